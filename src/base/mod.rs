@@ -1,0 +1,7 @@
+//! What has no domain: JSON bytes, money, secrets, time. Imports nothing of Weir's.
+
+pub mod json;
+pub mod money;
+pub mod now;
+pub mod secret;
+pub mod socket;

@@ -1,0 +1,102 @@
+//! What a client asks for, as far as deciding needs it.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A wire format. A provider speaks one; a client shows its own by the path it calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    OpenAi,
+    Anthropic,
+    Gemini,
+    Vertex,
+    Bedrock,
+    Azure,
+    Cohere,
+    Ollama,
+}
+
+/// What is asked of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Chat,
+    Completion,
+    Responses,
+    Embeddings,
+    Moderation,
+    Rerank,
+    Image,
+    Audio,
+    CountTokens,
+    Models,
+    /// Anything else: it passes and is metered where a usage object is recognised.
+    Other,
+}
+
+/// One call, read from a complete request body. The body itself stays as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub dialect: Dialect,
+    pub operation: Operation,
+    /// The model name as the client wrote it.
+    pub model: Arc<str>,
+    /// The client asked for a stream of events.
+    pub stream: bool,
+    /// The client asked for a usage event in its stream.
+    pub stream_usage: bool,
+    /// The answer is asked for later, by another request (OpenAI Responses `background`).
+    pub background: bool,
+    /// The bound on output tokens that the client stated, under whichever of its names.
+    pub max_output: Option<u64>,
+    /// How many answers are asked for at once; at least 1.
+    pub choices: u64,
+    /// The service tier asked for, as the provider spells it.
+    pub service_tier: Option<String>,
+    /// Bytes of the request body: what an estimate of the input starts from.
+    pub body_bytes: u64,
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// The name used in configuration and in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::OpenAi => "OpenAI",
+            Dialect::Anthropic => "Anthropic",
+            Dialect::Gemini => "Gemini",
+            Dialect::Vertex => "Vertex",
+            Dialect::Bedrock => "Bedrock",
+            Dialect::Azure => "Azure",
+            Dialect::Cohere => "Cohere",
+            Dialect::Ollama => "Ollama",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// `gen_ai.operation.name` of the OpenTelemetry GenAI conventions, own words where it has none.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Chat => "chat",
+            Operation::Completion => "text_completion",
+            Operation::Responses => "responses",
+            Operation::Embeddings => "embeddings",
+            Operation::Moderation => "moderation",
+            Operation::Rerank => "rerank",
+            Operation::Image => "image",
+            Operation::Audio => "audio",
+            Operation::CountTokens => "count_tokens",
+            Operation::Models => "models",
+            Operation::Other => "other",
+        }
+    }
+}
