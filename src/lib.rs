@@ -38,3 +38,6 @@
 pub mod base;
 // 1: the canonical words.
 pub mod llm;
+// 2: formats and data.
+pub mod catalog;
+pub mod tokens;
