@@ -41,3 +41,4 @@ pub mod llm;
 // 2: formats and data.
 pub mod catalog;
 pub mod tokens;
+pub mod wire;

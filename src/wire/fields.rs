@@ -1,0 +1,169 @@
+//! What deciding needs from a JSON request of any format that has a top-level `model`: the values,
+//! and where in the body they stand, so that they can be edited in place.
+
+use crate::base::json::{self, JsonError, Kind, Member, Span};
+use crate::llm::{Call, Code, Dialect, Operation, Refusal};
+
+/// A request body that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    pub call: Call,
+    /// The model's value, quotes included.
+    pub model: Span,
+    /// Just behind the last member of the body: where another one can be inserted.
+    pub tail: usize,
+    pub stream_options: Option<StreamOptions>,
+}
+
+/// The `stream_options` object of OpenAI's formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// The value, whatever its type.
+    pub value: Span,
+    pub is_object: bool,
+    /// The value of `include_usage`, if it is there.
+    pub include_usage: Option<Span>,
+    /// Where another member can be inserted.
+    pub tail: usize,
+    pub is_empty: bool,
+}
+
+/// The names under which formats state the bound on output tokens; the first that is there counts.
+const MAX_OUTPUT: &[&str] = &["max_completion_tokens", "max_output_tokens", "max_tokens"];
+
+/// The longest model name that is read, in bytes. It goes into headers, metadata and records, so it
+/// is bounded here, where it comes in; the longest real ones are Bedrock's resource names.
+const MAX_MODEL: usize = 512;
+
+/// The longest service tier that is read.
+const MAX_TIER: usize = 64;
+
+/// Reads `body`. Only fields that are acted on are looked at; of these, none may stand twice, in
+/// whatever case: a server written in Go reads `Model` as `model`.
+///
+/// # Errors
+/// 400 `invalid_json`, `duplicate_field` or `unsupported_value`.
+pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Fields, Refusal> {
+    let members = json::object(body).map_err(refuse)?;
+    let model = only(&members, "model")?;
+    let Some(model) = model.filter(|member| member.kind == Kind::String) else {
+        return Err(Refusal::new(Code::UnsupportedValue, "The request must name a model, as a string.").param("model"));
+    };
+    let flag = |key| Ok(only(&members, key)?.is_some_and(|member| member.kind == Kind::True));
+    let number = |key| Ok(only(&members, key)?.and_then(|member| integer(body, member)));
+    let text = |key| Ok(only(&members, key)?.and_then(|member| string(body, member)));
+
+    let stream = flag("stream")?;
+    let background = flag("background")?;
+    let mut max_output = None;
+    for &name in MAX_OUTPUT {
+        max_output = max_output.or(number(name)?);
+    }
+    let choices = number("n")?.unwrap_or(1).max(1);
+    let service_tier = text("service_tier")?.filter(|tier| tier.len() <= MAX_TIER);
+    let stream_options = match only(&members, "stream_options")? {
+        Some(member) => Some(read_stream_options(body, member)?),
+        None => None,
+    };
+    let asked = stream_options.and_then(|options| options.include_usage);
+    let stream_usage = asked.is_some_and(|span| &body[span.start..span.end] == b"true");
+    let name = string(body, model).unwrap_or_default();
+    if name.len() > MAX_MODEL {
+        let message = format!("The model name is longer than {MAX_MODEL} bytes.");
+        return Err(Refusal::new(Code::UnsupportedValue, message).param("model"));
+    }
+    Ok(Fields {
+        call: Call {
+            dialect,
+            operation,
+            model: name.into(),
+            stream,
+            stream_usage,
+            background,
+            max_output,
+            choices,
+            service_tier,
+            body_bytes: body.len() as u64,
+        },
+        model: model.value,
+        tail: members.last().map_or(0, |last| last.value.end),
+        stream_options,
+    })
+}
+
+fn read_stream_options(body: &[u8], member: &Member<'_>) -> Result<StreamOptions, Refusal> {
+    let nested = match member.kind {
+        Kind::Object => json::members(body, member.value).map_err(refuse)?,
+        _ => Vec::new(),
+    };
+    let include_usage = only(&nested, "include_usage")?.map(|found| found.value);
+    Ok(StreamOptions {
+        value: member.value,
+        is_object: member.kind == Kind::Object,
+        include_usage,
+        tail: nested.last().map_or(member.value.start + 1, |last| last.value.end),
+        is_empty: nested.is_empty(),
+    })
+}
+
+/// The member with that key. A second one in another case is as bad as a second one.
+fn only<'m, 'a>(members: &'m [Member<'a>], key: &str) -> Result<Option<&'m Member<'a>>, Refusal> {
+    let found = json::unique(members, key).map_err(refuse)?;
+    let is_twin = |member: &Member<'_>| member.key != key && member.key.eq_ignore_ascii_case(key);
+    match found.filter(|_| members.iter().any(is_twin)) {
+        Some(_) => Err(refuse(JsonError::DuplicateKey { key: key.to_owned() })),
+        None => Ok(found),
+    }
+}
+
+fn integer(body: &[u8], member: &Member<'_>) -> Option<u64> {
+    let raw = &body[member.value.start..member.value.end];
+    std::str::from_utf8(raw).ok()?.parse().ok()
+}
+
+fn string(body: &[u8], member: &Member<'_>) -> Option<String> {
+    (member.kind == Kind::String)
+        .then(|| json::string(&body[member.value.start..member.value.end]).map(|text| text.into_owned()))?
+}
+
+fn refuse(error: JsonError) -> Refusal {
+    match error {
+        JsonError::DuplicateKey { key } => {
+            Refusal::new(Code::DuplicateField, format!("The field {key:?} stands twice; say it once.")).param(key)
+        }
+        other => Refusal::new(Code::InvalidJson, format!("The request body is not valid JSON: {other}.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_chat(body: &str) -> Result<Call, Code> {
+        let fields = read(Dialect::OpenAi, Operation::Chat, body.as_bytes());
+        fields.map(|fields| fields.call).map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn a_field_that_is_acted_on_stands_once_in_whatever_case() {
+        for body in [
+            r#"{"model":"a","model":"b"}"#,
+            r#"{"model":"a","Model":"b"}"#,
+            r#"{"MODEL":"b","model":"a"}"#,
+            r#"{"model":"a","stream":false,"Stream":true}"#,
+            r#"{"model":"a","stream_options":{"include_usage":false,"Include_Usage":true}}"#,
+        ] {
+            assert_eq!(read_chat(body), Err(Code::DuplicateField), "{body}");
+        }
+        let call = read_chat(r#"{"model":"a","user":"x","User":"y","user":"z"}"#);
+        assert_eq!(call.map(|call| call.model), Ok("a".into()), "a field that nobody acts on");
+        assert_eq!(read_chat(r#"{"Model":"a"}"#), Err(Code::UnsupportedValue));
+    }
+
+    #[test]
+    fn names_are_bounded_where_they_come_in() {
+        let body = |length| format!(r#"{{"model":"{}","service_tier":"{0}"}}"#, "m".repeat(length));
+        assert_eq!(read_chat(&body(MAX_MODEL)).map(|call| call.service_tier), Ok(None));
+        assert_eq!(read_chat(&body(MAX_MODEL + 1)), Err(Code::UnsupportedValue));
+    }
+}

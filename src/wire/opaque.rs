@@ -1,0 +1,180 @@
+//! Meters an answer of any format while it passes: finds the model, the usage and how it ended, and
+//! touches nothing.
+
+use bytes::Bytes;
+
+use super::decode::{Decoder, Limits};
+use super::scan::{Scan, Seen};
+use super::sse;
+
+/// Watches one response body. Memory is bounded by one event and one decoding step.
+#[derive(Debug)]
+pub struct Meter {
+    form: Form,
+    decoder: Option<Decoder>,
+    scan: Scan,
+    blind: Option<Blind>,
+    terminal: bool,
+    events: Vec<sse::Event>,
+}
+
+/// What the body is, by its content type.
+#[derive(Debug)]
+enum Form {
+    Events(sse::Parser),
+    Document,
+    Opaque,
+}
+
+/// Why nothing more can be seen. What was seen before still holds, but is not all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blind {
+    /// A content coding that is not decoded here.
+    Encoding,
+    /// Compressed data that is damaged, or that grows beyond all measure.
+    Undecodable,
+    /// An event larger than the profile allows.
+    Oversized,
+}
+
+/// Room for this many events is kept between chunks.
+const MANY_EVENTS: usize = 256;
+
+/// Events that end an answer, by the name on their `event:` line (Anthropic, OpenAI Responses).
+const TERMINAL: &[&[u8]] = &[b"message_stop", b"response.completed", b"response.incomplete", b"response.failed"];
+
+// === impl Meter ===
+
+impl Meter {
+    /// A meter for a body with these header values.
+    pub fn new(content_type: Option<&str>, content_encoding: Option<&str>, max_event: usize) -> Self {
+        let kind = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        let form = match kind.to_ascii_lowercase().as_str() {
+            "text/event-stream" => Form::Events(sse::Parser::new(max_event)),
+            "application/json" => Form::Document,
+            other if other.ends_with("+json") => Form::Document,
+            _ => Form::Opaque,
+        };
+        let (decoder, blind) = match content_encoding.map(str::trim) {
+            None | Some("" | "identity") => (None, None),
+            Some(encoding) => match Decoder::new(encoding, Limits::default()) {
+                Ok(decoder) => (Some(decoder), None),
+                Err(_) => (None, Some(Blind::Encoding)),
+            },
+        };
+        Meter { form, decoder, scan: Scan::new(), blind, terminal: false, events: Vec::new() }
+    }
+
+    /// True for a stream of events.
+    pub fn is_events(&self) -> bool {
+        matches!(self.form, Form::Events(_))
+    }
+
+    /// True when what is pushed is what was sent, so that events can be edited.
+    pub fn is_plain(&self) -> bool {
+        self.decoder.is_none() && self.blind.is_none()
+    }
+
+    /// Looks at the next piece. In a stream, the events it completed are then in [`Meter::events`].
+    pub fn push(&mut self, chunk: &Bytes) {
+        self.release();
+        if self.blind.is_some() || matches!(self.form, Form::Opaque) {
+            return;
+        }
+        let Some(decoder) = &mut self.decoder else { return self.look(chunk.clone()) };
+        let mut plain = Vec::new();
+        let result = decoder.push(chunk, &mut plain);
+        self.look(Bytes::from(plain));
+        if result.is_err() {
+            self.blind = Some(Blind::Undecodable);
+        }
+    }
+
+    /// The body has ended in good order.
+    pub fn finish(&mut self) {
+        self.release();
+        if let Form::Events(parser) = &mut self.form {
+            parser.finish(&mut self.events);
+            self.look_at_events();
+        }
+    }
+
+    /// The events that the last call completed, in order.
+    pub fn events(&self) -> &[sse::Event] {
+        &self.events
+    }
+
+    /// Forgets them, so that their bytes are held here no longer.
+    pub fn release(&mut self) {
+        // A chunk of nothing but line ends is tens of thousands of events; their room is not kept.
+        match self.events.capacity() > MANY_EVENTS {
+            true => self.events = Vec::new(),
+            false => self.events.clear(),
+        }
+    }
+
+    /// Bytes of an event that is not complete yet.
+    pub fn carried(&self) -> usize {
+        match &self.form {
+            Form::Events(parser) => parser.carried(),
+            _ => 0,
+        }
+    }
+
+    /// What is left of an event that will not be parsed any more.
+    pub fn take_rest(&mut self) -> Bytes {
+        match &mut self.form {
+            Form::Events(parser) => parser.take_rest(),
+            _ => Bytes::new(),
+        }
+    }
+
+    /// True when the body's form is one in which text can be told from framing.
+    pub fn is_readable(&self) -> bool {
+        !matches!(self.form, Form::Opaque)
+    }
+
+    /// What was seen so far.
+    pub fn seen(&self) -> &Seen {
+        self.scan.seen()
+    }
+
+    /// Why it sees nothing more.
+    pub fn blind(&self) -> Option<Blind> {
+        self.blind
+    }
+
+    /// True when the answer's own end was seen: a terminal event, or the closing brace.
+    pub fn is_complete(&self) -> bool {
+        match self.form {
+            Form::Events(_) => self.terminal,
+            Form::Document => self.seen().complete,
+            Form::Opaque => true,
+        }
+    }
+
+    fn look(&mut self, plain: Bytes) {
+        match &mut self.form {
+            Form::Events(parser) => {
+                if parser.push(plain, &mut self.events).is_err() {
+                    self.blind = Some(Blind::Oversized);
+                }
+                self.look_at_events();
+            }
+            Form::Document => self.scan.push(&plain),
+            Form::Opaque => {}
+        }
+    }
+
+    fn look_at_events(&mut self) {
+        for event in &self.events {
+            if event.data == super::openai::DONE {
+                self.terminal = true;
+                continue;
+            }
+            self.terminal |= event.name.as_ref().is_some_and(|name| TERMINAL.contains(&&name[..]));
+            self.scan.reset();
+            self.scan.push(&event.data);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! OpenAI requests edited in place, and chat streams read, written and trimmed.
+
+use super::*;
+use crate::llm::{Code, Delta, Finish, Usage};
+use crate::wire::{StreamStart, Trim};
+
+fn read(body: &str) -> Result<Fields, Refusal> {
+    OpenAi.read(Operation::Chat, body.as_bytes())
+}
+
+fn rewritten(body: &str, model: &str, ask_usage: bool) -> String {
+    let bytes = Bytes::copy_from_slice(body.as_bytes());
+    let fields = read(body).unwrap();
+    String::from_utf8(rewrite(&bytes, &fields, Rewrite { model, ask_usage }).to_vec()).unwrap()
+}
+
+#[test]
+fn nothing_to_edit_is_the_very_same_bytes() {
+    let body = Bytes::from_static(b"{ \"model\" : \"m\", \"n\":1.0e0, \"n2\":[ ] }\n");
+    let fields = OpenAi.read(Operation::Chat, &body).unwrap();
+    let same = rewrite(&body, &fields, Rewrite { model: "m", ask_usage: false });
+    assert_eq!(same.as_ptr(), body.as_ptr());
+}
+
+#[test]
+fn an_alias_changes_the_models_value_and_nothing_else() {
+    let body = "{\"x\":1e999, \"model\" : \"fast\" ,\"x\":2,\"s\":\"\\ud800\"}\n";
+    assert_eq!(rewritten(body, "gpt \"4\"", false), body.replace("\"fast\"", "\"gpt \\\"4\\\"\""));
+}
+
+#[test]
+fn usage_is_asked_for_wherever_stream_options_stand() {
+    for (options, expected) in [
+        ("", ",\"stream_options\":{\"include_usage\":true}"),
+        (",\"stream_options\":{}", ",\"stream_options\":{\"include_usage\":true}"),
+        (",\"stream_options\": { }", ",\"stream_options\": {\"include_usage\":true }"),
+        (",\"stream_options\":{\"a\":1 }", ",\"stream_options\":{\"a\":1,\"include_usage\":true }"),
+        (
+            ",\"stream_options\":{\"include_usage\":false,\"a\":1}",
+            ",\"stream_options\":{\"include_usage\":true,\"a\":1}",
+        ),
+        (",\"stream_options\":null", ",\"stream_options\":{\"include_usage\":true}"),
+    ] {
+        let body = |options: &str| format!("{{\"model\":\"m\",\"stream\":true{options}}}");
+        assert_eq!(rewritten(&body(options), "m", true), body(expected));
+    }
+    let asked = "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true}}";
+    assert_eq!(rewritten(asked, "m", true), asked);
+}
+
+#[test]
+fn fields_that_are_acted_on_may_not_stand_twice() {
+    for (body, param) in [
+        ("{\"model\":\"a\",\"model\":\"b\"}", "model"),
+        ("{\"model\":\"a\",\"\\u006dodel\":\"b\"}", "model"),
+        ("{\"model\":\"a\",\"stream\":true,\"stream\":false}", "stream"),
+        ("{\"model\":\"a\",\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}", "include_usage"),
+    ] {
+        let refusal = read(body).unwrap_err();
+        assert_eq!((refusal.code, refusal.param.as_deref()), (Code::DuplicateField, Some(param)), "{body}");
+    }
+    assert_eq!(&*read("{\"model\":\"a\",\"user\":1,\"user\":2}").unwrap().call.model, "a");
+}
+
+#[test]
+fn a_body_that_is_no_object_or_names_no_model_is_refused() {
+    for (body, code) in [
+        ("", Code::InvalidJson),
+        ("[]", Code::InvalidJson),
+        ("{\"model\":\"m\"", Code::InvalidJson),
+        ("{\"model\":\"m\"} x", Code::InvalidJson),
+        ("{}", Code::UnsupportedValue),
+        ("{\"model\":1}", Code::UnsupportedValue),
+    ] {
+        assert_eq!(read(body).unwrap_err().code, code, "{body}");
+    }
+    let deep = format!("{{\"model\":\"m\",\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    assert_eq!(read(&deep).unwrap_err().code, Code::InvalidJson);
+}
+
+#[test]
+fn the_call_is_read() {
+    let body = "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"n\":3,\
+                \"max_tokens\":7,\"max_completion_tokens\":5,\"service_tier\":\"flex\"}";
+    let call = read(body).unwrap().call;
+    assert_eq!((call.stream, call.stream_usage, call.choices, call.max_output), (true, true, 3, Some(5)));
+    assert_eq!((call.service_tier.as_deref(), call.body_bytes), (Some("flex"), body.len() as u64));
+}
+
+#[test]
+fn a_stream_that_was_written_reads_back() {
+    let start = StreamStart { id: "c-1".into(), model: "m".into(), created: 7, usage: true };
+    let usage = Usage { input: 3, output: 2, ..Usage::default() };
+    let deltas = [
+        Delta::Start { id: "c-1".into(), model: "m".into(), created: 7 },
+        Delta::Reasoning("hm".into()),
+        Delta::Text("a\n\"b\"".into()),
+        Delta::ToolCall { index: 0, id: Some("t".into()), name: Some("f".into()), arguments: "{\"q\":".into() },
+        Delta::ToolCall { index: 0, id: None, name: None, arguments: "1}".into() },
+        Delta::Finish(Finish::ToolCalls),
+        Delta::Usage(usage),
+        Delta::End,
+    ];
+    let codec = OpenAi.stream().unwrap();
+    let mut wire = Vec::new();
+    deltas.iter().for_each(|delta| codec.write_delta(&start, delta, &mut wire));
+    let text = String::from_utf8(wire).unwrap();
+    let mut back = Vec::new();
+    for event in text.split_terminator("\n\n") {
+        assert!(codec.read_event(event.strip_prefix("data: ").unwrap().as_bytes(), &mut back));
+    }
+    // Usage is metered from the bytes, not read as a step.
+    let expected: Vec<Delta> = deltas.into_iter().filter(|delta| !matches!(delta, Delta::Usage(_))).collect();
+    assert_eq!(back, expected);
+    assert!(text.contains("\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5"));
+}
+
+#[test]
+fn what_was_injected_is_trimmed_and_nothing_else() {
+    let codec = OpenAi.stream().unwrap();
+    let trim = |data: &str| codec.trim(data.as_bytes());
+    assert_eq!(trim("{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}"), Trim::Drop);
+    for (data, left) in [
+        ("{\"choices\":[{}], \"usage\" : null, \"x\": 1.0}", "{\"choices\":[{}], \"x\": 1.0}"),
+        ("{ \"usage\":null ,\"choices\":[{}]}", "{ \"choices\":[{}]}"),
+        ("{\"choices\":[{}] , \"usage\": null }", "{\"choices\":[{}] }"),
+        ("{\"usage\":null}", "{}"),
+    ] {
+        let Trim::Cut(span) = trim(data) else { panic!("{data}") };
+        assert_eq!([&data[..span.start], &data[span.end..]].concat(), left);
+    }
+    assert_eq!(trim("{\"choices\":[{}],\"usage\":{\"prompt_tokens\":1}}"), Trim::Keep);
+    assert_eq!(trim("{\"choices\":[{}]}"), Trim::Keep);
+    assert_eq!(trim("[DONE]"), Trim::Keep);
+    assert_eq!(trim("{broken"), Trim::Keep);
+}
+
+#[test]
+fn an_error_has_openais_shape() {
+    let refusal = Refusal::new(Code::ModelNotFound, "no such \"model\"").param("model");
+    let value: serde_json::Value = serde_json::from_slice(&OpenAi.refusal(&refusal)).unwrap();
+    let expected = serde_json::json!({"error": {
+        "message": "no such \"model\"", "type": "invalid_request_error", "param": "model", "code": "model_not_found",
+    }});
+    assert_eq!(value, expected);
+}

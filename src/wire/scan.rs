@@ -1,0 +1,400 @@
+//! Finds what metering needs in the JSON of any provider: a push scanner in constant memory, for
+//! bytes that arrive split anywhere and in any amount. It validates only as far as it must.
+//!
+//! "Top" is the outermost object, or each object in an outermost array (Gemini's array stream).
+//!
+//! | found | where |
+//! |---|---|
+//! | usage | objects `usage`, `usageMetadata`, `response.usage`, `message.usage`, `x_groq.usage` of Top; see [`usage`] |
+//! | model | strings `model`, `modelVersion`, `response.model`, `message.model` of Top |
+//! | service tier | strings `service_tier` at the same places and in a usage object |
+//! | finish | strings `finish_reason`, `stop_reason`, `finishReason`, `stopReason` inside at most 4 containers |
+//! | error | `error`, `response.error` or `message.error` of Top that is not `null`; `type` of Top that is `error` |
+//! | text bytes | strings under the keys of `TEXT`, below a member of Top named in `ROOTS`; a `delta` or `content` of Top that is a string |
+//!
+//! Text that a stream repeats is not counted again: in an event whose `type` begins with
+//! `response.` only a `.delta` counts, and none of audio; nothing counts in one that ends with
+//! `.done` or `.completed`. OpenRouter's `reasoning_details` repeats `reasoning` and counts nothing.
+
+use memchr::memchr2;
+
+use crate::base::json::MAX_DEPTH;
+use crate::llm::Usage;
+
+mod place;
+mod text;
+pub mod usage;
+
+use place::{Frame, OTHER, Place, Slot};
+use text::{Capture, Escape};
+use usage::{Field, Part, Raw};
+
+/// What has been found so far, over all documents that were pushed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The last model named; a name of more than 256 bytes is none.
+    pub model: Option<String>,
+    /// The numbers of all usage objects that have closed, merged field by field.
+    pub usage: Option<Usage>,
+    pub service_tier: Option<String>,
+    /// Bytes of the answer's text as UTF-8, escapes decoded; of an unfinished string, what came.
+    pub text_bytes: u64,
+    /// The last finish reason, as the provider spells it.
+    pub finish: Option<String>,
+    pub has_error: bool,
+    /// The outermost value of the current document has closed.
+    pub complete: bool,
+    /// What usage objects state and no bill here covers: numbers other than zero without a place in
+    /// [`Usage`], and words that change the price. Each occurrence counts.
+    pub unknown_usage_fields: u32,
+    /// Some document was not JSON, or nested deeper than 128; the rest of it was not looked at.
+    pub malformed: bool,
+}
+
+/// The scanner. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    seen: Seen,
+    raw: Raw,
+    state: State,
+    frames: [Frame; MAX_DEPTH],
+    depth: usize,
+    /// What the value under the key just read is.
+    slot: Slot,
+    /// What that value's container would be.
+    child: Frame,
+    capture: Capture,
+    escape: Escape,
+    /// What is left of `true`, `false` or `null`.
+    word: &'static [u8],
+    /// Text counted in the current document, in case it turns out to be a repetition.
+    document_text: u64,
+    repetition: bool,
+    modality: (Option<Field>, Option<u64>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Value,
+    /// Behind `[`: a value or the end.
+    FirstValue,
+    Key,
+    /// Behind `{`: a key or the end.
+    FirstKey,
+    Colon,
+    /// Behind a value: a comma or the end.
+    After,
+    InKey,
+    InString,
+    InNumber,
+    InWord,
+    /// The outermost value has closed. Another one begins another document.
+    Done,
+    Dead,
+}
+
+// === impl Scan ===
+
+impl Default for Scan {
+    fn default() -> Self {
+        Scan::new()
+    }
+}
+
+impl Scan {
+    /// A scanner at the beginning of a document.
+    pub fn new() -> Self {
+        Scan {
+            seen: Seen::default(),
+            raw: Raw::default(),
+            state: State::Value,
+            frames: [OTHER; MAX_DEPTH],
+            depth: 0,
+            slot: Slot::Nothing,
+            child: OTHER,
+            capture: Capture::default(),
+            escape: Escape::default(),
+            word: b"",
+            document_text: 0,
+            repetition: false,
+            modality: (None, None),
+        }
+    }
+
+    /// What has been found so far.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Begins another document, such as the next event of a stream. What was found stays.
+    pub fn reset(&mut self) {
+        self.state = State::Value;
+        self.depth = 0;
+        self.seen.complete = false;
+        self.begin_top();
+    }
+
+    /// Takes the next bytes of the document. Bytes that are not JSON end the scan of this document.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
+            rest = match self.state {
+                State::InKey | State::InString => self.string(rest),
+                State::InNumber => self.number(rest),
+                State::InWord => {
+                    self.word(first);
+                    &rest[1..]
+                }
+                State::Dead => return,
+                _ => {
+                    self.structure(first);
+                    &rest[1..]
+                }
+            };
+        }
+    }
+
+    /// One byte between values.
+    fn structure(&mut self, byte: u8) {
+        match (self.state, byte) {
+            (_, b' ' | b'\n' | b'\r' | b'\t') => {}
+            (State::After, b',') if self.top().object => self.state = State::Key,
+            (State::After, b',') => self.state = State::Value,
+            (State::After | State::FirstKey, b'}') if self.top().object => self.close(),
+            (State::After | State::FirstValue, b']') if !self.top().object => self.close(),
+            (State::Key | State::FirstKey, b'"') => self.begin_string(State::InKey),
+            (State::Colon, b':') => self.state = State::Value,
+            (State::Value | State::FirstValue, _) => self.begin_value(byte),
+            (State::Done, _) => {
+                self.reset();
+                self.begin_value(byte);
+            }
+            _ => self.die(),
+        }
+    }
+
+    fn begin_value(&mut self, byte: u8) {
+        if self.depth == 0 || !self.top().object {
+            self.slot = Slot::Nothing;
+            self.child = place::element((self.depth > 0).then(|| self.top()));
+        }
+        if self.slot == Slot::Error && byte != b'n' {
+            self.seen.has_error = true;
+        }
+        match byte {
+            b'{' | b'[' => self.open(byte == b'{'),
+            b'"' => self.begin_string(State::InString),
+            b'-' | b'0'..=b'9' => {
+                self.capture.begin();
+                self.capture.push(&[byte]);
+                self.state = State::InNumber;
+            }
+            b't' => self.begin_word(b"rue"),
+            b'f' => self.begin_word(b"alse"),
+            b'n' => self.begin_word(b"ull"),
+            _ => self.die(),
+        }
+    }
+
+    fn open(&mut self, object: bool) {
+        if self.depth == MAX_DEPTH {
+            return self.die();
+        }
+        let mut frame = Frame { object, ..self.child };
+        match (frame.place, object) {
+            (Place::Documents, true) => frame.place = Place::Top,
+            (Place::Top, false) => frame.place = Place::Other,
+            _ => {}
+        }
+        match frame.place {
+            Place::Top => self.begin_top(),
+            Place::Usage(Part::InputModalities | Part::OutputModalities) => self.modality = (None, None),
+            _ => {}
+        }
+        self.frames[self.depth] = frame;
+        self.depth += 1;
+        self.state = if object { State::FirstKey } else { State::FirstValue };
+    }
+
+    fn begin_top(&mut self) {
+        self.document_text = 0;
+        self.repetition = false;
+    }
+
+    fn close(&mut self) {
+        match self.top().place {
+            Place::Usage(Part::Usage) => {
+                if let Some(usage) = self.raw.normalise() {
+                    self.seen.usage = Some(usage);
+                }
+            }
+            Place::Usage(Part::InputModalities | Part::OutputModalities) => {
+                if let (Some(field), Some(count)) = std::mem::take(&mut self.modality) {
+                    self.raw.set(field, count);
+                }
+            }
+            _ => {}
+        }
+        self.depth -= 1;
+        self.end_value();
+    }
+
+    fn end_value(&mut self) {
+        self.seen.complete = self.depth == 0;
+        self.state = if self.depth == 0 { State::Done } else { State::After };
+    }
+
+    fn die(&mut self) {
+        self.seen.malformed = true;
+        self.state = State::Dead;
+    }
+
+    /// The innermost open container.
+    fn top(&self) -> Frame {
+        self.depth.checked_sub(1).map_or(OTHER, |top| self.frames[top])
+    }
+
+    fn begin_word(&mut self, rest: &'static [u8]) {
+        self.word = rest;
+        self.state = State::InWord;
+    }
+
+    fn word(&mut self, byte: u8) {
+        match self.word {
+            [next, rest @ ..] if *next == byte => {
+                self.word = rest;
+                if rest.is_empty() {
+                    self.end_value();
+                }
+            }
+            _ => self.die(),
+        }
+    }
+
+    /// Takes a number as far as it goes; gives back what is behind it.
+    fn number<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let inside = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+        let end = bytes.iter().position(|byte| !inside(byte)).unwrap_or(bytes.len());
+        let (number, rest) = bytes.split_at(end);
+        if self.slot != Slot::Nothing {
+            self.capture.push(number);
+        }
+        if !rest.is_empty() {
+            self.end_number();
+            self.end_value();
+        }
+        rest
+    }
+
+    fn end_number(&mut self) {
+        let value = self.capture.number();
+        match (self.slot, value) {
+            (Slot::Number(field), Some(value)) => self.raw.set(field, value),
+            (Slot::ModalityCount, Some(value)) => self.modality.1 = Some(value),
+            // A number that is no count of tokens: something is not understood.
+            (Slot::Number(_) | Slot::ModalityCount, None) => self.unknown(),
+            (Slot::UnknownNumber, value) if value != Some(0) => self.unknown(),
+            _ => {}
+        }
+    }
+
+    fn unknown(&mut self) {
+        self.seen.unknown_usage_fields = self.seen.unknown_usage_fields.saturating_add(1);
+    }
+
+    fn begin_string(&mut self, state: State) {
+        self.capture.begin();
+        self.escape = Escape::default();
+        self.state = state;
+    }
+
+    /// Takes a string as far as it goes; gives back what is behind it.
+    fn string<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let mut rest = bytes;
+        while let [first, behind @ ..] = rest {
+            if self.escape.is_open() {
+                match self.escape.push(*first) {
+                    Some(decoded) => self.take(decoded.as_bytes()),
+                    None => self.die(),
+                }
+                if self.state == State::Dead {
+                    return &[];
+                }
+                rest = behind;
+                continue;
+            }
+            let plain = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            let (text, tail) = rest.split_at(plain);
+            if tail.first() != Some(&b'\\') || plain > 0 {
+                let lone = self.escape.flush();
+                self.take(lone.as_bytes());
+                self.take(text);
+            }
+            match tail {
+                [b'"', behind @ ..] => {
+                    self.end_string();
+                    return behind;
+                }
+                [_, behind @ ..] => {
+                    self.escape.open();
+                    rest = behind;
+                }
+                [] => return &[],
+            }
+        }
+        rest
+    }
+
+    /// Takes decoded bytes of a string.
+    fn take(&mut self, bytes: &[u8]) {
+        match (self.state, self.slot) {
+            (State::InKey, _) => self.capture.push(bytes),
+            (_, Slot::Text) if !self.repetition => {
+                let count = bytes.len() as u64;
+                self.document_text = self.document_text.saturating_add(count);
+                self.seen.text_bytes = self.seen.text_bytes.saturating_add(count);
+            }
+            (_, slot) if slot.is_word() => self.capture.push(bytes),
+            _ => {}
+        }
+    }
+
+    fn end_string(&mut self) {
+        if self.state == State::InKey {
+            (self.slot, self.child) = place::member(self.top(), self.depth, self.capture.bytes());
+            self.state = State::Colon;
+            return;
+        }
+        let text = self.capture.text();
+        match self.slot {
+            Slot::Model => keep(&mut self.seen.model, text),
+            Slot::Tier => keep(&mut self.seen.service_tier, text),
+            Slot::Finish => keep(&mut self.seen.finish, text),
+            Slot::Factor if !usage::is_ordinary(text.unwrap_or_default()) => self.unknown(),
+            Slot::Type => {
+                self.seen.has_error |= text == Some("error");
+                if !self.repetition && place::is_repetition(text.unwrap_or_default()) {
+                    self.repetition = true;
+                    self.seen.text_bytes = self.seen.text_bytes.saturating_sub(self.document_text);
+                }
+            }
+            Slot::Modality => {
+                if let Place::Usage(part) = self.top().place {
+                    self.modality.0 = usage::modality_field(part, self.capture.bytes());
+                }
+            }
+            _ => {}
+        }
+        self.end_value();
+    }
+}
+
+/// Keeps a text; allocates only where it changes, as every event of a stream repeats it.
+fn keep(kept: &mut Option<String>, text: Option<&str>) {
+    if let Some(text) = text.filter(|text| kept.as_deref() != Some(text)) {
+        *kept = Some(text.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;
