@@ -42,3 +42,13 @@ pub mod llm;
 pub mod catalog;
 pub mod tokens;
 pub mod wire;
+// 3: one capability each, blind to one another.
+pub mod cache;
+pub mod credential;
+pub mod guard;
+pub mod identity;
+pub mod limit;
+pub mod meter;
+pub mod target;
+// 4: compiled rules.
+pub mod policy;

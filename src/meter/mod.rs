@@ -1,0 +1,156 @@
+//! From what went through to what is billed: the usage of a call, where it comes from, its price.
+//!
+//! Pure arithmetic on facts that the exchange has gathered. What is not known stays unknown: it is
+//! never shown as zero, neither as tokens nor as money.
+
+use crate::catalog::price::{Cost, Unpriced};
+use crate::catalog::{Catalog, Origin, Overlay};
+use crate::llm::{Usage, UsageSource};
+use crate::tokens::Learned;
+use crate::tokens::learned::Key;
+
+/// What a call used, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// All zero if `source` is [`UsageSource::Unknown`]; do not bill it then.
+    pub usage: Usage,
+    pub source: UsageSource,
+}
+
+/// What was seen of a call that was forwarded to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Through {
+    /// Bytes of the request body that was sent.
+    pub request_bytes: u64,
+    /// Bytes of text in the answer: content, visible reasoning, arguments of tool calls; decoded,
+    /// without framing. None if the answer could not be read (an event too large, an encoding or a
+    /// format that is not known).
+    pub text_bytes: Option<u64>,
+    /// The answer ended as its format says, or a usage that covers all of it was read.
+    pub complete: bool,
+    /// The provider's status; none if no answer began.
+    pub status: Option<u16>,
+}
+
+/// The names under which a price is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Models<'a> {
+    /// The model as it was asked for, in the request that left.
+    pub requested: &'a str,
+    /// The model that the answer names.
+    pub served: Option<&'a str>,
+}
+
+/// A cost and the row that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Priced<'a> {
+    pub cost: Cost,
+    /// The row's name, `provider/model`.
+    pub row: &'a str,
+    /// The version of the table the row is in; `config` for a price from the configuration and
+    /// `default` for a provider's price for models without one.
+    pub version: &'a str,
+}
+
+/// What a call used.
+///
+/// | status | provider's usage | answer | result |
+/// |---|---|---|---|
+/// | any | stated | complete | the provider's |
+/// | any | stated | ended early | the provider's input, the larger of its and the estimated output: estimated |
+/// | 4xx, 5xx | none | | zero, the provider's: an error status is its word that nothing was made and nothing is billed |
+/// | 408, 504 | none | | unknown: only the waiting ended; the model may have run |
+/// | else | none | readable | estimated from bytes, input and output |
+/// | else | none | not readable | unknown |
+///
+/// An answer that was cut before the provider's final usage is the reason for the larger of two:
+/// Anthropic states output in `message_start` already, when it is 1 or so. A call of which nothing
+/// is known, not even a body, is unknown.
+pub fn settle(stated: Option<Usage>, seen: Through, learned: &Learned, key: Key<'_>) -> Measure {
+    let unknown = Measure { usage: Usage::default(), source: UsageSource::Unknown };
+    if let Some(usage) = stated {
+        return if seen.complete {
+            Measure { usage, source: UsageSource::Provider }
+        } else {
+            Measure { usage: completed(usage, seen, learned, key), source: UsageSource::Estimated }
+        };
+    }
+    match (seen.status, seen.text_bytes) {
+        (Some(408 | 504), _) => unknown,
+        (Some(status), _) if status >= 400 => Measure { usage: Usage::default(), source: UsageSource::Provider },
+        (_, None) => unknown,
+        (_, Some(0)) if seen.request_bytes == 0 => unknown,
+        (_, Some(_)) => {
+            Measure { usage: completed(Usage::default(), seen, learned, key), source: UsageSource::Estimated }
+        }
+    }
+}
+
+/// Learns the tokens per byte of a model from a call. Only a complete, successful call with the
+/// provider's own numbers teaches anything; call it once for each.
+///
+/// Output with reasoning in it teaches nothing about output: whether the text of the reasoning was
+/// among the bytes differs from provider to provider.
+pub fn learn(stated: &Usage, seen: Through, learned: &Learned, key: Key<'_>) {
+    if !seen.complete || seen.status.is_none_or(|status| !(200..300).contains(&status)) {
+        return;
+    }
+    learned.observe_input(key, stated.total_input(), seen.request_bytes);
+    if let Some(bytes) = seen.text_bytes
+        && stated.reasoning == 0
+    {
+        learned.observe_output(key, stated.output, bytes);
+    }
+}
+
+/// What `usage` costs at a backend of `provider`, in the service tier that served it.
+///
+/// The model that the answer names is looked for first, then the one asked for: in the backend's
+/// own prices, then in the catalogue. The provider's default price is the last resort.
+///
+/// # Errors
+/// [`Unpriced`] if there is no price, or none for a class of tokens that was used.
+pub fn price<'a>(
+    catalog: &'a Catalog,
+    overlay: Option<&'a Overlay>,
+    provider: &str,
+    models: Models<'_>,
+    usage: &Usage,
+    tier: Option<&str>,
+) -> Result<Priced<'a>, Unpriced> {
+    let names = || models.served.into_iter().chain([models.requested]);
+    let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
+    let quote = names()
+        .filter(|name| own.is_none_or(|own| own.price(provider, name).is_some()))
+        .find_map(|name| catalog.quote(provider, overlay, name))
+        .or_else(|| catalog.default_quote(provider))
+        .ok_or(Unpriced::NoRow)?;
+    let cost = quote.price.cost_times(usage, tier, quote.multiplier)?;
+    let version = match quote.origin {
+        Origin::Overlay => "config",
+        Origin::Catalogue => catalog.version(),
+        Origin::Default => "default",
+    };
+    Ok(Priced { cost, row: &quote.price.name, version })
+}
+
+/// Whether plain tokens of this model have a price at a backend of `provider`.
+pub fn is_priced(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, models: Models<'_>) -> bool {
+    let one = Usage { input: 1, output: 1, ..Usage::default() };
+    price(catalog, overlay, provider, models, &one, None).is_ok()
+}
+
+/// `stated` with what it lacks estimated from bytes.
+fn completed(stated: Usage, seen: Through, learned: &Learned, key: Key<'_>) -> Usage {
+    let mut usage = stated;
+    if usage.total_input() == 0 {
+        usage.input = learned.estimate_input(key, seen.request_bytes);
+    }
+    if let Some(bytes) = seen.text_bytes {
+        usage.output = usage.output.max(learned.estimate_output(key, bytes));
+    }
+    usage
+}
+
+#[cfg(test)]
+mod tests;

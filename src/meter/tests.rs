@@ -1,0 +1,170 @@
+//! Each rule of the table at `settle`, and the order in which a price is looked for.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::base::money::{NanoUsd, Rate};
+use crate::catalog::price::{Price, Unit};
+
+const KEY: Key<'static> = Key { backend: "openai", model: "m" };
+const SEEN: Through = Through { request_bytes: 400, text_bytes: Some(100), complete: true, status: Some(200) };
+const STATED: Usage = usage(70, 30);
+
+const fn usage(input: u64, output: u64) -> Usage {
+    Usage {
+        input,
+        output,
+        cache_read: 0,
+        cache_write_5m: 0,
+        cache_write_1h: 0,
+        reasoning: 0,
+        audio_in: 0,
+        audio_out: 0,
+        image_in: 0,
+        image_out: 0,
+    }
+}
+
+fn settled(stated: Option<Usage>, seen: Through) -> (Usage, UsageSource) {
+    let measure = settle(stated, seen, &Learned::new(), KEY);
+    (measure.usage, measure.source)
+}
+
+#[test]
+fn the_providers_usage_wins() {
+    assert_eq!(settled(Some(STATED), SEEN), (STATED, UsageSource::Provider));
+    let failed = Through { status: Some(500), ..SEEN };
+    assert_eq!(settled(Some(STATED), failed), (STATED, UsageSource::Provider), "even with an error status");
+    let unread = Through { text_bytes: None, ..SEEN };
+    assert_eq!(settled(Some(STATED), unread), (STATED, UsageSource::Provider));
+}
+
+#[test]
+fn a_missing_usage_is_estimated_from_bytes() {
+    assert_eq!(settled(None, SEEN), (usage(100, 25), UsageSource::Estimated));
+    let early = Through { complete: false, ..SEEN };
+    assert_eq!(settled(None, early), (usage(100, 25), UsageSource::Estimated));
+}
+
+#[test]
+fn an_aborted_call_without_any_answer_used_its_input() {
+    let gone = Through { text_bytes: Some(0), complete: false, status: None, ..SEEN };
+    assert_eq!(settled(None, gone), (usage(100, 0), UsageSource::Estimated));
+}
+
+#[test]
+fn an_early_end_keeps_the_stated_input_and_estimates_the_output() {
+    let early = Through { complete: false, ..SEEN };
+    let start = Usage { cache_read: 1_000, ..usage(70, 1) };
+    assert_eq!(settled(Some(start), early), (Usage { output: 25, ..start }, UsageSource::Estimated));
+    let ahead = usage(70, 90);
+    assert_eq!(settled(Some(ahead), early), (ahead, UsageSource::Estimated), "the provider is ahead of the bytes");
+    let output_only = usage(0, 90);
+    assert_eq!(settled(Some(output_only), early), (usage(100, 90), UsageSource::Estimated));
+    let unread = Through { text_bytes: None, ..early };
+    assert_eq!(settled(Some(start), unread), (start, UsageSource::Estimated));
+}
+
+#[test]
+fn an_error_bills_nothing_and_a_timeout_is_unknown() {
+    for status in [400, 401, 404, 429, 500, 502, 503, 529] {
+        let seen = Through { status: Some(status), ..SEEN };
+        assert_eq!(settled(None, seen), (Usage::default(), UsageSource::Provider), "{status}");
+    }
+    for status in [408, 504] {
+        let seen = Through { status: Some(status), ..SEEN };
+        assert_eq!(settled(None, seen), (Usage::default(), UsageSource::Unknown), "{status}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown_and_not_zero() {
+    assert_eq!(settled(None, Through { text_bytes: None, ..SEEN }).1, UsageSource::Unknown);
+    let nothing = Through { request_bytes: 0, text_bytes: Some(0), ..SEEN };
+    assert_eq!(settled(None, nothing).1, UsageSource::Unknown);
+}
+
+#[test]
+fn one_complete_call_teaches_and_others_do_not() {
+    let learned = Learned::new();
+    let call = usage(80, 20);
+    learn(&call, Through { complete: false, ..SEEN }, &learned, KEY);
+    learn(&call, Through { status: Some(429), ..SEEN }, &learned, KEY);
+    learn(&call, Through { status: None, ..SEEN }, &learned, KEY);
+    assert!(learned.is_empty(), "nothing was complete and successful");
+
+    learn(&call, SEEN, &learned, KEY);
+    let early = Through { request_bytes: 50, text_bytes: Some(35), complete: false, status: Some(200) };
+    assert_eq!(settle(None, early, &learned, KEY).usage, usage(10, 7), "5 bytes a token, both ways");
+    let other = Key { backend: "groq", ..KEY };
+    assert_eq!(settle(None, early, &learned, other).usage, usage(13, 9), "a quarter of the bytes, to the nearest");
+}
+
+#[test]
+fn reasoning_teaches_nothing_about_output() {
+    let learned = Learned::new();
+    learn(&Usage { reasoning: 10, ..usage(80, 20) }, SEEN, &learned, KEY);
+    assert_eq!(learned.estimate_output(KEY, 100), 25);
+    assert_eq!(learned.estimate_input(KEY, 100), 20);
+}
+
+fn rate(per_million: &str) -> Rate {
+    Rate::per_million(per_million).unwrap()
+}
+
+fn models<'a>(requested: &'a str, served: Option<&'a str>) -> Models<'a> {
+    Models { requested, served }
+}
+
+#[test]
+fn the_served_model_is_billed_and_else_the_one_asked_for() {
+    let catalog = Catalog::builtin();
+    let used = usage(1_000_000, 0);
+    let row = |requested, served| {
+        price(&catalog, None, "openai", models(requested, served), &used, None).map(|priced| (priced.row, priced.cost))
+    };
+    let (name, cost) = row("gpt-4o", Some("gpt-4o-mini-2024-07-18")).unwrap();
+    assert_eq!((name, cost.total), ("openai/gpt-4o-mini-2024-07-18", NanoUsd(150_000_000)));
+    assert_eq!(row("gpt-4o", Some("something-else")).unwrap().0, "openai/gpt-4o");
+    assert_eq!(row("gpt-4o", None).unwrap().0, "openai/gpt-4o");
+    assert_eq!(row("nothing-known", None), Err(Unpriced::NoRow));
+    let priced = price(&catalog, None, "openai", models("gpt-4o", None), &used, None).unwrap();
+    assert_eq!(priced.version, catalog.version());
+}
+
+#[test]
+fn the_backends_own_prices_come_first_and_are_not_multiplied() {
+    let catalog = Catalog::builtin();
+    let own = Price::flat("openai/own", [(Unit::Input, rate("3")), (Unit::Output, rate("4"))]);
+    let models_by_name = HashMap::from([("deployed".into(), own)]);
+    let overlay = Overlay { multiplier: "0.85".parse().unwrap(), models: models_by_name };
+    let used = usage(1_000_000, 0);
+    let cost = |requested, served| {
+        let models = models(requested, served);
+        price(&catalog, Some(&overlay), "openai", models, &used, None).map(|priced| (priced.version, priced.cost.total))
+    };
+    assert_eq!(cost("deployed", None), Ok(("config", NanoUsd(3_000_000_000))));
+    assert_eq!(cost("deployed", Some("gpt-4o")), Ok(("config", NanoUsd(3_000_000_000))), "before the catalogue");
+    assert_eq!(cost("gpt-4o-mini", None), Ok((catalog.version(), NanoUsd(127_500_000))));
+}
+
+#[test]
+fn the_mock_bills_every_name() {
+    let catalog = Catalog::builtin();
+    let used = usage(1_000_000, 1_000_000);
+    let priced = |model| price(&catalog, None, "mock", models(model, None), &used, None).unwrap();
+    assert_eq!(priced("gpt-4o-mini").cost.total, NanoUsd(750_000_000));
+    assert_eq!(priced("no-such-model").cost.total, NanoUsd(2_000_000_000));
+    assert_eq!(priced("no-such-model").version, "default");
+    let served = price(&catalog, None, "mock", models("gpt-4o-mini", Some("mock-1")), &used, None).unwrap();
+    assert_eq!(served.row, "openai/gpt-4o-mini", "the name asked for has a price, the one served has none");
+}
+
+#[test]
+fn a_backend_without_a_price_is_unpriced() {
+    let catalog = Catalog::builtin();
+    let used = usage(1, 1);
+    for provider in ["ollama", "vllm", "no-such-provider"] {
+        assert_eq!(price(&catalog, None, provider, models("gpt-4o", None), &used, None), Err(Unpriced::NoRow));
+    }
+}

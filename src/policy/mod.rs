@@ -1,0 +1,166 @@
+//! One snapshot of everything that was configured, compiled. An exchange holds the snapshot it began
+//! with to its end; a reload makes a new one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::{Catalog, Overlay};
+use crate::credential::Credential;
+use crate::identity::{Role, Workload};
+use crate::llm::Refusal;
+use crate::target::{Targets, Upstream};
+use crate::{cache, guard, limit};
+
+/// What a running exchange needs to decide.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub role: Role,
+    pub workload: Workload,
+    /// Whether the listener may put keys on requests (see `credential`).
+    pub may_sign: bool,
+    pub bodies: Bodies,
+    pub unpriced: Unpriced,
+    pub response_headers: ResponseHeaders,
+    /// The longest that Weir itself lets a request wait.
+    pub max_wait: Duration,
+    pub targets: Targets,
+    /// By backend index: where the proxy connects.
+    pub upstreams: Vec<Upstream>,
+    /// By backend index.
+    pub credentials: Vec<Credential>,
+    /// By backend index: prices that the configuration states itself.
+    pub overlays: Vec<Option<Arc<Overlay>>>,
+    pub catalog: Catalog,
+    pub limits: Ruled<Vec<limit::Rule>>,
+    pub guards: Ruled<Vec<guard::Rule>>,
+    pub cache: Ruled<Option<cache::Rule>>,
+    /// Count the prompt exactly, beside the call.
+    pub count_exactly: bool,
+    /// Keep the original request so that another attempt can be written from it.
+    pub keep_original: bool,
+}
+
+/// Rules with the posture they are applied in.
+#[derive(Clone, Debug, Default)]
+pub struct Ruled<T> {
+    pub mode: Mode,
+    pub on_error: OnError,
+    pub rules: T,
+}
+
+/// Whether a decision is carried out or only reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// Decide, count and explain, and change nothing.
+    Shadow,
+}
+
+/// What a question without an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnError {
+    Allow,
+    #[default]
+    Deny,
+}
+
+/// How many bytes are held, in memory, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bodies {
+    /// Of one request; more is 413.
+    pub max_request: usize,
+    /// Of one response whose headers wait for its body.
+    pub max_response_hold: usize,
+    /// Of one event of a stream; more is passed on unparsed.
+    pub max_event: usize,
+    /// Of one answer that is kept for later.
+    pub max_capture: usize,
+}
+
+/// What happens to a call whose price is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Unpriced {
+    #[default]
+    Allow,
+    Deny,
+}
+
+/// The response headers that the profile lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseHeaders {
+    pub request_id: bool,
+    pub backend: bool,
+    pub model: bool,
+    pub cost: bool,
+    pub tokens: bool,
+}
+
+/// What becomes of a decision: the one place that knows [`Mode::Shadow`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decided<T> {
+    Go(T),
+    Refuse(Refusal),
+    /// It would have been refused.
+    Would(Refusal),
+}
+
+/// Carries out a decision in its mode.
+pub fn decide<T>(mode: Mode, decision: Result<T, Refusal>) -> Decided<T> {
+    match (mode, decision) {
+        (_, Ok(value)) => Decided::Go(value),
+        (Mode::Enforce, Err(refusal)) => Decided::Refuse(refusal),
+        (Mode::Shadow, Err(refusal)) => Decided::Would(refusal),
+    }
+}
+
+// === impl Bodies ===
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Bodies { max_request: 32 << 20, max_response_hold: 8 << 20, max_event: 1 << 20, max_capture: 4 << 20 }
+    }
+}
+
+// === impl ResponseHeaders ===
+
+impl Default for ResponseHeaders {
+    fn default() -> Self {
+        ResponseHeaders { request_id: true, backend: false, model: false, cost: false, tokens: false }
+    }
+}
+
+impl ResponseHeaders {
+    /// True when a header is wanted whose value is known only after the whole body.
+    pub fn wait_for_usage(&self) -> bool {
+        self.cost || self.tokens
+    }
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// A policy that routes and meters and does nothing else.
+    pub fn new(targets: Targets, credentials: Vec<Credential>, catalog: Catalog) -> Self {
+        let overlays = vec![None; targets.backends.len()];
+        Policy {
+            role: Role::default(),
+            workload: Workload::default(),
+            may_sign: false,
+            bodies: Bodies::default(),
+            unpriced: Unpriced::default(),
+            response_headers: ResponseHeaders::default(),
+            max_wait: Duration::from_secs(240),
+            targets,
+            upstreams: Vec::new(),
+            credentials,
+            overlays,
+            catalog,
+            limits: Ruled::default(),
+            guards: Ruled::default(),
+            cache: Ruled::default(),
+            count_exactly: false,
+            keep_original: false,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Which backend and model a call goes to, and what its head must say to get there. The host comes
+//! from configuration alone; no part of a request can name one.
+
+mod glob;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::llm::{Code, Dialect, Refusal};
+
+pub use glob::Glob;
+
+/// Where calls can go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    pub name: Arc<str>,
+    /// The catalogue row; prices and quirks are looked up by it.
+    pub provider: Arc<str>,
+    pub dialect: Dialect,
+    /// Host and port as `:authority` says them.
+    pub authority: String,
+    /// What stands before the operation's own path: `/v1`, `/openai/v1` or nothing.
+    pub prefix: String,
+    /// A usage event must be asked for in a stream (`stream_options.include_usage`), and may be.
+    pub asks_stream_usage: bool,
+    /// Headers that the provider wants on every request.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Where the proxy connects for a backend, for whoever renders the proxy's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The backend's name, which is also the value of `x-weir-backend`.
+    pub name: Arc<str>,
+    pub https: bool,
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// The CA bundle to check the server against; none for the system's own.
+    pub ca: Option<Arc<str>>,
+    /// SNI and the expected subject; none for `host`.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// Calls whose model matches go to one of these backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `ROUTE/RULE`, for records.
+    pub name: Arc<str>,
+    /// Matches when one of these does; empty matches every model.
+    pub models: Vec<Glob>,
+    pub choices: Vec<Choice>,
+}
+
+/// One backend of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Index into [`Targets::backends`].
+    pub backend: usize,
+    /// The model name that leaves, when it is another than the caller's.
+    pub model: Option<Arc<str>>,
+    /// Share among the choices of the rule; 0 is never chosen.
+    pub weight: u32,
+}
+
+/// Paths without a model that go to a backend, signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passthrough {
+    pub route: Arc<str>,
+    pub backend: usize,
+    pub paths: Vec<Glob>,
+}
+
+/// The whole routing table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    pub backends: Vec<Arc<Backend>>,
+    /// First match wins, except that an exact model beats a glob.
+    pub rules: Vec<Rule>,
+    pub passthrough: Vec<Passthrough>,
+    /// Bare catalogue models that exactly one backend with a credential serves.
+    pub bare: HashMap<Arc<str>, usize>,
+    /// Every model name that the catalogue knows and more than one backend, or none, serves.
+    pub ambiguous: HashMap<Arc<str>, Vec<usize>>,
+}
+
+/// Where one call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub index: usize,
+    pub backend: Arc<Backend>,
+    /// The model name that leaves.
+    pub model: Arc<str>,
+    /// Which rule chose it; none for `BACKEND/MODEL` and bare names.
+    pub rule: Option<Arc<str>>,
+}
+
+/// Where a request without a model goes, and whether its path earns a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    pub index: usize,
+    pub backend: Arc<Backend>,
+    pub signed: bool,
+    /// The route whose `passthrough` named the path.
+    pub route: Option<Arc<str>>,
+}
+
+// === impl Targets ===
+
+impl Targets {
+    /// Chooses the target of a call. `draw` is a uniformly random number.
+    ///
+    /// # Errors
+    /// 404 `model_not_found` when nothing serves the model, 404 `no_backend` when there is no backend.
+    pub fn resolve(&self, model: &str, draw: u64) -> Result<Target, Refusal> {
+        if self.backends.is_empty() {
+            return Err(Refusal::new(
+                Code::NoBackend,
+                "No backend is configured. Add an LLMBackend, or put a provider's key in the environment of `weir up`.",
+            ));
+        }
+        if let Some(rule) = self.rule_for(model) {
+            return self.choose(rule, model, draw);
+        }
+        if let Some((name, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty())
+            && let Some(index) = self.backends.iter().position(|backend| &*backend.name == name)
+        {
+            return Ok(self.target(index, rest.into(), None));
+        }
+        if let Some(&index) = self.bare.get(model) {
+            return Ok(self.target(index, model.into(), None));
+        }
+        match self.backends.len() {
+            1 if !self.ambiguous.contains_key(model) => Ok(self.target(0, model.into(), None)),
+            _ => Err(self.not_found(model)),
+        }
+    }
+
+    /// The target that a limit or a failed attempt asks for by name.
+    ///
+    /// # Errors
+    /// 404 `no_backend` when there is no such backend.
+    pub fn named(&self, backend: &str, model: &str) -> Result<Target, Refusal> {
+        match self.backends.iter().position(|candidate| &*candidate.name == backend) {
+            Some(index) => Ok(self.target(index, model.into(), None)),
+            None => Err(Refusal::new(Code::NoBackend, format!("There is no backend {backend:?}."))),
+        }
+    }
+
+    /// Chooses where a request without a model goes: a `passthrough` rule, else the backend whose
+    /// own host the request names, else the only one there is.
+    ///
+    /// # Errors
+    /// 404 `no_backend`.
+    pub fn pass(&self, path: &str, authority: &str) -> Result<Pass, Refusal> {
+        let path_only = path.split('?').next().unwrap_or(path);
+        let ruled = self.passthrough.iter().find(|rule| rule.paths.iter().any(|glob| glob.matches(path_only)));
+        if let Some(rule) = ruled.filter(|_| is_literal(path_only)) {
+            return Ok(self.pass_to(rule.backend, Some(rule.route.clone())));
+        }
+        let own = self.backends.iter().position(|backend| backend.authority.eq_ignore_ascii_case(authority));
+        match (own, self.backends.len()) {
+            (Some(index), _) => Ok(self.pass_to(index, None)),
+            (None, 1) => Ok(self.pass_to(0, None)),
+            _ => Err(Refusal::new(
+                Code::NoBackend,
+                "This path names no model, and no passthrough rule says which backend serves it.",
+            )),
+        }
+    }
+
+    fn rule_for(&self, model: &str) -> Option<&Rule> {
+        let exact =
+            self.rules.iter().find(|rule| rule.models.iter().any(|glob| glob.is_exact() && glob.matches(model)));
+        exact.or_else(|| {
+            self.rules.iter().find(|rule| rule.models.is_empty() || rule.models.iter().any(|glob| glob.matches(model)))
+        })
+    }
+
+    fn choose(&self, rule: &Rule, model: &str, draw: u64) -> Result<Target, Refusal> {
+        let total: u64 = rule.choices.iter().map(|choice| u64::from(choice.weight)).sum();
+        let mut left = if total == 0 { 0 } else { draw % total };
+        for choice in &rule.choices {
+            let weight = u64::from(choice.weight);
+            if left < weight {
+                let model = choice.model.clone().unwrap_or_else(|| model.into());
+                return Ok(self.target(choice.backend, model, Some(rule.name.clone())));
+            }
+            left -= weight;
+        }
+        Err(Refusal::new(Code::NoBackend, format!("Rule {:?} has no backend with a weight above 0.", rule.name)))
+    }
+
+    fn target(&self, index: usize, model: Arc<str>, rule: Option<Arc<str>>) -> Target {
+        Target { index, backend: self.backends[index].clone(), model, rule }
+    }
+
+    fn pass_to(&self, index: usize, route: Option<Arc<str>>) -> Pass {
+        Pass { index, backend: self.backends[index].clone(), signed: route.is_some(), route }
+    }
+
+    fn not_found(&self, model: &str) -> Refusal {
+        let shown: String = model.chars().take(64).collect();
+        let message = match self.ambiguous.get(model) {
+            Some(backends) if backends.len() > 1 => {
+                let names: Vec<&str> = backends.iter().map(|&index| &*self.backends[index].name).collect();
+                format!(
+                    "The model {shown:?} is served by more than one backend ({}); say BACKEND/{shown} or add a route.",
+                    names.join(", ")
+                )
+            }
+            _ => format!("The model {shown:?} is served by no backend here; say BACKEND/MODEL or add a route."),
+        };
+        Refusal::new(Code::ModelNotFound, message).param("model")
+    }
+}
+
+// === impl Backend ===
+
+impl Backend {
+    /// The path that leaves for a client's path: a leading `/v1` is the client's own prefix and is
+    /// replaced by the backend's.
+    pub fn path(&self, client: &str) -> String {
+        let rest = match client.strip_prefix("/v1") {
+            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => rest,
+            _ => client,
+        };
+        let slash = if self.prefix.is_empty() && !rest.starts_with('/') { "/" } else { "" };
+        [self.prefix.as_str(), slash, rest].concat()
+    }
+}
+
+/// True for a path that a server reads as it is written. `/v1/files/../chat/completions` matches a
+/// pattern for files and is none; a key must not leave on it. Neither this proxy nor Envoy, as it is
+/// configured, resolves dots, so the provider would.
+fn is_literal(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let is_hidden = ["%2f", "%5c", "\\"].iter().any(|separator| path.contains(separator));
+    !is_hidden && path.split('/').all(|step| !matches!(step.replace("%2e", ".").as_str(), "." | ".."))
+}
