@@ -52,3 +52,5 @@ pub mod meter;
 pub mod target;
 // 4: compiled rules.
 pub mod policy;
+// 5: the state machine of one HTTP exchange.
+pub mod exchange;

@@ -1,0 +1,329 @@
+//! The words between an exchange and its host: what the host tells, and what it is told.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::record::Record;
+use crate::base::now::Instant;
+use crate::base::secret::Secret;
+use crate::cache::{self, Ticket};
+use crate::credential::Signature;
+use crate::identity::Facts;
+use crate::llm::Delta;
+use crate::{guard, limit};
+
+/// What the host tells. `end` is true when nothing of that body follows, however the other side
+/// ended it (a flag or trailers).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Request(RequestHead, bool),
+    RequestBody(Bytes, bool),
+    /// Legal at any time: timeouts, early answers and local replies come while a request is held.
+    Response(ResponseHead, bool),
+    Chunk(Bytes, bool),
+    Answer(Slot, Answer),
+    /// From the flight that this exchange follows, or about its own limits.
+    Feed(Feed),
+    /// The proxy tries this request on `backend`, for the n-th time.
+    Attempt(u32, String),
+    /// An instant asked for with [`Action::Wake`] has come, or passed.
+    Tick,
+    Stop(Stop),
+    /// Nothing more will come and nothing will be heard. Exactly once, always last.
+    Gone,
+}
+
+/// What the host is told to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send the request on as it comes; the host echoes every chunk of its body by itself.
+    Pass(Edits),
+    /// Send the held request on, edited.
+    Forward {
+        head: Edits,
+        body: Vec<Bytes>,
+    },
+    /// Answer the client with this and nothing of the upstream.
+    Respond(Local),
+    /// Begin a local answer whose body follows in `Emit`.
+    Open(Local),
+    /// Send the response's head on, edited.
+    Head(Edits),
+    /// Send response body.
+    Emit {
+        bytes: Bytes,
+        end: bool,
+        meta: Meta,
+    },
+    /// What the n-th attempt sends.
+    Retry {
+        attempt: u32,
+        head: Edits,
+        body: Vec<Bytes>,
+    },
+    Ask(Slot, Ask),
+    /// Deliver a `Tick` then. A later `Wake` replaces it.
+    Wake(Instant),
+    Note(Note),
+}
+
+/// Which of the two questions that may be open at once: one that blocks, one that does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    Gate,
+    Side,
+}
+
+/// A question that needs I/O or much time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    Judge(guard::Ask),
+    Recall(cache::Ask),
+    /// The vector of a text.
+    Embed(Bytes),
+    /// The exact number of tokens of a request body, for a model.
+    Count {
+        model: String,
+        body: Bytes,
+    },
+    Reserve(limit::Ask),
+    /// A token for the backend of this index.
+    Token(usize),
+}
+
+/// The answer to an [`Ask`] of the same name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Judge(guard::Verdict),
+    Recall(cache::Recall),
+    Embed(Vec<f32>),
+    Count(u64),
+    Reserve(limit::Decision),
+    Token(Signature),
+    /// Nobody looked: the exchange is only being explained.
+    Peeked,
+    /// There is no answer; what that means is the policy's word.
+    Failed(Failure),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Timeout,
+    Unavailable,
+}
+
+/// What a flight feeds to those who follow it, and what a watcher says of a running answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feed {
+    Delta(Delta),
+    /// The leader is gone. A follower that has sent nothing takes over under this ticket.
+    Lost(Ticket),
+    /// A limit ran out: end the answer now.
+    Cut,
+}
+
+/// Why the host wants an exchange to come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The process drains: finish what runs.
+    Drain,
+    /// The time to finish is over.
+    Deadline,
+    /// There is no room for this exchange.
+    Shed,
+    /// The proxy is gone, and `Gone` follows when the open question has been answered: nothing may
+    /// be sent on in between.
+    Leave,
+}
+
+/// A fact to be worked off later. Nothing waits for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    Settle(limit::Settle),
+    Remember(cache::Remember),
+    Publish(Ticket, Delta),
+    /// The leader of this flight ends without an answer to publish: somebody else has to lead.
+    Forsake(Ticket),
+    Record(Box<Record>),
+    /// A rule in Shadow mode would have refused.
+    Shadow {
+        step: &'static str,
+        reason: &'static str,
+    },
+}
+
+/// The head of a request, as the host received it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestHead {
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    pub authority: String,
+    pub headers: Headers,
+    pub facts: Facts,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub headers: Headers,
+}
+
+/// Header fields without the pseudo headers, names in lower case, in order.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<(String, Bytes)>);
+
+/// Changes to a head.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Edits {
+    pub path: Option<String>,
+    pub authority: Option<String>,
+    pub status: Option<u16>,
+    pub set: Vec<(Cow<'static, str>, Value)>,
+    pub remove: Vec<Cow<'static, str>>,
+    /// What becomes of the body that belongs to this head.
+    pub length: Length,
+    pub meta: Meta,
+}
+
+/// A header value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Text(String),
+    Secret { prefix: &'static str, secret: Secret },
+}
+
+/// What is known of the length of the body that follows a head. Only the host writes the header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Length {
+    /// The body is sent as it came; a length that came with it holds.
+    #[default]
+    Kept,
+    /// It will be another one, and how long is not known.
+    Unknown,
+    Exactly(u64),
+}
+
+/// A local answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Local {
+    pub status: u16,
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// Empty for an [`Action::Open`].
+    pub body: Bytes,
+    pub meta: Meta,
+}
+
+/// What the rest of the proxy is told about this exchange: fields of the dynamic metadata `weir`.
+pub type Meta = Vec<(&'static str, MetaValue)>;
+
+/// Text that is written and not looked into: most of it is known beforehand, or shared with the
+/// configuration, and costs no allocation.
+#[derive(Clone)]
+pub enum Words {
+    Fixed(&'static str),
+    Shared(Arc<str>),
+    Own(String),
+}
+
+/// One field of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetaValue {
+    Text(Words),
+    /// Written as a number; exact up to 2^53.
+    Number(u64),
+}
+
+// === impl Words ===
+
+impl Deref for Words {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Words::Fixed(text) => text,
+            Words::Shared(text) => text,
+            Words::Own(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Words {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+// === impl Headers ===
+
+/// Names alone: the values are a caller's credentials as often as not.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Headers {
+    /// The first value of `name`, if it is UTF-8.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// Every value of `name` that is UTF-8.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).filter_map(|(_, value)| std::str::from_utf8(value).ok())
+    }
+
+    /// The declared length of the body.
+    pub fn content_length(&self) -> Option<u64> {
+        self.get("content-length")?.trim().parse().ok()
+    }
+}
+
+// === impl Edits ===
+
+impl Edits {
+    /// Sets `name`, whatever stood there.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        self.set.push((name.into(), Value::Text(value.into())));
+    }
+}
+
+// === impl MetaValue ===
+
+impl From<&'static str> for MetaValue {
+    fn from(text: &'static str) -> Self {
+        MetaValue::Text(Words::Fixed(text))
+    }
+}
+
+impl From<&Arc<str>> for MetaValue {
+    fn from(text: &Arc<str>) -> Self {
+        MetaValue::Text(Words::Shared(text.clone()))
+    }
+}
+
+impl From<String> for MetaValue {
+    fn from(text: String) -> Self {
+        MetaValue::Text(Words::Own(text))
+    }
+}
+
+impl From<u64> for MetaValue {
+    fn from(number: u64) -> Self {
+        MetaValue::Number(number)
+    }
+}

@@ -1,0 +1,147 @@
+//! Waiting for the answer that another exchange is getting to the same question.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Feed, Meta};
+use super::phase::{BodyMode, Phase};
+use super::record::Outcome;
+use super::replay::stream_codec;
+use super::request::State;
+use super::steps::Deciding;
+use super::story::Bill;
+use crate::base::now::Instant;
+use crate::llm::{Code, Delta, Fold, Refusal};
+use crate::wire::StreamStart;
+
+/// A follower.
+pub(super) struct Following {
+    deciding: Box<Deciding>,
+    until: Instant,
+    start: Option<StreamStart>,
+    fold: Fold,
+    /// The head of a streamed answer was sent: the follower cannot take over any more.
+    opened: bool,
+}
+
+// === impl Following ===
+
+impl Following {
+    /// Bytes held.
+    pub fn buffered(&self) -> usize {
+        self.deciding.body.len() + self.fold.len()
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn start_following(&mut self, deciding: Box<Deciding>, out: &mut Vec<Action>) {
+        let until = self.now.mono.plus(self.setup.policy.max_wait);
+        let following = Following { deciding, until, start: None, fold: Fold::default(), opened: false };
+        self.request = State::Following(Box::new(following));
+        self.push(Action::Wake(until), out);
+    }
+
+    pub(super) fn on_feed(&mut self, feed: Feed, out: &mut Vec<Action>) {
+        if !matches!(self.request, State::Following(_)) {
+            return;
+        }
+        let State::Following(mut following) = std::mem::replace(&mut self.request, State::None) else { return };
+        match feed {
+            Feed::Delta(delta) => {
+                let over = self.feed_delta(&mut following, &delta, out);
+                let room = self.setup.policy.bodies.max_response_hold;
+                if !over && following.fold.len() > room {
+                    let message = "The answer to the same question is too large to be held.";
+                    return self.refuse_now(
+                        Refusal::new(Code::UpstreamInvalidResponse, message),
+                        Outcome::Refused,
+                        out,
+                    );
+                }
+                if !over {
+                    self.request = State::Following(following);
+                }
+            }
+            Feed::Lost(ticket) if !following.opened => {
+                self.story.decide("recall", "lead", "leader_lost", String::new());
+                let mut deciding = following.deciding;
+                deciding.lead = Some(ticket);
+                self.lead = Some(ticket);
+                deciding.cursor += 1;
+                self.request = State::Deciding(deciding);
+                self.advance(out);
+            }
+            Feed::Lost(_) => {
+                self.request = State::Following(following);
+                let refusal = Refusal::new(Code::StreamTruncated, "The answer ended before it was complete.");
+                self.end_with_error(&refusal, Outcome::Truncated, out);
+            }
+            Feed::Cut => self.request = State::Following(following),
+        }
+    }
+
+    /// Returns true when the answer is over.
+    fn feed_delta(&mut self, following: &mut Following, delta: &Delta, out: &mut Vec<Action>) -> bool {
+        let call = &following.deciding.fields.call;
+        let live = call.stream && self.setup.mode == BodyMode::FullDuplex;
+        if !live {
+            following.fold.push(delta);
+        }
+        if let Delta::Start { id, model, created } = delta {
+            let (id, model, usage) = (id.clone(), model.clone(), call.stream_usage);
+            following.start = Some(StreamStart { id, model, created: *created, usage });
+        }
+        let Some(codec) = stream_codec(call.dialect) else { return false };
+        if live {
+            // What moves is not waited for.
+            following.until = self.now.mono.plus(self.setup.policy.max_wait);
+            if !std::mem::replace(&mut following.opened, true) {
+                self.story.left = true;
+                self.story.status = 200;
+                let local = self.local_head(true);
+                self.push(Action::Open(local), out);
+            }
+            let mut bytes = Vec::new();
+            let start = following.start.clone().unwrap_or_default();
+            codec.write_delta(&start, delta, &mut bytes);
+            let end = *delta == Delta::End;
+            return self.emit_fed(Bytes::from(bytes), end, out);
+        }
+        if *delta != Delta::End {
+            return false;
+        }
+        if let Some(reply) = std::mem::take(&mut following.fold).complete() {
+            self.replay(&reply, &following.deciding, out);
+        }
+        true
+    }
+
+    fn emit_fed(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) -> bool {
+        self.story.response_bytes += bytes.len() as u64;
+        if end {
+            let bill = Bill::nothing();
+            let meta = self.closing_meta(&bill, Outcome::Replayed);
+            self.push(Action::Emit { bytes, end, meta }, out);
+            self.tell_bill(Outcome::Replayed, &bill, out);
+        } else if !bytes.is_empty() {
+            self.push(Action::Emit { bytes, end, meta: Meta::new() }, out);
+        }
+        end
+    }
+
+    pub(super) fn on_follow_tick(&mut self, out: &mut Vec<Action>) {
+        let State::Following(following) = &self.request else { return };
+        let until = following.until;
+        if self.now.mono < until {
+            self.push(Action::Wake(until), out);
+            return;
+        }
+        let refusal = Refusal::new(Code::UpstreamTimeout, "The answer to the same question did not come in time.");
+        match self.phase {
+            Phase::Complete => self.refuse_now(refusal, Outcome::Refused, out),
+            _ => self.end_with_error(&refusal, Outcome::Truncated, out),
+        }
+    }
+}

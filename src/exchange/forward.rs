@@ -1,0 +1,205 @@
+//! What a request leaves with: path, host, headers, body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
+use super::phase::Phase;
+use super::request::{State, remove_credentials};
+use super::steps::Deciding;
+use crate::credential::{self, Credential, Leaving, Signing};
+use crate::llm::{Code, Operation, Refusal};
+use crate::target::{Backend, Target};
+use crate::wire::{Rewrite, openai};
+
+/// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
+pub const BACKEND_HEADER: &str = "x-weir-backend";
+
+/// Every header whose name begins so is Weir's own and never leaves with what a client wrote in it.
+const OWN_PREFIX: &str = "x-weir-";
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// All steps are done: the request leaves.
+    pub(super) fn forward(&mut self, deciding: Box<Deciding>, out: &mut Vec<Action>) {
+        let Some(target) = deciding.target.clone() else {
+            return self.refuse(Refusal::new(Code::NoBackend, "No backend was chosen for this call."), out);
+        };
+        let (head, body) = self.write_attempt(&deciding, &target, &deciding.signing);
+        let sent = self.now.mono;
+        self.story.decided(sent);
+        self.story.sent_at = Some(sent);
+        self.story.left = true;
+        self.story.signed = matches!(deciding.signing, Signing::Set(_));
+        let policy = self.policy();
+        let count = policy.count_exactly.then(|| deciding.body.clone());
+        self.response.expect(&deciding, self.asks_usage(&deciding, &target));
+        self.request = State::Released(policy.keep_original.then_some(deciding));
+        self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
+        if let Some(body) = count {
+            self.side_open = true;
+            self.ask(Slot::Side, Ask::Count { model: target.model.to_string(), body }, out);
+        }
+    }
+
+    /// Another attempt, for another backend, written from the original: what an earlier attempt left
+    /// in the headers is not looked at.
+    pub(super) fn on_attempt(&mut self, attempt: u32, backend: &str, out: &mut Vec<Action>) {
+        // Once an answer has begun, or before the request has left, there is nothing to try again.
+        if self.phase != Phase::Sent {
+            return;
+        }
+        let State::Released(kept) = &mut self.request else { return };
+        let Some(kept) = kept.take() else { return };
+        match self.sign_attempt(&kept, backend) {
+            Ok((target, signing)) => {
+                let (head, body) = self.write_attempt(&kept, &target, &signing);
+                self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
+                self.story.signed = matches!(signing, Signing::Set(_));
+                self.response.trims(self.asks_usage(&kept, &target));
+                self.story.target = Some(target);
+                self.push(Action::Retry { attempt, head, body: vec![body] }, out);
+            }
+            Err(refusal) => {
+                self.story.decide("target", "not_retried", refusal.code.as_str(), backend.to_owned());
+            }
+        }
+        self.request = State::Released(Some(kept));
+    }
+
+    /// Where another attempt goes, and with whose key.
+    fn sign_attempt(&self, kept: &Deciding, backend: &str) -> Result<(Target, Signing), Refusal> {
+        let first = kept.target.as_ref();
+        let model = first.map(|target| target.model.clone()).unwrap_or_default();
+        let target = self.setup.policy.targets.named(backend, &model)?;
+        if first.is_some_and(|first| first.index == target.index) {
+            return Ok((target, kept.signing.clone()));
+        }
+        if target.backend.dialect != kept.fields.call.dialect {
+            let message = format!("Backend {:?} speaks {}.", target.backend.name, target.backend.dialect);
+            return Err(Refusal::new(Code::UnsupportedValue, message));
+        }
+        match self.setup.policy.credentials.get(target.index) {
+            Some(credential) => Ok((target.clone(), no_token_needed(credential, self.leaving(&target.backend))?)),
+            None => Ok((target, Signing::Nothing)),
+        }
+    }
+
+    fn write_attempt(&self, deciding: &Deciding, target: &Target, signing: &Signing) -> (Edits, Bytes) {
+        let mut edits = self.leaving_edits(&deciding.head, &target.backend);
+        apply_signing(&mut edits, &deciding.head, signing);
+        let ask_usage = self.asks_usage(deciding, target);
+        // What shall be edited or kept must be readable, and anything must be metered.
+        if ask_usage || deciding.lead.is_some() {
+            edits.set("accept-encoding", "identity");
+        } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
+            edits.set("accept-encoding", readable(accepted));
+        }
+        let body = openai::rewrite(&deciding.body, &deciding.fields, Rewrite { model: &target.model, ask_usage });
+        edits.meta = self.opening_meta(&target.backend.name, Some(target));
+        (edits, body)
+    }
+
+    /// A usage event is asked for where the client did not, so that the call can be billed exactly.
+    fn asks_usage(&self, deciding: &Deciding, target: &Target) -> bool {
+        let call = &deciding.fields.call;
+        let streams = matches!(call.operation, Operation::Chat | Operation::Completion);
+        call.stream && streams && !call.stream_usage && target.backend.asks_stream_usage
+    }
+
+    /// What every request that leaves has in common.
+    pub(super) fn leaving_edits(&self, head: &RequestHead, backend: &Backend) -> Edits {
+        let mut edits = Edits { path: Some(backend.path(&head.path)), ..Edits::default() };
+        edits.authority = Some(backend.authority.clone());
+        for (name, _) in &head.headers.0 {
+            if name.starts_with(OWN_PREFIX) && name != BACKEND_HEADER && !edits.remove.iter().any(|known| known == name)
+            {
+                edits.remove.push(name.clone().into());
+            }
+        }
+        for (name, value) in &backend.headers {
+            edits.set(name.to_string(), value.to_string());
+        }
+        edits.set(BACKEND_HEADER, backend.name.to_string());
+        edits
+    }
+
+    /// Signs a request that passes.
+    pub(super) fn sign_into(
+        &mut self,
+        edits: &mut Edits,
+        head: &RequestHead,
+        credential: Option<&Credential>,
+        backend: &Backend,
+    ) -> Result<(), Refusal> {
+        let Some(credential) = credential else { return Ok(()) };
+        let signing = no_token_needed(credential, self.leaving(backend))?;
+        self.story.signed = matches!(signing, Signing::Set(_));
+        apply_signing(edits, head, &signing);
+        Ok(())
+    }
+
+    fn leaving<'a>(&self, backend: &'a Backend) -> Leaving<'a> {
+        let host = backend.authority.as_str();
+        Leaving { backend: &backend.name, host, authority: host, may_sign: self.setup.policy.may_sign }
+    }
+
+    /// What the rest of the proxy is told when the request leaves: RBAC and `ratelimit` run early,
+    /// and a stream that is abandoned keeps only what was sent.
+    pub(super) fn opening_meta(&self, backend: &Arc<str>, target: Option<&Target>) -> Meta {
+        let story = &self.story;
+        let mut meta = Meta::with_capacity(8);
+        meta.push(("request_id", (&story.id).into()));
+        meta.push(("principal", (&story.principal).into()));
+        meta.push(("namespace", (&story.namespace).into()));
+        meta.push(("operation", story.operation.as_str().into()));
+        meta.push(("backend", backend.into()));
+        if let Some(call) = &story.call {
+            meta.push(("requested_model", (&call.model).into()));
+        }
+        if let Some(target) = target {
+            meta.push(("model", (&target.model).into()));
+            if let Some(rule) = &target.rule {
+                meta.push(("route", rule.into()));
+            }
+        }
+        meta
+    }
+}
+
+/// Signs where no question can be asked any more.
+fn no_token_needed(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Refusal> {
+    match credential::sign(credential, leaving)? {
+        Signing::Ask => Err(Refusal::new(
+            Code::CredentialUnavailable,
+            format!("Backend {:?} has no valid token yet; ask again.", leaving.backend),
+        )),
+        signing => Ok(signing),
+    }
+}
+
+/// Writes a signature into a head, over whatever the caller sent.
+fn apply_signing(edits: &mut Edits, head: &RequestHead, signing: &Signing) {
+    if *signing == Signing::KeepCaller {
+        return;
+    }
+    remove_credentials(edits, head);
+    if let Signing::Set(signature) = signing {
+        let value = Value::Secret { prefix: signature.prefix, secret: signature.secret.clone() };
+        edits.set.push((signature.header.to_string().into(), value));
+    }
+}
+
+/// What of the codings that a client accepts is decoded here. A provider that chose another one could
+/// not be billed.
+fn readable(accepted: &str) -> &'static str {
+    let gzip = accepted.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        is_gzip && !parts.any(|weight| weight.replace(' ', "").trim_end_matches(['0', '.']) == "q=")
+    });
+    if gzip { "gzip" } else { "identity" }
+}

@@ -1,0 +1,241 @@
+//! One HTTP exchange as a state machine: events in, actions out. It reads no clock, does no I/O,
+//! never blocks and never panics, whatever bytes come in whatever order.
+//!
+//! # Invariants
+//!
+//! 1. [`Exchange::on`] is a function of what it was given before and of what it is given now.
+//! 2. At most one question of each [`Slot`] is open.
+//! 3. After `Respond`, or after an `Emit` that ends, only notes follow.
+//! 4. An exchange that sent anything on, or answered, leaves exactly one record, also when it is
+//!    abandoned.
+//! 5. Every reservation that was granted is settled exactly once.
+//! 6. What is not an LLM call passes unchanged; in the same dialect, so does every byte that no
+//!    rule edits.
+//! 7. A question without an answer is `Failed`; what that means is decided in one place.
+//! 8. However a body is cut into chunks, the same bytes go out and the same notes.
+//! 9. Every action is legal in its phase: [`Exchange::on`] moves along the phase table only.
+//!
+//! `tests/it/exchange` holds a property for each.
+
+pub mod event;
+mod follow;
+mod forward;
+mod local_reply;
+pub mod phase;
+pub mod record;
+mod replay;
+mod request;
+mod response;
+mod rope;
+mod steps;
+mod stop;
+mod story;
+mod watch;
+
+use std::sync::Arc;
+
+use event::{Action, Answer, Ask, Event, Feed, Note, Slot};
+use phase::{BodyMode, Kind, Phase};
+use record::Outcome;
+
+pub use forward::BACKEND_HEADER;
+pub use local_reply::LOCAL_REPLY_HEADER;
+
+use crate::base::now::{Instant, Now};
+use crate::cache::{Recall, Ticket};
+use crate::limit::{Decision, Grant, Settle};
+use crate::llm::Usage;
+use crate::policy::Policy;
+use crate::tokens::learned::Learned;
+
+/// What an exchange is made with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The value of `x-weir-request-id`.
+    pub id: Arc<str>,
+    pub policy: Arc<Policy>,
+    /// What models have taught about tokens and bytes. It is read, never written, here.
+    pub learned: Arc<Learned>,
+    pub mode: BodyMode,
+    /// A uniformly random number.
+    pub draw: u64,
+}
+
+/// One HTTP exchange. It has no `Debug`: what it holds are prompts, answers and credentials.
+pub struct Exchange {
+    setup: Setup,
+    phase: Phase,
+    now: Now,
+    story: story::Story,
+    request: request::State,
+    response: response::State,
+    /// Which step waits for the answer to the open gate; the answer may come when nothing waits.
+    gate: Option<steps::Waiting>,
+    side_open: bool,
+    grants: Vec<Grant>,
+    /// The flight that is led and whose end was not published yet.
+    lead: Option<Ticket>,
+    /// What was said before the request came; it holds as soon as there is one.
+    early_stop: Option<event::Stop>,
+    gone: bool,
+    /// Actions that the phase table forbade. Always 0; the properties look at it.
+    faults: u32,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// An exchange to which nothing has happened yet.
+    pub fn new(setup: Setup) -> Self {
+        Exchange {
+            story: story::Story::new(setup.id.clone()),
+            setup,
+            phase: Phase::Fresh,
+            now: Now { mono: Instant(0), unix_nanos: 0 },
+            request: request::State::None,
+            response: response::State::default(),
+            gate: None,
+            side_open: false,
+            grants: Vec::new(),
+            lead: None,
+            early_stop: None,
+            gone: false,
+            faults: 0,
+        }
+    }
+
+    /// Takes one event and appends what is to be done, in order.
+    pub fn on(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+        if self.gone {
+            return;
+        }
+        self.now = now;
+        match event {
+            Event::Request(head, end) => self.on_request(head, end, out),
+            Event::RequestBody(bytes, end) => self.on_request_body(bytes, end, out),
+            Event::Response(head, end) => self.on_response(head, end, out),
+            Event::Chunk(bytes, end) => self.on_chunk(bytes, end, out),
+            Event::Answer(slot, answer) => self.on_answer(slot, answer, out),
+            Event::Feed(Feed::Cut) => self.on_cut(out),
+            Event::Feed(feed) => self.on_feed(feed, out),
+            Event::Attempt(attempt, backend) => self.on_attempt(attempt, &backend, out),
+            Event::Tick => self.on_tick(out),
+            Event::Stop(stop) => self.on_stop(stop, out),
+            Event::Gone => self.on_gone(out),
+        }
+    }
+
+    /// Bytes of the request and of the response that are held in memory now.
+    pub fn buffered(&self) -> usize {
+        self.request.buffered() + self.response.buffered()
+    }
+
+    /// True while more of the request would be held rather than sent on.
+    pub fn is_holding(&self) -> bool {
+        matches!(self.request, request::State::Holding(_))
+    }
+
+    /// True while more of the response would be held rather than sent on. `Stop::Shed` lets it go on.
+    pub fn is_holding_response(&self) -> bool {
+        self.phase == Phase::Held && matches!(self.response.body, response::Body::Whole(_))
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How often an action was suppressed because the phase forbade it: always 0.
+    pub fn faults(&self) -> u32 {
+        self.faults
+    }
+
+    /// The only way an action leaves: along the phase table.
+    fn push(&mut self, action: Action, out: &mut Vec<Action>) -> bool {
+        match phase::next(self.setup.mode, self.phase, Kind::of(&action)) {
+            Some(next) => {
+                self.phase = next;
+                out.push(action);
+                true
+            }
+            None => {
+                self.faults += 1;
+                false
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note, out: &mut Vec<Action>) {
+        self.push(Action::Note(note), out);
+    }
+
+    fn ask(&mut self, slot: Slot, ask: Ask, out: &mut Vec<Action>) {
+        self.push(Action::Ask(slot, ask), out);
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.setup.policy.clone()
+    }
+
+    fn on_answer(&mut self, slot: Slot, answer: Answer, out: &mut Vec<Action>) {
+        match slot {
+            Slot::Side => {
+                let asked = std::mem::take(&mut self.side_open);
+                match answer {
+                    Answer::Count(tokens) if asked => self.story.counted_input = Some(tokens),
+                    answer => self.give_back(answer, out),
+                }
+            }
+            Slot::Gate => match self.gate.take() {
+                Some(waiting) if self.phase == Phase::Complete => self.resume(waiting, answer, out),
+                // Nothing waits any more.
+                _ => self.give_back(answer, out),
+            },
+        }
+    }
+
+    /// What was granted to a question that nobody asks any more must be given back, and so must the
+    /// lead of a flight: others wait for it.
+    fn give_back(&mut self, answer: Answer, out: &mut Vec<Action>) {
+        match answer {
+            Answer::Reserve(Decision::Granted(grant)) => self.settle_one(grant, out),
+            Answer::Recall(Recall::Lead(ticket)) => self.note(Note::Forsake(ticket), out),
+            _ => {}
+        }
+    }
+
+    fn on_gone(&mut self, out: &mut Vec<Action>) {
+        self.gone = true;
+        if !self.story.is_told && self.story.left {
+            // The answer can still have been complete: the terminal event was seen, and only the
+            // end of the connection was not.
+            let outcome = match self.response.was_complete() {
+                true => self.outcome(),
+                false => Outcome::Abandoned,
+            };
+            self.tell(outcome, out);
+        }
+        self.settle_all(Usage::default(), None, out);
+        self.forsake(out);
+        self.request = request::State::None;
+        self.response.release();
+        self.phase = Phase::Done;
+    }
+
+    fn forsake(&mut self, out: &mut Vec<Action>) {
+        if let Some(ticket) = self.lead.take() {
+            self.response.stop_leading();
+            self.note(Note::Forsake(ticket), out);
+        }
+    }
+
+    fn settle_one(&mut self, grant: Grant, out: &mut Vec<Action>) {
+        self.note(Note::Settle(Settle { grant, usage: Usage::default(), cost: None }), out);
+    }
+
+    fn settle_all(&mut self, usage: Usage, cost: Option<crate::base::money::NanoUsd>, out: &mut Vec<Action>) {
+        for grant in std::mem::take(&mut self.grants) {
+            self.note(Note::Settle(Settle { grant, usage, cost }), out);
+        }
+    }
+}

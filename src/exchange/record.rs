@@ -1,0 +1,122 @@
+//! What is left of an exchange when it is over: one record, whatever became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::money::NanoUsd;
+use crate::llm::{Dialect, Operation, Usage, UsageSource};
+
+/// The whole story of one exchange. It holds no prompt, no answer and no credential.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The value of `x-weir-request-id`.
+    pub id: Arc<str>,
+    /// When the request's head came, in nanoseconds since the Unix epoch.
+    pub started: u64,
+    pub duration: Duration,
+    pub principal: Arc<str>,
+    pub namespace: Arc<str>,
+    pub dialect: Dialect,
+    pub operation: Operation,
+    pub method: Arc<str>,
+    /// Without its query.
+    pub path: Arc<str>,
+    pub route: Option<Arc<str>>,
+    pub backend: Option<Arc<str>>,
+    pub provider: Option<Arc<str>>,
+    /// As the client asked; empty where there is none.
+    pub requested_model: Arc<str>,
+    /// As it left.
+    pub sent_model: Arc<str>,
+    /// As the provider names it.
+    pub served_model: String,
+    pub service_tier: Option<String>,
+    pub stream: bool,
+    /// What the client got; 0 when it got nothing from Weir or through it.
+    pub status: u16,
+    pub outcome: Outcome,
+    /// The word of the refusal, where there was one.
+    pub refusal: Option<&'static str>,
+    pub usage: Usage,
+    pub usage_source: UsageSource,
+    /// None when no price is known, or no usage.
+    pub cost: Option<NanoUsd>,
+    pub price: Option<Arc<str>>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    /// Bytes of a request body that was read as a call.
+    pub body_bytes: u64,
+    /// Decoded bytes of text in the answer, where it could be read: what an estimate of the output
+    /// is made from.
+    pub text_bytes: Option<u64>,
+    pub timings: Timings,
+    /// False for a request that left without a credential because its path earned none.
+    pub signed: bool,
+    pub decisions: Vec<Decision>,
+    /// Usage fields that no reader knows.
+    pub unknown_usage_fields: u32,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The answer was complete and successful.
+    Completed,
+    /// The provider answered with an error, completely.
+    UpstreamError,
+    /// Weir answered instead of the provider, with a refusal.
+    Refused,
+    /// Weir answered from memory.
+    Replayed,
+    /// Weir ended the answer early because a limit ran out.
+    Cut,
+    /// The provider ended the stream without its terminal event.
+    Truncated,
+    /// The exchange ended before its answer did: the client or the provider went away.
+    Abandoned,
+    /// The process stopped before the answer was complete.
+    Stopped,
+}
+
+/// How long each part took, where it was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// From the request's head to the moment the request was complete.
+    pub receive: Option<Duration>,
+    /// From there to the moment it was sent on or answered.
+    pub decide: Option<Duration>,
+    /// From sending it on to the response's head.
+    pub wait: Option<Duration>,
+    /// From the request's head to the first byte of the response's body.
+    pub first_byte: Option<Duration>,
+    /// From the request's head to the first piece of the answer.
+    pub first_token: Option<Duration>,
+}
+
+/// One step's decision, for whoever asks why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub step: &'static str,
+    pub outcome: &'static str,
+    pub reason: &'static str,
+    /// What in particular: a rule, a backend, a model.
+    pub detail: String,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The word used in records, metadata and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::UpstreamError => "upstream_error",
+            Outcome::Refused => "refused",
+            Outcome::Replayed => "replayed",
+            Outcome::Cut => "cut",
+            Outcome::Truncated => "truncated",
+            Outcome::Abandoned => "abandoned",
+            Outcome::Stopped => "stopped",
+        }
+    }
+}

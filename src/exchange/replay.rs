@@ -1,0 +1,119 @@
+//! An answer that was not asked of the provider: a kept one, as a document or as a stream in the
+//! client's dialect.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Local, Meta};
+use super::phase::BodyMode;
+use super::record::Outcome;
+use super::request::State;
+use super::steps::Deciding;
+use super::story::Bill;
+use crate::llm::{Code, Delta, Dialect, Refusal, Reply};
+use crate::wire::{self, StreamCodec, StreamStart};
+
+/// Answers are written to the proxy in pieces of about this size.
+const PIECE: usize = 32 << 10;
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Answers with a kept reply: as it was asked for, whatever form it was kept in.
+    pub(super) fn replay(&mut self, reply: &Reply, deciding: &Deciding, out: &mut Vec<Action>) {
+        let call = &deciding.fields.call;
+        let Some(codec) = stream_codec(call.dialect) else {
+            let refusal = Refusal::new(Code::UnsupportedValue, "Answers in this format are not written yet.");
+            return self.refuse(refusal, out);
+        };
+        let start = StreamStart {
+            id: reply.id.clone(),
+            model: reply.model.clone(),
+            created: reply.created,
+            usage: call.stream_usage,
+        };
+        let mut body = Vec::new();
+        match call.stream {
+            true => steps_of(reply).iter().for_each(|delta| codec.write_delta(&start, delta, &mut body)),
+            false => codec.write_reply(reply, &mut body),
+        }
+        let streamed = call.stream && self.setup.mode == BodyMode::FullDuplex;
+        self.answer(Bytes::from(body), call.stream, streamed, Outcome::Replayed, out);
+    }
+
+    /// Sends a complete local answer and writes the record.
+    pub(super) fn answer(
+        &mut self,
+        body: Bytes,
+        events: bool,
+        streamed: bool,
+        outcome: Outcome,
+        out: &mut Vec<Action>,
+    ) {
+        self.request = State::Released(None);
+        self.story.left = true;
+        self.story.status = 200;
+        self.story.decided(self.now.mono);
+        self.story.response_bytes = body.len() as u64;
+        let bill = Bill::nothing();
+        let meta = self.closing_meta(&bill, outcome);
+        let mut local = self.local_head(events);
+        if streamed {
+            self.push(Action::Open(local), out);
+            self.emit_pieces(body, meta, out);
+        } else {
+            local.body = body;
+            local.meta = meta;
+            self.push(Action::Respond(local), out);
+        }
+        self.tell_bill(outcome, &bill, out);
+    }
+
+    fn emit_pieces(&mut self, mut body: Bytes, meta: Meta, out: &mut Vec<Action>) {
+        while body.len() > PIECE {
+            let bytes = body.split_to(PIECE);
+            self.push(Action::Emit { bytes, end: false, meta: Meta::new() }, out);
+        }
+        self.push(Action::Emit { bytes: body, end: true, meta }, out);
+    }
+
+    /// The head of a successful local answer.
+    pub(super) fn local_head(&self, events: bool) -> Local {
+        let kind = if events { "text/event-stream" } else { "application/json" };
+        let mut local = Local { status: 200, ..Local::default() };
+        local.headers.push(("content-type".into(), kind.to_owned()));
+        local.headers.push(("x-weir-cache".into(), "hit".to_owned()));
+        if self.setup.policy.response_headers.request_id {
+            local.headers.push(("x-weir-request-id".into(), self.story.id.to_string()));
+        }
+        local
+    }
+}
+
+/// The stream half of a dialect, where it is written here.
+pub(super) fn stream_codec(dialect: Dialect) -> Option<&'static dyn StreamCodec> {
+    wire::codec(dialect).stream()
+}
+
+/// A reply as the steps of a stream.
+pub(super) fn steps_of(reply: &Reply) -> Vec<Delta> {
+    let mut deltas = vec![Delta::Start { id: reply.id.clone(), model: reply.model.clone(), created: reply.created }];
+    if !reply.reasoning.is_empty() {
+        deltas.push(Delta::Reasoning(reply.reasoning.clone()));
+    }
+    if !reply.text.is_empty() {
+        deltas.push(Delta::Text(reply.text.clone()));
+    }
+    for (index, call) in (0..).zip(&reply.tool_calls) {
+        deltas.push(Delta::ToolCall {
+            index,
+            id: Some(call.id.clone()),
+            name: Some(call.name.clone()),
+            arguments: call.arguments.clone(),
+        });
+    }
+    deltas.extend(reply.finish.map(Delta::Finish));
+    deltas.extend(reply.usage.map(Delta::Usage));
+    deltas.push(Delta::End);
+    deltas
+}

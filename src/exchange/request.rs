@@ -1,0 +1,310 @@
+//! The request's side: what passes, what is held, what is refused while it still arrives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Edits, Local, RequestHead};
+use super::follow::Following;
+use super::phase::Phase;
+use super::record::Outcome;
+use super::rope::Rope;
+use super::steps::Deciding;
+use crate::base::now::Instant;
+use crate::credential::CALLER_HEADERS;
+use crate::identity;
+use crate::llm::{Code, Refusal};
+use crate::target::{Pass, Target};
+use crate::wire::{self, Endpoint};
+
+/// How long, and how many bytes, a refused request is listened to before it is answered: clients
+/// that only write would otherwise see a reset instead of the answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 << 20;
+
+/// Where the request's side stands.
+pub(super) enum State {
+    None,
+    Holding(Hold),
+    /// Complete; the steps run, or wait.
+    Deciding(Box<Deciding>),
+    /// Refused, and still arriving.
+    Lingering(Linger),
+    /// Waiting for what another exchange's answer brings.
+    Following(Box<Following>),
+    /// Sent on, passed, answered or given up. The original is kept where another attempt may need it.
+    Released(Option<Box<Deciding>>),
+}
+
+/// A request that is being held.
+pub(super) struct Hold {
+    pub head: RequestHead,
+    pub endpoint: Endpoint,
+    body: Rope,
+}
+
+/// A refusal that waits for its request to end.
+pub(super) struct Linger {
+    refusal: Refusal,
+    outcome: Outcome,
+    discarded: usize,
+    until: Instant,
+}
+
+// === impl State ===
+
+impl State {
+    /// Bytes held.
+    pub fn buffered(&self) -> usize {
+        match self {
+            State::Holding(hold) => hold.body.len(),
+            State::Deciding(deciding) => deciding.body.len(),
+            State::Following(following) => following.buffered(),
+            State::Released(Some(kept)) => kept.body.len(),
+            _ => 0,
+        }
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn on_request(&mut self, head: RequestHead, end: bool, out: &mut Vec<Action>) {
+        if self.phase != Phase::Fresh {
+            return;
+        }
+        self.phase = if end { Phase::Complete } else { Phase::Arriving };
+        let endpoint = wire::detect(&head.method, &head.path);
+        self.begin(&head, endpoint, end);
+        if let Some(stop) = self.early_stop.take() {
+            return self.on_stop(stop, out);
+        }
+        if let Err(refusal) = self.identify(&head) {
+            return self.refuse(refusal, out);
+        }
+        if !endpoint.held || !is_json(&head) || is_upgrade(&head) {
+            return self.pass(&head, out);
+        }
+        if let Some(refusal) = self.refused_by_head(&head) {
+            return self.refuse(refusal, out);
+        }
+        let hold = Hold { head, endpoint, body: Rope::default() };
+        match end {
+            true => self.decide_body(hold, out),
+            false => self.request = State::Holding(hold),
+        }
+    }
+
+    fn begin(&mut self, head: &RequestHead, endpoint: Endpoint, end: bool) {
+        let story = &mut self.story;
+        story.started = self.now.mono;
+        story.started_unix = self.now.unix_nanos;
+        story.dialect = endpoint.dialect;
+        story.operation = endpoint.operation;
+        story.method = head.method.as_str().into();
+        story.path = head.path.split('?').next().unwrap_or_default().into();
+        if end {
+            story.complete_at = Some(self.now.mono);
+        }
+    }
+
+    /// The first step. It needs the head alone, so that a body is not held for nothing.
+    fn identify(&mut self, head: &RequestHead) -> Result<(), Refusal> {
+        let policy = self.policy();
+        let credentials = CALLER_HEADERS.iter().flat_map(|name| head.headers.all(name));
+        let principal = identity::identify(policy.role, &policy.workload, &head.facts, credentials);
+        match principal {
+            Ok(principal) => {
+                self.story.principal = principal.name().into();
+                self.story.namespace = principal.namespace;
+                Ok(())
+            }
+            Err(refusal) => {
+                self.story.decide("identify", "refused", refusal.code.as_str(), String::new());
+                Err(refusal)
+            }
+        }
+    }
+
+    fn refused_by_head(&self, head: &RequestHead) -> Option<Refusal> {
+        let max = self.setup.policy.bodies.max_request as u64;
+        if head.headers.content_length().is_some_and(|length| length > max) {
+            return Some(too_large(max));
+        }
+        let encoded = head.headers.get("content-encoding").is_some_and(|value| value.trim() != "identity");
+        encoded.then(|| {
+            Refusal::new(Code::UnsupportedValue, "Request bodies must not be compressed.").param("content-encoding")
+        })
+    }
+
+    pub(super) fn on_request_body(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
+        if self.phase == Phase::Fresh || self.phase == Phase::Complete {
+            return;
+        }
+        self.story.request_bytes += bytes.len() as u64;
+        if end && self.phase == Phase::Arriving {
+            self.phase = Phase::Complete;
+            self.story.complete_at = Some(self.now.mono);
+            self.story.timings.receive = Some(self.story.age(self.now.mono));
+        }
+        match &mut self.request {
+            State::Holding(hold) => {
+                let max = self.setup.policy.bodies.max_request;
+                if hold.body.len() + bytes.len() > max {
+                    return self.refuse(too_large(max as u64), out);
+                }
+                hold.body.push(bytes);
+                if end && let State::Holding(hold) = std::mem::replace(&mut self.request, State::None) {
+                    self.decide_body(hold, out);
+                }
+            }
+            State::Lingering(linger) => {
+                linger.discarded += bytes.len();
+                if end || linger.discarded > LINGER_BYTES {
+                    self.end_linger(out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The request is complete: read it and start the steps.
+    fn decide_body(&mut self, hold: Hold, out: &mut Vec<Action>) {
+        let Hold { head, endpoint, body } = hold;
+        let body = body.into_whole();
+        match wire::codec(endpoint.dialect).read(endpoint.operation, &body) {
+            Ok(fields) => {
+                self.story.call = Some(fields.call.clone());
+                self.request = State::Deciding(Box::new(Deciding::new(head, body, fields)));
+                self.advance(out);
+            }
+            Err(refusal) => {
+                self.story.decide("read", "refused", refusal.code.as_str(), String::new());
+                self.refuse(refusal, out);
+            }
+        }
+    }
+
+    /// Not an LLM call, or one that cannot be held: it goes on as it comes.
+    fn pass(&mut self, head: &RequestHead, out: &mut Vec<Action>) {
+        let policy = self.policy();
+        let pass = match policy.targets.pass(&head.path, &head.authority) {
+            Ok(pass) => pass,
+            Err(refusal) => {
+                self.story.decide("target", "refused", refusal.code.as_str(), String::new());
+                return self.refuse(refusal, out);
+            }
+        };
+        let edits = match self.pass_edits(head, &pass) {
+            Ok(edits) => edits,
+            Err(refusal) => {
+                self.story.decide("sign", "refused", refusal.code.as_str(), pass.backend.name.to_string());
+                return self.refuse(refusal, out);
+            }
+        };
+        let signed = if pass.signed { "signed" } else { "unsigned" };
+        self.story.decide("target", "passed", signed, pass.backend.name.to_string());
+        self.story.left = true;
+        self.story.sent_at = Some(self.now.mono);
+        self.story.passed_to =
+            Some(Target { index: pass.index, backend: pass.backend, model: Arc::from(""), rule: pass.route });
+        self.request = State::Released(None);
+        self.push(Action::Pass(edits), out);
+    }
+
+    fn pass_edits(&mut self, head: &RequestHead, pass: &Pass) -> Result<Edits, Refusal> {
+        let mut edits = self.leaving_edits(head, &pass.backend);
+        if pass.signed {
+            let credential = self.policy().credentials.get(pass.index).cloned();
+            self.sign_into(&mut edits, head, credential.as_ref(), &pass.backend)?;
+        } else {
+            remove_credentials(&mut edits, head);
+        }
+        edits.meta = self.opening_meta(&pass.backend.name, None);
+        Ok(edits)
+    }
+
+    /// Refuses the request: now if it has ended, after lingering if it still arrives.
+    pub(super) fn refuse(&mut self, refusal: Refusal, out: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Arriving if !matches!(self.request, State::Lingering(_)) => {
+                let until = self.now.mono.plus(LINGER);
+                let linger = Linger { refusal, outcome: Outcome::Refused, discarded: 0, until };
+                self.request = State::Lingering(linger);
+                self.push(Action::Wake(until), out);
+            }
+            Phase::Complete => self.refuse_now(refusal, Outcome::Refused, out),
+            _ => {}
+        }
+    }
+
+    fn end_linger(&mut self, out: &mut Vec<Action>) {
+        if let State::Lingering(linger) = std::mem::replace(&mut self.request, State::Released(None)) {
+            self.refuse_now(linger.refusal, linger.outcome, out);
+        }
+    }
+
+    /// Answers with a refusal in the client's dialect, and writes the record.
+    pub(super) fn refuse_now(&mut self, refusal: Refusal, outcome: Outcome, out: &mut Vec<Action>) {
+        let body = Bytes::from(wire::codec(self.story.dialect).refusal(&refusal));
+        let mut local = Local { status: refusal.code.status(), body, ..Local::default() };
+        local.headers.push(("content-type".into(), "application/json".to_owned()));
+        if let Some(after) = refusal.retry_after {
+            local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string()));
+            local.headers.push(("retry-after-ms".into(), after.as_millis().to_string()));
+        }
+        if self.setup.policy.response_headers.request_id {
+            local.headers.push(("x-weir-request-id".into(), self.story.id.to_string()));
+        }
+        self.story.status = local.status;
+        self.story.refusal = Some(refusal.code.as_str());
+        // A refusal in the place of an answer that had begun: what was used is still billed.
+        let bill = self.bill();
+        local.meta = self.closing_meta(&bill, outcome);
+        local.meta.push(("refusal", refusal.code.as_str().into()));
+        self.request = State::Released(None);
+        self.story.left = true;
+        self.story.decided(self.now.mono);
+        self.push(Action::Respond(local), out);
+        self.response.release();
+        self.tell_bill(outcome, &bill, out);
+    }
+
+    pub(super) fn on_tick(&mut self, out: &mut Vec<Action>) {
+        match &self.request {
+            State::Lingering(linger) if self.now.mono >= linger.until => self.end_linger(out),
+            State::Lingering(linger) => {
+                let until = linger.until;
+                self.push(Action::Wake(until), out);
+            }
+            State::Following(_) => self.on_follow_tick(out),
+            _ => {}
+        }
+    }
+}
+
+/// Removes every header in which a client sends a credential.
+pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
+    for name in CALLER_HEADERS {
+        if head.headers.0.iter().any(|(key, _)| key == name) {
+            edits.remove.push((*name).into());
+        }
+    }
+}
+
+fn too_large(max: u64) -> Refusal {
+    Refusal::new(Code::RequestTooLarge, format!("The request body is larger than the {max} bytes allowed here."))
+}
+
+/// JSON, or nothing said.
+fn is_json(head: &RequestHead) -> bool {
+    let Some(value) = head.headers.get("content-type") else { return true };
+    let kind = value.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+}
+
+fn is_upgrade(head: &RequestHead) -> bool {
+    head.method.eq_ignore_ascii_case("CONNECT") || head.headers.get("upgrade").is_some()
+}

@@ -1,0 +1,353 @@
+//! The response's side: what comes back is metered while it passes, edited where Weir itself caused
+//! a difference, and held only where a header has to wait for it.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Edits, Length, Meta, ResponseHead};
+use super::local_reply::{LOCAL_REPLY_HEADER, code_of, is_local_reply};
+use super::phase::Phase;
+use super::record::Outcome;
+use super::request;
+use super::rope::Rope;
+use super::steps::Deciding;
+use super::story::Bill;
+use crate::cache::Ticket;
+use crate::llm::{Dialect, Fold};
+use crate::wire;
+use crate::wire::opaque::{Blind, Meter};
+use crate::wire::scan::Seen;
+
+/// How much of a local reply of the proxy's is read.
+const LOCAL_REPLY: usize = 4 << 10;
+
+/// Where the response's side stands.
+#[derive(Default)]
+pub(super) struct State {
+    pub expected: Option<Expected>,
+    pub meter: Option<Meter>,
+    pub(super) body: Body,
+    status: u16,
+    ended: bool,
+    /// The proxy marked it as its own.
+    is_marked: bool,
+    /// A document of which a leader's answer is made.
+    pub document: Vec<u8>,
+    /// What a leader has published, for the entry to keep.
+    pub fold: Option<Fold>,
+    /// What a leader got is not fit to be handed on.
+    pub spoilt: bool,
+    /// A leader's followers were told the end.
+    pub published: bool,
+    /// See `watch::join`.
+    pub cut_at_return: bool,
+}
+
+/// What the request has settled about its answer.
+pub(super) struct Expected {
+    /// The client did not ask for a usage event, and Weir did.
+    pub trims: bool,
+    pub dialect: Dialect,
+    pub lead: Option<Ticket>,
+}
+
+/// What happens to the body.
+#[derive(Default)]
+pub(super) enum Body {
+    #[default]
+    None,
+    /// It goes on as it comes.
+    Flow,
+    /// It goes on event by event, so that it can be edited, or ended between two.
+    Events,
+    /// Its head waits for it.
+    Whole(Rope),
+    /// The proxy's own words, to be said in the client's dialect.
+    LocalReply(Vec<u8>),
+    /// Nothing more is expected.
+    Over,
+}
+
+// === impl State ===
+
+impl State {
+    /// What the answer to this request will need.
+    pub fn expect(&mut self, deciding: &Deciding, trims: bool) {
+        let dialect = deciding.fields.call.dialect;
+        self.fold = deciding.lead.map(|_| Fold::default());
+        self.expected = Some(Expected { trims, dialect, lead: deciding.lead });
+    }
+
+    /// Another attempt asks for a usage event, or does not.
+    pub fn trims(&mut self, trims: bool) {
+        if let Some(expected) = &mut self.expected {
+            expected.trims = trims;
+        }
+    }
+
+    /// Nothing more is published, and nothing kept.
+    pub fn stop_leading(&mut self) {
+        if let Some(expected) = &mut self.expected {
+            expected.lead = None;
+        }
+        self.fold = None;
+        self.document = Vec::new();
+    }
+
+    /// Bytes held.
+    pub fn buffered(&self) -> usize {
+        let held = match &self.body {
+            Body::Whole(held) => held.len(),
+            Body::LocalReply(text) => text.len(),
+            _ => 0,
+        };
+        held + self.document.len()
+            + self.meter.as_ref().map_or(0, Meter::carried)
+            + self.fold.as_ref().map_or(0, Fold::len)
+    }
+
+    pub fn seen(&self) -> Option<&Seen> {
+        self.meter.as_ref().map(Meter::seen)
+    }
+
+    pub fn is_stream(&self) -> bool {
+        self.meter.as_ref().is_some_and(Meter::is_events)
+    }
+
+    /// The status of the answer, if one began.
+    pub fn upstream_status(&self) -> Option<u16> {
+        (self.status != 0).then_some(self.status)
+    }
+
+    /// Decoded bytes of text, if the answer could be read to where it got.
+    pub fn text_bytes(&self) -> Option<u64> {
+        let Some(meter) = &self.meter else { return Some(0) };
+        (meter.blind().is_none() && meter.is_readable()).then(|| meter.seen().text_bytes)
+    }
+
+    /// Part of the answer could not be read, so that what was read of it is not all.
+    pub fn is_blind(&self) -> bool {
+        self.meter.as_ref().is_some_and(|meter| meter.blind().is_some())
+    }
+
+    /// True when the answer's own end was seen, or when nothing tells its end but the connection's.
+    pub fn was_complete(&self) -> bool {
+        let Some(meter) = &self.meter else { return self.ended };
+        match self.expected {
+            Some(_) => meter.is_complete() || (self.ended && meter.blind().is_some()),
+            None => self.ended,
+        }
+    }
+
+    /// Forgets what was held.
+    pub fn release(&mut self) {
+        self.body = Body::Over;
+        self.fold = None;
+        self.document = Vec::new();
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn on_response(&mut self, head: ResponseHead, end: bool, out: &mut Vec<Action>) {
+        // A filter before this one can answer so early that not even the request's head came here.
+        if self.phase == Phase::Fresh {
+            self.story.started = self.now.mono;
+            self.story.started_unix = self.now.unix_nanos;
+        }
+        let early = self.phase.is_unanswered();
+        if !early && !matches!(self.phase, Phase::Fresh | Phase::Passing | Phase::Sent) {
+            return;
+        }
+        self.phase = if end { Phase::HeldBare } else { Phase::Held };
+        if early {
+            // The proxy answered by itself; the request is never answered any more.
+            self.request = request::State::Released(None);
+        }
+        self.story.left = true;
+        self.story.status = head.status;
+        self.story.timings.wait = self.story.sent_at.map(|sent| self.now.mono.since(sent));
+        self.response.status = head.status;
+        self.response.ended = end;
+        self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
+        let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
+        self.response.meter = Some(Meter::new(kind, coding, self.setup.policy.bodies.max_event));
+        let held = wire::detect(&self.story.method, &self.story.path).held;
+        let replied = held && head.status >= 400 && (early || is_local_reply(&head));
+        match end {
+            true if replied && early && code_of(head.status).status() == head.status => self.say_bare(out),
+            true => self.head_alone(out),
+            false if replied => self.response.body = Body::LocalReply(Vec::new()),
+            false if self.holds_whole(&head) => self.response.body = Body::Whole(Rope::default()),
+            false => self.open_flow(out),
+        }
+    }
+
+    /// True when a header that the profile lists has to wait for the body.
+    fn holds_whole(&self, head: &ResponseHead) -> bool {
+        let policy = &self.setup.policy;
+        let fits = head.headers.content_length().is_none_or(|length| length <= policy.bodies.max_response_hold as u64);
+        let waits = policy.response_headers.wait_for_usage() && self.response.expected.is_some();
+        waits && fits && !self.response.is_stream()
+    }
+
+    /// The response is its head.
+    fn head_alone(&mut self, out: &mut Vec<Action>) {
+        let outcome = self.outcome();
+        let bill = self.bill();
+        let mut edits = self.head_edits();
+        edits.meta.extend(self.closing_meta(&bill, outcome));
+        self.response.release();
+        self.push(Action::Head(edits), out);
+        self.tell_bill(outcome, &bill, out);
+    }
+
+    /// Answers the head and lets the body go on.
+    fn open_flow(&mut self, out: &mut Vec<Action>) {
+        let events = self.response.expected.is_some()
+            && self.response.meter.as_ref().is_some_and(|meter| meter.is_events() && meter.is_plain());
+        self.response.body = if events { Body::Events } else { Body::Flow };
+        let mut edits = self.head_edits();
+        // Events may be taken out, and the stream may be ended between two: no length may be announced.
+        edits.length = if events { Length::Unknown } else { Length::Kept };
+        self.push(Action::Head(edits), out);
+    }
+
+    pub(super) fn head_edits(&self) -> Edits {
+        let mut edits = Edits::default();
+        if self.response.is_marked {
+            edits.remove.push(LOCAL_REPLY_HEADER.into());
+        }
+        let wanted = &self.setup.policy.response_headers;
+        if wanted.request_id {
+            edits.set("x-weir-request-id", self.story.id.to_string());
+        }
+        let Some(target) = self.story.backend() else { return edits };
+        if wanted.backend {
+            edits.set("x-weir-backend", target.backend.name.to_string());
+        }
+        if wanted.model && !target.model.is_empty() {
+            edits.set("x-weir-model", target.model.to_string());
+        }
+        edits
+    }
+
+    pub(super) fn on_chunk(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Held | Phase::Streaming) {
+            return;
+        }
+        self.story.response_bytes += bytes.len() as u64;
+        self.response.ended |= end;
+        if self.story.timings.first_byte.is_none() && !bytes.is_empty() {
+            self.story.timings.first_byte = Some(self.story.age(self.now.mono));
+        }
+        match &mut self.response.body {
+            Body::LocalReply(text) => {
+                let room = LOCAL_REPLY.saturating_sub(text.len()).min(bytes.len());
+                text.extend_from_slice(&bytes[..room]);
+                if end {
+                    self.say_local_reply(out);
+                }
+            }
+            Body::Whole(held) => {
+                held.push(bytes.clone());
+                let over = held.len() > self.setup.policy.bodies.max_response_hold;
+                self.watch(&bytes, end, out);
+                match (end, over) {
+                    (true, _) => self.send_whole(out),
+                    (false, true) => self.give_up_whole(out),
+                    _ => {}
+                }
+            }
+            Body::Flow => {
+                self.watch(&bytes, end, out);
+                self.emit(bytes, end, out);
+            }
+            Body::Events => {
+                let bytes = self.watch_events(bytes, end, out);
+                self.emit(bytes, end, out);
+            }
+            Body::None | Body::Over => {}
+        }
+    }
+
+    /// Sends a piece of the body; the last one with what there is to tell.
+    pub(super) fn emit(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
+        if !end {
+            if !bytes.is_empty() {
+                self.push(Action::Emit { bytes, end, meta: Meta::new() }, out);
+            }
+            return;
+        }
+        let outcome = self.outcome();
+        self.emit_last(bytes, outcome, out);
+    }
+
+    pub(super) fn emit_last(&mut self, bytes: Bytes, outcome: Outcome, out: &mut Vec<Action>) {
+        let bill = self.bill();
+        let meta = self.closing_meta(&bill, outcome);
+        self.push(Action::Emit { bytes, end: true, meta }, out);
+        self.remember(outcome, out);
+        self.response.release();
+        self.tell_bill(outcome, &bill, out);
+    }
+
+    /// The whole body is there: its head goes first, with what it waited for.
+    fn send_whole(&mut self, out: &mut Vec<Action>) {
+        let Body::Whole(held) = std::mem::take(&mut self.response.body) else { return };
+        let bill = self.bill();
+        let mut edits = self.head_edits();
+        self.bill_headers(&mut edits, &bill);
+        self.push(Action::Head(edits), out);
+        // An empty body has an end as well.
+        let mut pieces = held.into_pieces();
+        let last = pieces.pop().unwrap_or_default();
+        for bytes in pieces {
+            self.emit(bytes, false, out);
+        }
+        self.emit(last, true, out);
+    }
+
+    /// The body is larger than what is held for a header: it goes on without that header.
+    pub(super) fn give_up_whole(&mut self, out: &mut Vec<Action>) {
+        let Body::Whole(held) = std::mem::take(&mut self.response.body) else { return };
+        self.open_flow(out);
+        for bytes in held.into_pieces() {
+            self.emit(bytes, false, out);
+        }
+    }
+
+    fn bill_headers(&self, edits: &mut Edits, bill: &Bill) {
+        let wanted = &self.setup.policy.response_headers;
+        if let Some(cost) = bill.cost.filter(|_| wanted.cost) {
+            edits.set("x-weir-cost-usd", cost.to_string());
+        }
+        if wanted.tokens && bill.measure.source != crate::llm::UsageSource::Unknown {
+            let usage = &bill.measure.usage;
+            let text = format!(
+                "input={}, cached={}, output={}, reasoning={}",
+                usage.total_input(),
+                usage.cache_read,
+                usage.total_output(),
+                usage.reasoning
+            );
+            edits.set("x-weir-tokens", text);
+        }
+    }
+
+    /// How the answer ended, now that it has.
+    pub(super) fn outcome(&self) -> Outcome {
+        let failed = self.response.status >= 400 || self.response.seen().is_some_and(|seen| seen.has_error);
+        match (failed, self.response.was_complete()) {
+            (true, _) => Outcome::UpstreamError,
+            (false, true) => Outcome::Completed,
+            (false, false) => Outcome::Truncated,
+        }
+    }
+
+    /// True when the meter lost sight of the stream because of an event beyond all measure.
+    pub(super) fn lost_sight(&self) -> bool {
+        self.response.meter.as_ref().is_some_and(|meter| meter.blind() == Some(Blind::Oversized))
+    }
+}

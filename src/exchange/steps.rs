@@ -1,0 +1,372 @@
+//! The steps of a request, in their order. Each asks its capability, which decides; what a question
+//! without an answer means is decided here and nowhere else.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Answer, Ask, Note, RequestHead, Slot};
+use super::request::State;
+use crate::cache::{self, Recall, Ticket};
+use crate::credential::{self, Leaving, Signature, Signing};
+use crate::guard;
+use crate::limit::{self, Outcome, Stage};
+use crate::llm::{Code, Refusal, Reply};
+use crate::meter::{self, Models};
+use crate::policy::{Decided, Mode, OnError, Unpriced, decide};
+use crate::target::Target;
+use crate::tokens::learned::Key;
+use crate::wire::Fields;
+
+/// One step of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Target,
+    Admit,
+    Guard,
+    Recall,
+    Reserve,
+    Sign,
+}
+
+/// All steps, in order. Who calls was settled by the head alone, before the body was held. A cache
+/// hit counts as a request (Admit) and spends neither tokens nor money (Reserve comes after Recall).
+pub const REQUEST: &[Step] = &[Step::Target, Step::Admit, Step::Guard, Step::Recall, Step::Reserve, Step::Sign];
+
+/// A complete request on its way through the steps.
+pub(super) struct Deciding {
+    pub head: RequestHead,
+    pub body: Bytes,
+    pub fields: Fields,
+    pub cursor: usize,
+    pub target: Option<Target>,
+    pub signing: Signing,
+    /// The flight that this exchange leads.
+    pub lead: Option<Ticket>,
+    /// The step that sent it back to Target. It is sent back once.
+    retargeted: Option<usize>,
+}
+
+/// Which step's question is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting(pub Step);
+
+/// What a step came to.
+enum Flow {
+    Go,
+    /// A question is open.
+    Park,
+    Refuse(Refusal),
+    Replay(Box<Reply>),
+    Follow,
+    /// Start again from the first step, with the target that was set.
+    Again,
+}
+
+// === impl Deciding ===
+
+impl Deciding {
+    pub fn new(head: RequestHead, body: Bytes, fields: Fields) -> Self {
+        Deciding {
+            head,
+            body,
+            fields,
+            cursor: 0,
+            target: None,
+            signing: Signing::Nothing,
+            lead: None,
+            retargeted: None,
+        }
+    }
+
+    /// What was admitted and judged stays so under another target: the caller and the text are the same.
+    fn has_passed(&self, step: Step) -> bool {
+        matches!(step, Step::Admit | Step::Guard) && self.retargeted.is_some_and(|sent_back| self.cursor < sent_back)
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    /// The word used in records and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Target => "target",
+            Step::Admit => "admit",
+            Step::Guard => "guard",
+            Step::Recall => "recall",
+            Step::Reserve => "reserve",
+            Step::Sign => "sign",
+        }
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Runs steps until one has to wait, refuses, or all are done.
+    pub(super) fn advance(&mut self, out: &mut Vec<Action>) {
+        // The steps borrow the request and the exchange both, so the request is lifted out of it.
+        let State::Deciding(mut deciding) = std::mem::replace(&mut self.request, State::None) else { return };
+        loop {
+            let Some(&step) = REQUEST.get(deciding.cursor) else { return self.forward(deciding, out) };
+            let flow = self.run(step, &mut deciding, out);
+            match self.follow_flow(step, flow, deciding, out) {
+                Some(next) => deciding = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Goes on with the answer to the open question.
+    pub(super) fn resume(&mut self, waiting: Waiting, answer: Answer, out: &mut Vec<Action>) {
+        let State::Deciding(mut deciding) = std::mem::replace(&mut self.request, State::None) else { return };
+        let Waiting(step) = waiting;
+        let flow = self.apply(step, answer, &mut deciding, out);
+        if let Some(next) = self.follow_flow(step, flow, deciding, out) {
+            self.request = State::Deciding(next);
+            self.advance(out);
+        }
+    }
+
+    fn follow_flow(
+        &mut self,
+        step: Step,
+        flow: Flow,
+        mut deciding: Box<Deciding>,
+        out: &mut Vec<Action>,
+    ) -> Option<Box<Deciding>> {
+        match flow {
+            Flow::Go => deciding.cursor += 1,
+            Flow::Again => deciding.cursor = 0,
+            Flow::Park => {
+                self.gate = Some(Waiting(step));
+                self.request = State::Deciding(deciding);
+                return None;
+            }
+            Flow::Refuse(refusal) => {
+                self.story.decide(step.as_str(), "refused", refusal.code.as_str(), String::new());
+                self.refuse(refusal, out);
+                return None;
+            }
+            Flow::Replay(reply) => {
+                self.story.decide(step.as_str(), "hit", "exact", String::new());
+                self.replay(&reply, &deciding, out);
+                return None;
+            }
+            Flow::Follow => {
+                self.story.decide(step.as_str(), "follow", "in_flight", String::new());
+                self.start_following(deciding, out);
+                return None;
+            }
+        }
+        Some(deciding)
+    }
+
+    fn run(&mut self, step: Step, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        if deciding.has_passed(step) {
+            return Flow::Go;
+        }
+        let policy = self.policy();
+        let ask = match step {
+            Step::Target => return self.choose_target(deciding),
+            Step::Admit | Step::Reserve => {
+                let stage = if step == Step::Admit { Stage::Admit } else { Stage::Reserve };
+                let estimate = self.estimated_input(deciding);
+                limit::ask(&policy.limits.rules, stage, &deciding.fields.call, estimate).map(Ask::Reserve)
+            }
+            Step::Guard => guard::ask(&policy.guards.rules, &deciding.body).map(Ask::Judge),
+            Step::Recall => recall_ask(policy.cache.rules.as_ref(), deciding),
+            Step::Sign => return self.choose_signing(deciding, out),
+        };
+        match ask {
+            Some(ask) => {
+                self.ask(Slot::Gate, ask, out);
+                Flow::Park
+            }
+            None => Flow::Go,
+        }
+    }
+
+    fn apply(&mut self, step: Step, answer: Answer, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let policy = self.policy();
+        match (step, answer) {
+            (_, Answer::Peeked) => Flow::Go,
+            (Step::Admit | Step::Reserve, Answer::Reserve(decision)) => {
+                match decide(policy.limits.mode, limit::apply(decision)) {
+                    Decided::Go(Outcome::Keep(grant)) => {
+                        self.grants.push(grant);
+                        Flow::Go
+                    }
+                    Decided::Go(Outcome::Retarget { backend, model }) => {
+                        self.retarget(step, &backend, &model, deciding, out)
+                    }
+                    Decided::Refuse(refusal) => Flow::Refuse(refusal),
+                    Decided::Would(refusal) => self.would(step, &refusal, out),
+                }
+            }
+            (Step::Guard, Answer::Judge(verdict)) => match decide(policy.guards.mode, guard::apply(verdict)) {
+                Decided::Go(()) => Flow::Go,
+                Decided::Refuse(refusal) => Flow::Refuse(refusal),
+                Decided::Would(refusal) => self.would(step, &refusal, out),
+            },
+            (Step::Recall, Answer::Recall(recall)) => match recall {
+                Recall::Hit(_) | Recall::Follow(_) if policy.cache.mode == Mode::Shadow => {
+                    self.story.decide(step.as_str(), "would_hit", "shadow", String::new());
+                    self.note(Note::Shadow { step: step.as_str(), reason: "hit" }, out);
+                    Flow::Go
+                }
+                Recall::Hit(reply) => Flow::Replay(reply),
+                Recall::Follow(_) => Flow::Follow,
+                Recall::Lead(ticket) => {
+                    deciding.lead = Some(ticket);
+                    self.lead = Some(ticket);
+                    Flow::Go
+                }
+                Recall::Miss => Flow::Go,
+            },
+            (Step::Sign, Answer::Token(signature)) => self.seal(signature, deciding),
+            // A failure, or an answer to another question, which is no answer.
+            (step, answer) => {
+                self.give_back(answer, out);
+                self.unanswered(step, out)
+            }
+        }
+    }
+
+    /// The one place that says what a question without an answer means.
+    fn unanswered(&mut self, step: Step, out: &mut Vec<Action>) -> Flow {
+        let policy = &self.setup.policy;
+        let (mode, on_error, code) = match step {
+            Step::Admit | Step::Reserve => (policy.limits.mode, policy.limits.on_error, Code::LimitStoreUnavailable),
+            Step::Guard => (policy.guards.mode, policy.guards.on_error, Code::UpstreamUnavailable),
+            // A cache that cannot be asked is a cache that has nothing.
+            Step::Recall | Step::Target => (Mode::Enforce, OnError::Allow, Code::Overloaded),
+            Step::Sign => (Mode::Enforce, OnError::Deny, Code::CredentialUnavailable),
+        };
+        if on_error == OnError::Allow {
+            self.story.decide(step.as_str(), "allowed", "fail_open", String::new());
+            return Flow::Go;
+        }
+        let message = format!("The {} step got no answer in time; ask again.", step.as_str());
+        match decide(mode, Err::<(), _>(Refusal::new(code, message).retry_after(Duration::from_secs(1)))) {
+            Decided::Go(()) => Flow::Go,
+            Decided::Refuse(refusal) => Flow::Refuse(refusal),
+            Decided::Would(refusal) => self.would(step, &refusal, out),
+        }
+    }
+
+    fn would(&mut self, step: Step, refusal: &Refusal, out: &mut Vec<Action>) -> Flow {
+        let reason = refusal.code.as_str();
+        self.story.decide(step.as_str(), "would_refuse", reason, String::new());
+        self.note(Note::Shadow { step: step.as_str(), reason }, out);
+        Flow::Go
+    }
+
+    fn choose_target(&mut self, deciding: &mut Deciding) -> Flow {
+        let policy = self.policy();
+        let target = match deciding.target.take() {
+            Some(target) => target,
+            None => match policy.targets.resolve(&deciding.fields.call.model, self.setup.draw) {
+                Ok(target) => target,
+                Err(refusal) => return Flow::Refuse(refusal),
+            },
+        };
+        if target.backend.dialect != deciding.fields.call.dialect {
+            let message = format!(
+                "Backend {:?} speaks {}, and this call is in {}; translation between them is not built yet.",
+                target.backend.name, target.backend.dialect, deciding.fields.call.dialect
+            );
+            return Flow::Refuse(Refusal::new(Code::UnsupportedValue, message).param("model"));
+        }
+        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
+        let models = Models { requested: &target.model, served: None };
+        let priced = || meter::is_priced(&policy.catalog, overlay, &target.backend.provider, models);
+        if policy.unpriced == Unpriced::Deny && !priced() {
+            let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);
+            return Flow::Refuse(Refusal::new(Code::ModelNotAllowed, message).param("model"));
+        }
+        let how = if target.rule.is_some() { "rule" } else { "name" };
+        self.story.decide("target", "chosen", how, format!("{}/{}", target.backend.name, target.model));
+        self.story.target = Some(target.clone());
+        deciding.target = Some(target);
+        Flow::Go
+    }
+
+    /// Back to the first step with another target, once. What was admitted stays admitted.
+    fn retarget(
+        &mut self,
+        step: Step,
+        backend: &str,
+        model: &str,
+        deciding: &mut Deciding,
+        out: &mut Vec<Action>,
+    ) -> Flow {
+        if self.setup.policy.limits.mode == Mode::Shadow {
+            return self.would(step, &Refusal::new(Code::RateLimitExceeded, ""), out);
+        }
+        if deciding.retargeted.replace(deciding.cursor).is_some() {
+            return Flow::Refuse(Refusal::new(
+                Code::RateLimitExceeded,
+                "The limit is exhausted, and so is its fallback.",
+            ));
+        }
+        match self.policy().targets.named(backend, model) {
+            Ok(target) => {
+                self.story.decide(step.as_str(), "retargeted", "downgrade", format!("{backend}/{model}"));
+                deciding.target = Some(target);
+                // What another model answers is no answer to what was led.
+                deciding.lead = None;
+                self.forsake(out);
+                Flow::Again
+            }
+            Err(refusal) => Flow::Refuse(refusal),
+        }
+    }
+
+    fn choose_signing(&mut self, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let policy = self.policy();
+        let Some(target) = &deciding.target else { return Flow::Go };
+        let Some(credential) = policy.credentials.get(target.index) else { return Flow::Go };
+        match credential::sign(credential, leaving(target, policy.may_sign)) {
+            Ok(Signing::Ask) => {
+                self.ask(Slot::Gate, Ask::Token(target.index), out);
+                Flow::Park
+            }
+            Ok(signing) => {
+                deciding.signing = signing;
+                Flow::Go
+            }
+            Err(refusal) => Flow::Refuse(refusal),
+        }
+    }
+
+    fn seal(&mut self, signature: Signature, deciding: &mut Deciding) -> Flow {
+        let Some(target) = &deciding.target else { return Flow::Go };
+        match credential::seal(signature, leaving(target, self.setup.policy.may_sign)) {
+            Ok(signature) => {
+                deciding.signing = Signing::Set(signature);
+                Flow::Go
+            }
+            Err(refusal) => Flow::Refuse(refusal),
+        }
+    }
+
+    fn estimated_input(&self, deciding: &Deciding) -> u64 {
+        let Some(target) = &deciding.target else { return 0 };
+        let key = Key { backend: &target.backend.name, model: &target.model };
+        self.setup.learned.estimate_input(key, deciding.fields.call.body_bytes)
+    }
+}
+
+fn recall_ask(rule: Option<&cache::Rule>, deciding: &Deciding) -> Option<Ask> {
+    let target = deciding.target.as_ref()?;
+    cache::ask(rule, &deciding.fields.call, &target.backend.name, &target.model, &deciding.body).map(Ask::Recall)
+}
+
+/// A call leaves for the backend's own host, which is what `forward` writes into `:authority`.
+fn leaving(target: &Target, may_sign: bool) -> Leaving<'_> {
+    let host = target.backend.authority.as_str();
+    Leaving { backend: &target.backend.name, host, authority: host, may_sign }
+}

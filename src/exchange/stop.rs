@@ -1,0 +1,102 @@
+//! Ends that are not the answer's own: a limit ran out, the process stops, there is no room.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::event::{Action, Stop};
+use super::phase::Phase;
+use super::record::Outcome;
+use super::replay::stream_codec;
+use super::response::Body;
+use super::{Exchange, request};
+use crate::llm::{Code, Finish, Operation, Refusal};
+use crate::wire::{self, StreamStart};
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn on_stop(&mut self, stop: Stop, out: &mut Vec<Action>) {
+        match stop {
+            Stop::Drain => {}
+            // Kept, so that a request that would pass at once is refused as well.
+            Stop::Shed | Stop::Deadline if self.phase == Phase::Fresh => self.early_stop = Some(stop),
+            Stop::Shed if self.is_holding_response() => self.give_up_whole(out),
+            Stop::Shed => self.refuse(overloaded(), out),
+            Stop::Deadline => self.stop_now(out),
+            Stop::Leave => self.leave(),
+        }
+    }
+
+    /// Nothing can be said to the proxy any more, but an open question may still grant something.
+    fn leave(&mut self) {
+        self.request = request::State::Released(None);
+        self.phase = Phase::Done;
+    }
+
+    /// Ends what still runs, as well as its phase allows.
+    fn stop_now(&mut self, out: &mut Vec<Action>) {
+        let refusal = Refusal::new(Code::ShuttingDown, "This proxy is shutting down; ask again.");
+        match self.phase {
+            Phase::Arriving | Phase::Complete | Phase::Held | Phase::HeldBare => {
+                self.refuse_now(refusal, Outcome::Stopped, out);
+            }
+            Phase::Streaming | Phase::Local if self.can_end_early() => {
+                self.end_with_error(&refusal, Outcome::Stopped, out);
+            }
+            // An end in the middle of a document would pass for its own. It goes on as long as the
+            // process does; then the proxy cuts the client.
+            Phase::Streaming | Phase::Local => self.tell(Outcome::Stopped, out),
+            // Nothing may be said any more, and the process may end before the proxy says that it has
+            // left: what was sent on is billed, so its record must not wait.
+            Phase::Passing | Phase::Sent => self.tell(Outcome::Stopped, out),
+            Phase::Fresh | Phase::Done => {}
+        }
+    }
+
+    /// A limit ran out: a stream is ended in good order; anything else is let finish.
+    pub(super) fn on_cut(&mut self, out: &mut Vec<Action>) {
+        let chat = self.story.operation == Operation::Chat;
+        if self.phase != Phase::Streaming || !matches!(self.response.body, Body::Events) || !chat {
+            return;
+        }
+        let Some(codec) = self.response.expected.as_ref().and_then(|expected| stream_codec(expected.dialect)) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        codec.write_end(&self.start_of_stream(), Finish::Length, &mut bytes);
+        self.story.decide("limit", "cut", "exhausted", String::new());
+        self.emit_last(Bytes::from(bytes), Outcome::Cut, out);
+    }
+
+    /// True where a body that has begun can be ended so that the client sees that it is not whole.
+    pub(super) fn can_end_early(&self) -> bool {
+        self.phase == Phase::Local || matches!(self.response.body, Body::Events)
+    }
+
+    /// Ends a body that has begun with the dialect's error event.
+    pub(super) fn end_with_error(&mut self, refusal: &Refusal, outcome: Outcome, out: &mut Vec<Action>) {
+        let mut bytes = Vec::new();
+        wire::codec(self.story.dialect).stream_refusal(self.story.operation, refusal, &mut bytes);
+        self.story.refusal = Some(refusal.code.as_str());
+        self.request = request::State::Released(None);
+        self.emit_last(Bytes::from(bytes), outcome, out);
+    }
+
+    fn start_of_stream(&self) -> StreamStart {
+        let served = self.response.seen().and_then(|seen| seen.model.clone());
+        let asked = self.story.call.as_ref();
+        StreamStart {
+            id: format!("chatcmpl-{}", self.story.id),
+            model: served.or_else(|| asked.map(|call| call.model.to_string())).unwrap_or_default(),
+            created: self.now.unix_nanos / 1_000_000_000,
+            usage: asked.is_some_and(|call| call.stream_usage),
+        }
+    }
+}
+
+/// The refusal of an exchange for which there is no room.
+fn overloaded() -> Refusal {
+    let refusal = Refusal::new(Code::Overloaded, "Weir is at its limit of work; ask again.");
+    refusal.retry_after(Duration::from_secs(1))
+}

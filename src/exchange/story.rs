@@ -1,0 +1,266 @@
+//! What an exchange remembers of itself, and how it becomes one record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Exchange;
+use super::event::{Action, Meta, Note};
+use super::record::{Decision, Outcome, Record, Timings};
+use crate::base::money::NanoUsd;
+use crate::base::now::Instant;
+use crate::llm::{Call, Dialect, Operation, Usage, UsageSource};
+use crate::meter::{self, Measure, Models, Through};
+use crate::target::Target;
+use crate::tokens::learned::Key;
+
+/// The facts of one exchange, gathered as they come.
+pub(super) struct Story {
+    pub id: Arc<str>,
+    pub started: Instant,
+    pub started_unix: u64,
+    pub principal: Arc<str>,
+    pub namespace: Arc<str>,
+    pub method: Arc<str>,
+    pub path: Arc<str>,
+    pub dialect: Dialect,
+    pub operation: Operation,
+    pub call: Option<Call>,
+    pub target: Option<Target>,
+    /// Where a request without a model went.
+    pub passed_to: Option<Target>,
+    pub signed: bool,
+    pub status: u16,
+    pub refusal: Option<&'static str>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub counted_input: Option<u64>,
+    pub complete_at: Option<Instant>,
+    pub sent_at: Option<Instant>,
+    pub timings: Timings,
+    pub decisions: Vec<Decision>,
+    /// Something was sent on, or answered: a record is due.
+    pub left: bool,
+    /// The record was written.
+    pub is_told: bool,
+}
+
+/// What an answer came to.
+#[derive(Clone, Debug)]
+pub(super) struct Bill {
+    pub measure: Measure,
+    pub cost: Option<NanoUsd>,
+    pub price: Option<Arc<str>>,
+}
+
+// === impl Story ===
+
+impl Story {
+    pub fn new(id: Arc<str>) -> Self {
+        Story {
+            id,
+            started: Instant(0),
+            started_unix: 0,
+            principal: Arc::from(""),
+            namespace: Arc::from(""),
+            method: Arc::from(""),
+            path: Arc::from(""),
+            dialect: Dialect::OpenAi,
+            operation: Operation::Other,
+            call: None,
+            target: None,
+            passed_to: None,
+            signed: false,
+            status: 0,
+            refusal: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            counted_input: None,
+            complete_at: None,
+            sent_at: None,
+            timings: Timings::default(),
+            decisions: Vec::new(),
+            left: false,
+            is_told: false,
+        }
+    }
+
+    /// Writes down what a step decided.
+    pub fn decide(&mut self, step: &'static str, outcome: &'static str, reason: &'static str, detail: String) {
+        self.decisions.push(Decision { step, outcome, reason, detail });
+    }
+
+    /// The backend that was chosen, by whichever way.
+    pub fn backend(&self) -> Option<&Target> {
+        self.target.as_ref().or(self.passed_to.as_ref())
+    }
+
+    /// The steps came to their end, one way or the other.
+    pub fn decided(&mut self, now: Instant) {
+        if self.timings.decide.is_none() {
+            self.timings.decide = self.complete_at.map(|complete| now.since(complete));
+        }
+    }
+
+    pub fn age(&self, now: Instant) -> Duration {
+        now.since(self.started)
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// What the answer came to, as far as it has been seen.
+    pub(super) fn bill(&self) -> Bill {
+        let story = &self.story;
+        let seen = self.response.seen();
+        // What never left cost nothing, whatever the client was answered.
+        let Some(target) = story.backend().filter(|_| story.sent_at.is_some()) else { return Bill::nothing() };
+        let requested = story.call.as_ref().map_or("", |call| &*call.model);
+        let sent = if target.model.is_empty() { requested } else { &target.model };
+        let through = Through {
+            request_bytes: story.call.as_ref().map_or(0, |call| call.body_bytes),
+            text_bytes: self.response.text_bytes(),
+            complete: self.response.was_complete(),
+            status: self.response.upstream_status(),
+        };
+        let stated = seen.and_then(|seen| seen.usage);
+        if !self.is_billable(stated.is_some()) {
+            return Bill::nothing();
+        }
+        let key = Key { backend: &target.backend.name, model: sent };
+        let mut measure = meter::settle(stated, through, &self.setup.learned, key);
+        if let (UsageSource::Estimated, Some(counted), None) = (measure.source, story.counted_input, stated) {
+            measure.usage.input = counted;
+        }
+        let served = seen.and_then(|seen| seen.model.as_deref());
+        if measure.source == UsageSource::Unknown {
+            return Bill { measure, cost: None, price: None };
+        }
+        let policy = &self.setup.policy;
+        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
+        let models = Models { requested: sent, served };
+        let usage = &measure.usage;
+        let price = |tier| meter::price(&policy.catalog, overlay, &target.backend.provider, models, usage, tier).ok();
+        let priced = match seen.and_then(|seen| seen.service_tier.as_deref()) {
+            Some(tier) => price(Some(tier)),
+            // What was asked for and is not confirmed counts only where it is dearer: a provider that
+            // knows no tiers bills its one price.
+            None => {
+                let asked = story.call.as_ref().and_then(|call| call.service_tier.as_deref());
+                let dearer = asked.and_then(|tier| price(Some(tier)));
+                [price(None), dearer].into_iter().flatten().max_by_key(|priced| priced.cost.total)
+            }
+        };
+        let (cost, price) = priced.map_or((None, None), |priced| {
+            (Some(priced.cost.total), Some(format!("{}@{}", priced.row, priced.version).into()))
+        });
+        Bill { measure, cost, price }
+    }
+
+    /// Whether this exchange made tokens that anybody could be billed for, as far as can be said.
+    fn is_billable(&self, stated: bool) -> bool {
+        let story = &self.story;
+        // What is read again was billed when it was made; a cancellation makes nothing.
+        let makes = &*story.method == "POST" && !story.path.ends_with("/cancel");
+        let free = matches!(story.operation, Operation::CountTokens | Operation::Models);
+        // Where the answer cannot be read to its end, what was read of it is not all.
+        let readable = !self.response.is_blind();
+        // The answer of a background call comes by another request.
+        let here = story.call.as_ref().is_some_and(|call| !call.background);
+        makes && !free && readable && (stated || here)
+    }
+
+    /// What the rest of the proxy is told at the end.
+    pub(super) fn closing_meta(&self, bill: &Bill, outcome: Outcome) -> Meta {
+        let mut meta = Meta::with_capacity(10);
+        meta.push(("outcome", outcome.as_str().into()));
+        meta.push(("usage_source", bill.measure.source.as_str().into()));
+        if bill.measure.source != UsageSource::Unknown {
+            let usage = &bill.measure.usage;
+            meta.push(("input_tokens", usage.total_input().into()));
+            meta.push(("cached_tokens", usage.cache_read.into()));
+            meta.push(("output_tokens", usage.total_output().into()));
+            meta.push(("reasoning_tokens", usage.reasoning.into()));
+        }
+        if let Some(cost) = bill.cost {
+            meta.push(("cost_nano_usd", u64::try_from(cost.nanos()).unwrap_or(0).into()));
+            meta.push(("cost_usd", cost.to_string().into()));
+        }
+        if let Some(model) = self.response.seen().and_then(|seen| seen.model.clone()) {
+            meta.push(("served_model", model.into()));
+        }
+        if let Some(first) = self.story.timings.first_token {
+            meta.push(("ttft_ms", u64::try_from(first.as_millis()).unwrap_or(u64::MAX).into()));
+        }
+        meta
+    }
+
+    /// Writes the one record, and gives back what was reserved.
+    pub(super) fn tell(&mut self, outcome: Outcome, out: &mut Vec<Action>) {
+        let bill = self.bill();
+        self.tell_bill(outcome, &bill, out);
+    }
+
+    /// As [`Exchange::tell`], with a bill that was made already.
+    pub(super) fn tell_bill(&mut self, outcome: Outcome, bill: &Bill, out: &mut Vec<Action>) {
+        if std::mem::replace(&mut self.story.is_told, true) {
+            return;
+        }
+        self.settle_all(bill.measure.usage, bill.cost, out);
+        self.forsake(out);
+        let record = self.record(outcome, bill);
+        self.note(Note::Record(Box::new(record)), out);
+    }
+
+    fn record(&mut self, outcome: Outcome, bill: &Bill) -> Record {
+        let seen = self.response.seen();
+        let story = &self.story;
+        let target = story.backend();
+        let call = story.call.as_ref();
+        let requested = call.map_or_else(|| Arc::from(""), |call| call.model.clone());
+        let sent = target.map_or_else(|| Arc::from(""), |target| target.model.clone());
+        Record {
+            id: story.id.clone(),
+            started: story.started_unix,
+            duration: story.age(self.now.mono),
+            principal: story.principal.clone(),
+            namespace: story.namespace.clone(),
+            dialect: story.dialect,
+            operation: story.operation,
+            method: story.method.clone(),
+            path: story.path.clone(),
+            route: target.and_then(|target| target.rule.clone()),
+            backend: target.map(|target| target.backend.name.clone()),
+            provider: target.map(|target| target.backend.provider.clone()),
+            requested_model: requested,
+            sent_model: sent,
+            served_model: seen.and_then(|seen| seen.model.clone()).unwrap_or_default(),
+            service_tier: seen.and_then(|seen| seen.service_tier.clone()),
+            stream: call.is_some_and(|call| call.stream) || self.response.is_stream(),
+            status: story.status,
+            outcome,
+            refusal: story.refusal,
+            usage: bill.measure.usage,
+            usage_source: bill.measure.source,
+            cost: bill.cost,
+            price: bill.price.clone(),
+            request_bytes: story.request_bytes,
+            response_bytes: story.response_bytes,
+            body_bytes: call.map_or(0, |call| call.body_bytes),
+            text_bytes: self.response.text_bytes(),
+            timings: story.timings,
+            signed: story.signed,
+            unknown_usage_fields: seen.map_or(0, |seen| seen.unknown_usage_fields),
+            decisions: std::mem::take(&mut self.story.decisions),
+        }
+    }
+}
+
+// === impl Bill ===
+
+impl Bill {
+    /// For what never reached a provider.
+    pub fn nothing() -> Self {
+        Bill { measure: Measure { usage: Usage::default(), source: UsageSource::Unknown }, cost: None, price: None }
+    }
+}

@@ -1,0 +1,211 @@
+//! Looking at an answer while it passes: metering, publishing to followers, and taking out what is
+//! there only because Weir asked for it.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Note};
+use super::record::Outcome;
+use super::replay::{steps_of, stream_codec};
+use super::response::{Body, State};
+use crate::base::json::Span;
+use crate::cache::{Remember, Ticket};
+use crate::llm::{Delta, Fold};
+use crate::wire::{StreamCodec, Trim, sse};
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Meters a piece that goes on as it is.
+    pub(super) fn watch(&mut self, bytes: &Bytes, end: bool, out: &mut Vec<Action>) {
+        let Some(meter) = &mut self.response.meter else { return };
+        meter.push(bytes);
+        self.publish_events(out);
+        self.capture(bytes, end, out);
+        if end && let Some(meter) = &mut self.response.meter {
+            meter.finish();
+            self.publish_events(out);
+        }
+        self.see_first_token();
+        // The bytes leave with the chunk; holding a slice of them would cost a copy.
+        if let Some(meter) = &mut self.response.meter {
+            meter.release();
+        }
+    }
+
+    /// Meters a piece of an event stream, and returns what goes on: whole events only.
+    pub(super) fn watch_events(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) -> Bytes {
+        let trims = self.response.expected.as_ref().is_some_and(|expected| expected.trims);
+        let Some(meter) = &mut self.response.meter else { return bytes };
+        let fresh = meter.carried() == 0;
+        meter.push(&bytes);
+        let whole = fresh && meter.carried() == 0 && meter.is_plain();
+        self.publish_events(out);
+        self.see_first_token();
+        let codec = self.response.expected.as_ref().and_then(|expected| stream_codec(expected.dialect));
+        let codec = codec.filter(|_| trims);
+        let mut pieces = match (whole, codec) {
+            (true, None) => bytes,
+            _ => self.join_events(codec),
+        };
+        if let Some(meter) = &mut self.response.meter {
+            meter.release();
+        }
+        if self.lost_sight() {
+            self.response.body = Body::Flow;
+            pieces = self.with_rest(pieces);
+        }
+        match end {
+            true => self.last_events(pieces, codec, out),
+            false => pieces,
+        }
+    }
+
+    /// The stream has ended: an event without its blank line goes on as well.
+    fn last_events(&mut self, mut pieces: Bytes, codec: Option<&dyn StreamCodec>, out: &mut Vec<Action>) -> Bytes {
+        let Some(meter) = &mut self.response.meter else { return pieces };
+        meter.finish();
+        let last = self.join_events(codec);
+        if !last.is_empty() {
+            pieces = Bytes::from([pieces, last].concat());
+        }
+        self.publish_events(out);
+        self.see_first_token();
+        pieces
+    }
+
+    fn join_events(&mut self, codec: Option<&dyn StreamCodec>) -> Bytes {
+        let State { meter, cut_at_return, .. } = &mut self.response;
+        meter.as_ref().map_or_else(Bytes::new, |meter| join(meter.events(), codec, cut_at_return))
+    }
+
+    fn with_rest(&mut self, pieces: Bytes) -> Bytes {
+        let Some(meter) = &mut self.response.meter else { return pieces };
+        Bytes::from([pieces, meter.take_rest()].concat())
+    }
+
+    fn see_first_token(&mut self) {
+        if self.story.timings.first_token.is_none() && self.response.seen().is_some_and(|seen| seen.text_bytes > 0) {
+            self.story.timings.first_token = Some(self.story.age(self.now.mono));
+        }
+    }
+
+    /// A leader tells its followers what each event said.
+    fn publish_events(&mut self, out: &mut Vec<Action>) {
+        let Some((ticket, codec)) = self.leading() else { return };
+        let Some(meter) = self.response.meter.as_ref().filter(|meter| meter.is_events()) else { return };
+        let mut deltas = Vec::new();
+        let mut readable = true;
+        for event in meter.events() {
+            readable &= codec.read_event(&event.data, &mut deltas);
+        }
+        if let Some(end) = deltas.iter().position(|delta| *delta == Delta::End) {
+            // Usage belongs before the end, and nothing behind it.
+            deltas.truncate(end);
+            deltas.extend(meter.seen().usage.map(Delta::Usage));
+            deltas.push(Delta::End);
+        }
+        // An answer with an error in it, or with a part that nobody can read, is none to hand on.
+        self.response.spoilt |= meter.seen().has_error || !readable;
+        if self.response.spoilt {
+            deltas.retain(|delta| *delta != Delta::End);
+        }
+        if !self.response.published {
+            self.response.published = deltas.contains(&Delta::End);
+            self.publish(ticket, deltas, out);
+        }
+    }
+
+    fn publish(&mut self, ticket: Ticket, deltas: Vec<Delta>, out: &mut Vec<Action>) {
+        let room = self.setup.policy.bodies.max_capture;
+        for delta in deltas {
+            if let Some(fold) = &mut self.response.fold {
+                fold.push(&delta);
+            }
+            if self.response.fold.as_ref().is_some_and(|fold| fold.len() > room) {
+                self.response.fold = None;
+            }
+            if delta == Delta::End {
+                self.lead = None;
+            }
+            self.note(Note::Publish(ticket, delta), out);
+        }
+    }
+
+    /// A leader whose answer is a document publishes it when it is whole.
+    fn capture(&mut self, bytes: &Bytes, end: bool, out: &mut Vec<Action>) {
+        let Some((ticket, codec)) = self.leading() else { return };
+        if self.response.is_stream() || self.response.fold.is_none() {
+            return;
+        }
+        let room = self.setup.policy.bodies.max_capture;
+        let document = &mut self.response.document;
+        if document.len() + bytes.len() > room {
+            *document = Vec::new();
+            self.response.fold = None;
+            return;
+        }
+        document.extend_from_slice(bytes);
+        if end && let Some(reply) = codec.read_reply(&std::mem::take(document)) {
+            self.publish(ticket, steps_of(&reply), out);
+        }
+    }
+
+    fn leading(&self) -> Option<(Ticket, &'static dyn StreamCodec)> {
+        let expected = self.response.expected.as_ref()?;
+        Some((expected.lead?, stream_codec(expected.dialect)?))
+    }
+
+    /// A complete and successful answer is kept; no other is.
+    pub(super) fn remember(&mut self, outcome: Outcome, out: &mut Vec<Action>) {
+        let Some((ticket, _)) = self.leading() else { return };
+        let reply = self.response.fold.take().filter(|_| outcome == Outcome::Completed).and_then(Fold::complete);
+        if let Some(reply) = reply {
+            self.note(Note::Remember(Remember { ticket, reply: Box::new(reply) }), out);
+        }
+    }
+}
+
+/// The events in a row, without what only Weir asked for. `cut` is true when the last one was taken
+/// out, or written anew, up to a carriage return: a line feed that comes next is the rest of it.
+fn join(events: &[sse::Event], codec: Option<&dyn StreamCodec>, cut: &mut bool) -> Bytes {
+    let mut pieces: Vec<Bytes> = Vec::with_capacity(2 * events.len());
+    for event in events {
+        if std::mem::take(cut) && &event.raw[..] == b"\n" {
+            continue;
+        }
+        match codec.map_or(Trim::Keep, |codec| codec.trim(&event.data)) {
+            Trim::Keep => pieces.push(event.raw.clone()),
+            Trim::Drop => *cut = event.raw.ends_with(b"\r"),
+            Trim::Cut(span) => match place(event) {
+                Some(at) => {
+                    pieces.push(event.raw.slice(..at + span.start));
+                    pieces.push(event.raw.slice(at + span.end..));
+                }
+                None => {
+                    pieces.push(write_without(event, span));
+                    *cut = event.raw.ends_with(b"\r");
+                }
+            },
+        }
+    }
+    match <[Bytes; 1]>::try_from(pieces) {
+        Ok([only]) => only,
+        Err(pieces) => Bytes::from(pieces.concat()),
+    }
+}
+
+/// Where in its raw bytes an event's data stands. Data of several lines is no slice of them.
+fn place(event: &sse::Event) -> Option<usize> {
+    let at = (event.data.as_ptr() as usize).checked_sub(event.raw.as_ptr() as usize)?;
+    (at + event.data.len() <= event.raw.len()).then_some(at)
+}
+
+/// The event written anew without a part of its data.
+fn write_without(event: &sse::Event, span: Span) -> Bytes {
+    let name = event.name.as_ref().and_then(|name| std::str::from_utf8(name).ok());
+    let data = [&event.data[..span.start], &event.data[span.end..]].concat();
+    let mut written = Vec::new();
+    sse::write(&mut written, name, &data);
+    Bytes::from(written)
+}
