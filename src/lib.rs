@@ -54,3 +54,5 @@ pub mod target;
 pub mod policy;
 // 5: the state machine of one HTTP exchange.
 pub mod exchange;
+// 7: hosts.
+pub mod mock;

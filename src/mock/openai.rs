@@ -1,0 +1,303 @@
+//! The OpenAI endpoints: from a request's bytes and its [`Program`] to an [`Answer`]. No I/O and no
+//! waiting here.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::body::{Event, Source};
+use super::program::{Malformed, Program, UsageMode};
+use super::reply::{CREATED, Kind, Reply, Show, Usage};
+use super::request::{Forced, Request};
+use super::stream::Script;
+use super::tally::{Book, Opening, Ticket};
+
+/// An answer before the program's delays, cuts and encodings are applied to it.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) source: Source,
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// What is known of a request besides its body.
+pub(super) struct Caller<'a> {
+    pub(super) book: &'a Book,
+    pub(super) program: &'a Program,
+    pub(super) headers: &'a HeaderMap,
+    /// Without the query.
+    pub(super) path: &'a str,
+    /// Number of the request, unique for the server.
+    pub(super) number: u64,
+}
+
+/// A refusal in OpenAI's words.
+pub(super) struct Refuse {
+    pub(super) status: StatusCode,
+    pub(super) code: Option<&'static str>,
+    pub(super) param: Option<&'static str>,
+    pub(super) message: Cow<'static, str>,
+}
+
+/// Words said when nothing says how many.
+const WORDS: u64 = 32;
+/// The most words of all choices of one answer.
+const MOST_WORDS: u64 = 4_000_000;
+/// The most choices of one answer, as with OpenAI.
+const MOST_CHOICES: u32 = 128;
+
+pub(super) const JSON: &str = "application/json";
+const SSE: &str = "text/event-stream; charset=utf-8";
+const NAMES: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "mock", "text-embedding-3-small"];
+
+/// `error.type` and `error.code` by status; other statuses get the row of their class.
+const ERRORS: &[(u16, &str, Option<&str>, &str)] = &[
+    (400, "invalid_request_error", None, "The request is invalid."),
+    (401, "invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided."),
+    (403, "permission_error", Some("permission_denied"), "You are not allowed to use this model."),
+    (
+        404,
+        "invalid_request_error",
+        Some("model_not_found"),
+        "The model does not exist or you do not have access to it.",
+    ),
+    (408, "server_error", Some("request_timeout"), "The request took too long."),
+    (413, "invalid_request_error", Some("request_too_large"), "The request is too large."),
+    (429, "requests", Some("rate_limit_exceeded"), "Rate limit reached for requests."),
+    (500, "server_error", Some("server_error"), "The server had an error while processing your request."),
+    (502, "server_error", Some("bad_gateway"), "Bad gateway."),
+    (503, "server_error", Some("service_unavailable"), "The engine is currently overloaded, please try again later."),
+    (504, "server_error", Some("gateway_timeout"), "Gateway timeout."),
+];
+
+// === impl Answer ===
+
+impl Answer {
+    pub(super) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Answer {
+        Answer { status, content_type: JSON, source: Source::plain(bytes), ticket: None }
+    }
+}
+
+// === impl Refuse ===
+
+impl Refuse {
+    pub(super) fn bad(message: impl Into<Cow<'static, str>>, param: Option<&'static str>) -> Refuse {
+        Refuse { status: StatusCode::BAD_REQUEST, code: None, param, message: message.into() }
+    }
+
+    /// The error as OpenAI writes it.
+    pub(super) fn body(&self) -> Bytes {
+        let (_, kind, usual, _) = row(self.status);
+        let text = |word: Option<&str>| word.map_or_else(|| "null".to_owned(), quote);
+        let (message, param, code) = (quote(&self.message), text(self.param), text(self.code.or(usual)));
+        format!(
+            "{{\n  \"error\": {{\n    \"message\": {message},\n    \"type\": \"{kind}\",\n    \"param\": {param},\n    \"code\": {code}\n  }}\n}}\n"
+        )
+        .into()
+    }
+}
+
+impl From<StatusCode> for Refuse {
+    fn from(status: StatusCode) -> Self {
+        Refuse { status, code: None, param: None, message: row(status).3.into() }
+    }
+}
+
+fn row(status: StatusCode) -> (u16, &'static str, Option<&'static str>, &'static str) {
+    let status = status.as_u16();
+    let class = if status < 500 { 400 } else { 500 };
+    let find = |wanted: u16| ERRORS.iter().find(|(known, ..)| *known == wanted).copied();
+    find(status).or_else(|| find(class)).unwrap_or((status, "server_error", None, ""))
+}
+
+/// `text` as a JSON string.
+pub(super) fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+// === impl Caller ===
+
+impl Caller<'_> {
+    /// The answer to a request that is refused: by the program, or because it is wrong.
+    pub(super) fn refuse(&self, refuse: &Refuse, model: Option<&str>, stream: bool) -> Answer {
+        let ticket = self.open(refuse.status, model, stream, 0);
+        Answer { ticket: Some(ticket), ..Answer::json(refuse.status, refuse.body()) }
+    }
+
+    pub(super) fn open(&self, status: StatusCode, model: Option<&str>, stream: bool, prompt_tokens: u64) -> Ticket {
+        let (headers, path, status) = (self.headers, self.path, status.as_u16());
+        self.book.open(&Opening { headers, path, model, stream, status, prompt_tokens })
+    }
+
+    /// Answers a chat or a text completion. Without a body (an early answer) it speaks for the model
+    /// of the program, or for `mock`.
+    pub(super) fn complete(&self, kind: Kind, body: Option<&[u8]>) -> Answer {
+        let request = match self.read(body) {
+            Ok(request) => request,
+            Err(answer) => return answer,
+        };
+        let stream = request.stream;
+        let model = request.model.as_deref().unwrap_or("mock");
+        let reply = match self.reply(kind, &request, model, body.is_none()) {
+            Ok(reply) => reply,
+            Err(refuse) => return self.refuse(&refuse, Some(model), stream),
+        };
+        let status = self.program.status.unwrap_or(StatusCode::OK);
+        let ticket = Some(self.open(status, Some(model), stream, reply.usage.prompt));
+        if stream {
+            let source = Source::Script(Box::new(Script::new(reply, self.program)));
+            return Answer { status, content_type: SSE, source, ticket };
+        }
+        let event = self.cut(reply.whole());
+        Answer { status, content_type: JSON, source: Source::Whole(Some(event)), ticket }
+    }
+
+    /// Reads a request; the error is the answer to one that is wrong, or to one whose program wants a
+    /// refusal.
+    fn read<'b>(&self, body: Option<&'b [u8]>) -> Result<Request<'b>, Answer> {
+        let request = body.map_or_else(|| Ok(Request::default()), Request::parse);
+        if let Some(status) = self.program.error() {
+            let request = request.unwrap_or_default();
+            let model = request.model.as_deref().or(self.program.model.as_deref()).unwrap_or("mock");
+            return Err(self.refuse(&status.into(), Some(model), request.stream));
+        }
+        request.map_err(|_| {
+            let message = "We could not parse the JSON body of your request.";
+            self.refuse(&Refuse::bad(message, None), None, false)
+        })
+    }
+
+    /// Decides the whole answer.
+    fn reply(&self, kind: Kind, request: &Request, model: &str, early: bool) -> Result<Reply, Refuse> {
+        let program = self.program;
+        if !early {
+            check(kind, request)?;
+        }
+        let limit = request.max_tokens;
+        let wanted = program.tokens.map_or(limit.unwrap_or(WORDS), u64::from);
+        let words = limit.map_or(wanted, |limit| wanted.min(limit));
+        let cut = limit.is_some_and(|limit| program.tokens.is_none() || limit < wanted);
+        let choices = request.choices.unwrap_or(1);
+        if words.saturating_mul(u64::from(choices)) > MOST_WORDS {
+            return Err(Refuse::bad("The mock says at most 4000000 words in one answer.", Some("max_tokens")));
+        }
+        let (tool, named) = self.tool(kind, request);
+        let prompt = request.prompt.map_or(1, |prompt| prompt.tokens());
+        let usage = Usage {
+            prompt,
+            completion: words * u64::from(choices) + program.reasoning,
+            cached: program.cached.min(prompt),
+            reasoning: program.reasoning,
+        };
+        let finish = match (cut, &tool) {
+            (true, _) => "length",
+            // OpenAI says `stop` where the caller chose the function.
+            (false, Some(_)) if !named => "tool_calls",
+            (false, _) => "stop",
+        };
+        Ok(Reply {
+            kind,
+            id: self.id(if kind == Kind::Chat { "chatcmpl" } else { "cmpl" }),
+            model: quote(program.model.as_deref().unwrap_or(model)),
+            choices,
+            words,
+            finish,
+            tool,
+            usage,
+            show: show(program.usage, request),
+        })
+    }
+
+    /// The function to call as a JSON string, and whether the request named it.
+    fn tool(&self, kind: Kind, request: &Request) -> (Option<String>, bool) {
+        let Some(first) = request.tool.as_deref().filter(|_| kind == Kind::Chat) else { return (None, false) };
+        if !request.prompt.is_some_and(|prompt| prompt.user_last) {
+            return (None, false);
+        }
+        match &request.forced {
+            Forced::Named(name) => (Some(quote(name)), true),
+            Forced::Any => (Some(quote(first)), false),
+            Forced::No if self.program.tool => (Some(quote(first)), false),
+            Forced::No | Forced::Never => (None, false),
+        }
+    }
+
+    /// An id that follows from the request's label, or else from its number.
+    fn id(&self, kind: &str) -> String {
+        let label = self.headers.get("x-mock-id").and_then(|label| label.to_str().ok());
+        let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+        match label.filter(|label| !label.is_empty() && label.len() <= 64 && label.bytes().all(plain)) {
+            Some(label) => format!("{kind}-{label}"),
+            None => format!("{kind}-mock{:016x}", self.number),
+        }
+    }
+
+    /// Breaks a whole answer's JSON when the program says so.
+    fn cut(&self, event: Event) -> Event {
+        if self.program.malformed != Some(Malformed::Json) {
+            return event;
+        }
+        Event { bytes: event.bytes.slice(..event.bytes.len() / 2), ..event }
+    }
+
+    /// Answers an embeddings request.
+    pub(super) fn embed(&self, body: Option<&[u8]>) -> Answer {
+        let request = match self.read(body) {
+            Ok(request) => request,
+            Err(answer) => return answer,
+        };
+        let model = request.model.as_deref().unwrap_or("mock");
+        match super::embed::vectors(&request) {
+            Err(refuse) => self.refuse(&refuse, Some(model), false),
+            Ok((data, tokens)) => {
+                let status = self.program.status.unwrap_or(StatusCode::OK);
+                let usage = match self.program.usage {
+                    UsageMode::Absent => String::new(),
+                    UsageMode::Null => r#","usage":null"#.to_owned(),
+                    _ => format!(r#","usage":{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}"#),
+                };
+                let served = quote(self.program.model.as_deref().unwrap_or(model));
+                let json = format!(r#"{{"object":"list","data":[{data}],"model":{served}{usage}}}"#);
+                let event = self.cut(Event { bytes: json.into(), tokens: 0 });
+                let ticket = Some(self.open(status, Some(model), false, tokens));
+                Answer { status, content_type: JSON, source: Source::Whole(Some(event)), ticket }
+            }
+        }
+    }
+}
+
+/// What OpenAI refuses and the mock needs.
+fn check(kind: Kind, request: &Request) -> Result<(), Refuse> {
+    if request.model.as_deref().is_none_or(str::is_empty) {
+        return Err(Refuse::bad("you must provide a model parameter", Some("model")));
+    }
+    if request.prompt.is_none() && kind == Kind::Chat {
+        let refuse = Refuse::bad("Missing required parameter: 'messages'.", Some("messages"));
+        return Err(Refuse { code: Some("missing_required_parameter"), ..refuse });
+    }
+    if request.max_tokens == Some(0) {
+        return Err(Refuse::bad("max_tokens must be at least 1.", Some("max_tokens")));
+    }
+    if request.choices.is_some_and(|n| n == 0 || n > MOST_CHOICES) {
+        return Err(Refuse::bad("n must be between 1 and 128.", Some("n")));
+    }
+    Ok(())
+}
+
+fn show(mode: UsageMode, request: &Request) -> Show {
+    let asked = !request.stream || request.include_usage;
+    match mode {
+        UsageMode::Present => Show::Full,
+        UsageMode::AsAsked if asked => Show::Full,
+        UsageMode::Null if asked => Show::Null,
+        UsageMode::AsAsked | UsageMode::Null | UsageMode::Absent => Show::Nothing,
+    }
+}
+
+/// The answer to `GET /v1/models`.
+pub(super) fn models() -> String {
+    let row = |name: &&str| format!(r#"{{"id":"{name}","object":"model","created":{CREATED},"owned_by":"mock"}}"#);
+    let rows: Vec<String> = NAMES.iter().map(row).collect();
+    format!(r#"{{"object":"list","data":[{}]}}"#, rows.join(","))
+}
