@@ -54,5 +54,8 @@ pub mod target;
 pub mod policy;
 // 5: the state machine of one HTTP exchange.
 pub mod exchange;
+// 6: the outside.
+pub mod telemetry;
 // 7: hosts.
+pub mod admin;
 pub mod mock;

@@ -1,0 +1,158 @@
+//! The admin server: HTTP/1.1, GET only, one request a connection. It changes nothing, reads no
+//! request body and sends no CORS header.
+//!
+//! | path              | where         | answer                                                     |
+//! |-------------------|---------------|------------------------------------------------------------|
+//! | `/healthz`        | everywhere    | 200 as long as the process answers                         |
+//! | `/readyz`         | everywhere    | 200 when requests would succeed, else 503                  |
+//! | `/metrics`        | everywhere    | OpenMetrics text                                           |
+//! | `/exchanges/{id}` | [`Scope::Full`] | the `weir.v1.UsageRecord` of an exchange, with its decisions |
+//! | `/config`         | [`Scope::Full`] | the configuration, redacted                                |
+//!
+//! Full is for a Unix socket with mode 0600, or for loopback TCP, where a request must name the
+//! host by address or as `localhost`: a web page whose name resolves to 127.0.0.1 is refused.
+//! Public is for a port that a mesh scrapes.
+
+mod routes;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::routes::Form;
+use crate::base::socket;
+use crate::telemetry::{Metrics, Recent};
+
+/// Most connections at once; more wait to be accepted.
+const CONNECTIONS: usize = 64;
+/// Time for the head of a request to arrive.
+const HEAD: Duration = Duration::from_secs(5);
+/// Time for a whole connection, so that who reads slowly does not keep a place.
+const LIFETIME: Duration = Duration::from_secs(30);
+/// Size of the connection's buffer, and so of a request's head.
+const BUFFER: usize = 16 * 1024;
+const HEADERS: usize = 64;
+/// Pause after a failed accept: out of file descriptors, most likely.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What the server can tell. A clone shares it.
+#[derive(Clone)]
+pub struct Admin {
+    pub metrics: Arc<Metrics>,
+    pub recent: Arc<Recent>,
+    /// Whether requests would succeed.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The configuration as text, without any secret.
+    pub config: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Which paths are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    Full,
+    /// `/healthz`, `/readyz` and `/metrics`.
+    Public,
+}
+
+/// A listening socket of either kind.
+trait Listener {
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// Makes a Unix socket at `path` that only this user may connect to (mode 0600), and listens. A
+/// socket file on which nobody answers is replaced; one on which somebody does is
+/// `AddrInUse`, anything else at that path is `AlreadyExists`.
+pub async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    socket::bind(path, 0o600).await
+}
+
+/// Serves everything on a Unix socket from [`bind_unix`]. Drop the future to stop; that ends open
+/// connections too.
+pub async fn serve(listener: UnixListener, admin: Admin) -> io::Result<()> {
+    accept(&listener, &admin, Form { scope: Scope::Full, local_host: false }).await
+}
+
+/// Serves `scope` on a TCP socket. [`Scope::Full`] needs a loopback address and is
+/// `PermissionDenied` on any other. Drop the future to stop; that ends open connections too.
+pub async fn serve_tcp(listener: TcpListener, admin: Admin, scope: Scope) -> io::Result<()> {
+    let full = scope == Scope::Full;
+    if full && !listener.local_addr()?.ip().is_loopback() {
+        let message = "the full admin server listens on loopback only";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    accept(&listener, &admin, Form { scope, local_host: full }).await
+}
+
+async fn accept(listener: &impl Listener, admin: &Admin, form: Form) -> io::Result<()> {
+    let mut open = JoinSet::new();
+    loop {
+        while open.try_join_next().is_some() {}
+        if open.len() >= CONNECTIONS {
+            open.join_next().await;
+        }
+        match listener.accept().await {
+            Ok(stream) => {
+                open.spawn(connection(stream, admin.clone(), form));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin server cannot accept a connection");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, admin: Admin, form: Form) {
+    let service = service_fn(|request| {
+        let response = routes::answer(&admin, form, &request);
+        async { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);
+    server.max_buf_size(BUFFER).max_headers(HEADERS);
+    // How a connection of a scraper ends is of no interest: it went away, was slow, or spoke no HTTP.
+    let _ = timeout(LIFETIME, server.serve_connection(TokioIo::new(stream), service)).await;
+}
+
+// === impl Listener ===
+
+impl Listener for TcpListener {
+    type Stream = tokio::net::TcpStream;
+
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        TcpListener::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        UnixListener::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+// === impl Admin ===
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

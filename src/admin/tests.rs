@@ -1,0 +1,185 @@
+//! The admin server over real sockets, spoken to in raw HTTP.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
+
+use super::*;
+use crate::telemetry::{record, sample, v1};
+
+/// A server on loopback that ends with the test.
+struct Server {
+    address: SocketAddr,
+    ready: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn admin(ready: &Arc<AtomicBool>) -> Admin {
+    let ready = Arc::clone(ready);
+    let admin = Admin {
+        metrics: Arc::default(),
+        recent: Arc::default(),
+        ready: Arc::new(move || ready.load(Ordering::Relaxed)),
+        config: Arc::new(|| "role: Sidecar\n".to_owned()),
+    };
+    admin.metrics.observe(&sample());
+    admin.recent.insert(Arc::new(v1::UsageRecord::from(&sample())));
+    admin
+}
+
+async fn serve(scope: Scope) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let ready = Arc::new(AtomicBool::new(true));
+    let task = tokio::spawn(serve_tcp(listener, admin(&ready), scope)).abort_handle();
+    Server { address, ready, task }
+}
+
+/// Head and body of the whole answer; the server closes after one.
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> (String, String) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    (head.to_ascii_lowercase(), body.to_owned())
+}
+
+impl Server {
+    async fn raw(&self, request: &str) -> (String, String) {
+        exchange(TcpStream::connect(self.address).await.unwrap(), request).await
+    }
+
+    async fn get(&self, path: &str) -> (String, String) {
+        self.raw(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address)).await
+    }
+}
+
+#[tokio::test]
+async fn health_and_readiness() {
+    for scope in [Scope::Full, Scope::Public] {
+        let server = serve(scope).await;
+        assert!(server.get("/healthz").await.0.starts_with("http/1.1 200 "));
+        assert!(server.get("/readyz").await.0.starts_with("http/1.1 200 "));
+        server.ready.store(false, Ordering::Relaxed);
+        assert!(server.get("/readyz").await.0.starts_with("http/1.1 503 "));
+        assert!(server.get("/healthz?x=1").await.0.starts_with("http/1.1 200 "));
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics() {
+    for scope in [Scope::Full, Scope::Public] {
+        let (head, body) = serve(scope).await.get("/metrics").await;
+        assert!(head.starts_with("http/1.1 200 "));
+        assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"));
+        assert!(body.contains("\nweir_usage_total{source=\"provider\"} 1\n"));
+        assert!(body.ends_with("# EOF\n"));
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_by_its_id() {
+    let server = serve(Scope::Full).await;
+    let (head, body) = server.get("/exchanges/req-1").await;
+    assert!(head.starts_with("http/1.1 200 "));
+    assert!(head.contains("content-type: application/json"));
+    assert_eq!(body, record::line(&sample()));
+    let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(value["decisions"][0]["reason"], "match");
+    let (head, body) = server.get("/exchanges/req-2").await;
+    assert!(head.starts_with("http/1.1 404 "));
+    let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert!(value["error"]["message"].as_str().unwrap().contains("1024"));
+}
+
+#[tokio::test]
+async fn the_public_scope_shows_no_exchange_and_no_configuration() {
+    let server = serve(Scope::Public).await;
+    for path in ["/exchanges/req-1", "/config", "/", "/metrics/", "//config", "/%63onfig", "/metrics/../config"] {
+        let (head, body) = server.get(path).await;
+        assert!(head.starts_with("http/1.1 404 "), "{path}: {head}");
+        assert!(!body.contains("Sidecar") && !body.contains("gpt-4o"), "{path}");
+    }
+    let full = serve(Scope::Full).await;
+    assert_eq!(full.get("/config").await.1, "role: Sidecar\n");
+}
+
+#[tokio::test]
+async fn a_rebound_name_is_refused_on_loopback() {
+    let server = serve(Scope::Full).await;
+    let address = server.address;
+    let refused = [
+        "GET /config HTTP/1.1\r\nhost: evil.example\r\n\r\n".to_owned(),
+        format!("GET /config HTTP/1.1\r\nhost: evil.example:{}\r\n\r\n", address.port()),
+        format!("GET http://evil.example/config HTTP/1.1\r\nhost: {address}\r\n\r\n"),
+        format!("GET /config HTTP/1.1\r\nhost: {address}\r\nhost: evil.example\r\n\r\n"),
+        "GET /config HTTP/1.0\r\n\r\n".to_owned(),
+    ];
+    for request in refused {
+        let (head, body) = server.raw(&request).await;
+        assert!(head.contains(" 403 ") || head.contains(" 400 "), "{request}{head}");
+        assert!(!body.contains("Sidecar"), "{request}");
+        assert!(!head.contains("access-control"), "{request}");
+    }
+    let (head, _) = server.raw("GET /config HTTP/1.1\r\nhost: localhost\r\norigin: http://evil.example\r\n\r\n").await;
+    assert!(head.starts_with("http/1.1 200 ") && !head.contains("access-control"));
+    // A scraper reaches the public port by whatever name the mesh gives it.
+    let public = serve(Scope::Public).await;
+    let (head, _) = public.raw("GET /metrics HTTP/1.1\r\nhost: weir.mesh.example\r\n\r\n").await;
+    assert!(head.starts_with("http/1.1 200 "));
+}
+
+#[tokio::test]
+async fn only_get_and_head_are_served() {
+    let server = serve(Scope::Full).await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let request = format!("{method} /config HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+        let (head, _) = server.raw(&request).await;
+        assert!(head.starts_with("http/1.1 405 ") && head.contains("allow: get, head"), "{method}: {head}");
+    }
+    let (head, body) = server.raw("HEAD /config HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(head.starts_with("http/1.1 200 ") && head.contains("content-length: 14"));
+    assert_eq!(body, "");
+}
+
+#[tokio::test]
+async fn a_huge_head_is_refused() {
+    let server = serve(Scope::Public).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(4 * BUFFER));
+    // The server may close before it has read everything, so neither side of this need succeed.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!String::from_utf8_lossy(&answer).contains(" 200 "));
+    assert!(server.get("/metrics").await.0.starts_with("http/1.1 200 "));
+}
+
+#[tokio::test]
+async fn the_unix_socket_serves_everything_under_any_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = bind_unix(&dir.path().join("admin.sock")).await.unwrap();
+    let ready = Arc::new(AtomicBool::new(true));
+    let task = tokio::spawn(super::serve(listener, admin(&ready)));
+    let stream = UnixStream::connect(dir.path().join("admin.sock")).await.unwrap();
+    let (head, body) = exchange(stream, "GET /config HTTP/1.1\r\nhost: weir\r\n\r\n").await;
+    assert!(head.starts_with("http/1.1 200 "));
+    assert_eq!(body, "role: Sidecar\n");
+    task.abort();
+}
+
+#[tokio::test]
+async fn the_full_scope_is_not_served_to_the_network() {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let error = serve_tcp(listener, admin(&Arc::default()), Scope::Full).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
