@@ -55,6 +55,7 @@ pub mod policy;
 // 5: the state machine of one HTTP exchange.
 pub mod exchange;
 // 6: the outside.
+pub mod config;
 pub mod telemetry;
 // 7: hosts.
 pub mod admin;

@@ -1,0 +1,68 @@
+//! Backends that nobody wrote down: the providers whose keys are in the environment, and the
+//! built-in one.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::provider::{MOCK, ProviderFacts, Providers};
+use super::secret::{SecretError, SecretSource, Secrets, load};
+use super::spec::{ApiKey, CredentialSpec, LlmBackend, Located};
+use super::value::Endpoint;
+
+/// The paths without a model that discovery sends to one provider, signed.
+pub const PASSTHROUGH: &[&str] = &["/v1/files*", "/v1/batches*", "/v1/realtime*"];
+
+/// The name that stands for a route in what discovery adds.
+pub const ROUTE: &str = "discovery";
+
+/// One backend for each provider whose key is set and whose host the catalogue knows, named after it.
+/// A server that needs no key is left out: a key for it says nothing about where it runs.
+pub fn discovered(env: &dyn Fn(&str) -> Option<String>, providers: &dyn Providers) -> Vec<LlmBackend> {
+    let rows = providers.ids().into_iter().filter_map(|id| Some((providers.provider(&id)?, id)));
+    let with_key = rows.filter_map(|(facts, id)| {
+        appears(&facts).then_some(())?;
+        let sources: Vec<SecretSource> = facts.env.iter().cloned().map(SecretSource::Env).collect();
+        // An empty variable, or one with a line break in it, is no key.
+        load(&sources, &Env(env), None).ok()?;
+        let key = ApiKey { sources, path: String::new() };
+        Some(LlmBackend {
+            provider: Some(Located { value: id.to_string(), path: String::new() }),
+            credential: Some(CredentialSpec::ApiKey(key)),
+            ..LlmBackend::named(&id)
+        })
+    });
+    with_key.collect()
+}
+
+/// The backend of the built-in provider that listens at `address`.
+pub(super) fn mock(address: SocketAddr) -> LlmBackend {
+    let endpoint =
+        Endpoint { https: false, host: address.ip().to_string(), port: address.port(), prefix: "/v1".to_owned() };
+    LlmBackend {
+        provider: Some(Located { value: MOCK.to_owned(), path: String::new() }),
+        endpoint: Some(endpoint),
+        ..LlmBackend::named(MOCK)
+    }
+}
+
+/// The environment variables that would make a backend of this name appear.
+pub(super) fn would_appear(providers: &dyn Providers, name: &str) -> Option<String> {
+    let facts: ProviderFacts = providers.provider(name)?;
+    appears(&facts).then(|| facts.env.join(" or "))
+}
+
+fn appears(facts: &ProviderFacts) -> bool {
+    facts.needs_key && facts.base_url.is_some() && !facts.env.is_empty()
+}
+
+struct Env<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Secrets for Env<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+
+    fn file(&self, _: &Path) -> Result<String, SecretError> {
+        Err(SecretError::NotFound)
+    }
+}

@@ -1,0 +1,187 @@
+//! Configuration: YAML documents to one compiled [`Policy`] and one [`Bootstrap`], or to every error
+//! at once. A document that says something this version cannot do is refused, never half obeyed.
+//!
+//! ```text
+//! file       path -> Source                 the only place that touches the file system
+//! yaml       text -> values                 documents cut apart, repeated keys kept
+//! read       values -> fields               paths, unknown fields, what is not supported yet
+//! spec       fields -> documents            a file a kind
+//! discovery  environment -> more backends
+//! validate   documents against each other and against the catalogue
+//! compile    documents -> Policy            keys are fetched here
+//! ```
+
+pub mod discovery;
+pub mod file;
+pub mod provider;
+pub mod secret;
+pub mod spec;
+
+mod compile;
+mod models;
+mod read;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod value;
+mod yaml;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::policy::Policy;
+
+pub use discovery::discovered;
+pub use provider::{ProviderFacts, Providers};
+pub use secret::{SecretError, Secrets};
+pub use spec::{Bootstrap, Discovery, Egress, Listen, Listeners, ModelPrice, Overload, Pricing};
+pub use spec::{SocketAccess, WorkloadNames};
+pub use value::{Address, Endpoint};
+
+/// The texts of a configuration, not yet parsed: they may hold secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Name, for errors, and content.
+    pub files: Vec<(String, String)>,
+}
+
+/// What the command line and the process add to the documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Documents of this namespace speak for the whole mesh.
+    pub root_namespace: String,
+    /// Where Secrets are mounted.
+    pub secrets_dir: Option<PathBuf>,
+    /// What discovery is when no LLMProfile says it.
+    pub discovery_default: Discovery,
+    /// Where the built-in provider listens; it becomes the backend `mock`.
+    pub mock: Option<SocketAddr>,
+    /// What the environment says of the workload; it comes before the document.
+    pub workload: WorkloadNames,
+}
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// `may_sign` is false: whoever opens the listener decides it.
+    pub policy: Policy,
+    pub bootstrap: Bootstrap,
+    /// The backends that no document defines and the environment does.
+    pub discovered: Vec<Arc<str>>,
+    /// What does not stop a start and should be known, such as a key that is not there.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// One thing that is wrong, and where. Never repeats a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    pub file: String,
+    /// From 1; 0 for the file as a whole.
+    pub document: usize,
+    /// Empty for the document as a whole.
+    pub path: String,
+    pub message: String,
+}
+
+/// Reads, checks and compiles a configuration. No document at all is a valid one.
+///
+/// # Errors
+/// Every error of every document, in the order of the documents; at least one.
+pub fn load(
+    source: &Source,
+    options: &Options,
+    providers: &dyn Providers,
+    secrets: &dyn Secrets,
+    catalog: Catalog,
+) -> Result<Compiled, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let documents = documents(source, &options.root_namespace, &mut errors);
+    let set = validate::Set::gather(&documents, options, providers, secrets);
+    set.check(&mut errors);
+    if errors.is_empty() {
+        return Ok(compile::compile(&set, options, providers, secrets, catalog));
+    }
+    let order = |error: &ConfigError| {
+        let file = source.files.iter().position(|(name, _)| *name == error.file);
+        (file.unwrap_or(usize::MAX), error.document)
+    };
+    errors.sort_by_key(order);
+    Err(errors)
+}
+
+fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<ConfigError>) -> Vec<spec::Document> {
+    let mut documents = Vec::new();
+    for (name, text) in &source.files {
+        let file: Arc<str> = name.as_str().into();
+        for chunk in yaml::chunks(text) {
+            let at = spec::At { file: file.clone(), document: chunk.index };
+            let node = match yaml::parse(chunk) {
+                Ok(Some(node)) => node,
+                Ok(None) => continue,
+                Err(error) => {
+                    errors.push(at.error("", error.to_string()));
+                    continue;
+                }
+            };
+            let found = read::Errors::default();
+            documents.extend(spec::Document::read(&read::Reader::root(&node, &found), at.clone(), root_namespace));
+            errors.extend(found.into_inner().into_iter().map(|(path, message)| at.error(&path, message)));
+        }
+    }
+    documents
+}
+
+// === impl Source ===
+
+/// The names of the files, and nothing of what stands in them.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.files.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            root_namespace: "weir-system".to_owned(),
+            secrets_dir: None,
+            discovery_default: Discovery::Disabled,
+            mock: None,
+            workload: WorkloadNames::default(),
+        }
+    }
+}
+
+// === impl At ===
+
+impl spec::At {
+    fn error(&self, path: &str, message: impl Into<String>) -> ConfigError {
+        ConfigError {
+            file: self.file.to_string(),
+            document: self.document,
+            path: path.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+// === impl ConfigError ===
+
+/// `file:document:path: message`, without what it has not.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.document > 0 {
+            write!(f, ":{}", self.document)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ":{}", self.path)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}

@@ -1,0 +1,145 @@
+//! Where a secret is looked for, and how it is had from there. No error and no warning of this
+//! module repeats a secret.
+
+use std::path::{Path, PathBuf};
+
+use super::read::{Fields, Reader};
+use super::value;
+use crate::base::secret::Secret;
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A mounted Secret: `--secrets-dir/NAME/KEY`.
+    Mounted {
+        name: String,
+        key: String,
+    },
+    File(PathBuf),
+    Env(String),
+    /// Written into the document itself.
+    Value(Secret),
+}
+
+/// The environment and the files, as the process sees them.
+pub trait Secrets {
+    /// The value of an environment variable, if it is set.
+    fn env(&self, name: &str) -> Option<String>;
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no key.
+    fn file(&self, path: &Path) -> Result<String, SecretError>;
+}
+
+/// Why a file gives no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    #[error("does not exist")]
+    NotFound,
+    #[error("cannot be read")]
+    Unreadable,
+    #[error("is larger than 64 KiB")]
+    TooLarge,
+    #[error("is not UTF-8")]
+    NotText,
+}
+
+/// Why there is no secret, with the place where it was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Missing {
+    #[error("environment variable {0} is not set")]
+    NotSet(String),
+    #[error("environment variable {0} is empty")]
+    EmptyEnv(String),
+    #[error("file {0} {1}")]
+    File(String, SecretError),
+    #[error("file {0} is empty")]
+    EmptyFile(String),
+    #[error("secret {0} is to be a mounted file, and no --secrets-dir is given")]
+    NoSecretsDir(String),
+    #[error("{0} holds what a header cannot carry")]
+    NotAHeader(String),
+    #[error("no place to look for it is given")]
+    Nowhere,
+}
+
+const SOURCE: Fields = Fields { known: &["secretRef", "file", "env", "value"], later: &[] };
+const REF: Fields = Fields { known: &["name", "key"], later: &[] };
+
+// === impl SecretSource ===
+
+impl SecretSource {
+    pub(super) fn read(reader: &Reader<'_>) -> Option<SecretSource> {
+        let object = reader.clone().hushed().object(&SOURCE)?;
+        let &[name] = object.names().as_slice() else {
+            object.at().error("needs exactly one of secretRef, file, env, value");
+            return None;
+        };
+        let field = object.get(name)?;
+        match name {
+            "secretRef" => {
+                let object = field.object(&REF)?;
+                let name = object.need("name").and_then(|name| name.parsed(value::subdomain));
+                let key = object.need("key").and_then(|key| key.parsed(value::secret_key));
+                Some(SecretSource::Mounted { name: name?, key: key? })
+            }
+            "file" => field.text().map(|path| SecretSource::File(path.into())),
+            "env" => field.parsed(value::env_name).map(SecretSource::Env),
+            _ => {
+                let secret = Secret::new(field.text()?);
+                if !is_header_value(&secret) {
+                    field.error("is empty, or holds what a header cannot carry");
+                }
+                Some(SecretSource::Value(secret))
+            }
+        }
+    }
+
+    fn load(&self, secrets: &dyn Secrets, dir: Option<&Path>) -> Result<Secret, Missing> {
+        match self {
+            SecretSource::Value(secret) => Ok(secret.clone()),
+            SecretSource::Env(name) => match secrets.env(name).as_deref().map(Secret::new) {
+                None => Err(Missing::NotSet(name.clone())),
+                Some(secret) if secret.is_empty() => Err(Missing::EmptyEnv(name.clone())),
+                Some(secret) if !is_header_value(&secret) => {
+                    Err(Missing::NotAHeader(format!("environment variable {name}")))
+                }
+                Some(secret) => Ok(secret),
+            },
+            SecretSource::File(path) => from_file(secrets, path),
+            SecretSource::Mounted { name, key } => match dir {
+                Some(dir) => from_file(secrets, &dir.join(name).join(key)),
+                None => Err(Missing::NoSecretsDir(format!("{name}/{key}"))),
+            },
+        }
+    }
+}
+
+/// The secret of the first source that has one; the reason of the first one otherwise.
+pub(super) fn load(sources: &[SecretSource], secrets: &dyn Secrets, dir: Option<&Path>) -> Result<Secret, Missing> {
+    let mut first = None;
+    for source in sources {
+        match source.load(secrets, dir) {
+            Ok(secret) => return Ok(secret),
+            Err(missing) => first = first.or(Some(missing)),
+        }
+    }
+    Err(first.unwrap_or(Missing::Nowhere))
+}
+
+fn from_file(secrets: &dyn Secrets, path: &Path) -> Result<Secret, Missing> {
+    let shown = path.display().to_string();
+    match secrets.file(path).map(|text| Secret::new(&text)) {
+        Err(error) => Err(Missing::File(shown, error)),
+        Ok(secret) if secret.is_empty() => Err(Missing::EmptyFile(shown)),
+        Ok(secret) if !is_header_value(&secret) => Err(Missing::NotAHeader(format!("file {shown}"))),
+        Ok(secret) => Ok(secret),
+    }
+}
+
+/// Visible ASCII without a line break: what every server takes in a header.
+fn is_header_value(secret: &Secret) -> bool {
+    !secret.is_empty() && secret.expose().bytes().all(|byte| matches!(byte, 0x20..=0x7e))
+}

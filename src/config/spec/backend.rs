@@ -1,0 +1,213 @@
+//! LLMBackend: a provider, where it is and with whose key it is called.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::super::read::{Fields, Reader};
+use super::super::secret::SecretSource;
+use super::super::value::{self, Endpoint};
+use super::{Located, located, unique};
+use crate::base::money::{Multiplier, Rate};
+use crate::llm::Dialect;
+
+/// Where calls can go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlmBackend {
+    pub name: String,
+    /// A row of the catalogue.
+    pub provider: Option<Located<String>>,
+    pub endpoint: Option<Endpoint>,
+    pub dialect: Option<Dialect>,
+    pub tls: Option<Located<Tls>>,
+    pub credential: Option<CredentialSpec>,
+    pub pricing: Option<Pricing>,
+}
+
+/// How the server of an https endpoint is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A PEM file of CA certificates; none for the system's own.
+    pub ca: Option<Located<PathBuf>>,
+    /// SNI and the expected subject; none for the endpoint's host.
+    pub server_name: Option<String>,
+}
+
+/// With whose key a call leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CredentialSpec {
+    ApiKey(ApiKey),
+    /// The caller's own.
+    Caller,
+    Anonymous,
+}
+
+/// Where a key is looked for: at each of these, until one has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiKey {
+    pub sources: Vec<SecretSource>,
+    pub path: String,
+}
+
+/// Prices that the configuration states itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pricing {
+    /// A factor on the catalogue's prices; it leaves those of `models` alone.
+    pub multiplier: Option<Multiplier>,
+    pub models: Vec<ModelPrice>,
+}
+
+/// The price of one model; a class without a price is billed as the class that it is a part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelPrice {
+    /// As the provider names it.
+    pub model: String,
+    /// Every call has input, and every class of input without a price is billed as it.
+    pub input: Rate,
+    pub cache_read: Option<Rate>,
+    pub cache_write: Option<Rate>,
+    pub output: Option<Rate>,
+    pub reasoning: Option<Rate>,
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    ApiKey,
+    Caller,
+    None,
+}
+
+const BACKEND: Fields = Fields {
+    known: &["provider", "endpoint", "dialect", "tls", "credentials", "pricing"],
+    later: &["region", "azure", "allowedNamespaces", "carriedBy", "headers"],
+};
+const TLS: Fields = Fields { known: &["ca", "serverName"], later: &[] };
+const CA: Fields = Fields { known: &["file"], later: &[] };
+const CREDENTIAL: Fields = Fields { known: &["type", "apiKey"], later: &["from", "aws", "gcp", "azure"] };
+const PRICING: Fields = Fields { known: &["multiplier", "models"], later: &[] };
+const PRICE: Fields =
+    Fields { known: &["model", "input", "cacheRead", "cacheWrite", "output", "reasoning"], later: &[] };
+const TYPES: &[(&str, Option<Type>)] = &[
+    ("APIKey", Some(Type::ApiKey)),
+    ("Caller", Some(Type::Caller)),
+    ("None", Some(Type::None)),
+    ("AWS", None),
+    ("GCP", None),
+    ("Azure", None),
+];
+const DIALECTS: &[(&str, Option<Dialect>)] = &[
+    ("OpenAI", Some(Dialect::OpenAi)),
+    ("Anthropic", Some(Dialect::Anthropic)),
+    ("Gemini", Some(Dialect::Gemini)),
+    ("Vertex", Some(Dialect::Vertex)),
+    ("Bedrock", Some(Dialect::Bedrock)),
+    ("Azure", Some(Dialect::Azure)),
+    ("Cohere", Some(Dialect::Cohere)),
+    ("Ollama", Some(Dialect::Ollama)),
+];
+
+// === impl LlmBackend ===
+
+impl LlmBackend {
+    /// A backend of which nothing but the name is said.
+    pub fn named(name: &str) -> LlmBackend {
+        LlmBackend {
+            name: name.to_owned(),
+            provider: None,
+            endpoint: None,
+            dialect: None,
+            tls: None,
+            credential: None,
+            pricing: None,
+        }
+    }
+
+    pub(in super::super) fn read(reader: &Reader<'_>, name: &str) -> Option<LlmBackend> {
+        let object = reader.object(&BACKEND)?;
+        let backend = LlmBackend {
+            name: name.to_owned(),
+            provider: object.get("provider").and_then(|provider| located(&provider)),
+            endpoint: object.get("endpoint").and_then(|endpoint| endpoint.hushed().parsed(value::endpoint)),
+            dialect: object.get("dialect").and_then(|dialect| dialect.word(DIALECTS)),
+            tls: object.get("tls").and_then(|tls| read_tls(&tls)),
+            credential: object.get("credentials").and_then(|list| read_credentials(&list)),
+            pricing: object.get("pricing").and_then(|pricing| read_pricing(&pricing)),
+        };
+        match (object.get("provider"), object.get("endpoint"), object.get("dialect")) {
+            (Some(_), _, _) | (None, Some(_), Some(_)) => {}
+            (None, None, _) => object.at().error("needs a `provider` of the catalogue, or `endpoint` and `dialect`"),
+            (None, Some(_), None) => object.at().error("needs a `dialect`, because it has no `provider`"),
+        }
+        Some(backend)
+    }
+}
+
+fn read_tls(reader: &Reader<'_>) -> Option<Located<Tls>> {
+    let object = reader.object(&TLS)?;
+    let tls = Tls {
+        ca: object.get("ca").and_then(|ca| {
+            let file = ca.object(&CA)?.need("file")?;
+            Some(Located { value: file.text()?.into(), path: file.path().to_owned() })
+        }),
+        server_name: object.get("serverName").and_then(|name| name.parsed(value::host)),
+    };
+    Some(Located { value: tls, path: reader.path().to_owned() })
+}
+
+/// The first credential; with `from` unsupported there is a use for one only.
+fn read_credentials(reader: &Reader<'_>) -> Option<CredentialSpec> {
+    let mut plain = 0;
+    let credentials = reader.list(|item| {
+        // A second one without `from` would never be chosen.
+        let narrowed = item.has("from");
+        plain += usize::from(!narrowed);
+        if !narrowed && plain > 1 {
+            item.error("only one credential may be without `from`: it is the default");
+        }
+        read_credential(&item)
+    })?;
+    credentials.into_iter().next()
+}
+
+fn read_credential(reader: &Reader<'_>) -> Option<CredentialSpec> {
+    // Somebody may write the key itself into any of these fields.
+    let object = reader.clone().hushed().object(&CREDENTIAL)?;
+    let kind = object.need("type").and_then(|word| word.word(TYPES));
+    let key = object.get("apiKey");
+    let source = key.as_ref().and_then(SecretSource::read);
+    match (kind?, key) {
+        (Type::ApiKey, None) => drop(object.need("apiKey")),
+        (Type::ApiKey, Some(key)) => {
+            return Some(CredentialSpec::ApiKey(ApiKey { sources: vec![source?], path: key.path().to_owned() }));
+        }
+        (Type::Caller | Type::None, Some(key)) => key.error("only a credential of type APIKey has a key"),
+        (Type::Caller, None) => return Some(CredentialSpec::Caller),
+        (Type::None, None) => return Some(CredentialSpec::Anonymous),
+    }
+    None
+}
+
+fn read_pricing(reader: &Reader<'_>) -> Option<Pricing> {
+    let object = reader.object(&PRICING)?;
+    let multiplier = object.get("multiplier").and_then(|field| field.decimal(value::multiplier));
+    let mut seen = HashSet::new();
+    let models = object.get("models").and_then(|models| models.list(|item| read_price(&item, &mut seen)));
+    if object.is_empty() {
+        object.at().error("needs a `multiplier` or `models`");
+    }
+    Some(Pricing { multiplier, models: models.unwrap_or_default() })
+}
+
+fn read_price(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<ModelPrice> {
+    let object = reader.object(&PRICE)?;
+    let model = object.need("model");
+    if let Some(model) = &model {
+        unique(model, seen, "model");
+    }
+    let read = |field: Reader<'_>| field.decimal(value::rate);
+    let rate = |name| object.get(name).and_then(read);
+    // These prices replace the catalogue's row. One without input would leave the call without a cost.
+    let input = object.need("input").and_then(read);
+    let (cache_read, cache_write) = (rate("cacheRead"), rate("cacheWrite"));
+    let (output, reasoning) = (rate("output"), rate("reasoning"));
+    Some(ModelPrice { model: model?.text()?.to_owned(), input: input?, cache_read, cache_write, output, reasoning })
+}

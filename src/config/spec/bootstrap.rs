@@ -1,0 +1,226 @@
+//! WeirBootstrap: what belongs to the process, read once at its start. Never a Kubernetes resource.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::read::{Fields, Reader};
+use super::super::value::{self, Address};
+use super::or;
+use crate::identity::Role;
+
+/// The process: where it listens and how much it takes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    pub role: Role,
+    pub listen: Listeners,
+    pub egress: Egress,
+    /// As stated in the document; what the environment says comes first.
+    pub workload: WorkloadNames,
+    pub overload: Overload,
+    /// The file that usage records are appended to; none for no ledger.
+    pub ledger: Option<PathBuf>,
+    /// How long exchanges may take to finish after the process was told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Where the process listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listeners {
+    pub ext_proc: Listen,
+    /// Permission bits of the Unix socket.
+    pub socket_mode: u32,
+    pub socket_access: SocketAccess,
+    /// The path of the admin socket.
+    pub admin_socket: PathBuf,
+    pub metrics: Address,
+}
+
+/// Where the proxy reaches the external processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Unix(PathBuf),
+    /// In plain text; such a listener does not sign.
+    Tcp(Address),
+}
+
+/// What keeps others away from the Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SocketAccess {
+    /// The directory is Weir's own and closed to others; this is checked.
+    #[default]
+    Directory,
+    /// Only the proxy and Weir mount the directory; this is believed.
+    Mount,
+}
+
+/// The proxy that `up` runs and `render` describes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Egress {
+    pub listen: Address,
+    pub envoy_admin: Address,
+}
+
+/// The names of the workload, each where it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadNames {
+    pub namespace: Option<String>,
+    pub service_account: Option<String>,
+    pub name: Option<String>,
+}
+
+/// How much is taken on at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// Exchanges at the same time; more are shed.
+    pub max_exchanges: usize,
+    /// Bytes held over all exchanges.
+    pub max_buffered: usize,
+    /// The longest that Weir itself lets a request wait.
+    pub max_wait: Duration,
+}
+
+const BOOTSTRAP: Fields = Fields {
+    known: &["role", "listen", "egress", "workload", "overload", "ledger", "drainTimeout"],
+    later: &["stores", "journal", "envoy"],
+};
+const LISTEN: Fields =
+    Fields { known: &["extProc", "socketMode", "socketAccess", "adminSocket", "metrics"], later: &["tls"] };
+const EGRESS: Fields = Fields { known: &["listen", "envoyAdmin"], later: &[] };
+const WORKLOAD: Fields = Fields { known: &["namespace", "serviceAccount", "name"], later: &[] };
+const OVERLOAD: Fields = Fields { known: &["maxExchanges", "maxBuffered", "maxWait"], later: &[] };
+const LEDGER: Fields = Fields { known: &["path"], later: &[] };
+
+// === impl Bootstrap ===
+
+impl Bootstrap {
+    pub(in super::super) fn read(reader: &Reader<'_>) -> Option<Bootstrap> {
+        let object = reader.object(&BOOTSTRAP)?;
+        let default = Bootstrap::default();
+        let roles = [("Sidecar", Some(Role::Sidecar)), ("Gateway", Some(Role::Gateway))];
+        Some(Bootstrap {
+            role: or(&object, "role", default.role, |role| role.word(&roles)),
+            listen: or(&object, "listen", default.listen, |listen| Listeners::read(&listen)),
+            egress: or(&object, "egress", default.egress, |egress| Egress::read(&egress)),
+            workload: or(&object, "workload", default.workload, |workload| WorkloadNames::read(&workload)),
+            overload: or(&object, "overload", default.overload, |overload| Overload::read(&overload)),
+            ledger: object.get("ledger").and_then(|ledger| {
+                let path = ledger.object(&LEDGER)?.need("path")?;
+                path.text().map(PathBuf::from)
+            }),
+            drain_timeout: or(&object, "drainTimeout", default.drain_timeout, |time| time.parsed(value::duration)),
+        })
+    }
+}
+
+impl Listeners {
+    fn read(reader: &Reader<'_>) -> Option<Listeners> {
+        let object = reader.object(&LISTEN)?;
+        let default = Listeners::default();
+        let access = [("Directory", Some(SocketAccess::Directory)), ("Mount", Some(SocketAccess::Mount))];
+        Some(Listeners {
+            ext_proc: or(&object, "extProc", default.ext_proc, |listen| listen.parsed(listener)),
+            socket_mode: or(&object, "socketMode", default.socket_mode, |mode| mode.parsed(value::mode)),
+            socket_access: or(&object, "socketAccess", default.socket_access, |word| word.word(&access)),
+            admin_socket: or(&object, "adminSocket", default.admin_socket, |socket| {
+                socket.parsed(value::socket).map(PathBuf::from)
+            }),
+            metrics: or(&object, "metrics", default.metrics, |metrics| metrics.parsed(value::address)),
+        })
+    }
+}
+
+fn listener(text: &str) -> Result<Listen, value::ValueError> {
+    match text.strip_prefix("tcp:") {
+        Some(address) => value::address(address).map(Listen::Tcp),
+        None => value::socket(text).map(|path| Listen::Unix(path.into())),
+    }
+    .map_err(|_| value::ValueError::Listener)
+}
+
+impl Egress {
+    fn read(reader: &Reader<'_>) -> Option<Egress> {
+        let object = reader.object(&EGRESS)?;
+        let default = Egress::default();
+        let address = |reader: Reader<'_>| reader.parsed(value::address);
+        Some(Egress {
+            listen: or(&object, "listen", default.listen, address),
+            envoy_admin: or(&object, "envoyAdmin", default.envoy_admin, address),
+        })
+    }
+}
+
+impl WorkloadNames {
+    fn read(reader: &Reader<'_>) -> Option<WorkloadNames> {
+        let object = reader.object(&WORKLOAD)?;
+        Some(WorkloadNames {
+            namespace: object.get("namespace").and_then(|name| name.parsed(value::label)),
+            service_account: object.get("serviceAccount").and_then(|name| name.parsed(value::subdomain)),
+            name: object.get("name").and_then(|name| name.parsed(value::subdomain)),
+        })
+    }
+
+    /// These names, and those of `other` where there is none here.
+    pub fn or(&self, other: &WorkloadNames) -> WorkloadNames {
+        WorkloadNames {
+            namespace: self.namespace.clone().or_else(|| other.namespace.clone()),
+            service_account: self.service_account.clone().or_else(|| other.service_account.clone()),
+            name: self.name.clone().or_else(|| other.name.clone()),
+        }
+    }
+}
+
+impl Overload {
+    fn read(reader: &Reader<'_>) -> Option<Overload> {
+        let object = reader.object(&OVERLOAD)?;
+        let default = Overload::default();
+        let most = u64::from(u32::MAX);
+        Some(Overload {
+            max_exchanges: or(&object, "maxExchanges", default.max_exchanges, |number| {
+                number.whole(value::quantity, 1, most)?.try_into().ok()
+            }),
+            max_buffered: or(&object, "maxBuffered", default.max_buffered, |number| {
+                number.whole(value::size, 1, u64::MAX)?.try_into().ok()
+            }),
+            max_wait: or(&object, "maxWait", default.max_wait, |wait| wait.parsed(value::duration)),
+        })
+    }
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Bootstrap {
+            role: Role::default(),
+            listen: Listeners::default(),
+            egress: Egress::default(),
+            workload: WorkloadNames::default(),
+            overload: Overload::default(),
+            ledger: None,
+            drain_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Listeners {
+            ext_proc: Listen::Unix("/run/weir/extproc.sock".into()),
+            socket_mode: 0o666,
+            socket_access: SocketAccess::default(),
+            admin_socket: "/run/weir/admin.sock".into(),
+            metrics: Address { host: "0.0.0.0".to_owned(), port: 9090 },
+        }
+    }
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        let loopback = |port| Address { host: "127.0.0.1".to_owned(), port };
+        Egress { listen: loopback(10000), envoy_admin: loopback(9901) }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Overload { max_exchanges: 4096, max_buffered: 512 << 20, max_wait: Duration::from_secs(240) }
+    }
+}

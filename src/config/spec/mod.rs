@@ -1,0 +1,190 @@
+//! What the documents say, field by field, in the words of the configuration: a file a kind. A field
+//! of the language that is not built yet is refused by name, an unknown one with a hint; what refers
+//! to other documents is checked in `validate`.
+
+pub mod backend;
+pub mod bootstrap;
+pub mod profile;
+pub mod route;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::read::{Fields, Object, Reader, did_you_mean, short};
+use super::value;
+use super::yaml::Node;
+
+pub use backend::{ApiKey, CredentialSpec, LlmBackend, ModelPrice, Pricing, Tls};
+pub use bootstrap::{Bootstrap, Egress, Listen, Listeners, Overload, SocketAccess, WorkloadNames};
+pub use profile::{Discovery, LlmProfile};
+pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};
+
+/// The group and version of every document.
+pub const API_VERSION: &str = "weir.dev/v1alpha1";
+
+/// What a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    WeirBootstrap,
+    LlmProfile,
+    LlmBackend,
+    LlmRoute,
+}
+
+/// Which document of which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    pub file: Arc<str>,
+    /// From 1.
+    pub document: usize,
+}
+
+/// A value and the path at which it stands, for what is checked later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located<T> {
+    pub value: T,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    pub name: String,
+    pub namespace: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The content of one document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Spec {
+    Bootstrap(Box<Bootstrap>),
+    Profile(LlmProfile),
+    Backend(Box<LlmBackend>),
+    Route(LlmRoute),
+}
+
+/// One document whose head could be read; its content may be missing because of errors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub at: At,
+    pub kind: Kind,
+    pub meta: Meta,
+    pub spec: Option<Spec>,
+}
+
+/// The kinds of the language; none beside those that are not built yet.
+const KINDS: &[(&str, Option<Kind>)] = &[
+    ("WeirBootstrap", Some(Kind::WeirBootstrap)),
+    ("LLMProfile", Some(Kind::LlmProfile)),
+    ("LLMBackend", Some(Kind::LlmBackend)),
+    ("LLMRoute", Some(Kind::LlmRoute)),
+    ("LLMConsumer", None),
+    ("LLMAccessPolicy", None),
+    ("LLMLimitPolicy", None),
+    ("LLMCachePolicy", None),
+    ("LLMGuardPolicy", None),
+];
+
+const DOCUMENT: Fields = Fields { known: &["apiVersion", "kind", "metadata", "spec"], later: &[] };
+const META: Fields = Fields { known: &["name", "namespace", "labels"], later: &[] };
+
+static EMPTY: Node = Node::Map(Vec::new());
+
+// === impl Kind ===
+
+impl Kind {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == Some(self)).map_or("", |(word, _)| word)
+    }
+}
+
+// === impl Document ===
+
+impl Document {
+    /// Reads one document. Every error goes to the reader's list; none comes back if not even kind
+    /// and name could be read.
+    pub(super) fn read(reader: &Reader<'_>, at: At, root_namespace: &str) -> Option<Document> {
+        let object = reader.object(&DOCUMENT)?;
+        if let Some(version) = object.need("apiVersion")
+            && let Some(text) = version.text()
+            && text != API_VERSION
+        {
+            version.error(format_args!("unknown apiVersion {:?}; it is {API_VERSION}", short(text)));
+        }
+        let kind = object.need("kind").and_then(|kind| read_kind(&kind));
+        let meta = object.need("metadata").and_then(|meta| Meta::read(&meta, kind, root_namespace));
+        let spec = object.need("spec").zip(kind).and_then(|(spec, kind)| {
+            let spec = spec.or_if_null(&EMPTY);
+            Spec::read(&spec, kind, meta.as_ref().map_or("", |meta| &meta.name))
+        });
+        Some(Document { at, kind: kind?, meta: meta?, spec })
+    }
+}
+
+impl Meta {
+    fn read(reader: &Reader<'_>, kind: Option<Kind>, root_namespace: &str) -> Option<Meta> {
+        let object = reader.object(&META)?;
+        // A backend's name becomes a header value and the first piece of a model name.
+        let parse = if kind == Some(Kind::LlmBackend) { value::label } else { value::subdomain };
+        let name = object.need("name").and_then(|name| name.parsed(parse));
+        let namespace = match object.get("namespace") {
+            Some(namespace) => {
+                let found = namespace.parsed(value::label);
+                if found.as_ref().is_some_and(|found| found != root_namespace) {
+                    namespace.not_yet();
+                }
+                found
+            }
+            None => Some(root_namespace.to_owned()),
+        };
+        let labels = object.get("labels").and_then(|labels| labels.entries()).unwrap_or_default();
+        let labels = labels.into_iter().filter_map(|(key, label)| Some((key.to_owned(), label.text()?.to_owned())));
+        let labels = labels.collect();
+        Some(Meta { name: name?, namespace: namespace?, labels })
+    }
+}
+
+impl Spec {
+    fn read(reader: &Reader<'_>, kind: Kind, name: &str) -> Option<Spec> {
+        match kind {
+            Kind::WeirBootstrap => Bootstrap::read(reader).map(Box::new).map(Spec::Bootstrap),
+            Kind::LlmProfile => LlmProfile::read(reader).map(Spec::Profile),
+            Kind::LlmBackend => LlmBackend::read(reader, name).map(Box::new).map(Spec::Backend),
+            Kind::LlmRoute => LlmRoute::read(reader, name).map(Spec::Route),
+        }
+    }
+}
+
+fn read_kind(reader: &Reader<'_>) -> Option<Kind> {
+    let text = reader.text()?;
+    match KINDS.iter().find(|(word, _)| *word == text) {
+        Some((_, Some(kind))) => return Some(*kind),
+        Some((word, None)) => reader.error(format_args!("not supported yet: {word}")),
+        None => {
+            let words: Vec<&str> = KINDS.iter().map(|(word, _)| *word).collect();
+            let hint = match did_you_mean(text, words.iter().copied()) {
+                Some(close) => format!("did you mean {close:?}?"),
+                None => format!("known: {}", words.join(", ")),
+            };
+            reader.error(format_args!("unknown kind {:?}; {hint}", short(text)));
+        }
+    }
+    None
+}
+
+/// The field, read, or what it is when it is absent.
+fn or<T>(object: &Object<'_>, name: &str, default: T, read: impl FnOnce(Reader<'_>) -> Option<T>) -> T {
+    object.get(name).and_then(read).unwrap_or(default)
+}
+
+/// A text that must not repeat in its list.
+fn unique(reader: &Reader<'_>, seen: &mut HashSet<String>, what: &str) {
+    let Some(text) = reader.peek() else { return };
+    if !seen.insert(text.to_owned()) {
+        reader.error(format_args!("duplicate {what} {:?}", short(text)));
+    }
+}
+
+fn located(reader: &Reader<'_>) -> Option<Located<String>> {
+    Some(Located { value: reader.text()?.to_owned(), path: reader.path().to_owned() })
+}

@@ -1,0 +1,143 @@
+//! LLMRoute: which models go to which backends, under which name and in which shares.
+
+use std::collections::HashSet;
+
+use super::super::read::{Fields, Reader};
+use super::super::value;
+use super::{Located, located, or, unique};
+use crate::target::Glob;
+
+/// Rules over models, and paths without a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlmRoute {
+    pub name: String,
+    pub rules: Vec<RouteRule>,
+    pub passthrough: Option<PassthroughSpec>,
+}
+
+/// Calls whose model matches go to one of these backends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteRule {
+    pub name: String,
+    /// Any of these; empty for every model.
+    pub models: Vec<Glob>,
+    pub backends: Vec<RouteBackend>,
+}
+
+/// One backend of a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteBackend {
+    pub backend: Located<String>,
+    /// The name that leaves; none for the caller's own.
+    pub model: Option<String>,
+    pub weight: u32,
+}
+
+/// Paths without a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassthroughSpec {
+    pub backend: Located<String>,
+    pub paths: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum MatchType {
+    Exact,
+    Glob,
+}
+
+const ROUTE: Fields = Fields { known: &["rules", "passthrough"], later: &[] };
+const RULE: Fields = Fields {
+    known: &["name", "matches", "backends"],
+    later: &["affinity", "retry", "failover", "parameters", "prompt", "onLoss"],
+};
+const MATCH: Fields = Fields { known: &["model"], later: &["from", "headers", "operation"] };
+const MODEL: Fields = Fields { known: &["type", "value"], later: &[] };
+const BACKEND: Fields = Fields { known: &["name", "model", "weight"], later: &["priority"] };
+const PASSTHROUGH: Fields = Fields { known: &["backend", "paths"], later: &[] };
+const MATCH_TYPES: &[(&str, Option<MatchType>)] = &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob))];
+
+/// The largest weight; the sum over a rule stays far below what a number holds.
+const MAX_WEIGHT: u64 = 1_000_000;
+
+// === impl LlmRoute ===
+
+impl LlmRoute {
+    pub(in super::super) fn read(reader: &Reader<'_>, name: &str) -> Option<LlmRoute> {
+        let object = reader.object(&ROUTE)?;
+        if object.is_empty() {
+            object.at().error("needs `rules` or `passthrough`");
+        }
+        let mut seen = HashSet::new();
+        let rules = object.get("rules").and_then(|rules| rules.list(|rule| read_rule(&rule, &mut seen)));
+        let passthrough = object.get("passthrough").and_then(|passthrough| read_passthrough(&passthrough));
+        Some(LlmRoute { name: name.to_owned(), rules: rules.unwrap_or_default(), passthrough })
+    }
+}
+
+fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRule> {
+    let object = reader.object(&RULE)?;
+    let name = object.need("name").and_then(|name| {
+        unique(&name, seen, "name");
+        name.parsed(value::label)
+    });
+    let models = object.get("matches").and_then(|matches| matches.list(|item| read_match(&item)));
+    let mut pairs = Vec::new();
+    let backends = object.need("backends").and_then(|list| list.list(|item| read_backend(&item, &mut pairs)));
+    if let (Some(list), Some(backends)) = (object.get("backends"), &backends)
+        && !backends.is_empty()
+        && backends.iter().all(|backend| backend.weight == 0)
+    {
+        list.error("no backend has a weight above 0");
+    }
+    Some(RouteRule { name: name?, models: models.unwrap_or_default(), backends: backends? })
+}
+
+fn read_match(reader: &Reader<'_>) -> Option<Glob> {
+    let object = reader.object(&MATCH)?;
+    if object.is_empty() {
+        object.at().error("a match says at least one thing; leave `matches` out to match every model");
+    }
+    let model = object.get("model")?.object(&MODEL)?;
+    let kind = or(&model, "type", MatchType::Exact, |kind| kind.word(MATCH_TYPES));
+    let field = model.need("value")?;
+    let value = field.text()?;
+    Some(match kind {
+        MatchType::Exact if value.contains('*') => {
+            // No model has a star in its name: the rule would never match, and nothing would say so.
+            field.error("an exact name holds no '*'; for a pattern say `type: Glob`");
+            return None;
+        }
+        MatchType::Exact => Glob::exact(value),
+        MatchType::Glob => Glob::new(value),
+    })
+}
+
+fn read_backend(reader: &Reader<'_>, pairs: &mut Vec<(String, Option<String>)>) -> Option<RouteBackend> {
+    let object = reader.object(&BACKEND)?;
+    let backend = object.need("name").and_then(|name| located(&name));
+    let model = object.get("model").and_then(|model| model.text()).map(str::to_owned);
+    let weight = or(&object, "weight", 1, |weight| weight.whole(value::quantity, 0, MAX_WEIGHT));
+    let backend = backend?;
+    // The same backend may stand here twice, under two model names.
+    let pair = (backend.value.clone(), model.clone());
+    if pairs.contains(&pair) {
+        object.at().error("duplicate backend: an earlier one has the same name and model");
+    } else {
+        pairs.push(pair);
+    }
+    Some(RouteBackend { backend, model, weight: weight.try_into().ok()? })
+}
+
+fn read_passthrough(reader: &Reader<'_>) -> Option<PassthroughSpec> {
+    let object = reader.object(&PASSTHROUGH)?;
+    let backend = object.need("backend").and_then(|backend| located(&backend));
+    let mut seen = HashSet::new();
+    let paths = object.need("paths").and_then(|paths| {
+        paths.list(|path| {
+            unique(&path, &mut seen, "path");
+            path.parsed(value::path_pattern)
+        })
+    });
+    Some(PassthroughSpec { backend: backend?, paths: paths? })
+}
