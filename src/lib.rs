@@ -57,6 +57,8 @@ pub mod exchange;
 // 6: the outside.
 pub mod config;
 pub mod telemetry;
+pub mod world;
 // 7: hosts.
 pub mod admin;
+pub mod extproc;
 pub mod mock;

@@ -1,0 +1,323 @@
+//! The loop of one stream: a message comes, the exchange says what to do, answers go out.
+//!
+//! It is a `Stream` that reads its own input: the server polls it, it polls the inbound messages, and
+//! no task, channel or lock stands between the two.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
+use envoy_types::pb::envoy::service::ext_proc::v3::{ProcessingRequest, ProtocolConfiguration};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tokio_stream::Stream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Status, Streaming};
+
+use super::outbox::Outbox;
+use super::outgoing::Outgoing;
+use super::pool::{Place, Pool};
+use super::read::read;
+use super::write::Writer;
+use crate::exchange::event::{Action, Answer, Ask, Event, Failure, Feed, Note, Slot, Stop};
+use crate::exchange::phase::BodyMode;
+use crate::exchange::{Exchange, Setup};
+use crate::world::{Permit, World};
+
+/// Held bodies above this size are read and edited off the I/O threads.
+const LARGE: usize = 1 << 20;
+
+type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// One stream.
+pub struct Drive<W: World> {
+    inbound: Streaming<ProcessingRequest>,
+    world: Arc<W>,
+    pool: Arc<Pool>,
+    outbox: Outbox,
+    writer: Writer,
+    wake: Option<Pin<Box<Sleep>>>,
+    deadline: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whom the deadline wakes.
+    waker: Option<Waker>,
+    /// The exchange was told that the deadline has come.
+    stopped: bool,
+    feeds: Option<mpsc::Receiver<Feed>>,
+    /// None once the exchange was told that it is gone.
+    running: Option<Running>,
+    /// Scratch space, so that an event costs no allocation.
+    actions: Vec<Action>,
+}
+
+/// What is left to be done when the stream is gone.
+struct Running {
+    exchange: Exchange,
+    place: Place,
+    /// None for an exchange that is shed: it leaves no note.
+    permit: Option<Permit>,
+    gate: Option<Asked>,
+    side: Option<Asked>,
+}
+
+// === impl Drive ===
+
+impl<W: World> Drive<W> {
+    /// A stream that has said nothing yet.
+    pub fn new(inbound: Streaming<ProcessingRequest>, world: Arc<W>, pool: Arc<Pool>) -> Self {
+        let (place, fits) = pool.enter();
+        let permit = if fits { world.admit() } else { None };
+        let draw = pool.draw();
+        let setup = Setup {
+            id: format!("{draw:032x}").into(),
+            policy: world.policy(),
+            learned: world.learned(),
+            mode: BodyMode::FullDuplex,
+            draw: pool.draw() as u64,
+        };
+        if permit.is_none() {
+            pool.count_shed("exchanges");
+        }
+        let running = Running { exchange: Exchange::new(setup), place, permit, gate: None, side: None };
+        Drive {
+            inbound,
+            outbox: Outbox::default(),
+            writer: Writer::default(),
+            wake: None,
+            deadline: Box::pin(pool.over()),
+            waker: None,
+            stopped: false,
+            feeds: world.feeds(),
+            running: Some(running),
+            actions: Vec::new(),
+            world,
+            pool,
+        }
+    }
+
+    /// What the exchange waits for, besides what Envoy says.
+    fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let Some(running) = &mut self.running else { return Poll::Pending };
+        for (slot, asked) in [(Slot::Gate, &mut running.gate), (Slot::Side, &mut running.side)] {
+            if let Some(Poll::Ready(answer)) = asked.as_mut().map(|asked| asked.as_mut().poll(cx)) {
+                *asked = None;
+                return Poll::Ready(Event::Answer(slot, answer));
+            }
+        }
+        if let Some(Poll::Ready(())) = self.wake.as_mut().map(|wake| wake.as_mut().poll(cx)) {
+            self.wake = None;
+            return Poll::Ready(Event::Tick);
+        }
+        if self.pool.is_over() && !std::mem::replace(&mut self.stopped, true) {
+            return Poll::Ready(Event::Stop(Stop::Deadline));
+        }
+        match self.feeds.as_mut().map(|feeds| feeds.poll_recv(cx)) {
+            Some(Poll::Ready(Some(feed))) => return Poll::Ready(Event::Feed(feed)),
+            Some(Poll::Ready(None)) => self.feeds = None,
+            _ => {}
+        }
+        Poll::Pending
+    }
+
+    /// Sees to it that this stream is woken when the time to finish is over. Looking at it takes a
+    /// lock that all streams share, so it is done once for each waker, which a stream has one of.
+    fn await_deadline(&mut self, cx: &mut Context<'_>) {
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return;
+        }
+        self.waker = Some(cx.waker().clone());
+        if self.deadline.as_mut().poll(cx).is_ready() && !self.stopped {
+            // It came in between; the next poll sees it.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Envoy says in its first message how it sends bodies. Another mode is a mistake of whoever
+    /// configured the filter: said once in the log, and refused, for its messages mean something else.
+    fn check_mode(&self, said: Option<ProtocolConfiguration>) -> Result<(), Status> {
+        let duplex = i32::from(BodySendMode::FullDuplexStreamed);
+        let Some(said) = said else { return Ok(()) };
+        if said.request_body_mode == duplex && said.response_body_mode == duplex {
+            return Ok(());
+        }
+        self.pool.complain_of_mode();
+        Err(Status::failed_precondition("Weir needs FULL_DUPLEX_STREAMED bodies in both directions"))
+    }
+
+    fn receive(&mut self, message: ProcessingRequest) {
+        let Some(event) = read(message, &mut self.writer) else { return };
+        match event {
+            Event::RequestBody(bytes, end) => self.receive_body(bytes, end),
+            Event::Request(head, end) => {
+                if self.running.as_ref().is_some_and(|running| running.permit.is_none()) {
+                    self.tell(Event::Stop(Stop::Shed));
+                }
+                self.tell(Event::Request(head, end));
+            }
+            Event::Chunk(bytes, end) => {
+                let holds = |running: &Running| {
+                    running.exchange.is_holding_response() && running.place.is_full_for(bytes.len())
+                };
+                if self.running.as_ref().is_some_and(holds) {
+                    // The header that the body was held for is given up, not the answer.
+                    self.tell(Event::Stop(Stop::Shed));
+                }
+                self.tell(Event::Chunk(bytes, end));
+            }
+            event => self.tell(event),
+        }
+    }
+
+    fn receive_body(&mut self, bytes: Bytes, end: bool) {
+        let Some(running) = &mut self.running else { return };
+        if self.writer.is_passing() {
+            // The exchange lets go of its share before the bytes leave, so they leave uncopied.
+            self.tell(Event::RequestBody(bytes.clone(), end));
+            self.writer.echo(bytes, end, &mut self.outbox);
+            return;
+        }
+        let holding = running.exchange.is_holding();
+        if holding && running.place.is_full_for(bytes.len()) {
+            self.pool.count_shed("buffered");
+            self.tell(Event::Stop(Stop::Shed));
+            return self.tell(Event::RequestBody(bytes, end));
+        }
+        if holding && end && running.exchange.buffered() + bytes.len() > LARGE {
+            return off_thread(|| self.tell(Event::RequestBody(bytes, end)));
+        }
+        self.tell(Event::RequestBody(bytes, end));
+    }
+
+    /// Delivers one event and does what the exchange says.
+    fn tell(&mut self, event: Event) {
+        let Some(running) = &mut self.running else { return };
+        let now = self.pool.now();
+        running.exchange.on(event, now, &mut self.actions);
+        running.place.holds(running.exchange.buffered());
+        for action in self.actions.drain(..) {
+            match action {
+                Action::Ask(slot, ask) => {
+                    let asked: Asked = bounded(&*self.world, ask, self.world.policy().max_wait);
+                    match slot {
+                        Slot::Gate => running.gate = Some(asked),
+                        Slot::Side => running.side = Some(asked),
+                    }
+                }
+                Action::Wake(at) => self.wake = Some(Box::pin(tokio::time::sleep(self.pool.until(at)))),
+                Action::Note(note) => leave(&*self.world, running.permit.as_mut(), note),
+                action => self.writer.write(action, &mut self.outbox),
+            }
+        }
+    }
+
+    /// What Envoy has no room for yet is held as well.
+    fn count_held(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.place.holds(running.exchange.buffered() + self.outbox.held());
+        }
+    }
+
+    /// Tells the exchange that it is gone, once. A gate that is still open is waited for first, for
+    /// what it grants has to be given back.
+    fn finish(&mut self) {
+        let Some(mut running) = self.running.take() else { return };
+        let (world, pool) = (self.world.clone(), self.pool.clone());
+        let Some(gate) = running.gate.take() else { return end(running, &*world, &pool) };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return end(running, &*world, &pool) };
+        runtime.spawn(async move {
+            let mut actions = Vec::new();
+            running.exchange.on(Event::Stop(Stop::Leave), pool.now(), &mut actions);
+            let answer = gate.await;
+            running.exchange.on(Event::Answer(Slot::Gate, answer), pool.now(), &mut actions);
+            leave_all(&*world, running.permit.as_mut(), actions);
+            end(running, &*world, &pool);
+        });
+    }
+}
+
+/// The last event, and what it leaves.
+fn end<W: World>(mut running: Running, world: &W, pool: &Pool) {
+    let mut actions = Vec::new();
+    running.exchange.on(Event::Gone, pool.now(), &mut actions);
+    leave_all(world, running.permit.as_mut(), actions);
+}
+
+fn leave_all<W: World>(world: &W, mut permit: Option<&mut Permit>, actions: Vec<Action>) {
+    for action in actions {
+        if let Action::Note(note) = action {
+            leave(world, permit.as_deref_mut(), note);
+        }
+    }
+}
+
+/// A note that must not be lost takes a reserved place; others take what room there is.
+fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
+    match (&note, permit) {
+        (Note::Publish(..) | Note::Shadow { .. }, _) => world.hint(note),
+        (_, Some(permit)) => permit.note(note),
+        (_, None) => {}
+    }
+}
+
+/// The host's own deadline over a question: Envoy has none in this mode.
+fn bounded<W: World>(world: &W, ask: Ask, max_wait: std::time::Duration) -> Asked {
+    let answer = world.answer(ask);
+    Box::pin(async move { tokio::time::timeout(max_wait, answer).await.unwrap_or(Answer::Failed(Failure::Timeout)) })
+}
+
+/// Lets other streams of this thread go on meanwhile, where the runtime can.
+fn off_thread(work: impl FnOnce()) {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+impl<W: World> Stream for Drive<W> {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(message) = this.outbox.pop() {
+                this.count_held();
+                return Poll::Ready(Some(Ok(message)));
+            }
+            if this.running.is_none() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(event) = this.poll_awaited(cx) {
+                this.tell(event);
+                continue;
+            }
+            match Pin::new(&mut this.inbound).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => {
+                    if let Err(status) = this.check_mode(message.protocol_config) {
+                        this.finish();
+                        return Poll::Ready(Some(Err(status)));
+                    }
+                    this.receive(message);
+                }
+                // Either kind of end says nothing; see the head of this folder's `mod.rs`.
+                Poll::Ready(Some(Err(_)) | None) => {
+                    this.finish();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    this.await_deadline(cx);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+/// The server drops a stream that Envoy has reset without polling it again.
+impl<W: World> Drop for Drive<W> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

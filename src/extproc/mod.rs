@@ -1,0 +1,34 @@
+//! The only place that knows Envoy: the `ext_proc` v3 service (`envoy.service.ext_proc.v3`), as
+//! Envoy 1.40 was seen to speak it in `FULL_DUPLEX_STREAMED` mode.
+//!
+//! # The life of a stream
+//!
+//! Envoy opens one stream an HTTP exchange. The first message is the request's head; body, trailers
+//! and the response's parts follow as they come, without waiting for an answer. Every part is
+//! answered in order, at most once, and a body ends the way the other side ended it: by the flag, or
+//! by trailers. A part that was the whole message (`end_of_stream` on its head) gets no body message.
+//!
+//! The end of the stream says nothing. With Envoy 1.40 and tonic a normal end is an error ("h2
+//! protocol error"), an abandoned exchange a clean end. Whatever it is, the exchange is told `Gone`
+//! once, and knows by itself whether it was complete.
+//!
+//! | body mode | request | response | a streamed local answer |
+//! |---|---|---|---|
+//! | `FULL_DUPLEX_STREAMED` | held or passed chunk by chunk | likewise | `StreamedImmediateResponse`, after the request has ended |
+
+mod drive;
+mod outbox;
+mod outgoing;
+mod pool;
+mod read;
+pub mod server;
+pub mod service;
+pub mod signing;
+mod write;
+
+pub use drive::Drive;
+pub use outbox::Outbox;
+pub use outgoing::Outgoing;
+pub use pool::{Pool, PoolLimits};
+pub use read::read;
+pub use write::Writer;

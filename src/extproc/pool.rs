@@ -1,0 +1,151 @@
+//! What all exchanges of a process share: how many there are, how many bytes they hold, and the
+//! word that it is time to stop.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::base::now::{Instant, Now};
+use crate::telemetry::Metrics;
+
+/// Bounds over all exchanges together. What does not fit is shed; nothing queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLimits {
+    pub max_exchanges: usize,
+    /// Bytes of bodies that are held, over all exchanges.
+    pub max_buffered: usize,
+}
+
+/// What all exchanges share.
+#[derive(Debug)]
+pub struct Pool {
+    limits: PoolLimits,
+    /// Its gauges are what is counted with, so that what is shown is what is enforced.
+    metrics: Arc<Metrics>,
+    origin: std::time::Instant,
+    random: RandomState,
+    counter: AtomicU64,
+    wrong_mode: Once,
+    deadline: CancellationToken,
+    /// The same as a flag, which costs less to look at.
+    over: AtomicBool,
+}
+
+/// A place among the exchanges in flight.
+#[derive(Debug)]
+pub struct Place {
+    pool: Arc<Pool>,
+    buffered: usize,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(limits: PoolLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Pool {
+            limits,
+            metrics,
+            origin: std::time::Instant::now(),
+            random: RandomState::new(),
+            counter: AtomicU64::new(0),
+            wrong_mode: Once::new(),
+            deadline: CancellationToken::new(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// Exchanges in flight.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.metrics.in_flight.get()).unwrap_or(0)
+    }
+
+    /// Bytes held.
+    pub fn buffered(&self) -> u64 {
+        u64::try_from(self.metrics.buffered.get()).unwrap_or(0)
+    }
+
+    /// What still runs has to end now.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.deadline.cancel();
+    }
+
+    /// Whether [`Pool::end`] was called.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Done when [`Pool::end`] is called.
+    pub(super) fn over(&self) -> WaitForCancellationFutureOwned {
+        self.deadline.clone().cancelled_owned()
+    }
+
+    /// A place for one more exchange, and whether there was room for it.
+    pub(super) fn enter(self: &Arc<Self>) -> (Place, bool) {
+        let before = usize::try_from(self.metrics.in_flight.inc()).unwrap_or(0);
+        (Place { pool: self.clone(), buffered: 0 }, before < self.limits.max_exchanges)
+    }
+
+    /// An exchange is shed because there are too many, or because too many bytes are held.
+    pub(super) fn count_shed(&self, cause: &'static str) {
+        self.metrics.shed(cause);
+    }
+
+    /// Once for a process: the filter is configured for a body mode that is not spoken here.
+    pub(super) fn complain_of_mode(&self) {
+        self.wrong_mode.call_once(|| {
+            tracing::error!(
+                "an Envoy sends bodies in a mode that Weir does not speak yet; set request_body_mode and \
+                 response_body_mode of the ext_proc filter to FULL_DUPLEX_STREAMED, and send trailers"
+            );
+        });
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> Now {
+        let mono = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono: Instant(mono), unix_nanos: u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX) }
+    }
+
+    /// The time from now to `at`; zero when it has passed.
+    pub(super) fn until(&self, at: Instant) -> Duration {
+        at.since(self.now().mono)
+    }
+
+    /// A number that nobody can guess and that does not come again: 128 bits.
+    pub(super) fn draw(&self) -> u128 {
+        let at = self.counter.fetch_add(1, Ordering::Relaxed);
+        let half = |salt: u8| u128::from(self.random.hash_one((salt, at)));
+        (half(0) << 64) | half(1)
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// This exchange holds `bytes` now.
+    pub(super) fn holds(&mut self, bytes: usize) {
+        let change = i64::try_from(bytes).unwrap_or(i64::MAX) - i64::try_from(self.buffered).unwrap_or(i64::MAX);
+        self.buffered = bytes;
+        if change != 0 {
+            self.pool.metrics.buffered.inc_by(change);
+        }
+    }
+
+    /// True when `more` bytes would be too many for all exchanges together.
+    pub(super) fn is_full_for(&self, more: usize) -> bool {
+        self.pool.buffered() + more as u64 > self.pool.limits.max_buffered as u64
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.holds(0);
+        self.pool.metrics.in_flight.dec();
+    }
+}

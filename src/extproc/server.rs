@@ -1,0 +1,83 @@
+//! The gRPC server: one service, its health, explicit windows and bounds, and an end in good order.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingRequest;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic::{Status, Streaming};
+
+use super::drive::Drive;
+use super::outgoing::Outgoing;
+use super::pool::Pool;
+use super::service::Process;
+use crate::world::World;
+
+/// HTTP/2 windows. The defaults of 64 KiB cost a round trip for every 64 KiB of a prompt.
+pub const STREAM_WINDOW: u32 = 1 << 20;
+pub const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// Above what any pool admits: what is too much is shed with words, not reset.
+const MAX_STREAMS: u32 = 100_000;
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// Serves until `drain` is done, then lets what runs finish. Returns when the last stream has ended.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve<W: World>(
+    listener: Listener,
+    world: Arc<W>,
+    pool: Arc<Pool>,
+    drain: impl Future<Output = ()> + Send,
+) -> Result<(), tonic::transport::Error> {
+    let service = Process::new(move |inbound| Drive::new(inbound, world.clone(), pool.clone()));
+    serve_process(listener, service, drain).await
+}
+
+/// The same for any service: what the no-op processor of the benches differs in is its answers alone.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_process<F, S>(
+    listener: Listener,
+    service: Process<F>,
+    drain: impl Future<Output = ()> + Send,
+) -> Result<(), tonic::transport::Error>
+where
+    F: Fn(Streaming<ProcessingRequest>) -> S + Send + Sync + 'static,
+    S: Stream<Item = Result<Outgoing, Status>> + Send + 'static,
+{
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<Process<F>>().await;
+    let router: Router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        // The only peer is the proxy next to us. When many clients leave at once it resets as many
+        // streams, and the default of 20 would end the connection, and with it every other exchange.
+        .http2_max_pending_accept_reset_streams(Some(MAX_STREAMS as usize))
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .tcp_nodelay(true)
+        .add_service(health_service)
+        .add_service(service);
+    let drain = async move {
+        drain.await;
+        health.set_not_serving::<Process<F>>().await;
+    };
+    match listener {
+        Listener::Unix(listener) => router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), drain).await,
+        Listener::Tcp(listener) => router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), drain).await,
+    }
+}
