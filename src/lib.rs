@@ -56,9 +56,14 @@ pub mod policy;
 pub mod exchange;
 // 6: the outside.
 pub mod config;
+pub mod render;
 pub mod telemetry;
 pub mod world;
 // 7: hosts.
 pub mod admin;
 pub mod extproc;
 pub mod mock;
+// 8: composition.
+pub mod app;
+pub mod cli;
+pub mod up;

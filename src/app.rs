@@ -1,0 +1,332 @@
+//! The composition root: configuration in, servers up, notes worked off, an end in good order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin, Scope};
+use crate::base::socket;
+use crate::catalog::Catalog;
+use crate::config::{self, Bootstrap, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
+use crate::exchange::event::Note;
+use crate::exchange::record::{Outcome, Record};
+use crate::extproc::server::{self, Listener};
+use crate::extproc::signing::{self, Signing};
+use crate::extproc::{Pool, PoolLimits};
+use crate::llm::UsageSource;
+use crate::meter::{self, Through};
+use crate::policy::Policy;
+use crate::telemetry::{BATCH, Ledger, Metrics, Recent, Sinks};
+use crate::tokens::Learned;
+use crate::tokens::learned::Key;
+use crate::world::{Local, Notes};
+
+/// How long the exchanges that were told to stop may take to say so to their clients.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long notes gather before they are worked off: nobody waits for them, and waking a thread for
+/// each costs more than all that is then done with it.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Why Weir does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("the configuration is not valid:\n{}", lines(.0))]
+    Config(Vec<ConfigError>),
+    #[error("cannot listen on {what}: {source}")]
+    Listen { what: String, source: io::Error },
+    #[error("cannot write the ledger {path}: {source}", path = path.display())]
+    Ledger { path: PathBuf, source: io::Error },
+    #[error("the ext_proc server failed: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    #[error("the ext_proc server ended by itself")]
+    Ended,
+    #[error("the admin server failed: {0}")]
+    Admin(io::Error),
+}
+
+/// A process that has started: its servers run until it is told to drain.
+pub struct Core {
+    pub metrics: Arc<Metrics>,
+    pub recent: Arc<Recent>,
+    ready: Arc<AtomicBool>,
+    pool: Arc<Pool>,
+    drain: CancellationToken,
+    drain_timeout: Duration,
+    /// None once it has ended by itself.
+    serving: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
+    notes: JoinHandle<()>,
+}
+
+/// Reads, checks and compiles a configuration as the command line gives it.
+///
+/// # Errors
+/// Every error of the documents.
+pub fn load(source: &Source, options: &Options) -> Result<Compiled, AppError> {
+    let catalog = Catalog::builtin();
+    let secrets = config::file::ProcessSecrets;
+    let compiled = config::load(source, options, &catalog, &secrets, catalog.clone()).map_err(AppError::Config)?;
+    for warning in &compiled.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(compiled)
+}
+
+/// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.
+///
+/// # Errors
+/// When the address is taken or cannot be used.
+pub async fn listen(bootstrap: &Bootstrap, insist: bool) -> Result<(Listener, Signing, String), AppError> {
+    match &bootstrap.listen.ext_proc {
+        Listen::Unix(path) => {
+            let failed = |source| AppError::Listen { what: format!("unix:{}", path.display()), source };
+            private_parent(path).map_err(failed)?;
+            let listener = socket::bind(path, bootstrap.listen.socket_mode).await.map_err(failed)?;
+            let mount = bootstrap.listen.socket_access == SocketAccess::Mount;
+            Ok((Listener::Unix(listener), signing::signing(path, mount), format!("unix:{}", path.display())))
+        }
+        Listen::Tcp(address) => {
+            let what = address.to_string();
+            let failed = |source| AppError::Listen { what: what.clone(), source };
+            let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            let signing = match insist {
+                true => Signing::Insisted,
+                false => {
+                    Signing::Off("signing is off: anybody could connect to a plain TCP listener; use a Unix socket")
+                }
+            };
+            Ok((Listener::Tcp(listener), signing, format!("tcp:{bound}")))
+        }
+    }
+}
+
+/// A directory for sockets is made private when it is Weir that makes it.
+fn private_parent(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    match path.parent() {
+        Some(parent) if !parent.exists() => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent),
+        _ => Ok(()),
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Starts serving. `ledger` is where records go, if anywhere.
+    ///
+    /// # Errors
+    /// When the ledger cannot be opened.
+    pub fn start(
+        mut policy: Policy,
+        bootstrap: &Bootstrap,
+        listener: Listener,
+        signing: Signing,
+        ledger: Option<&Path>,
+    ) -> Result<Core, AppError> {
+        tracing::info!("{}", signing.reason());
+        policy.may_sign = signing.is_on();
+        let metrics = Arc::new(Metrics::new());
+        let recent = Arc::new(Recent::default());
+        let open = |path: &Path| {
+            let opened = Ledger::open(path, metrics.ledger_dropped.clone());
+            opened.map_err(|source| AppError::Ledger { path: path.to_owned(), source })
+        };
+        let sinks = Sinks { metrics: metrics.clone(), ledger: ledger.map(open).transpose()?, recent: recent.clone() };
+        let overload = &bootstrap.overload;
+        let limits = PoolLimits { max_exchanges: overload.max_exchanges, max_buffered: overload.max_buffered };
+        let pool = Pool::new(limits, metrics.clone());
+        let learned = Arc::new(Learned::new());
+        let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges);
+        let drain = CancellationToken::new();
+        let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
+        Ok(Core {
+            metrics,
+            recent,
+            ready: Arc::new(AtomicBool::new(true)),
+            pool,
+            drain,
+            drain_timeout: bootstrap.drain_timeout,
+            serving: Some(tokio::spawn(serving)),
+            notes: tokio::task::spawn_blocking(|| work_off(receiver, sinks, learned)),
+        })
+    }
+
+    /// What the admin servers show of this process.
+    pub fn admin(&self, config: String) -> Admin {
+        let ready = self.ready.clone();
+        Admin {
+            metrics: self.metrics.clone(),
+            recent: self.recent.clone(),
+            ready: Arc::new(move || ready.load(Ordering::Relaxed)),
+            config: Arc::new(move || config.clone()),
+        }
+    }
+
+    /// Readiness goes, new work is refused, live streams finish up to the drain timeout; then they
+    /// are ended with their dialect's error event, and the meters are flushed.
+    ///
+    /// # Errors
+    /// What the server failed with, if it did.
+    pub async fn drain(self) -> Result<(), AppError> {
+        self.ready.store(false, Ordering::Relaxed);
+        self.drain.cancel();
+        let served = match self.serving {
+            Some(serving) => finish(serving, self.drain_timeout, &self.pool).await,
+            None => Ok(()),
+        };
+        // The worker ends when the last exchange has given back its place in the queue.
+        if tokio::time::timeout(LAST_WORDS, self.notes).await.is_err() {
+            tracing::warn!("not every record could be written before the end");
+        }
+        served
+    }
+
+    /// Waits for the server to end by itself. What its exchanges left is still to be drained.
+    pub async fn failed(&mut self) -> AppError {
+        let Some(serving) = &mut self.serving else { return std::future::pending().await };
+        let ended = serving.await;
+        // It has given its result, and must not be asked again.
+        self.serving = None;
+        match ended {
+            Ok(Err(error)) => error.into(),
+            _ => AppError::Ended,
+        }
+    }
+}
+
+/// Waits for a server that drains, and ends what still runs when its time is over.
+async fn finish(
+    mut serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    time: Duration,
+    pool: &Pool,
+) -> Result<(), AppError> {
+    let mut result = tokio::time::timeout(time, &mut serving).await;
+    if result.is_err() {
+        tracing::warn!(exchanges = pool.in_flight(), "the drain timeout is over; ending what still runs");
+        pool.end();
+        result = tokio::time::timeout(LAST_WORDS, &mut serving).await;
+    }
+    match result {
+        Ok(Ok(Err(error))) => Err(error.into()),
+        Ok(_) => Ok(()),
+        Err(_) => {
+            serving.abort();
+            Ok(())
+        }
+    }
+}
+
+/// `weir run`: serves until `stop` is done, then drains. `ready` is told one line when it would
+/// answer.
+///
+/// # Errors
+/// When it cannot start, or a server fails.
+pub async fn run(
+    compiled: Compiled,
+    insist: bool,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(&str),
+) -> Result<(), AppError> {
+    let Compiled { policy, bootstrap, .. } = compiled;
+    let (listener, signing, extproc) = listen(&bootstrap, insist).await?;
+    let shown = describe(&policy, &bootstrap, signing);
+    let mut core = Core::start(policy, &bootstrap, listener, signing, bootstrap.ledger.as_deref())?;
+    let socket = &bootstrap.listen.admin_socket;
+    let failed = |what: String| move |source| AppError::Listen { what, source };
+    private_parent(socket).map_err(failed(socket.display().to_string()))?;
+    let admin_listener = admin::bind_unix(socket).await.map_err(failed(format!("unix:{}", socket.display())))?;
+    let address = &bootstrap.listen.metrics;
+    let public = TcpListener::bind((address.host.as_str(), address.port)).await;
+    let public = public.map_err(failed(address.to_string()))?;
+    let bound: SocketAddr = public.local_addr().map_err(failed(address.to_string()))?;
+    ready(&format!("ready extproc={extproc} admin=unix:{} metrics={bound}", socket.display()));
+    let admin = core.admin(shown);
+    let pages = async {
+        tokio::select! {
+            result = admin::serve(admin_listener, admin.clone()) => result,
+            result = admin::serve_tcp(public, admin.clone(), Scope::Public) => result,
+        }
+    };
+    let mut pages = std::pin::pin!(pages);
+    let result = tokio::select! {
+        () = stop => Ok(()),
+        error = core.failed() => Err(error),
+        result = &mut pages => result.map_err(AppError::Admin),
+    };
+    // The pages stay while the rest drains: readiness has to say no, and metrics are still counted.
+    let stay = async {
+        if result.is_ok() {
+            let _ = pages.await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        drained = core.drain() => drained?,
+        () = stay => {}
+    }
+    result
+}
+
+/// The configuration in words, without a secret in it.
+pub fn describe(policy: &Policy, bootstrap: &Bootstrap, signing: Signing) -> String {
+    let targets = &policy.targets;
+    let backends: Vec<String> = targets.backends.iter().map(|backend| backend.name.to_string()).collect();
+    let rules: Vec<String> = targets.rules.iter().map(|rule| rule.name.to_string()).collect();
+    serde_json::json!({
+        "role": policy.role.as_str(), "backends": backends, "rules": rules,
+        "signing": signing.is_on(), "ledger": bootstrap.ledger,
+        "overload": {"maxExchanges": bootstrap.overload.max_exchanges, "maxBuffered": bootstrap.overload.max_buffered},
+    })
+    .to_string()
+}
+
+/// Works off what exchanges leave, until the last one is gone. On a thread of its own, so that no
+/// stream waits for it.
+fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let count = notes.receive(&mut batch, BATCH);
+        if count == 0 {
+            break;
+        }
+        for note in &batch {
+            if let Note::Record(record) = note {
+                learn(record, &learned);
+            }
+        }
+        sinks.work_off(batch.drain(..));
+        if count < BATCH && !notes.is_closed() {
+            std::thread::sleep(GATHER);
+        }
+    }
+    tokio::runtime::Handle::current().block_on(sinks.close());
+}
+
+/// A complete call with the provider's own numbers teaches what its model makes of bytes.
+fn learn(record: &Record, learned: &Learned) {
+    let (Some(backend), UsageSource::Provider, Outcome::Completed) =
+        (&record.backend, record.usage_source, record.outcome)
+    else {
+        return;
+    };
+    let through = Through {
+        request_bytes: record.body_bytes,
+        text_bytes: record.text_bytes,
+        complete: true,
+        status: Some(record.status),
+    };
+    meter::learn(&record.usage, through, learned, Key { backend, model: &record.sent_model });
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,220 @@
+//! The commands. Each prints at most one line on stdout, when it is ready; everything for people goes
+//! to stderr.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{self, AppError};
+use crate::config::{self, Discovery, Options, Source, WorkloadNames};
+use crate::{mock, telemetry, up};
+
+/// Weir: an Envoy external processor that rewrites, meters, caches and rate-limits LLM calls.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log as JSON, one object a line. What is logged is said by WEIR_LOG.
+    #[arg(long, global = true)]
+    json_logs: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A whole egress on this machine: a real Envoy and Weir.
+    Up(up::run::Args),
+    /// The sidecar or gateway process.
+    Run(Run),
+    /// Validate configuration; every error at once.
+    Check(Documents),
+    /// The mock provider, for tests and benches.
+    Mock {
+        /// The port to listen on, on loopback; 0 for any.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// A file or a directory of YAML documents, or - for standard input.
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    names: Names,
+    /// Put provider keys on requests that come over plain TCP. Whoever can connect can read them: for
+    /// tests only.
+    #[arg(long)]
+    insecure_sign_over_tcp: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Documents {
+    /// A file or a directory of YAML documents, or - for standard input.
+    path: PathBuf,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// What the process knows of itself and of its mounts.
+#[derive(Debug, clap::Args)]
+pub struct Names {
+    /// The namespace whose documents speak for the whole mesh.
+    #[arg(long, default_value = "weir-system")]
+    root_namespace: String,
+    /// Where Secrets are mounted: DIR/NAME/KEY.
+    #[arg(long, value_name = "DIR")]
+    secrets_dir: Option<PathBuf>,
+    #[arg(long, env = "WEIR_NAMESPACE", hide = true)]
+    namespace: Option<String>,
+    #[arg(long, env = "WEIR_SERVICE_ACCOUNT", hide = true)]
+    service_account: Option<String>,
+    #[arg(long, env = "WEIR_WORKLOAD", hide = true)]
+    workload: Option<String>,
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::init_logging(cli.json_logs);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let code = runtime.block_on(command(cli.command));
+    // A thread that still counts tokens must not hold the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn command(command: Command) -> ExitCode {
+    match command {
+        Command::Up(args) => match up::run::up(args, stop_signal()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&chain(&error)),
+        },
+        Command::Run(args) => match run(args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&chain(&error)),
+        },
+        Command::Check(documents) => match check(&documents) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        },
+        Command::Mock { port } => match serve_mock(port).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("the mock provider cannot serve: {error}")),
+        },
+    }
+}
+
+async fn run(args: Run) -> Result<(), AppError> {
+    let source = args.config.as_deref().map_or_else(|| Ok(Source::default()), read)?;
+    let compiled = app::load(&source, &args.names.options(Discovery::Disabled))?;
+    app::run(compiled, args.insecure_sign_over_tcp, stop_signal(), say).await
+}
+
+fn check(documents: &Documents) -> Result<(), AppError> {
+    let compiled = app::load(&read(&documents.path)?, &documents.names.options(Discovery::Disabled))?;
+    tell(&format!(
+        "valid: {} backends, {} rules",
+        compiled.policy.targets.backends.len(),
+        compiled.policy.targets.rules.len()
+    ));
+    Ok(())
+}
+
+async fn serve_mock(port: u16) -> std::io::Result<()> {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+    let stop = stop_signal();
+    say(&format!("ready base_url=http://{}/v1", listener.local_addr()?));
+    tokio::select! {
+        result = mock::serve(listener) => result,
+        () = stop => Ok(()),
+    }
+}
+
+/// Reads documents from where the command line says.
+///
+/// # Errors
+/// What cannot be read.
+pub fn read(path: &Path) -> Result<Source, AppError> {
+    config::file::read(path).map_err(AppError::Config)
+}
+
+/// Done at the first SIGTERM or SIGINT after this call, whether it is awaited by then or not: whoever
+/// reads the ready line may send one at once. The second ends the process at once.
+fn stop_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            // Nothing is left to say: whoever asks twice wants the process gone.
+            std::process::exit(130);
+        });
+    }
+}
+
+/// The one line on stdout.
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+pub fn say(line: &str) {
+    println!("{line}");
+}
+
+/// A line for people, on stderr.
+#[expect(clippy::print_stderr, reason = "the command line's own output")]
+pub fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+fn fail(message: &str) -> ExitCode {
+    tell(message);
+    ExitCode::FAILURE
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+// === impl Names ===
+
+impl Names {
+    /// As the configuration takes it.
+    pub fn options(&self, discovery_default: Discovery) -> Options {
+        Options {
+            root_namespace: self.root_namespace.clone(),
+            secrets_dir: self.secrets_dir.clone(),
+            discovery_default,
+            mock: None,
+            workload: WorkloadNames {
+                namespace: self.namespace.clone(),
+                service_account: self.service_account.clone(),
+                name: self.workload.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `weir up`: Envoy, Weir and, where it is wanted, the built-in provider, as one tree of processes
+//! that comes and goes together.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::demo::{self, DemoError};
+use super::install::{self, InstallError};
+use super::process::{Envoy, Launch, ProcessError, Ready};
+use super::{RunDir, sdk_lines};
+use crate::admin::{self, Scope};
+use crate::app::{self, AppError, Core};
+use crate::cli::{self, Names, say, tell};
+use crate::config::{Compiled, Discovery, Listen, Source};
+use crate::mock::Mock;
+use crate::render::envoy::{ExtProc, Plan};
+use crate::render::files;
+
+/// Envoy is ready in a tenth of a second; a machine that needs longer than this is stuck.
+const ENVOY_START: Duration = Duration::from_secs(30);
+
+/// `weir up` on the command line.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The port that applications call, on loopback; 0 for any.
+    #[arg(long, default_value_t = 10000)]
+    port: u16,
+    /// The port of Weir's own admin endpoint, on loopback; 0 for any.
+    #[arg(long, default_value_t = 10001)]
+    admin_port: u16,
+    /// A file or a directory of YAML documents, or - for standard input.
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Serve with the built-in provider, even if there are keys in the environment.
+    #[arg(long)]
+    mock: bool,
+    /// Show what Weir does with a tour of requests. Implies --mock.
+    #[arg(long)]
+    demo: bool,
+    /// End after the tour.
+    #[arg(long, requires = "demo")]
+    exit: bool,
+    /// Let the tour call real providers, which costs money.
+    #[arg(long, requires = "demo")]
+    live: bool,
+    /// The Envoy binary to run.
+    #[arg(long, value_name = "FILE")]
+    envoy: Option<PathBuf>,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// Why the egress is not up.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error("the tour did not go as it should")]
+    Demo(#[from] DemoError),
+    #[error("cannot use the run directory")]
+    RunDir(#[source] io::Error),
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    #[error("Envoy ended by itself ({0}); its log: {1}")]
+    EnvoyEnded(std::process::ExitStatus, String),
+}
+
+/// Everything that runs.
+struct Egress {
+    /// Removed last, when everything that uses it is gone.
+    directory: RunDir,
+    core: Core,
+    envoy: Envoy,
+    ready: Ready,
+    admin: SocketAddr,
+    ledger: PathBuf,
+    mock: Option<Mock>,
+}
+
+/// Brings the egress up, stays until `stop` is done, and takes it down again.
+///
+/// # Errors
+/// When a part cannot start, ends by itself, or the tour fails.
+pub async fn up(args: Args, stop: impl Future<Output = ()>) -> Result<(), UpError> {
+    let mut stop = std::pin::pin!(stop);
+    let egress = tokio::select! {
+        egress = start(&args) => egress?,
+        () = &mut stop => return Ok(()),
+    };
+    let base_url = format!("http://{}/v1", egress.ready.listen);
+    let admin = format!("http://{}", egress.admin);
+    say(&format!("ready base_url={base_url} admin={admin}"));
+    tell(&sdk_lines(&base_url));
+    tell(&format!("Usage records: {}", egress.ledger.display()));
+    tell(&egress.about_envoy());
+    let (egress, result) = stay(egress, &args, &base_url, &admin, stop).await;
+    let stopped = egress.stop().await;
+    result.and(stopped)
+}
+
+async fn stay(
+    mut egress: Egress,
+    args: &Args,
+    base_url: &str,
+    admin: &str,
+    mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
+) -> (Egress, Result<(), UpError>) {
+    if args.demo {
+        let mut out = io::stderr();
+        let tour = tokio::select! {
+            tour = demo::tour(base_url, admin, &mut out) => tour.map_err(UpError::from),
+            () = &mut stop => return (egress, Ok(())),
+        };
+        if tour.is_err() || args.exit {
+            return (egress, tour);
+        }
+    }
+    let log = egress.envoy.log().display().to_string();
+    let result = tokio::select! {
+        () = &mut stop => Ok(()),
+        error = egress.core.failed() => Err(error.into()),
+        status = egress.envoy.wait() => match status {
+            Ok(status) => Err(UpError::EnvoyEnded(status, log)),
+            Err(error) => Err(error.into()),
+        },
+    };
+    (egress, result)
+}
+
+async fn start(args: &Args) -> Result<Egress, UpError> {
+    let binary = install::locate(args.envoy.as_deref()).await?;
+    let version = install::version(&binary).await?;
+    let directory = RunDir::create().map_err(UpError::RunDir)?;
+    let (compiled, mock) = configure(args).await?;
+    let Compiled { policy, mut bootstrap, .. } = compiled;
+    let socket = directory.file("extproc.sock");
+    bootstrap.listen.ext_proc = Listen::Unix(socket.clone());
+    let ledger = bootstrap.ledger.clone().unwrap_or_else(|| directory.file("usage.jsonl"));
+    bootstrap.ledger = Some(ledger.clone());
+
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    let ca = files::system_ca();
+    let plan = Plan {
+        listen,
+        admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        extproc: ExtProc::Unix(&socket),
+        files: directory.path(),
+        access_log: None,
+        system_ca: &ca,
+        max_request: policy.bodies.max_request as u64,
+        upstreams: &policy.upstreams,
+        node_id: "weir-up",
+        envoy_version: &version,
+    };
+    let config = files::write(&plan).map_err(UpError::RunDir)?;
+    let plan_admin = plan.admin;
+    let (listener, signing, _) = app::listen(&bootstrap, false).await?;
+    let shown = app::describe(&policy, &bootstrap, signing);
+    let core = Core::start(policy, &bootstrap, listener, signing, Some(&ledger))?;
+    let admin = serve_admin(&core, shown, args.admin_port).await?;
+    let launch = Launch {
+        envoy: &binary,
+        config: &config,
+        directory: directory.path(),
+        listen,
+        admin: plan_admin,
+        concurrency: None,
+        log_level: "warn",
+    };
+    let mut envoy = Envoy::spawn(&launch)?;
+    let ready = envoy.wait_ready(ENVOY_START).await?;
+    Ok(Egress { directory, core, envoy, ready, admin, ledger, mock })
+}
+
+/// The documents, what the environment adds, and the built-in provider where it serves.
+async fn configure(args: &Args) -> Result<(Compiled, Option<Mock>), UpError> {
+    let mut source = args.config.as_deref().map_or_else(|| Ok(Source::default()), cli::read)?;
+    if args.demo {
+        source.files.push(("demo".to_owned(), demo::ROUTE.to_owned()));
+    }
+    let mut options = args.names.options(Discovery::Enabled);
+    let wants_mock = args.mock || (args.demo && !args.live);
+    if wants_mock {
+        options.discovery_default = Discovery::Disabled;
+    }
+    let first = if wants_mock { None } else { Some(app::load(&source, &options)?) };
+    match first {
+        Some(compiled) if !compiled.policy.targets.backends.is_empty() => Ok((compiled, None)),
+        _ => {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let listener = TcpListener::bind(address).await.map_err(|error| UpError::Listen(address, error))?;
+            let mock = Mock::start(listener).await;
+            options.mock = Some(mock.addr());
+            if !wants_mock {
+                tell(
+                    "No provider key was found in the environment and no backend is configured: the built-in provider serves.",
+                );
+            }
+            Ok((app::load(&source, &options)?, Some(mock)))
+        }
+    }
+}
+
+/// The admin endpoint is on loopback TCP here, for convenience. It ends with the process.
+async fn serve_admin(core: &Core, shown: String, port: u16) -> Result<SocketAddr, UpError> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let failed = |error| UpError::Listen(address, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let admin = core.admin(shown);
+    tokio::spawn(async move {
+        if let Err(error) = admin::serve_tcp(listener, admin, Scope::Full).await {
+            tracing::error!("the admin server failed: {error}");
+        }
+    });
+    Ok(bound)
+}
+
+// === impl Egress ===
+
+impl Egress {
+    /// For whoever wants to look at Envoy itself.
+    fn about_envoy(&self) -> String {
+        let process = self.envoy.pid().map_or_else(|| "none".to_owned(), |pid| pid.to_string());
+        let (admin, directory) = (self.ready.admin, self.directory.path().display());
+        format!("Envoy: process={process} admin=http://{admin} directory={directory}")
+    }
+
+    /// Envoy first, so that no call comes any more; then Weir, which then has nothing left to wait for.
+    async fn stop(self) -> Result<(), UpError> {
+        let Egress { directory, core, envoy, mock, .. } = self;
+        let stopped = envoy.stop().await;
+        core.drain().await?;
+        if let Some(mock) = mock {
+            mock.shutdown().await;
+        }
+        drop(directory);
+        stopped?;
+        Ok(())
+    }
+}
