@@ -1,0 +1,287 @@
+//! One exchange without any I/O: what `exchange` costs in time and in allocations, and what is done
+//! with its actions and its record afterwards.
+//!
+//! Time is the median over batches; inputs are made before a batch begins and dropped after it.
+//! Allocations are counted by the system's allocator, wrapped; `weir` itself has a faster one, so the
+//! times are a little above what the process spends.
+#![expect(clippy::print_stdout, reason = "a bench prints its table")]
+
+use std::alloc::System;
+use std::error::Error;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use weir::base::now::{self, Now};
+use weir::catalog::Catalog;
+use weir::config::{self, Discovery, Options, Secrets, Source};
+use weir::exchange::event::{Action, Event, Headers, Note, RequestHead, ResponseHead};
+use weir::exchange::phase::BodyMode;
+use weir::exchange::record::Record;
+use weir::exchange::{Exchange, Setup};
+use weir::extproc::{Outbox, Writer};
+use weir::policy::Policy;
+use weir::telemetry::{Metrics, Recent, Sinks, record};
+use weir::tokens::Learned;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const BATCH: usize = 256;
+const BATCHES: usize = 200;
+
+/// Two backends, so that a pass has to look for its own; an alias, a key, every response header.
+const CONFIGURATION: &str = r#"
+apiVersion: weir.dev/v1alpha1
+kind: LLMProfile
+metadata: {name: default}
+spec: {responseHeaders: [RequestId, Backend, Model, Cost, Tokens]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: openai}
+spec: {provider: openai, credentials: [{type: APIKey, apiKey: {env: KEY}}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMRoute
+metadata: {name: bench}
+spec:
+  rules:
+  - name: alias
+    matches: [{model: {value: fast}}]
+    backends: [{name: openai, model: gpt-4o-mini}]
+"#;
+
+/// What one row measures, an exchange.
+struct Cost {
+    time: Duration,
+    allocations: f64,
+    bytes: f64,
+}
+
+/// An environment with one key in it.
+struct OneKey;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let policy = Arc::new(policy()?);
+    println!("| | ns | allocations | bytes allocated |\n|---|---:|---:|---:|");
+    // One argument: only the exchanges whose name holds it, for a profiler.
+    let only = std::env::args().skip(1).find(|argument| argument != "--bench");
+    for (name, events) in cases() {
+        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        let setup = || setup(&policy);
+        let cost = measure(
+            || (setup(), events.clone(), Vec::with_capacity(16)),
+            |(setup, events, out): &mut (Setup, Vec<Event>, Vec<Action>)| {
+                let mut exchange = Exchange::new(setup.clone());
+                for event in events.drain(..) {
+                    exchange.on(event, NOW, out);
+                }
+                exchange
+            },
+        );
+        print(name, &cost);
+    }
+    if only.is_some() {
+        return Ok(());
+    }
+    let [(_, plain), ..] = cases();
+    let actions = actions(&policy, plain);
+    let written = measure(
+        || actions.clone(),
+        |actions| {
+            let (mut writer, mut out) = (Writer::default(), Outbox::default());
+            actions.drain(..).for_each(|action| writer.write(action, &mut out));
+            out
+        },
+    );
+    print("its answers, written", &written);
+    let encoded = measure(
+        || {
+            let (mut writer, mut out) = (Writer::default(), Outbox::default());
+            actions.iter().cloned().for_each(|action| writer.write(action, &mut out));
+            out
+        },
+        |outbox| {
+            std::iter::from_fn(|| outbox.pop())
+                .map(|message| {
+                    let mut bytes = Vec::with_capacity(1024);
+                    message.encode(&mut bytes).map(|()| bytes)
+                })
+                .collect::<Vec<_>>()
+        },
+    );
+    print("its answers, encoded", &encoded);
+    let record = record_of(&actions).ok_or("no record")?;
+    let sinks = Sinks { metrics: Arc::new(Metrics::new()), ledger: None, recent: Arc::new(Recent::default()) };
+    let counted = measure(|| Some(Note::Record(record.clone())), |note| sinks.work_off(note.take().into_iter()));
+    print("its record, counted and remembered", &counted);
+    print("its record, as a ledger line", &measure(|| record.clone(), |record| record::line(record)));
+    Ok(())
+}
+
+fn print(name: &str, cost: &Cost) {
+    let Cost { time, allocations, bytes } = cost;
+    println!("| {name} | {} | {allocations:.1} | {bytes:.0} |", time.as_nanos());
+}
+
+/// Runs `work` on fresh inputs, a batch at a time. What it returns is dropped after the batch.
+fn measure<I, O>(make: impl Fn() -> I, work: impl Fn(&mut I) -> O) -> Cost {
+    let mut times = Vec::with_capacity(BATCHES);
+    let (mut allocations, mut bytes) = (0, 0);
+    for _ in 0..BATCHES {
+        let mut inputs: Vec<I> = (0..BATCH).map(|_| make()).collect();
+        let mut outputs = Vec::with_capacity(BATCH);
+        let region = Region::new(ALLOCATOR);
+        let begin = Instant::now();
+        for input in &mut inputs {
+            outputs.push(black_box(work(input)));
+        }
+        times.push(begin.elapsed() / BATCH as u32);
+        let change = region.change();
+        allocations = change.allocations + change.reallocations;
+        bytes = change.bytes_allocated;
+    }
+    times.sort();
+    let per = |count: usize| count as f64 / BATCH as f64;
+    Cost { time: times[BATCHES / 2], allocations: per(allocations), bytes: per(bytes) }
+}
+
+// === What happens in an exchange ===
+
+const NOW: Now = Now { mono: now::Instant(1_000_000), unix_nanos: 1_700_000_000_000_000_000 };
+
+fn cases() -> [(&'static str, Vec<Event>); 5] {
+    let stream = |asks: bool| {
+        let options = if asks { r#""stream_options":{"include_usage":true},"# } else { "" };
+        let mut events = vec![request("application/json"), body(&format!(r#""stream":true,{options}"#))];
+        events.push(Event::Response(response("text/event-stream"), false));
+        events.extend(chunks(32));
+        events.push(Event::Gone);
+        events
+    };
+    [
+        ("1 KB call, whole answer", whole(request("application/json"), body(""))),
+        ("32 events, usage asked for by the client", stream(true)),
+        ("32 events, usage asked for by Weir and taken out", stream(false)),
+        ("pass: the same call as text/plain", whole(request("text/plain"), body(""))),
+        (
+            "refusal: no JSON",
+            vec![
+                request("application/json"),
+                Event::RequestBody(Bytes::from_static(b"{\"model\":"), true),
+                Event::Gone,
+            ],
+        ),
+    ]
+}
+
+fn whole(request: Event, body: Event) -> Vec<Event> {
+    let answer = format!(
+        r#"{{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":200,"completion_tokens":32,"total_tokens":232,"prompt_tokens_details":{{"cached_tokens":0,"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0,"audio_tokens":0}}}}}}"#,
+        "word ".repeat(32)
+    );
+    let response = Event::Response(response("application/json"), false);
+    vec![request, body, response, Event::Chunk(answer.into(), false), Event::Chunk(Bytes::new(), true), Event::Gone]
+}
+
+fn request(kind: &str) -> Event {
+    let headers = [("user-agent", "bench"), ("accept", "*/*"), ("authorization", "Bearer any"), ("content-type", kind)];
+    let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+    Event::Request(
+        RequestHead {
+            method: "POST".to_owned(),
+            path: "/v1/chat/completions".to_owned(),
+            authority: "llm.internal".to_owned(),
+            headers: Headers(headers.to_vec()),
+            ..RequestHead::default()
+        },
+        false,
+    )
+}
+
+fn body(more: &str) -> Event {
+    let mut body = format!(r#"{{"model":"fast",{more}"messages":[{{"role":"user","content":""#);
+    let text = "The weir holds the river back. ".repeat(40);
+    body.push_str(&text[..1024 - body.len() - 4]);
+    body.push_str("\"}]}");
+    Event::RequestBody(body.into(), true)
+}
+
+fn response(kind: &str) -> ResponseHead {
+    let headers = [("content-type", kind), ("openai-version", "2020-10-01"), ("date", "Tue, 14 Nov 2023 22:13:20 GMT")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+    ResponseHead { status: 200, headers: Headers(headers.to_vec()) }
+}
+
+/// `count` events of text, one a chunk, then finish, usage and the end.
+fn chunks(count: usize) -> Vec<Event> {
+    let head = r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini","choices":["#;
+    let text = |text: &str| {
+        format!(
+            "{head}{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}],\"usage\":null}}\n\n"
+        )
+    };
+    let mut events: Vec<String> = (0..count).map(|_| text("word ")).collect();
+    events.push(format!("{head}{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}],\"usage\":null}}\n\n"));
+    events.push(format!(
+        "{head}],\"usage\":{{\"prompt_tokens\":200,\"completion_tokens\":32,\"total_tokens\":232}}}}\n\n"
+    ));
+    events.push("data: [DONE]\n\n".to_owned());
+    let mut events: Vec<Event> = events.into_iter().map(|event| Event::Chunk(event.into(), false)).collect();
+    events.push(Event::Chunk(Bytes::new(), true));
+    events
+}
+
+// === What they need ===
+
+fn setup(policy: &Arc<Policy>) -> Setup {
+    Setup {
+        id: Arc::from("0123456789abcdef0123456789abcdef"),
+        policy: policy.clone(),
+        learned: Arc::new(Learned::new()),
+        mode: BodyMode::FullDuplex,
+        draw: 7,
+    }
+}
+
+fn policy() -> Result<Policy, Box<dyn Error>> {
+    let catalog = Catalog::builtin();
+    let source = Source { files: vec![("bench".to_owned(), CONFIGURATION.to_owned())] };
+    let options = Options { discovery_default: Discovery::Disabled, ..Options::default() };
+    let compiled = config::load(&source, &options, &catalog, &OneKey, catalog.clone());
+    let mut policy = compiled.map_err(|errors| format!("{errors:?}"))?.policy;
+    policy.may_sign = true;
+    Ok(policy)
+}
+
+fn actions(policy: &Arc<Policy>, events: Vec<Event>) -> Vec<Action> {
+    let mut exchange = Exchange::new(setup(policy));
+    let mut out = Vec::new();
+    events.into_iter().for_each(|event| exchange.on(event, NOW, &mut out));
+    out
+}
+
+fn record_of(actions: &[Action]) -> Option<Box<Record>> {
+    actions.iter().find_map(|action| match action {
+        Action::Note(Note::Record(record)) => Some(record.clone()),
+        _ => None,
+    })
+}
+
+// === impl OneKey ===
+
+impl Secrets for OneKey {
+    fn env(&self, name: &str) -> Option<String> {
+        (name == "KEY").then(|| "sk-bench".to_owned())
+    }
+
+    fn file(&self, _: &Path) -> Result<String, config::SecretError> {
+        Err(config::SecretError::NotFound)
+    }
+}

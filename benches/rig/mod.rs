@@ -1,0 +1,8 @@
+//! The stand on which Weir is compared: processes, loads, and the table that comes of them.
+
+pub mod goals;
+pub mod loads;
+pub mod rounds;
+pub mod server;
+pub mod stand;
+pub mod table;
