@@ -1,0 +1,15 @@
+//! End to end through a real Envoy. Every suite asks the oracle at its end (`Egress::assert_clean`).
+
+mod billed;
+mod bodies;
+mod chat;
+pub mod egress;
+mod http;
+mod leaving;
+pub mod ledger;
+mod live;
+pub mod pair;
+mod refusals;
+mod sdk;
+mod tls;
+mod up;

@@ -1,0 +1,119 @@
+"""The official SDK against one base URL: what it returns and raises, as one JSON object."""
+
+import json
+import sys
+
+import openai
+
+client = openai.OpenAI(base_url=sys.argv[1], api_key="sk-of-the-caller", max_retries=0, timeout=60)
+chat = client.chat.completions
+ASK = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say something."}]}
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+
+
+def said(label, **more):
+    """The arguments of one call: its label makes its ids the same wherever it is made."""
+    headers = {"x-mock-id": label, **more.pop("orders", {})}
+    return {**ASK, "extra_headers": headers, **more}
+
+
+def whole():
+    return chat.create(**said("whole", max_completion_tokens=7)).model_dump()
+
+
+def stream(**more):
+    return [chunk.model_dump() for chunk in chat.create(**said("stream", stream=True, **more))]
+
+
+def stream_usage():
+    return stream(stream_options={"include_usage": True})
+
+
+def raw():
+    response = chat.with_raw_response.create(**said("raw"))
+    return {"status": response.status_code, "object": response.parse().object}
+
+
+def lines():
+    with chat.with_streaming_response.create(**said("lines", stream=True)) as response:
+        return {"status": response.status_code, "lines": list(response.iter_lines())}
+
+
+def helper():
+    with chat.stream(**said("helper")) as stream:
+        kinds = sorted({event.type for event in stream})
+        return {"kinds": kinds, "content": stream.get_final_completion().choices[0].message.content}
+
+
+def tools():
+    completion = chat.create(**said("tools", tools=[TOOL], tool_choice="required"))
+    return completion.choices[0].model_dump()
+
+
+def tools_stream():
+    chunks = chat.create(**said("tools-stream", tools=[TOOL], tool_choice="required", stream=True))
+    parts = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or []]
+    return {"name": parts[0].function.name, "arguments": "".join(part.function.arguments for part in parts)}
+
+
+def vision():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    parts = [{"type": "text", "text": "What is it?"}, image]
+    return chat.create(**said("vision", messages=[{"role": "user", "content": parts}])).model_dump()
+
+
+def embeddings():
+    answer = client.embeddings.create(model="text-embedding-3-small", input=["one", "two"], dimensions=8)
+    return answer.model_dump()
+
+
+def models():
+    return [model.id for model in client.models.list()]
+
+
+def upload():
+    answer = client.post("/files", cast_to=object, files={"file": ("a.jsonl", b"{}\n" * 1000)}, body={"purpose": "batch"})
+    return {"path": answer["path"], "much": answer["bytes"] > 3000}
+
+
+def broken_off():
+    seen = 0
+    with chat.create(**said("broken", stream=True, orders={"x-mock-tokens": "400", "x-mock-spacing": "5"})) as stream:
+        for _ in stream:
+            seen += 1
+            if seen == 3:
+                break
+    return seen
+
+
+def error(**more):
+    try:
+        chat.create(**said("error", **more))
+    except openai.APIStatusError as raised:
+        after = raised.response.headers.get("retry-after")
+        return {"class": type(raised).__name__, "status": raised.status_code, "code": raised.code,
+                "type": raised.type, "param": raised.param, "after": after}
+    except openai.APIError as raised:
+        return {"class": type(raised).__name__, "code": raised.code}
+
+
+def errors():
+    found = {status: error(orders={"x-mock-status": status, "x-mock-retry-after": "3"})
+             for status in ["400", "401", "403", "404", "409", "422", "429", "500", "503"]}
+    try:
+        list(chat.create(**said("in-stream", stream=True, orders={"x-mock-error-event": "3"})))
+    except openai.APIError as raised:
+        found["stream"] = {"class": type(raised).__name__, "code": raised.code}
+    return found
+
+
+def refusals():
+    return {"unknown": error(model="no-such-model"), "keyless": error(model="two/gpt-4o"),
+            "odd": error(model=17)}
+
+
+CALLS = [whole, stream, stream_usage, raw, lines, helper, tools, tools_stream, vision, embeddings, models, upload,
+         broken_off, errors]
+if "--refusals" in sys.argv:
+    CALLS = [refusals]
+print(json.dumps({call.__name__: call() for call in CALLS}))

@@ -1,0 +1,92 @@
+//! The official OpenAI SDK for Python finds through the egress what it finds at the provider.
+
+use serde_json::{Value, json};
+
+use super::egress::{Egress, ONE_BACKEND};
+use super::refusals::TWO_BACKENDS;
+use crate::support::envoy_stats::Exceptions;
+use crate::support::python;
+
+const SCRIPT: &str = include_str!("sdk.py");
+
+/// What the script found at a base URL.
+async fn found(base_url: String, flag: &'static str) -> Value {
+    let run = tokio::task::spawn_blocking(move || python::run_script(SCRIPT, &[&base_url, flag], &[]));
+    let output = run.await.expect("the script runs");
+    assert!(output.status.success(), "{}", output.stderr);
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn text(chunks: &Value) -> String {
+    let chunks = chunks.as_array().expect("chunks").iter();
+    chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sdk_finds_what_it_finds_at_the_provider() {
+    let egress = Egress::up(ONE_BACKEND).await;
+    let direct = format!("http://{}/v1", egress.direct());
+    let (direct, through) = tokio::join!(found(direct, ""), found(egress.base_url(), ""));
+    for (name, expected) in direct.as_object().expect("an object") {
+        assert_eq!(&through[name], expected, "{name}");
+    }
+    assert_eq!(through["whole"]["usage"]["completion_tokens"], 7);
+    assert_eq!(through["whole"]["choices"][0]["finish_reason"], "length");
+    assert_eq!(text(&through["stream"]).len(), 32 * 5);
+    let last = |name: &str| through[name].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+    assert!(last("stream")["usage"].is_null());
+    assert_eq!(last("stream_usage")["usage"]["completion_tokens"], 32);
+    assert_eq!(
+        through["lines"]["lines"].as_array().map(|lines| lines[lines.len() - 2].clone()),
+        Some("data: [DONE]".into())
+    );
+    assert_eq!(through["tools"]["message"]["tool_calls"][0]["function"]["name"], "look_up");
+    assert_eq!(through["tools_stream"]["name"], "look_up");
+    assert_eq!(through["embeddings"]["data"][1]["embedding"].as_array().map(Vec::len), Some(8));
+    assert_eq!(through["upload"], json!({"path": "/v1/files", "much": true}));
+    let complete = egress.mock.tally().recent.iter().filter(|call| call.complete).count();
+    assert!(complete > 15, "{complete}");
+    egress.assert_clean(&Exceptions::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sdk_raises_the_class_that_belongs_to_an_error() {
+    let egress = Egress::up(ONE_BACKEND).await;
+    let all = found(egress.base_url(), "").await;
+    let rows = [
+        ("400", "BadRequestError", "invalid_request_error"),
+        ("401", "AuthenticationError", "invalid_request_error"),
+        ("403", "PermissionDeniedError", "permission_error"),
+        ("404", "NotFoundError", "invalid_request_error"),
+        ("409", "ConflictError", "invalid_request_error"),
+        ("422", "UnprocessableEntityError", "invalid_request_error"),
+        ("429", "RateLimitError", "requests"),
+        ("500", "InternalServerError", "server_error"),
+        ("503", "InternalServerError", "server_error"),
+    ];
+    for (status, class, kind) in rows {
+        let error = &all["errors"][status];
+        assert_eq!((&error["class"], &error["type"]), (&class.into(), &kind.into()), "{status}: {error}");
+        assert_eq!((&error["status"].to_string()[..], &error["after"]), (status, &"3".into()), "{error}");
+    }
+    assert_eq!(all["errors"]["stream"], json!({"class": "APIError", "code": "server_error"}));
+    egress.assert_clean(&Exceptions::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sdk_understands_weirs_own_refusals() {
+    let egress = Egress::up(TWO_BACKENDS).await;
+    let all = found(egress.base_url(), "--refusals").await;
+    let rows = [
+        ("unknown", "NotFoundError", 404, "model_not_found", json!("model")),
+        ("keyless", "InternalServerError", 503, "credential_unavailable", Value::Null),
+        ("odd", "BadRequestError", 400, "unsupported_value", json!("model")),
+    ];
+    for (name, class, status, code, param) in rows {
+        let error = &all["refusals"][name];
+        assert_eq!((&error["class"], &error["status"]), (&class.into(), &status.into()), "{name}: {error}");
+        assert_eq!((&error["code"], &error["param"]), (&code.into(), &param), "{name}: {error}");
+    }
+    assert_eq!(egress.mock.tally().requests, 0);
+    egress.assert_clean(&Exceptions::default()).await;
+}

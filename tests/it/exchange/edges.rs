@@ -1,0 +1,120 @@
+//! What stands at the edges: the proxy's own words, codings that cannot be read, flights without an
+//! answer, an exchange for which there is no room.
+
+use weir::cache::{Recall, Ticket};
+use weir::exchange::LOCAL_REPLY_HEADER;
+use weir::exchange::event::{Answer, Event, Note, RequestHead, Slot, Stop};
+use weir::exchange::record::Outcome;
+use weir::llm::Delta;
+
+use super::support::*;
+
+const LOCAL: &str = r#"{"error":{"message":"connection refused","type":"server_error","code":"upstream_unavailable"}}"#;
+
+fn accepting(coding: &str) -> RequestHead {
+    request("POST", CHAT, &[("content-type", "application/json"), ("accept-encoding", coding)])
+}
+
+#[test]
+fn a_provider_is_asked_only_for_codings_that_can_be_metered() {
+    for (accepted, asked) in [
+        ("gzip, deflate, br, zstd", "gzip"),
+        ("br", "identity"),
+        ("br;q=1.0, GZIP;q=0.5", "gzip"),
+        ("gzip;q=0", "identity"),
+        ("gzip; q=0.0, br", "identity"),
+        ("*", "identity"),
+    ] {
+        let mut world = World::new(policy());
+        world.send(Event::Request(accepting(accepted), false)).send(Event::RequestBody(bytes(chat(false)), true));
+        assert_eq!(world.upstream_header("accept-encoding"), Some(asked), "{accepted}");
+    }
+    let mut world = World::new(policy());
+    world.call(CHAT, chat(false));
+    assert_eq!(world.upstream_header("accept-encoding"), None, "nothing is added where nothing was said");
+}
+
+#[test]
+fn the_proxys_own_json_is_said_in_the_clients_dialect() {
+    let marked = || response(503, &[("content-type", "application/json"), (LOCAL_REPLY_HEADER, "1")]);
+    let mut world = World::new(policy());
+    world.call(CHAT, chat(false)).reply(marked(), LOCAL);
+    assert_eq!(world.refused(), (503, "upstream_unavailable".to_owned()));
+    assert!(world.client().contains("connection refused"));
+    assert_eq!(world.client_header(LOCAL_REPLY_HEADER), None);
+    assert_eq!(world.end().record().outcome, Outcome::UpstreamError);
+
+    let mut policy = policy();
+    let mut backend = backend("one", true);
+    backend.dialect = weir::llm::Dialect::Anthropic;
+    policy.targets.backends[0] = backend.into();
+    let mut world = World::new(policy);
+    world.call("/v1/messages", chat(false)).reply(marked(), LOCAL);
+    let value: serde_json::Value = serde_json::from_str(&world.client()).unwrap();
+    assert_eq!((value["type"].as_str(), value["error"]["type"].as_str()), (Some("error"), Some("overloaded_error")));
+}
+
+#[test]
+fn a_providers_own_json_error_is_not_the_proxys() {
+    let mut world = World::new(policy());
+    world.call(CHAT, chat(false)).reply(response(503, &[("content-type", "application/json")]), LOCAL);
+    assert_eq!(world.client(), LOCAL);
+}
+
+#[test]
+fn what_would_pass_is_shed_as_well() {
+    let mut world = World::new(policy());
+    world.send(Event::Stop(Stop::Shed)).send(Event::Request(request("GET", "/v1/models", &[]), true));
+    assert_eq!(world.refused(), (503, "overloaded".to_owned()));
+    assert_eq!(world.client_header("retry-after"), Some("1"));
+}
+
+fn leads() -> World {
+    let mut policy = policy();
+    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned() });
+    let mut world = World::new(policy).answers([Answer::Recall(Recall::Lead(Ticket(5)))]);
+    world.call(CHAT, chat(true));
+    world
+}
+
+/// Whether the flight was given its end, and whether it was forsaken.
+fn flight(world: &mut World) -> (bool, bool) {
+    let notes = world.end().notes();
+    let ended = notes.contains(&&Note::Publish(Ticket(5), Delta::End));
+    let forsaken = notes.iter().filter(|note| ***note == Note::Forsake(Ticket(5))).count();
+    assert!(forsaken <= 1);
+    (ended, forsaken == 1)
+}
+
+#[test]
+fn a_flight_has_an_end_or_is_forsaken_and_never_both() {
+    let mut whole = leads();
+    whole.reply(sse(), STREAM);
+    assert_eq!(flight(&mut whole), (true, false));
+    let mut refused = leads();
+    refused.reply(response(500, &[("content-type", "application/json")]), "{\"error\":{}}");
+    assert_eq!(flight(&mut refused), (false, true));
+    let mut left = leads();
+    assert_eq!(flight(&mut left), (false, true));
+    let mut broken = leads();
+    broken.reply(sse(), "data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DONE]\n\n");
+    assert_eq!(flight(&mut broken), (false, true));
+    let mut early = leads();
+    early.send(Event::Stop(Stop::Deadline));
+    assert_eq!(flight(&mut early), (false, true));
+    let mut late = leads();
+    late.send(Event::Stop(Stop::Deadline)).reply(sse(), STREAM);
+    assert_eq!(flight(&mut late), (false, true));
+}
+
+#[test]
+fn a_lead_that_is_given_when_nobody_asks_any_more_is_forsaken() {
+    let mut policy = policy();
+    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned() });
+    for stop in [Stop::Leave, Stop::Deadline] {
+        let mut world = World::new(policy.clone());
+        world.call(CHAT, chat(true)).send(Event::Stop(stop));
+        world.send(Event::Answer(Slot::Gate, Answer::Recall(Recall::Lead(Ticket(5)))));
+        assert_eq!(flight(&mut world), (false, true), "{stop:?}");
+    }
+}

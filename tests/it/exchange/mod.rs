@@ -1,0 +1,23 @@
+//! The exchange, driven by a script: every invariant of `weir::exchange` has a property or a case here.
+//!
+//! | invariant | where |
+//! |---|---|
+//! | 1, 2, 3, 4, 5, 9 | `random`, and after every event of every other case (`support`, `envoy`) |
+//! | 6 | `splits`, `pass` |
+//! | 7 | `steps` |
+//! | 8 | `splits` |
+
+mod answers;
+mod bills;
+mod edges;
+mod envoy;
+mod golden;
+mod hold;
+mod pass;
+mod random;
+mod recorded;
+mod replays;
+mod splits;
+mod steps;
+mod support;
+mod writer;

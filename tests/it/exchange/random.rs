@@ -1,0 +1,198 @@
+//! Any events in any order, with any bytes: nothing panics, and what `support` and `envoy` check after
+//! every event holds.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use weir::cache::{Recall, Ticket};
+use weir::exchange::event::{Answer, Event, Failure, Feed, Slot, Stop};
+use weir::exchange::phase::BodyMode;
+use weir::guard::Verdict;
+use weir::limit::{Decision, Grant};
+use weir::llm::{Delta, Finish, Reply};
+use weir::policy::{Mode, OnError, Policy};
+
+use super::support::*;
+
+/// An event, or time that passes.
+#[derive(Clone, Debug)]
+enum Step {
+    Send(Event),
+    Wait(Duration),
+}
+
+/// Postures by flag, and how much is held: few bytes, so that every bound is met.
+fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
+    let mut policy = if flags[0] { gated() } else { policy() };
+    policy.count_exactly = flags[1];
+    policy.keep_original = flags[2];
+    policy.response_headers.cost = flags[3];
+    policy.response_headers.tokens = flags[3];
+    policy.limits.mode = if flags[4] { Mode::Shadow } else { Mode::Enforce };
+    policy.limits.on_error = if flags[5] { OnError::Allow } else { OnError::Deny };
+    policy.guards.mode = if flags[6] { Mode::Shadow } else { Mode::Enforce };
+    policy.cache.mode = if flags[7] { Mode::Shadow } else { Mode::Enforce };
+    policy.bodies.max_request = small.max(100);
+    policy.bodies.max_response_hold = small;
+    policy.bodies.max_capture = small;
+    policy.bodies.max_event = max_event;
+    policy
+}
+
+fn any_delta() -> impl Strategy<Value = Delta> {
+    select(vec![
+        Delta::Start { id: "c".into(), model: "m".into(), created: 1 },
+        Delta::Text("some words that are said".into()),
+        Delta::Reasoning("hm".into()),
+        Delta::ToolCall { index: 3, id: Some("t".into()), name: Some("f".into()), arguments: "{}".into() },
+        Delta::Finish(Finish::Length),
+        Delta::Usage(usage(4, 2)),
+        Delta::End,
+    ])
+}
+
+fn any_answer() -> impl Strategy<Value = Answer> {
+    let reply = Reply { text: "kept".into(), finish: Some(Finish::Stop), ..Reply::default() };
+    let others = vec![
+        Answer::Reserve(Decision::Refused { rule: "rpm".into(), retry_after: None }),
+        Answer::Reserve(Decision::Retarget { backend: "two".into(), model: "other".into() }),
+        Answer::Reserve(Decision::Retarget { backend: "none".into(), model: "other".into() }),
+        Answer::Judge(Verdict::Pass),
+        Answer::Judge(Verdict::Deny { rule: "pii".into() }),
+        Answer::Recall(Recall::Hit(Box::new(reply))),
+        Answer::Recall(Recall::Lead(Ticket(1))),
+        Answer::Recall(Recall::Follow(Ticket(2))),
+        Answer::Recall(Recall::Miss),
+        Answer::Embed(vec![0.5]),
+        Answer::Count(77),
+        Answer::Token(signature("t")),
+        Answer::Peeked,
+        Answer::Failed(Failure::Timeout),
+    ];
+    prop_oneof![
+        2 => any::<u64>().prop_map(|id| Answer::Reserve(Decision::Granted(Grant { id }))),
+        3 => select(others),
+    ]
+}
+
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let cut = |text: &'static str| (0..=text.len()).prop_map(|at| text.as_bytes()[at..].to_vec());
+    prop_oneof![
+        Just(chat(true).into_bytes()),
+        Just(STREAM.as_bytes().to_vec()),
+        cut(STREAM),
+        cut(DOCUMENT),
+        Just(b"data: {\"error\":{\"message\":\"no\"}}\r\n\r".to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..40),
+        Just(Vec::new()),
+    ]
+}
+
+fn any_request() -> impl Strategy<Value = Event> {
+    let heads = vec![
+        post(CHAT),
+        post("/v1/completions"),
+        post("/v1/messages"),
+        post("/v1/embeddings?x=1"),
+        request("POST", CHAT, &[("content-length", "99999999999")]),
+        request("POST", CHAT, &[("content-type", "multipart/form-data")]),
+        request("POST", CHAT, &[("x-api-key", "sk-weir-unknown")]),
+        request("POST", CHAT, &[("content-encoding", "gzip")]),
+        request("GET", "/v1/realtime", &[("upgrade", "websocket"), ("x-weir-tags", "a=b")]),
+        request("POST", "/v1/files", &[]),
+        request("", "", &[]),
+    ];
+    (select(heads), any::<bool>()).prop_map(|(head, end)| Event::Request(head, end))
+}
+
+fn any_response() -> impl Strategy<Value = Event> {
+    let heads = vec![
+        json(),
+        sse(),
+        response(200, &[("content-type", "text/event-stream"), ("content-encoding", "gzip")]),
+        response(503, &[("content-type", "text/plain")]),
+        response(429, &[("content-type", "application/json")]),
+        response(204, &[]),
+        response(101, &[("content-type", "application/json"), ("content-encoding", "what")]),
+    ];
+    (select(heads), prop::bool::weighted(0.1)).prop_map(|(head, end)| Event::Response(head, end))
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let body = |make: fn(bytes::Bytes, bool) -> Event| {
+        (any_bytes(), prop::bool::weighted(0.2)).prop_map(move |(data, end)| Step::Send(make(bytes(data), end)))
+    };
+    let stops = vec![Stop::Drain, Stop::Deadline, Stop::Shed, Stop::Leave];
+    prop_oneof![
+        1 => any_request().prop_map(Step::Send),
+        2 => body(Event::RequestBody),
+        2 => any_response().prop_map(Step::Send),
+        4 => body(Event::Chunk),
+        5 => any_answer().prop_map(|answer| Step::Send(Event::Answer(Slot::Gate, answer))),
+        1 => any_answer().prop_map(|answer| Step::Send(Event::Answer(Slot::Side, answer))),
+        2 => any_delta().prop_map(|delta| Step::Send(Event::Feed(Feed::Delta(delta)))),
+        1 => select(vec![Feed::Lost(Ticket(2)), Feed::Cut]).prop_map(|feed| Step::Send(Event::Feed(feed))),
+        1 => select(vec!["one", "two", "none"]).prop_map(|name| Step::Send(Event::Attempt(2, name.into()))),
+        1 => Just(Step::Send(Event::Tick)),
+        1 => select(vec![0, 1, 3, 400]).prop_map(|seconds| Step::Wait(Duration::from_secs(seconds))),
+        1 => select(stops).prop_map(|stop| Step::Send(Event::Stop(stop))),
+    ]
+}
+
+/// Mostly an exchange that begins as real ones do, so that the later phases are reached.
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let begin =
+        vec![Step::Send(Event::Request(post(CHAT), false)), Step::Send(Event::RequestBody(bytes(chat(true)), true))];
+    let recalls = vec![Recall::Miss, Recall::Miss, Recall::Lead(Ticket(1)), Recall::Follow(Ticket(2))];
+    let rest = proptest::collection::vec(any_step(), 0..24);
+    (prop::bool::weighted(0.8), 0..6_usize, select(recalls), prop::bool::weighted(0.4), rest).prop_map(
+        move |(begins, answered, recall, responds, rest)| {
+            let mut steps = if begins { begin.clone() } else { Vec::new() };
+            let mut gates = all_clear();
+            gates[2] = Answer::Recall(recall);
+            let answers = gates.into_iter().take(answered);
+            steps.extend(answers.map(|answer| Step::Send(Event::Answer(Slot::Gate, answer))));
+            if responds {
+                steps.push(Step::Send(Event::Response(sse(), false)));
+            }
+            steps.extend(rest);
+            steps
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Invariants 1 to 5 and 9.
+    #[test]
+    fn whatever_comes_every_invariant_holds(
+        flags in proptest::collection::vec(any::<bool>(), 8),
+        small in select(vec![24_usize, 200, 32 << 20]),
+        max_event in select(vec![40_usize, 1 << 20]),
+        mode in select(vec![BodyMode::FullDuplex, BodyMode::FullDuplex, BodyMode::BufferedStreamed, BodyMode::Buffered]),
+        trailers in any::<(bool, bool)>(),
+        steps in any_steps(),
+    ) {
+        let mut world = World::in_mode(policy_of(&flags, small, max_event), mode);
+        (world.envoy.request_trailers, world.envoy.response_trailers) = trailers;
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                // Every grant is another one, so that each can be told from the others.
+                Step::Send(Event::Answer(slot, Answer::Reserve(Decision::Granted(_)))) => {
+                    world.send(Event::Answer(slot, granted(at as u64)));
+                }
+                Step::Send(event) => _ = world.send(event),
+                Step::Wait(time) => _ = world.wait(time),
+            }
+            let limit = world.exchange.buffered();
+            prop_assert!(limit < 1 << 20, "{limit} bytes held");
+        }
+        world.end();
+        // Nothing comes after the end, whatever is said.
+        let before = world.actions.len();
+        world.send(Event::Response(json(), false)).send(Event::Tick);
+        prop_assert_eq!(world.actions.len(), before);
+    }
+}

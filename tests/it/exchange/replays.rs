@@ -1,0 +1,275 @@
+//! Answers from memory, and from another exchange that asks the same: leaders publish, followers are fed.
+
+use std::time::Duration;
+
+use weir::cache::{Recall, Ticket};
+use weir::exchange::event::{Answer, Event, Feed, Note, ResponseHead, Stop};
+use weir::exchange::phase::BodyMode;
+use weir::exchange::record::Outcome;
+use weir::llm::reply::ToolCall;
+use weir::llm::{Delta, Finish, Reply, UsageSource};
+
+use super::support::*;
+
+fn recalling(stream: bool, mode: BodyMode, recall: Recall) -> World {
+    let mut answers = all_clear();
+    answers[2] = Answer::Recall(recall);
+    let mut world = World::in_mode(gated(), mode).answers(answers);
+    world.call(CHAT, chat(stream));
+    world
+}
+
+fn kept() -> Reply {
+    let call = ToolCall { id: "t-1".into(), name: "f".into(), arguments: "{\"q\":1}".into() };
+    Reply {
+        id: "c-9".into(),
+        model: "m-1".into(),
+        created: 77,
+        text: "a \"kept\"\nanswer".into(),
+        tool_calls: vec![call],
+        finish: Some(Finish::ToolCalls),
+        usage: Some(usage(9, 3)),
+        ..Reply::default()
+    }
+}
+
+fn hit() -> Recall {
+    Recall::Hit(Box::new(kept()))
+}
+
+/// The steps that a follower of `kept` is fed, shortened.
+fn deltas() -> Vec<Delta> {
+    vec![
+        Delta::Start { id: "c-9".into(), model: "m-1".into(), created: 77 },
+        Delta::Text("a ".into()),
+        Delta::Text("word".into()),
+        Delta::Finish(Finish::Stop),
+        Delta::Usage(usage(9, 3)),
+        Delta::End,
+    ]
+}
+
+fn feed(world: &mut World, deltas: &[Delta]) {
+    deltas.iter().for_each(|delta| _ = world.send(Event::Feed(Feed::Delta(delta.clone()))));
+}
+
+/// The text that a stream's events spell.
+fn spelled(stream: &str) -> String {
+    let text = |event: &str| {
+        let value: serde_json::Value = serde_json::from_str(event.strip_prefix("data: ")?).ok()?;
+        Some(value["choices"][0]["delta"]["content"].as_str()?.to_owned())
+    };
+    stream.split("\n\n").filter_map(text).collect()
+}
+
+#[test]
+fn a_kept_answer_is_said_as_a_document_or_as_a_stream() {
+    for mode in [BodyMode::FullDuplex, BodyMode::BufferedStreamed, BodyMode::Buffered] {
+        let mut world = recalling(false, mode, hit());
+        world.end();
+        let value: serde_json::Value = serde_json::from_str(&world.client()).expect("a document");
+        assert_eq!(value["choices"][0]["message"]["content"], "a \"kept\"\nanswer");
+        assert_eq!(value["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "f");
+        assert_eq!((&value["id"], &value["created"]), (&"c-9".into(), &77.into()));
+        assert_eq!(value["usage"]["prompt_tokens"], 9);
+
+        let mut world = recalling(true, mode, hit());
+        world.end();
+        assert_eq!(spelled(&world.client()), "a \"kept\"\nanswer");
+        assert!(world.client().ends_with("data: [DONE]\n\n"));
+        assert!(!world.client().contains("usage"), "it was not asked for");
+        assert_eq!(world.client_header("content-type"), Some("text/event-stream"));
+        assert_eq!(world.client_header("x-weir-cache"), Some("hit"));
+        let record = world.record();
+        assert_eq!((record.outcome, record.status, record.cost), (Outcome::Replayed, 200, None));
+        assert!(!world.envoy.upstream.began);
+        assert_eq!(world.settles().len(), 1, "a hit counts as a request and spends nothing");
+    }
+}
+
+#[test]
+fn a_long_kept_answer_goes_in_pieces() {
+    let long = Reply { text: "x".repeat(200_000), ..kept() };
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Hit(Box::new(long)));
+    world.end();
+    assert_eq!(spelled(&world.client()).len(), 200_000);
+}
+
+#[test]
+fn a_follower_says_what_it_is_fed_at_once_or_when_it_is_whole() {
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    feed(&mut world, &deltas()[..2]);
+    assert_eq!(spelled(&world.client()), "a ");
+    feed(&mut world, &deltas()[2..]);
+    assert_eq!(spelled(&world.client()), "a word");
+    assert!(world.client().ends_with("data: [DONE]\n\n"));
+    world.end();
+    assert_eq!((world.record().outcome, world.record().usage_source), (Outcome::Replayed, UsageSource::Unknown));
+
+    for (stream, mode) in [(false, BodyMode::FullDuplex), (true, BodyMode::Buffered)] {
+        let mut world = recalling(stream, mode, Recall::Follow(Ticket(2)));
+        feed(&mut world, &deltas()[..5]);
+        assert!(!world.envoy.client.began);
+        feed(&mut world, &deltas()[5..]);
+        assert!(world.client().contains("word"), "{}", world.client());
+        world.end();
+    }
+}
+
+#[test]
+fn a_follower_that_has_said_nothing_takes_over_a_lost_leader() {
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    world.send(Event::Feed(Feed::Lost(Ticket(3))));
+    assert!(world.envoy.upstream.began);
+    world.reply(sse(), STREAM).end();
+    assert_eq!((world.client().as_str(), world.record().outcome), (UNASKED, Outcome::Completed));
+    assert_eq!(world.settles().len(), 2);
+    assert!(world.notes().iter().any(|note| matches!(note, Note::Remember(kept) if kept.ticket == Ticket(3))));
+
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    feed(&mut world, &deltas()[..2]);
+    world.send(Event::Feed(Feed::Lost(Ticket(3)))).end();
+    assert!(world.client().contains("\"code\":\"stream_truncated\""), "{}", world.client());
+    let record = world.record();
+    assert_eq!((record.outcome, record.usage_source, record.cost), (Outcome::Truncated, UsageSource::Unknown, None));
+}
+
+#[test]
+fn a_follower_does_not_wait_for_ever() {
+    let wait = Duration::from_secs(240);
+    let mut world = recalling(false, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    feed(&mut world, &deltas()[..2]);
+    world.wait(wait - Duration::from_secs(1)).send(Event::Tick);
+    assert!(!world.envoy.client.began);
+    world.wait(Duration::from_secs(1)).end();
+    assert_eq!(world.refused(), (504, "upstream_timeout".to_owned()));
+    // What moves is not waited for; what stands still is.
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    world.wait(Duration::from_secs(200));
+    feed(&mut world, &deltas()[..2]);
+    world.wait(Duration::from_secs(200));
+    assert!(world.envoy.client.ended.is_none());
+    world.wait(Duration::from_secs(40)).end();
+    assert!(world.client().contains("upstream_timeout"), "{}", world.client());
+}
+
+#[test]
+fn a_follower_holds_no_more_than_a_response_may() {
+    let mut answers = all_clear();
+    answers[2] = Answer::Recall(Recall::Follow(Ticket(2)));
+    let mut policy = gated();
+    policy.bodies.max_response_hold = 100;
+    let mut world = World::new(policy).answers(answers);
+    world.call(CHAT, chat(false));
+    feed(&mut world, &vec![Delta::Text("x".repeat(60)); 2]);
+    assert_eq!(world.refused().0, 502);
+    world.end();
+}
+
+#[test]
+fn a_follower_hears_nothing_after_it_was_stopped_or_answered() {
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    feed(&mut world, &deltas()[..2]);
+    world.send(Event::Stop(Stop::Deadline));
+    let client = world.client();
+    assert!(client.contains("shutting_down"));
+    feed(&mut world, &deltas());
+    world.send(Event::Feed(Feed::Lost(Ticket(3)))).end();
+    assert_eq!(world.client(), client);
+
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    world.reply(response(504, &[("content-type", "text/plain")]), "stream timeout");
+    feed(&mut world, &deltas());
+    world.end();
+    assert_eq!(world.refused().0, 504);
+}
+
+#[test]
+fn a_feed_to_a_request_that_follows_nobody_does_no_harm() {
+    let mut world = World::new(policy());
+    world.send(Event::Request(post(CHAT), false));
+    feed(&mut world, &deltas());
+    world.send(Event::RequestBody(bytes(chat(false)), true)).reply(json(), DOCUMENT).end();
+    assert_eq!(world.client(), DOCUMENT);
+}
+
+// === leaders ===
+
+fn led(stream: bool, head: ResponseHead, body: impl AsRef<[u8]>) -> (Vec<Delta>, Option<Reply>, Outcome) {
+    let mut world = recalling(stream, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
+    assert_eq!(world.upstream_header("accept-encoding"), Some("identity"));
+    world.reply(head, body).end();
+    let notes = world.timeless_notes();
+    let published = |note: &Note| match note {
+        Note::Publish(Ticket(2), delta) => Some(delta.clone()),
+        _ => None,
+    };
+    let remembered = notes.iter().find_map(|note| match note {
+        Note::Remember(kept) => Some((*kept.reply).clone()),
+        _ => None,
+    });
+    (notes.iter().filter_map(published).collect(), remembered, world.record().outcome)
+}
+
+fn gzip(body: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(body.as_bytes()).expect("a vector takes everything");
+    encoder.finish().expect("a vector takes everything")
+}
+
+#[test]
+fn a_leader_publishes_each_step_once_and_remembers_the_whole() {
+    let zipped = response(200, &[("content-type", "text/event-stream"), ("content-encoding", "gzip")]);
+    let expected = [
+        Delta::Start { id: "c-1".into(), model: "gpt-4o-mini".into(), created: 5 },
+        Delta::Text("Hello.".into()),
+        Delta::Finish(Finish::Stop),
+        Delta::Usage(usage(9, 3)),
+        Delta::End,
+    ];
+    for (head, body) in [(sse(), STREAM.as_bytes().to_vec()), (zipped, gzip(STREAM))] {
+        let (published, remembered, ended) = led(true, head, body);
+        assert_eq!((published.as_slice(), ended), (expected.as_slice(), Outcome::Completed));
+        let reply = remembered.expect("a complete answer is kept");
+        assert_eq!((reply.text.as_str(), reply.usage, reply.finish), ("Hello.", Some(usage(9, 3)), Some(Finish::Stop)));
+    }
+    let (published, remembered, _) = led(false, json(), DOCUMENT);
+    assert_eq!(published.len(), 5);
+    assert_eq!(remembered.expect("a complete answer is kept").model, "gpt-4o-mini-2024-07-18");
+}
+
+#[test]
+fn what_is_not_complete_and_successful_is_not_remembered() {
+    let failed = response(500, &[("content-type", "application/json")]);
+    let odd = UNASKED.replace("\"delta\":{}", "\"delta\":{\"content\":null,\"tool_calls\":null}");
+    assert!(led(true, sse(), odd).1.is_some(), "null is no error");
+    for (stream, head, body) in [
+        (true, sse(), &STREAM[..STREAM.len() - 20]),
+        (true, sse(), &*format!("data: {{\"error\":{{\"message\":\"x\"}}}}\n\n{STREAM}")),
+        (false, json(), &DOCUMENT[..DOCUMENT.len() - 10]),
+        (false, failed, DOCUMENT),
+        (false, json(), "{\"choices\":[]}"),
+    ] {
+        let (_, remembered, _) = led(stream, head, body);
+        assert_eq!(remembered, None, "{body:.40}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_not_kept() {
+    let mut policy = gated();
+    policy.bodies.max_capture = 300;
+    let text = DOCUMENT.replace("Hello.", &"x".repeat(400));
+    let mut answers = all_clear();
+    answers[2] = Answer::Recall(Recall::Lead(Ticket(2)));
+    let mut world = World::new(policy).answers(answers);
+    world.call(CHAT, chat(false)).send(Event::Response(json(), false));
+    for chunk in text.as_bytes().chunks(100) {
+        world.send(Event::Chunk(bytes(chunk), false));
+        assert!(world.exchange.buffered() <= 300);
+    }
+    world.send(Event::Chunk(bytes(""), true)).end();
+    assert_eq!(world.client(), text);
+    assert!(!world.notes().iter().any(|note| matches!(note, Note::Remember(_))));
+}

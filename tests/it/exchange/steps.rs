@@ -1,0 +1,253 @@
+//! The steps of a request: gates that grant, refuse, fail, come late or are of the wrong kind.
+
+use std::time::Duration;
+
+use weir::cache::{Recall, Ticket};
+use weir::exchange::event::{Action, Answer, Ask, Event, Failure, Note, Slot, Stop};
+use weir::exchange::record::Outcome;
+use weir::guard::Verdict;
+use weir::limit::{Decision, Stage};
+use weir::llm::{Reply, UsageSource};
+use weir::policy::{Mode, OnError, Policy};
+
+use super::support::*;
+
+/// [`all_clear`] with one answer changed.
+fn with(at: usize, answer: Answer) -> Vec<Answer> {
+    let mut answers = all_clear();
+    answers[at] = answer;
+    answers
+}
+
+fn called(policy: Policy, answers: Vec<Answer>) -> World {
+    let mut world = World::new(policy).answers(answers);
+    world.call(CHAT, chat(false));
+    world
+}
+
+fn retarget(backend: &str, model: &str) -> Answer {
+    Answer::Reserve(Decision::Retarget { backend: backend.to_owned(), model: model.to_owned() })
+}
+
+fn exhausted() -> Answer {
+    Answer::Reserve(Decision::Refused { rule: "rpm".into(), retry_after: Some(Duration::from_millis(1500)) })
+}
+
+#[test]
+fn every_gate_is_asked_in_order_and_what_was_granted_is_settled_with_the_bill() {
+    let mut world = called(gated(), all_clear());
+    world.reply(json(), DOCUMENT).end();
+    let names: Vec<&str> = world.asks.iter().map(name).collect();
+    assert_eq!(names, ["admit", "judge", "recall", "reserve", "token"]);
+    assert_eq!(world.upstream_header("authorization"), Some("Bearer fresh"));
+    assert!(world.record().signed);
+    for settle in world.settles() {
+        assert_eq!((settle.usage, settle.cost), (usage(9, 3), world.record().cost));
+    }
+}
+
+fn name(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Judge(_) => "judge",
+        Ask::Recall(_) => "recall",
+        Ask::Embed(_) => "embed",
+        Ask::Count { .. } => "count",
+        Ask::Reserve(ask) if ask.stage == Stage::Admit => "admit",
+        Ask::Reserve(_) => "reserve",
+        Ask::Token(_) => "token",
+    }
+}
+
+/// Invariant 7.
+#[test]
+fn a_question_without_an_answer_means_what_the_policy_says() {
+    let codes = ["limit_store_unavailable", "upstream_unavailable", "", "limit_store_unavailable"];
+    for (at, code) in codes.into_iter().enumerate() {
+        for failure in [Failure::Timeout, Failure::Unavailable] {
+            for (on_error, mode) in
+                [(OnError::Deny, Mode::Enforce), (OnError::Allow, Mode::Enforce), (OnError::Deny, Mode::Shadow)]
+            {
+                let mut policy = gated();
+                (policy.limits.on_error, policy.guards.on_error) = (on_error, on_error);
+                (policy.limits.mode, policy.guards.mode) = (mode, mode);
+                let mut world = called(policy, with(at, Answer::Failed(failure)));
+                let denied = on_error == OnError::Deny && mode == Mode::Enforce && at != 2;
+                assert_eq!(world.envoy.upstream.began, !denied, "gate {at} {on_error:?} {mode:?}");
+                if denied {
+                    assert_eq!(world.refused(), (503, code.to_owned()));
+                    assert_eq!(world.client_header("retry-after"), Some("1"));
+                }
+                world.end();
+            }
+        }
+    }
+    let mut world = called(gated(), with(4, Answer::Failed(Failure::Timeout)));
+    assert_eq!(world.refused(), (503, "credential_unavailable".to_owned()));
+    world.end();
+}
+
+#[test]
+fn an_answer_of_the_wrong_kind_is_none_and_a_grant_in_it_is_given_back() {
+    let mut world = called(gated(), with(1, granted(77)));
+    assert_eq!(world.refused().0, 503);
+    world.end();
+    assert_eq!(world.settles().len(), 2, "{:?}", world.settles());
+}
+
+#[test]
+fn a_refusal_says_when_to_ask_again_and_gives_back_what_was_granted() {
+    let mut world = called(gated(), with(3, exhausted()));
+    assert_eq!(world.refused(), (429, "rate_limit_exceeded".to_owned()));
+    assert_eq!(world.client_header("retry-after"), Some("2"));
+    assert_eq!(world.client_header("retry-after-ms"), Some("1500"));
+    world.end();
+    assert_eq!(world.settles().len(), 1);
+    assert_eq!((world.settles()[0].usage, world.settles()[0].cost), (usage(0, 0), None));
+    assert_eq!((world.record().outcome, world.record().cost), (Outcome::Refused, None));
+    let mut world = called(gated(), with(1, Answer::Judge(Verdict::Deny { rule: "pii".into() })));
+    assert_eq!(world.refused(), (400, "content_policy_violation".to_owned()));
+    world.end();
+}
+
+#[test]
+fn a_rule_in_shadow_changes_nothing() {
+    let kept = Answer::Recall(Recall::Hit(Box::new(Reply { text: "kept".into(), ..Reply::default() })));
+    let denied = Answer::Judge(Verdict::Deny { rule: "pii".into() });
+    let cases = [
+        (0, exhausted()),
+        (3, exhausted()),
+        (3, retarget("two", "other")),
+        (1, denied),
+        (2, kept),
+        (2, Answer::Recall(Recall::Follow(Ticket(1)))),
+    ];
+    for (at, answer) in cases {
+        let mut policy = gated();
+        (policy.limits.mode, policy.guards.mode, policy.cache.mode) = (Mode::Shadow, Mode::Shadow, Mode::Shadow);
+        let mut world = called(policy, with(at, answer));
+        assert_eq!(world.upstream(), chat(false), "gate {at}");
+        assert_eq!(world.upstream_header("x-weir-backend"), Some("one"));
+        let shadows = world.notes().iter().filter(|note| matches!(note, Note::Shadow { .. })).count();
+        assert_eq!(shadows, 1, "gate {at}");
+        world.reply(json(), DOCUMENT).end();
+    }
+}
+
+#[test]
+fn an_exhausted_limit_can_send_the_call_elsewhere_once() {
+    let mut answers = with(3, retarget("two", "other"));
+    // What was admitted and judged stays so: only the cache, the budget and the key are asked again.
+    answers.truncate(4);
+    answers.extend([Answer::Recall(Recall::Lead(Ticket(3))), granted(3)]);
+    let mut world = called(gated(), answers);
+    assert_eq!(world.upstream(), chat(false).replace("gpt-4o-mini", "other"));
+    assert_eq!(world.envoy.upstream.headers[":authority"], b"two.example");
+    assert_eq!(world.upstream_header("authorization"), Some("Bearer k-two"));
+    let names: Vec<&str> = world.asks.iter().map(name).collect();
+    assert_eq!(names, ["admit", "judge", "recall", "reserve", "recall", "reserve"]);
+    world.reply(json(), DOCUMENT).end();
+    assert_eq!(world.settles().len(), 2, "one each for Admit and Reserve");
+
+    let mut answers = with(3, retarget("two", "other"));
+    answers.truncate(4);
+    answers.extend([Answer::Recall(Recall::Miss), retarget("one", "gpt-4o-mini")]);
+    let mut world = called(gated(), answers);
+    assert_eq!(world.refused(), (429, "rate_limit_exceeded".to_owned()));
+    world.end();
+    let mut world = called(gated(), with(0, retarget("none", "x")));
+    assert_eq!(world.refused(), (404, "no_backend".to_owned()));
+    world.end();
+}
+
+#[test]
+fn a_flight_that_was_led_for_another_model_is_not_published_to() {
+    let mut answers = with(3, retarget("two", "other"));
+    answers[2] = Answer::Recall(Recall::Lead(Ticket(3)));
+    answers.truncate(4);
+    answers.extend([Answer::Recall(Recall::Miss), granted(3)]);
+    let mut world = called(gated(), answers);
+    world.reply(json(), DOCUMENT).end();
+    let told = world.notes().iter().any(|note| matches!(note, Note::Publish(..) | Note::Remember(_)));
+    assert!(!told, "{:?}", world.notes());
+}
+
+#[test]
+fn a_grant_that_comes_too_late_is_given_back() {
+    // After an early answer, after a refusal of another kind, after the proxy has left.
+    let early = Event::Response(response(504, &[("content-type", "text/plain")]), true);
+    let ways = [early, Event::Stop(Stop::Shed), Event::Stop(Stop::Deadline), Event::Stop(Stop::Leave)];
+    for (at, way) in ways.into_iter().enumerate() {
+        let mut world = called(gated(), Vec::new());
+        world.send(way).send(Event::Answer(Slot::Gate, granted(5))).end();
+        assert_eq!(world.settles().len(), 1, "way {at}");
+        assert!(!world.envoy.upstream.began, "nothing is sent on, way {at}");
+        let records: Vec<_> = world.records().iter().map(|record| record.usage_source).collect();
+        assert_eq!(records, if at == 3 { vec![] } else { vec![UsageSource::Unknown] }, "way {at}");
+    }
+}
+
+#[test]
+fn an_explained_request_goes_through_every_gate() {
+    let mut world = called(gated(), vec![Answer::Peeked; 5]);
+    assert_eq!((world.asks.len(), world.upstream()), (5, chat(false)));
+    assert_eq!(world.upstream_header("authorization"), None, "the caller's own never leaves");
+    world.end();
+}
+
+#[test]
+fn an_exact_count_completes_an_estimate_and_never_blocks() {
+    let mut policy = policy();
+    policy.count_exactly = true;
+    let mut world = World::new(policy);
+    world.side = Some(Answer::Count(5));
+    world.call(CHAT, chat(true));
+    let [Ask::Count { model, body }] = &world.asks[..] else { panic!("{:?}", world.asks) };
+    assert_eq!((model.as_str(), body), ("gpt-4o-mini", &bytes(chat(true))));
+    world.reply(sse(), &UNASKED[..UNASKED.len() - 40]).end();
+    let record = world.record();
+    assert_eq!((record.usage.input, record.usage_source), (5, UsageSource::Estimated));
+    assert_eq!(record.outcome, Outcome::Truncated);
+}
+
+#[test]
+fn another_attempt_is_written_from_the_original() {
+    let mut policy = policy();
+    policy.keep_original = true;
+    let mut world = called(policy.clone(), Vec::new());
+    for (attempt, backend) in [(2, "two"), (3, "none"), (4, "one")] {
+        world.send(Event::Attempt(attempt, backend.into()));
+    }
+    let tries: Vec<(u32, &str)> = world.actions.iter().filter_map(retry).collect();
+    assert_eq!(tries, [(2, "two.example"), (4, "one.example")]);
+    world.reply(json(), DOCUMENT).end();
+    let record = world.record();
+    assert_eq!((record.backend.as_deref(), record.outcome), (Some("one"), Outcome::Completed));
+
+    // What the second backend was not asked for is its own, and stays.
+    let mut world = World::new(policy);
+    world.call(CHAT, chat(true)).send(Event::Attempt(2, "two".into())).reply(sse(), STREAM).end();
+    assert_eq!(world.client(), STREAM);
+}
+
+fn retry(action: &Action) -> Option<(u32, &str)> {
+    match action {
+        Action::Retry { attempt, head, body } => {
+            assert_eq!(body.concat(), chat(false).as_bytes());
+            Some((*attempt, head.authority.as_deref()?))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn an_attempt_at_the_wrong_time_is_not_heard() {
+    let mut policy = gated();
+    policy.keep_original = true;
+    let mut world = World::new(policy).answers(all_clear());
+    world.send(Event::Request(post(CHAT), false)).send(Event::Attempt(1, "two".into()));
+    world.send(Event::RequestBody(bytes(chat(false)), true));
+    assert!(world.envoy.upstream.began, "what is held is still there");
+    world.send(Event::Response(json(), false)).send(Event::Attempt(2, "two".into()));
+    world.send(Event::Chunk(bytes(DOCUMENT), true)).end();
+    assert_eq!(world.record().backend.as_deref(), Some("one"));
+}

@@ -1,0 +1,396 @@
+//! A scripted world around one exchange: policies to start from, a clock that only a test moves, answers
+//! from a list, and a check of every rule after every event.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir::base::now::{Instant, Now};
+use weir::base::secret::Secret;
+use weir::catalog::Catalog;
+use weir::credential::{Credential, Signature};
+use weir::exchange::event::{Action, Answer, Ask, Event, Headers, Note, RequestHead, ResponseHead, Slot};
+use weir::exchange::phase::BodyMode;
+use weir::exchange::record::{Record, Timings};
+use weir::exchange::{Exchange, Setup};
+use weir::limit::{Decision, Grant, Rule, Settle, Unit};
+use weir::llm::{Dialect, Usage};
+use weir::policy::{Policy, Ruled};
+use weir::target::{Backend, Glob, Passthrough, Targets};
+use weir::tokens::Learned;
+use weir::{cache, guard};
+
+use super::envoy::Envoy;
+
+pub const CHAT: &str = "/v1/chat/completions";
+pub const EPOCH: u64 = 1_700_000_000_000_000_000;
+
+/// One exchange, its host and its proxy.
+pub struct World {
+    pub exchange: Exchange,
+    pub envoy: Envoy,
+    /// Answers to gates, in order; a gate for which there is none stays open.
+    pub gates: VecDeque<Answer>,
+    pub side: Option<Answer>,
+    pub clock: Duration,
+    /// Everything that happened, for golden transcripts.
+    pub actions: Vec<Action>,
+    pub asks: Vec<Ask>,
+    pub wake: Option<Instant>,
+    pub gate_open: bool,
+    side_open: bool,
+    gone: bool,
+    granted: Vec<u64>,
+    /// Called with every event and every action.
+    pub transcript: Option<super::golden::Transcript>,
+}
+
+// === policies ===
+
+pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
+    Backend {
+        name: name.into(),
+        provider: "openai".into(),
+        dialect: Dialect::OpenAi,
+        authority: format!("{name}.example"),
+        prefix: "/v1".into(),
+        asks_stream_usage,
+        headers: vec![("x-extra".into(), "1".into())],
+    }
+}
+
+/// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.
+pub fn policy() -> Policy {
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    let backends = vec![Arc::new(backend("one", true)), Arc::new(backend("two", false))];
+    let bare = [("gpt-4o-mini".into(), 0), ("other".into(), 1), ("text-embedding-3-small".into(), 0)].into();
+    let files = Passthrough { route: "files".into(), backend: 0, paths: vec![Glob::new("/v1/files*")] };
+    let targets = Targets { backends, bare, passthrough: vec![files], ..Targets::default() };
+    let catalog = CATALOG.get_or_init(Catalog::builtin).clone();
+    Policy { may_sign: true, ..Policy::new(targets, vec![key("k-one"), key("k-two")], catalog) }
+}
+
+pub fn key(secret: &str) -> Credential {
+    Credential::Key(signature(secret))
+}
+
+pub fn signature(secret: &str) -> Signature {
+    Signature { header: "authorization".into(), prefix: "Bearer ", secret: Secret::new(secret) }
+}
+
+/// A gate at each step: Admit, Guard, Recall, Reserve and Sign, in this order.
+pub fn gated() -> Policy {
+    let mut policy = policy();
+    let rule = |name: &str, unit| Rule { name: name.to_owned(), unit };
+    policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
+    policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
+    policy.cache.rules = Some(cache::Rule { name: "all".to_owned() });
+    policy.credentials[0] = Credential::Fetched;
+    policy
+}
+
+/// What lets a request of [`gated`] through.
+pub fn all_clear() -> Vec<Answer> {
+    vec![
+        granted(1),
+        Answer::Judge(guard::Verdict::Pass),
+        Answer::Recall(cache::Recall::Miss),
+        granted(2),
+        Answer::Token(signature("fresh")),
+    ]
+}
+
+pub fn granted(id: u64) -> Answer {
+    Answer::Reserve(Decision::Granted(Grant { id }))
+}
+
+// === events ===
+
+pub fn bytes(data: impl AsRef<[u8]>) -> Bytes {
+    Bytes::copy_from_slice(data.as_ref())
+}
+
+pub fn headers(list: &[(&str, &str)]) -> Headers {
+    Headers(list.iter().map(|(name, value)| ((*name).to_owned(), bytes(value))).collect())
+}
+
+pub fn request(method: &str, path: &str, list: &[(&str, &str)]) -> RequestHead {
+    RequestHead {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        authority: "llm.internal".to_owned(),
+        headers: headers(list),
+        ..RequestHead::default()
+    }
+}
+
+pub fn post(path: &str) -> RequestHead {
+    request("POST", path, &[("content-type", "application/json"), ("authorization", "Bearer dummy")])
+}
+
+pub fn response(status: u16, list: &[(&str, &str)]) -> ResponseHead {
+    ResponseHead { status, headers: headers(list) }
+}
+
+pub fn json() -> ResponseHead {
+    response(200, &[("content-type", "application/json")])
+}
+
+pub fn sse() -> ResponseHead {
+    response(200, &[("content-type", "text/event-stream")])
+}
+
+/// A chat request; `stream` as it stands in the body.
+pub fn chat(stream: bool) -> String {
+    match stream {
+        true => r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"hi"}]}"#.to_owned(),
+        false => r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}"#.to_owned(),
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub fn new(policy: Policy) -> World {
+        World::in_mode(policy, BodyMode::FullDuplex)
+    }
+
+    pub fn in_mode(policy: Policy, mode: BodyMode) -> World {
+        let (policy, learned) = (Arc::new(policy), Arc::new(Learned::new()));
+        let exchange = Exchange::new(Setup { id: "req-1".into(), policy, learned, mode, draw: 7 });
+        World {
+            exchange,
+            envoy: Envoy::new(mode),
+            gates: VecDeque::new(),
+            side: None,
+            clock: Duration::ZERO,
+            actions: Vec::new(),
+            asks: Vec::new(),
+            wake: None,
+            gate_open: false,
+            side_open: false,
+            gone: false,
+            granted: Vec::new(),
+            transcript: None,
+        }
+    }
+
+    pub fn answers(mut self, answers: impl IntoIterator<Item = Answer>) -> World {
+        self.gates.extend(answers);
+        self
+    }
+
+    /// Delivers an event, then the answers that the script has to what it asks.
+    pub fn send(&mut self, event: Event) -> &mut World {
+        self.deliver(event);
+        loop {
+            if self.gate_open && !self.gone && !self.gates.is_empty() {
+                let answer = self.gates.pop_front().expect("it is not empty");
+                self.deliver(Event::Answer(Slot::Gate, answer));
+            } else if self.side_open && !self.gone && self.side.is_some() {
+                let answer = self.side.take().expect("it is there");
+                self.deliver(Event::Answer(Slot::Side, answer));
+            } else {
+                return self;
+            }
+        }
+    }
+
+    fn deliver(&mut self, event: Event) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.event(&event);
+        }
+        match &event {
+            Event::Answer(slot, answer) => {
+                match slot {
+                    Slot::Gate => self.gate_open = false,
+                    Slot::Side => self.side_open = false,
+                }
+                if let (Answer::Reserve(Decision::Granted(grant)), false) = (answer, self.gone) {
+                    self.granted.push(grant.id);
+                }
+            }
+            event => self.envoy.event(event),
+        }
+        let gone = event == Event::Gone;
+        let now = Now {
+            mono: Instant(u64::try_from(self.clock.as_nanos()).unwrap_or(u64::MAX)),
+            unix_nanos: EPOCH + u64::try_from(self.clock.as_nanos()).unwrap_or(0),
+        };
+        let mut out = Vec::new();
+        self.exchange.on(event, now, &mut out);
+        assert!(!self.gone || out.is_empty(), "actions after Gone: {out:?}");
+        self.gone |= gone;
+        assert_eq!(self.exchange.faults(), 0, "the phase table forbade an action");
+        out.into_iter().for_each(|action| self.act(action));
+    }
+
+    fn act(&mut self, action: Action) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.action(&action);
+        }
+        assert!(!self.gone || matches!(action, Action::Note(_)), "nobody hears {action:?} any more");
+        match &action {
+            Action::Ask(Slot::Gate, ask) => {
+                assert!(!std::mem::replace(&mut self.gate_open, true), "a second gate");
+                self.asks.push(ask.clone());
+            }
+            Action::Ask(Slot::Side, ask) => {
+                assert!(!std::mem::replace(&mut self.side_open, true), "a second side question");
+                self.asks.push(ask.clone());
+            }
+            Action::Wake(at) => self.wake = Some(*at),
+            _ => {}
+        }
+        self.envoy.act(action.clone());
+        self.actions.push(action);
+    }
+
+    /// Lets time pass; a wake-up that is due is delivered.
+    pub fn wait(&mut self, time: Duration) -> &mut World {
+        self.clock += time;
+        if self.wake.is_some_and(|at| u128::from(at.0) <= self.clock.as_nanos()) {
+            self.wake = None;
+            self.send(Event::Tick);
+        }
+        self
+    }
+
+    pub fn call(&mut self, path: &str, body: impl AsRef<[u8]>) -> &mut World {
+        self.send(Event::Request(post(path), false)).send(Event::RequestBody(bytes(body), true))
+    }
+
+    pub fn reply(&mut self, head: ResponseHead, body: impl AsRef<[u8]>) -> &mut World {
+        self.send(Event::Response(head, false)).send(Event::Chunk(bytes(body), true))
+    }
+
+    /// Ends the exchange and checks what must hold of every whole one.
+    pub fn end(&mut self) -> &mut World {
+        self.send(Event::Gone);
+        let mut settled: Vec<u64> = self.settles().iter().map(|settle| settle.grant.id).collect();
+        let mut granted = self.granted.clone();
+        settled.sort_unstable();
+        granted.sort_unstable();
+        assert_eq!(granted, settled, "granted and settled");
+        let left = self.actions.iter().any(|action| {
+            use Action::{Emit, Forward, Head, Open, Pass, Respond};
+            matches!(action, Forward { .. } | Pass(_) | Respond(_) | Open(_) | Head(_) | Emit { .. })
+        });
+        let records = self.records().len();
+        assert!(if left { records == 1 } else { records <= 1 }, "{records} records, left: {left}");
+        self.envoy.finish();
+        self
+    }
+
+    pub fn notes(&self) -> Vec<&Note> {
+        self.actions.iter().filter_map(note).collect()
+    }
+
+    pub fn records(&self) -> Vec<&Record> {
+        self.notes().into_iter().filter_map(record).collect()
+    }
+
+    pub fn record(&self) -> &Record {
+        self.records().first().expect("a record")
+    }
+
+    pub fn settles(&self) -> Vec<&Settle> {
+        self.notes().into_iter().filter_map(settle).collect()
+    }
+
+    /// Notes without what depends on when and in how many pieces bytes came.
+    pub fn timeless_notes(&self) -> Vec<Note> {
+        let timeless = |note: &Note| match note {
+            Note::Record(record) => {
+                let timings = Timings::default();
+                Note::Record(Box::new(Record { timings, duration: Duration::ZERO, ..(**record).clone() }))
+            }
+            other => other.clone(),
+        };
+        self.notes().into_iter().map(timeless).collect()
+    }
+
+    /// What the client got, as text.
+    pub fn client(&self) -> String {
+        String::from_utf8_lossy(&self.envoy.client.body).into_owned()
+    }
+
+    /// What the upstream got, as text.
+    pub fn upstream(&self) -> String {
+        String::from_utf8_lossy(&self.envoy.upstream.body).into_owned()
+    }
+
+    /// The client's error, as `(status, code)`.
+    pub fn refused(&self) -> (u16, String) {
+        let value: serde_json::Value = serde_json::from_slice(&self.envoy.client.body).expect("an error as JSON");
+        (self.envoy.client.status, value["error"]["code"].as_str().expect("a code").to_owned())
+    }
+
+    pub fn upstream_header(&self, name: &str) -> Option<&str> {
+        get(&self.envoy.upstream.headers, name)
+    }
+
+    pub fn client_header(&self, name: &str) -> Option<&str> {
+        get(&self.envoy.client.headers, name)
+    }
+}
+
+fn note(action: &Action) -> Option<&Note> {
+    match action {
+        Action::Note(note) => Some(note),
+        _ => None,
+    }
+}
+
+fn record(note: &Note) -> Option<&Record> {
+    match note {
+        Note::Record(record) => Some(record),
+        _ => None,
+    }
+}
+
+fn settle(note: &Note) -> Option<&Settle> {
+    match note {
+        Note::Settle(settle) => Some(settle),
+        _ => None,
+    }
+}
+
+fn get<'a>(headers: &'a BTreeMap<String, Vec<u8>>, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
+}
+
+/// Plain input and output tokens.
+pub fn usage(input: u64, output: u64) -> Usage {
+    Usage { input, output, ..Usage::default() }
+}
+
+// === bodies ===
+
+pub const DOCUMENT: &str = r#"{"id":"c-1","object":"chat.completion","created":5,"model":"gpt-4o-mini-2024-07-18",
+ "choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],
+ "usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}
+"#;
+
+/// What a provider streams when it is asked for usage.
+pub const STREAM: &str = concat!(
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}"#,
+    "\n\n",
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hello."}}],"usage":null}"#,
+    "\n\n",
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#,
+    "\n\n",
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}"#,
+    "\n\ndata: [DONE]\n\n",
+);
+
+/// What it streams when it is not.
+pub const UNASKED: &str = concat!(
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+    "\n\n",
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hello."}}]}"#,
+    "\n\n",
+    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    "\n\ndata: [DONE]\n\n",
+);

@@ -1,0 +1,15 @@
+//! What goes wrong, through a real Envoy: clients that leave, providers that break, a Weir that is
+//! stopped, killed, drained or overloaded; and that what is billed and told stays right meanwhile.
+
+mod canary;
+mod commands;
+mod drain;
+mod gone;
+mod hostile;
+mod load;
+mod metrics;
+mod rig;
+mod scripted;
+mod tally;
+mod upstream;
+mod world;

@@ -1,0 +1,12 @@
+//! The integration tests, one binary. Suites that need a real Envoy or the Python SDK fail, and say
+//! why, when it cannot be had.
+
+// Tells the lints that helpers of tests may panic, as tests may.
+#![cfg(test)]
+
+mod architecture;
+mod bench;
+mod e2e;
+mod exchange;
+mod faults;
+mod support;

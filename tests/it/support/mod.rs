@@ -1,0 +1,14 @@
+//! What the integration tests share: clients with byte control, guarded processes, Envoy's counters.
+//! Nothing here asserts on the product; helpers panic only when the test cannot go on.
+
+pub mod envoy_stats;
+pub mod http1;
+pub mod http1_parse;
+pub mod http2;
+pub mod process;
+pub mod python;
+pub mod response;
+pub mod source;
+pub mod split;
+
+pub use crate::bench::support::proc;
