@@ -59,8 +59,9 @@ struct Room {
     lost: AtomicU64,
 }
 
-/// Notes that an exchange may leave and that must not be lost: a settlement for each of two stages,
-/// something to remember, and the record. Others share what room there is.
+/// Notes that an exchange may leave and that must not be lost: a settlement for each of two stages and
+/// for a grant that comes too late, a flight forsaken when it is sent elsewhere and what becomes of the
+/// next one, and the record. Others share what room there is.
 const SLOTS: usize = 6;
 
 /// Room for notes of exchanges that are over and not worked off yet; without it the next exchange
