@@ -30,7 +30,7 @@ pub struct Catalog {
 
 #[derive(Debug, Default)]
 struct Inner {
-    version: Box<str>,
+    version: Arc<str>,
     providers: Vec<Provider>,
     /// provider -> served name -> price. A provider of prices need not be one of `providers`.
     prices: HashMap<Box<str>, HashMap<Box<str>, Price>>,
@@ -102,7 +102,7 @@ impl Catalog {
     }
 
     /// The version of the price table, for records.
-    pub fn version(&self) -> &str {
+    pub fn version(&self) -> &Arc<str> {
         &self.inner.version
     }
 

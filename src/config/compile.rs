@@ -96,7 +96,7 @@ fn backend(spec: &LlmBackend, facts: &ProviderFacts, endpoint: &Endpoint) -> Bac
         name: spec.name.as_str().into(),
         provider: spec.provider.as_ref().map_or("", |provider| &provider.value).into(),
         dialect: facts.dialect,
-        authority: endpoint.authority(),
+        authority: endpoint.authority().into(),
         prefix: endpoint.prefix.clone(),
         asks_stream_usage: facts.asks_stream_usage,
         headers: facts.headers.clone(),

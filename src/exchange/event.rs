@@ -1,8 +1,6 @@
 //! The words between an exchange and its host: what the host tells, and what it is told.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +8,7 @@ use bytes::Bytes;
 use super::record::Record;
 use crate::base::now::Instant;
 use crate::base::secret::Secret;
+use crate::base::words::Words;
 use crate::cache::{self, Ticket};
 use crate::credential::Signature;
 use crate::identity::Facts;
@@ -182,11 +181,11 @@ pub struct Headers(pub Vec<(String, Bytes)>);
 /// Changes to a head.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Edits {
-    pub path: Option<String>,
-    pub authority: Option<String>,
+    pub path: Option<Words>,
+    pub authority: Option<Words>,
     pub status: Option<u16>,
-    pub set: Vec<(Cow<'static, str>, Value)>,
-    pub remove: Vec<Cow<'static, str>>,
+    pub set: Vec<(Words, Value)>,
+    pub remove: Vec<Words>,
     /// What becomes of the body that belongs to this head.
     pub length: Length,
     pub meta: Meta,
@@ -195,7 +194,7 @@ pub struct Edits {
 /// A header value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    Text(String),
+    Text(Words),
     Secret { prefix: &'static str, secret: Secret },
 }
 
@@ -214,7 +213,7 @@ pub enum Length {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Local {
     pub status: u16,
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<(Words, Words)>,
     /// Empty for an [`Action::Open`].
     pub body: Bytes,
     pub meta: Meta,
@@ -223,47 +222,12 @@ pub struct Local {
 /// What the rest of the proxy is told about this exchange: fields of the dynamic metadata `weir`.
 pub type Meta = Vec<(&'static str, MetaValue)>;
 
-/// Text that is written and not looked into: most of it is known beforehand, or shared with the
-/// configuration, and costs no allocation.
-#[derive(Clone)]
-pub enum Words {
-    Fixed(&'static str),
-    Shared(Arc<str>),
-    Own(String),
-}
-
 /// One field of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetaValue {
     Text(Words),
     /// Written as a number; exact up to 2^53.
     Number(u64),
-}
-
-// === impl Words ===
-
-impl Deref for Words {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        match self {
-            Words::Fixed(text) => text,
-            Words::Shared(text) => text,
-            Words::Own(text) => text,
-        }
-    }
-}
-
-impl PartialEq for Words {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl fmt::Debug for Words {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
 }
 
 // === impl Headers ===
@@ -297,7 +261,7 @@ impl Headers {
 
 impl Edits {
     /// Sets `name`, whatever stood there.
-    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+    pub fn set(&mut self, name: impl Into<Words>, value: impl Into<Words>) {
         self.set.push((name.into(), Value::Text(value.into())));
     }
 }
@@ -306,19 +270,31 @@ impl Edits {
 
 impl From<&'static str> for MetaValue {
     fn from(text: &'static str) -> Self {
-        MetaValue::Text(Words::Fixed(text))
+        MetaValue::Text(text.into())
     }
 }
 
 impl From<&Arc<str>> for MetaValue {
     fn from(text: &Arc<str>) -> Self {
-        MetaValue::Text(Words::Shared(text.clone()))
+        MetaValue::Text(text.into())
+    }
+}
+
+impl From<Arc<str>> for MetaValue {
+    fn from(text: Arc<str>) -> Self {
+        MetaValue::Text(text.into())
+    }
+}
+
+impl From<&Words> for MetaValue {
+    fn from(text: &Words) -> Self {
+        MetaValue::Text(text.clone())
     }
 }
 
 impl From<String> for MetaValue {
     fn from(text: String) -> Self {
-        MetaValue::Text(Words::Own(text))
+        MetaValue::Text(text.into())
     }
 }
 

@@ -112,18 +112,20 @@ impl Exchange {
 
     /// What every request that leaves has in common.
     pub(super) fn leaving_edits(&self, head: &RequestHead, backend: &Backend) -> Edits {
-        let mut edits = Edits { path: Some(backend.path(&head.path)), ..Edits::default() };
-        edits.authority = Some(backend.authority.clone());
+        let mut edits = Edits { path: Some(backend.path(&head.path).into()), ..Edits::default() };
+        edits.authority = Some((&backend.authority).into());
         for (name, _) in &head.headers.0 {
-            if name.starts_with(OWN_PREFIX) && name != BACKEND_HEADER && !edits.remove.iter().any(|known| known == name)
+            if name.starts_with(OWN_PREFIX)
+                && name != BACKEND_HEADER
+                && !edits.remove.iter().any(|known| known == name.as_str())
             {
                 edits.remove.push(name.clone().into());
             }
         }
         for (name, value) in &backend.headers {
-            edits.set(name.to_string(), value.to_string());
+            edits.set(name, value);
         }
-        edits.set(BACKEND_HEADER, backend.name.to_string());
+        edits.set(BACKEND_HEADER, &backend.name);
         edits
     }
 
@@ -143,7 +145,7 @@ impl Exchange {
     }
 
     fn leaving<'a>(&self, backend: &'a Backend) -> Leaving<'a> {
-        let host = backend.authority.as_str();
+        let host = &*backend.authority;
         Leaving { backend: &backend.name, host, authority: host, may_sign: self.setup.policy.may_sign }
     }
 
@@ -189,7 +191,7 @@ fn apply_signing(edits: &mut Edits, head: &RequestHead, signing: &Signing) {
     remove_credentials(edits, head);
     if let Signing::Set(signature) = signing {
         let value = Value::Secret { prefix: signature.prefix, secret: signature.secret.clone() };
-        edits.set.push((signature.header.to_string().into(), value));
+        edits.set.push(((&signature.header).into(), value));
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::money::NanoUsd;
+use crate::base::words::Words;
 use crate::llm::{Dialect, Operation, Usage, UsageSource};
+use crate::meter::PriceRow;
 
 /// The whole story of one exchange. It holds no prompt, no answer and no credential.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,23 +16,23 @@ pub struct Record {
     /// When the request's head came, in nanoseconds since the Unix epoch.
     pub started: u64,
     pub duration: Duration,
-    pub principal: Arc<str>,
-    pub namespace: Arc<str>,
+    pub principal: Words,
+    pub namespace: Words,
     pub dialect: Dialect,
     pub operation: Operation,
-    pub method: Arc<str>,
+    pub method: Words,
     /// Without its query.
-    pub path: Arc<str>,
+    pub path: Words,
     pub route: Option<Arc<str>>,
     pub backend: Option<Arc<str>>,
     pub provider: Option<Arc<str>>,
     /// As the client asked; empty where there is none.
-    pub requested_model: Arc<str>,
+    pub requested_model: Words,
     /// As it left.
-    pub sent_model: Arc<str>,
+    pub sent_model: Words,
     /// As the provider names it.
-    pub served_model: String,
-    pub service_tier: Option<String>,
+    pub served_model: Words,
+    pub service_tier: Option<Arc<str>>,
     pub stream: bool,
     /// What the client got; 0 when it got nothing from Weir or through it.
     pub status: u16,
@@ -41,7 +43,7 @@ pub struct Record {
     pub usage_source: UsageSource,
     /// None when no price is known, or no usage.
     pub cost: Option<NanoUsd>,
-    pub price: Option<Arc<str>>,
+    pub price: Option<PriceRow>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     /// Bytes of a request body that was read as a call.
@@ -100,7 +102,7 @@ pub struct Decision {
     pub outcome: &'static str,
     pub reason: &'static str,
     /// What in particular: a rule, a backend, a model.
-    pub detail: String,
+    pub detail: Words,
 }
 
 // === impl Outcome ===

@@ -81,10 +81,10 @@ impl Exchange {
     pub(super) fn local_head(&self, events: bool) -> Local {
         let kind = if events { "text/event-stream" } else { "application/json" };
         let mut local = Local { status: 200, ..Local::default() };
-        local.headers.push(("content-type".into(), kind.to_owned()));
-        local.headers.push(("x-weir-cache".into(), "hit".to_owned()));
+        local.headers.push(("content-type".into(), kind.into()));
+        local.headers.push(("x-weir-cache".into(), "hit".into()));
         if self.setup.policy.response_headers.request_id {
-            local.headers.push(("x-weir-request-id".into(), self.story.id.to_string()));
+            local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
         local
     }

@@ -13,6 +13,7 @@ use super::record::Outcome;
 use super::rope::Rope;
 use super::steps::Deciding;
 use crate::base::now::Instant;
+use crate::base::words::Words;
 use crate::credential::CALLER_HEADERS;
 use crate::identity;
 use crate::llm::{Code, Refusal};
@@ -103,8 +104,8 @@ impl Exchange {
         story.started_unix = self.now.unix_nanos;
         story.dialect = endpoint.dialect;
         story.operation = endpoint.operation;
-        story.method = head.method.as_str().into();
-        story.path = head.path.split('?').next().unwrap_or_default().into();
+        story.method = method(&head.method);
+        story.path = head.path.split('?').next().unwrap_or_default().to_owned().into();
         if end {
             story.complete_at = Some(self.now.mono);
         }
@@ -118,11 +119,11 @@ impl Exchange {
         match principal {
             Ok(principal) => {
                 self.story.principal = principal.name().into();
-                self.story.namespace = principal.namespace;
+                self.story.namespace = principal.namespace.into();
                 Ok(())
             }
             Err(refusal) => {
-                self.story.decide("identify", "refused", refusal.code.as_str(), String::new());
+                self.story.decide("identify", "refused", refusal.code.as_str(), "");
                 Err(refusal)
             }
         }
@@ -181,7 +182,7 @@ impl Exchange {
                 self.advance(out);
             }
             Err(refusal) => {
-                self.story.decide("read", "refused", refusal.code.as_str(), String::new());
+                self.story.decide("read", "refused", refusal.code.as_str(), "");
                 self.refuse(refusal, out);
             }
         }
@@ -193,19 +194,19 @@ impl Exchange {
         let pass = match policy.targets.pass(&head.path, &head.authority) {
             Ok(pass) => pass,
             Err(refusal) => {
-                self.story.decide("target", "refused", refusal.code.as_str(), String::new());
+                self.story.decide("target", "refused", refusal.code.as_str(), "");
                 return self.refuse(refusal, out);
             }
         };
         let edits = match self.pass_edits(head, &pass) {
             Ok(edits) => edits,
             Err(refusal) => {
-                self.story.decide("sign", "refused", refusal.code.as_str(), pass.backend.name.to_string());
+                self.story.decide("sign", "refused", refusal.code.as_str(), &pass.backend.name);
                 return self.refuse(refusal, out);
             }
         };
         let signed = if pass.signed { "signed" } else { "unsigned" };
-        self.story.decide("target", "passed", signed, pass.backend.name.to_string());
+        self.story.decide("target", "passed", signed, &pass.backend.name);
         self.story.left = true;
         self.story.sent_at = Some(self.now.mono);
         self.story.passed_to =
@@ -250,13 +251,13 @@ impl Exchange {
     pub(super) fn refuse_now(&mut self, refusal: Refusal, outcome: Outcome, out: &mut Vec<Action>) {
         let body = Bytes::from(wire::codec(self.story.dialect).refusal(&refusal));
         let mut local = Local { status: refusal.code.status(), body, ..Local::default() };
-        local.headers.push(("content-type".into(), "application/json".to_owned()));
+        local.headers.push(("content-type".into(), "application/json".into()));
         if let Some(after) = refusal.retry_after {
-            local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string()));
-            local.headers.push(("retry-after-ms".into(), after.as_millis().to_string()));
+            local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string().into()));
+            local.headers.push(("retry-after-ms".into(), after.as_millis().to_string().into()));
         }
         if self.setup.policy.response_headers.request_id {
-            local.headers.push(("x-weir-request-id".into(), self.story.id.to_string()));
+            local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
         self.story.status = local.status;
         self.story.refusal = Some(refusal.code.as_str());
@@ -285,11 +286,17 @@ impl Exchange {
     }
 }
 
+/// A method as it is carried on; the common ones cost nothing.
+fn method(name: &str) -> Words {
+    const COMMON: &[&str] = &["POST", "GET", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"];
+    COMMON.iter().find(|common| **common == name).map_or_else(|| name.to_owned().into(), |common| Words::Fixed(common))
+}
+
 /// Removes every header in which a client sends a credential.
 pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
     for name in CALLER_HEADERS {
         if head.headers.0.iter().any(|(key, _)| key == name) {
-            edits.remove.push((*name).into());
+            edits.remove.push(Words::Fixed(name));
         }
     }
 }

@@ -221,14 +221,14 @@ impl Exchange {
         }
         let wanted = &self.setup.policy.response_headers;
         if wanted.request_id {
-            edits.set("x-weir-request-id", self.story.id.to_string());
+            edits.set("x-weir-request-id", &self.story.id);
         }
         let Some(target) = self.story.backend() else { return edits };
         if wanted.backend {
-            edits.set("x-weir-backend", target.backend.name.to_string());
+            edits.set("x-weir-backend", &target.backend.name);
         }
         if wanted.model && !target.model.is_empty() {
-            edits.set("x-weir-model", target.model.to_string());
+            edits.set("x-weir-model", &target.model);
         }
         edits
     }

@@ -11,6 +11,8 @@ const FULL: usize = 64 << 10;
 /// A held body.
 #[derive(Default)]
 pub(super) struct Rope {
+    /// The first piece: most bodies have no other.
+    first: Bytes,
     pieces: Vec<Bytes>,
     /// What is not a piece yet.
     tail: BytesMut,
@@ -23,7 +25,11 @@ impl Rope {
     /// Appends a piece. A first one, and a large one, is not copied.
     pub fn push(&mut self, bytes: Bytes) {
         self.len += bytes.len();
-        if bytes.len() >= SMALL || (self.len == bytes.len() && !bytes.is_empty()) {
+        if self.len == bytes.len() {
+            self.first = bytes;
+            return;
+        }
+        if bytes.len() >= SMALL {
             self.seal();
             self.pieces.push(bytes);
             return;
@@ -39,18 +45,21 @@ impl Rope {
         self.len
     }
 
-    /// The pieces, in order.
+    /// The pieces, in order; none is empty.
     pub fn into_pieces(mut self) -> Vec<Bytes> {
         self.seal();
+        if !self.first.is_empty() {
+            self.pieces.insert(0, self.first);
+        }
         self.pieces
     }
 
     /// The whole in one piece; what came in one piece is not copied.
     pub fn into_whole(self) -> Bytes {
-        match <[Bytes; 1]>::try_from(self.into_pieces()) {
-            Ok([only]) => only,
-            Err(pieces) => Bytes::from(pieces.concat()),
+        if self.first.len() == self.len {
+            return self.first;
         }
+        Bytes::from(self.into_pieces().concat())
     }
 
     fn seal(&mut self) {

@@ -146,17 +146,17 @@ impl Exchange {
                 return None;
             }
             Flow::Refuse(refusal) => {
-                self.story.decide(step.as_str(), "refused", refusal.code.as_str(), String::new());
+                self.story.decide(step.as_str(), "refused", refusal.code.as_str(), "");
                 self.refuse(refusal, out);
                 return None;
             }
             Flow::Replay(reply) => {
-                self.story.decide(step.as_str(), "hit", "exact", String::new());
+                self.story.decide(step.as_str(), "hit", "exact", "");
                 self.replay(&reply, &deciding, out);
                 return None;
             }
             Flow::Follow => {
-                self.story.decide(step.as_str(), "follow", "in_flight", String::new());
+                self.story.decide(step.as_str(), "follow", "in_flight", "");
                 self.start_following(deciding, out);
                 return None;
             }
@@ -213,7 +213,7 @@ impl Exchange {
             },
             (Step::Recall, Answer::Recall(recall)) => match recall {
                 Recall::Hit(_) | Recall::Follow(_) if policy.cache.mode == Mode::Shadow => {
-                    self.story.decide(step.as_str(), "would_hit", "shadow", String::new());
+                    self.story.decide(step.as_str(), "would_hit", "shadow", "");
                     self.note(Note::Shadow { step: step.as_str(), reason: "hit" }, out);
                     Flow::Go
                 }
@@ -246,7 +246,7 @@ impl Exchange {
             Step::Sign => (Mode::Enforce, OnError::Deny, Code::CredentialUnavailable),
         };
         if on_error == OnError::Allow {
-            self.story.decide(step.as_str(), "allowed", "fail_open", String::new());
+            self.story.decide(step.as_str(), "allowed", "fail_open", "");
             return Flow::Go;
         }
         let message = format!("The {} step got no answer in time; ask again.", step.as_str());
@@ -259,7 +259,7 @@ impl Exchange {
 
     fn would(&mut self, step: Step, refusal: &Refusal, out: &mut Vec<Action>) -> Flow {
         let reason = refusal.code.as_str();
-        self.story.decide(step.as_str(), "would_refuse", reason, String::new());
+        self.story.decide(step.as_str(), "would_refuse", reason, "");
         self.note(Note::Shadow { step: step.as_str(), reason }, out);
         Flow::Go
     }
@@ -367,6 +367,6 @@ fn recall_ask(rule: Option<&cache::Rule>, deciding: &Deciding) -> Option<Ask> {
 
 /// A call leaves for the backend's own host, which is what `forward` writes into `:authority`.
 fn leaving(target: &Target, may_sign: bool) -> Leaving<'_> {
-    let host = target.backend.authority.as_str();
+    let host = &*target.backend.authority;
     Leaving { backend: &target.backend.name, host, authority: host, may_sign }
 }

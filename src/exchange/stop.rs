@@ -88,7 +88,10 @@ impl Exchange {
         let asked = self.story.call.as_ref();
         StreamStart {
             id: format!("chatcmpl-{}", self.story.id),
-            model: served.or_else(|| asked.map(|call| call.model.to_string())).unwrap_or_default(),
+            model: served
+                .or_else(|| asked.map(|call| call.model.clone()))
+                .map(|model| model.to_string())
+                .unwrap_or_default(),
             created: self.now.unix_nanos / 1_000_000_000,
             usage: asked.is_some_and(|call| call.stream_usage),
         }

@@ -8,8 +8,9 @@ use super::event::{Action, Meta, Note};
 use super::record::{Decision, Outcome, Record, Timings};
 use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
+use crate::base::words::Words;
 use crate::llm::{Call, Dialect, Operation, Usage, UsageSource};
-use crate::meter::{self, Measure, Models, Through};
+use crate::meter::{self, Measure, Models, PriceRow, Through};
 use crate::target::Target;
 use crate::tokens::learned::Key;
 
@@ -18,10 +19,10 @@ pub(super) struct Story {
     pub id: Arc<str>,
     pub started: Instant,
     pub started_unix: u64,
-    pub principal: Arc<str>,
-    pub namespace: Arc<str>,
-    pub method: Arc<str>,
-    pub path: Arc<str>,
+    pub principal: Words,
+    pub namespace: Words,
+    pub method: Words,
+    pub path: Words,
     pub dialect: Dialect,
     pub operation: Operation,
     pub call: Option<Call>,
@@ -49,7 +50,7 @@ pub(super) struct Story {
 pub(super) struct Bill {
     pub measure: Measure,
     pub cost: Option<NanoUsd>,
-    pub price: Option<Arc<str>>,
+    pub price: Option<PriceRow>,
 }
 
 // === impl Story ===
@@ -60,10 +61,10 @@ impl Story {
             id,
             started: Instant(0),
             started_unix: 0,
-            principal: Arc::from(""),
-            namespace: Arc::from(""),
-            method: Arc::from(""),
-            path: Arc::from(""),
+            principal: Words::default(),
+            namespace: Words::default(),
+            method: Words::default(),
+            path: Words::default(),
             dialect: Dialect::OpenAi,
             operation: Operation::Other,
             call: None,
@@ -85,8 +86,14 @@ impl Story {
     }
 
     /// Writes down what a step decided.
-    pub fn decide(&mut self, step: &'static str, outcome: &'static str, reason: &'static str, detail: String) {
-        self.decisions.push(Decision { step, outcome, reason, detail });
+    pub fn decide(
+        &mut self,
+        step: &'static str,
+        outcome: &'static str,
+        reason: &'static str,
+        detail: impl Into<Words>,
+    ) {
+        self.decisions.push(Decision { step, outcome, reason, detail: detail.into() });
     }
 
     /// The backend that was chosen, by whichever way.
@@ -151,9 +158,7 @@ impl Exchange {
                 [price(None), dearer].into_iter().flatten().max_by_key(|priced| priced.cost.total)
             }
         };
-        let (cost, price) = priced.map_or((None, None), |priced| {
-            (Some(priced.cost.total), Some(format!("{}@{}", priced.row, priced.version).into()))
-        });
+        let (cost, price) = priced.map_or((None, None), |priced| (Some(priced.cost.total), Some(priced.row)));
         Bill { measure, cost, price }
     }
 
@@ -217,8 +222,8 @@ impl Exchange {
         let story = &self.story;
         let target = story.backend();
         let call = story.call.as_ref();
-        let requested = call.map_or_else(|| Arc::from(""), |call| call.model.clone());
-        let sent = target.map_or_else(|| Arc::from(""), |target| target.model.clone());
+        let requested = call.map(|call| Words::from(&call.model)).unwrap_or_default();
+        let sent = target.map(|target| Words::from(&target.model)).unwrap_or_default();
         Record {
             id: story.id.clone(),
             started: story.started_unix,
@@ -234,7 +239,7 @@ impl Exchange {
             provider: target.map(|target| target.backend.provider.clone()),
             requested_model: requested,
             sent_model: sent,
-            served_model: seen.and_then(|seen| seen.model.clone()).unwrap_or_default(),
+            served_model: seen.and_then(|seen| seen.model.clone()).map(Words::from).unwrap_or_default(),
             service_tier: seen.and_then(|seen| seen.service_tier.clone()),
             stream: call.is_some_and(|call| call.stream) || self.response.is_stream(),
             status: story.status,

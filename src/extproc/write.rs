@@ -2,8 +2,6 @@
 //! are about to be sent, never from what anybody said. Envoy 1.40 checks nothing, and a wrong length
 //! smuggles a second request.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::{
     HeaderMap, HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,
@@ -17,6 +15,7 @@ use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 
 use super::outbox::{Outbox, Way};
 use super::outgoing::Outgoing;
+use crate::base::words::Words;
 use crate::exchange::event::{Action, Edits, Length, Local, Meta, Value};
 
 /// Writes the answers of one stream, in order.
@@ -145,8 +144,8 @@ fn response_head(mut edits: Edits) -> Outgoing {
 fn mutation(edits: Edits) -> HeaderMutation {
     let mut set_headers = Vec::with_capacity(edits.set.len() + 3);
     let pseudo = [
-        (":path", edits.path),
-        (":authority", edits.authority),
+        (":path", edits.path.map(Words::into_string)),
+        (":authority", edits.authority.map(Words::into_string)),
         (":status", edits.status.map(|status| status.to_string())),
     ];
     for (name, value) in pseudo {
@@ -154,14 +153,14 @@ fn mutation(edits: Edits) -> HeaderMutation {
     }
     for (name, value) in edits.set {
         let bytes = match value {
-            Value::Text(text) => text.into_bytes(),
+            Value::Text(text) => text.into_string().into_bytes(),
             Value::Secret { prefix, secret } => [prefix, secret.expose()].concat().into_bytes(),
         };
         if is_legal(&name, &bytes) {
             set_headers.push(set(&name, bytes));
         }
     }
-    let mut remove_headers: Vec<String> = edits.remove.into_iter().map(Cow::into_owned).collect();
+    let mut remove_headers: Vec<String> = edits.remove.into_iter().map(Words::into_string).collect();
     match edits.length {
         Length::Kept => {}
         Length::Unknown => remove_headers.push("content-length".to_owned()),
@@ -193,7 +192,7 @@ fn field(name: &str, raw_value: Vec<u8>) -> HeaderValue {
 
 fn immediate(local: Local) -> Outgoing {
     let legal = local.headers.into_iter().filter(|(name, value)| is_legal(name, value.as_bytes()));
-    let set_headers = legal.map(|(name, value)| set(&name, value.into_bytes())).collect();
+    let set_headers = legal.map(|(name, value)| set(&name, value.into_string().into_bytes())).collect();
     let response = ImmediateResponse {
         status: Some(HttpStatus { code: i32::from(local.status) }),
         headers: Some(HeaderMutation { set_headers, remove_headers: Vec::new() }),
@@ -208,7 +207,7 @@ fn open(local: Local) -> Outgoing {
     let mut headers = vec![field(":status", local.status.to_string().into_bytes())];
     for (name, value) in local.headers {
         if is_legal(&name, value.as_bytes()) {
-            headers.push(field(&name, value.into_bytes()));
+            headers.push(field(&name, value.into_string().into_bytes()));
         }
     }
     let head = HttpHeaders { headers: Some(HeaderMap { headers }), ..HttpHeaders::default() };

@@ -3,6 +3,10 @@
 //! Pure arithmetic on facts that the exchange has gathered. What is not known stays unknown: it is
 //! never shown as zero, neither as tokens nor as money.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::words::Words;
 use crate::catalog::price::{Cost, Unpriced};
 use crate::catalog::{Catalog, Origin, Overlay};
 use crate::llm::{Usage, UsageSource};
@@ -42,14 +46,20 @@ pub struct Models<'a> {
 }
 
 /// A cost and the row that made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Priced<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priced {
     pub cost: Cost,
-    /// The row's name, `provider/model`.
-    pub row: &'a str,
-    /// The version of the table the row is in; `config` for a price from the configuration and
-    /// `default` for a provider's price for models without one.
-    pub version: &'a str,
+    pub row: PriceRow,
+}
+
+/// Which row of which table a price stands in; shown as `provider/model@version`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceRow {
+    /// `provider/model`.
+    pub name: Arc<str>,
+    /// The version of the table; `config` for a price from the configuration and `default` for a
+    /// provider's price for models without one.
+    pub version: Words,
 }
 
 /// What a call used.
@@ -110,14 +120,14 @@ pub fn learn(stated: &Usage, seen: Through, learned: &Learned, key: Key<'_>) {
 ///
 /// # Errors
 /// [`Unpriced`] if there is no price, or none for a class of tokens that was used.
-pub fn price<'a>(
-    catalog: &'a Catalog,
-    overlay: Option<&'a Overlay>,
+pub fn price(
+    catalog: &Catalog,
+    overlay: Option<&Overlay>,
     provider: &str,
     models: Models<'_>,
     usage: &Usage,
     tier: Option<&str>,
-) -> Result<Priced<'a>, Unpriced> {
+) -> Result<Priced, Unpriced> {
     let names = || models.served.into_iter().chain([models.requested]);
     let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
     let quote = names()
@@ -127,11 +137,11 @@ pub fn price<'a>(
         .ok_or(Unpriced::NoRow)?;
     let cost = quote.price.cost_times(usage, tier, quote.multiplier)?;
     let version = match quote.origin {
-        Origin::Overlay => "config",
-        Origin::Catalogue => catalog.version(),
-        Origin::Default => "default",
+        Origin::Overlay => Words::Fixed("config"),
+        Origin::Catalogue => catalog.version().into(),
+        Origin::Default => Words::Fixed("default"),
     };
-    Ok(Priced { cost, row: &quote.price.name, version })
+    Ok(Priced { cost, row: PriceRow { name: quote.price.name.clone(), version } })
 }
 
 /// Whether plain tokens of this model have a price at a backend of `provider`.
@@ -150,6 +160,14 @@ fn completed(stated: Usage, seen: Through, learned: &Learned, key: Key<'_>) -> U
         usage.output = usage.output.max(learned.estimate_output(key, bytes));
     }
     usage
+}
+
+// === impl PriceRow ===
+
+impl fmt::Display for PriceRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
 }
 
 #[cfg(test)]

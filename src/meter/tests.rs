@@ -121,15 +121,16 @@ fn the_served_model_is_billed_and_else_the_one_asked_for() {
     let catalog = Catalog::builtin();
     let used = usage(1_000_000, 0);
     let row = |requested, served| {
-        price(&catalog, None, "openai", models(requested, served), &used, None).map(|priced| (priced.row, priced.cost))
+        price(&catalog, None, "openai", models(requested, served), &used, None)
+            .map(|priced| (priced.row.name.to_string(), priced.cost))
     };
     let (name, cost) = row("gpt-4o", Some("gpt-4o-mini-2024-07-18")).unwrap();
-    assert_eq!((name, cost.total), ("openai/gpt-4o-mini-2024-07-18", NanoUsd(150_000_000)));
+    assert_eq!((name.as_str(), cost.total), ("openai/gpt-4o-mini-2024-07-18", NanoUsd(150_000_000)));
     assert_eq!(row("gpt-4o", Some("something-else")).unwrap().0, "openai/gpt-4o");
     assert_eq!(row("gpt-4o", None).unwrap().0, "openai/gpt-4o");
     assert_eq!(row("nothing-known", None), Err(Unpriced::NoRow));
     let priced = price(&catalog, None, "openai", models("gpt-4o", None), &used, None).unwrap();
-    assert_eq!(priced.version, catalog.version());
+    assert_eq!(priced.row.version, **catalog.version());
 }
 
 #[test]
@@ -141,11 +142,16 @@ fn the_backends_own_prices_come_first_and_are_not_multiplied() {
     let used = usage(1_000_000, 0);
     let cost = |requested, served| {
         let models = models(requested, served);
-        price(&catalog, Some(&overlay), "openai", models, &used, None).map(|priced| (priced.version, priced.cost.total))
+        price(&catalog, Some(&overlay), "openai", models, &used, None)
+            .map(|priced| (priced.row.version.to_string(), priced.cost.total))
     };
-    assert_eq!(cost("deployed", None), Ok(("config", NanoUsd(3_000_000_000))));
-    assert_eq!(cost("deployed", Some("gpt-4o")), Ok(("config", NanoUsd(3_000_000_000))), "before the catalogue");
-    assert_eq!(cost("gpt-4o-mini", None), Ok((catalog.version(), NanoUsd(127_500_000))));
+    assert_eq!(cost("deployed", None), Ok(("config".to_owned(), NanoUsd(3_000_000_000))));
+    assert_eq!(
+        cost("deployed", Some("gpt-4o")),
+        Ok(("config".to_owned(), NanoUsd(3_000_000_000))),
+        "before the catalogue"
+    );
+    assert_eq!(cost("gpt-4o-mini", None), Ok((catalog.version().to_string(), NanoUsd(127_500_000))));
 }
 
 #[test]
@@ -155,9 +161,9 @@ fn the_mock_bills_every_name() {
     let priced = |model| price(&catalog, None, "mock", models(model, None), &used, None).unwrap();
     assert_eq!(priced("gpt-4o-mini").cost.total, NanoUsd(750_000_000));
     assert_eq!(priced("no-such-model").cost.total, NanoUsd(2_000_000_000));
-    assert_eq!(priced("no-such-model").version, "default");
+    assert_eq!(priced("no-such-model").row.version, "default");
     let served = price(&catalog, None, "mock", models("gpt-4o-mini", Some("mock-1")), &used, None).unwrap();
-    assert_eq!(served.row, "openai/gpt-4o-mini", "the name asked for has a price, the one served has none");
+    assert_eq!(&*served.row.name, "openai/gpt-4o-mini", "the name asked for has a price, the one served has none");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Backend {
     pub provider: Arc<str>,
     pub dialect: Dialect,
     /// Host and port as `:authority` says them.
-    pub authority: String,
+    pub authority: Arc<str>,
     /// What stands before the operation's own path: `/v1`, `/openai/v1` or nothing.
     pub prefix: String,
     /// A usage event must be asked for in a stream (`stream_options.include_usage`), and may be.

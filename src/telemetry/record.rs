@@ -86,7 +86,7 @@ impl From<&Record> for v1::UsageRecord {
             usage_source: v1::UsageSource::from(record.usage_source).into(),
             cost_nano_usd: record.cost.map(|NanoUsd(nanos)| nanos),
             cost_usd: record.cost.map(usd),
-            price: optional(record.price.as_deref()),
+            price: record.price.as_ref().map(|row| name(&row.to_string())).unwrap_or_default(),
             bytes: Some(v1::Bytes {
                 request: record.request_bytes,
                 response: record.response_bytes,

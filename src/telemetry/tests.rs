@@ -9,6 +9,7 @@ use crate::base::money::NanoUsd;
 use crate::exchange::event::Note;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
 use crate::llm::{Dialect, Operation, Usage, UsageSource};
+use crate::meter::PriceRow;
 
 /// A complete chat call, as the provider stated it.
 pub(crate) fn sample() -> Record {
@@ -17,7 +18,7 @@ pub(crate) fn sample() -> Record {
         started: 1_790_003_200_000_000_001,
         duration: Duration::from_millis(1500),
         principal: "checkout".into(),
-        namespace: Arc::from("shop"),
+        namespace: "shop".into(),
         dialect: Dialect::OpenAi,
         operation: Operation::Chat,
         method: "POST".into(),
@@ -27,8 +28,8 @@ pub(crate) fn sample() -> Record {
         provider: Some(Arc::from("openai")),
         requested_model: "fast".into(),
         sent_model: "gpt-4o".into(),
-        served_model: "gpt-4o-2024-08-06".to_owned(),
-        service_tier: Some("default".to_owned()),
+        served_model: "gpt-4o-2024-08-06".into(),
+        service_tier: Some("default".into()),
         stream: true,
         status: 200,
         outcome: Outcome::Completed,
@@ -36,7 +37,7 @@ pub(crate) fn sample() -> Record {
         usage: Usage { input: 12, cache_read: 4, cache_write_5m: 3, output: 7, reasoning: 2, ..Usage::default() },
         usage_source: UsageSource::Provider,
         cost: Some(NanoUsd(12_500)),
-        price: Some(Arc::from("openai/gpt-4o")),
+        price: Some(PriceRow { name: "openai/gpt-4o".into(), version: "v1".into() }),
         request_bytes: 321,
         response_bytes: 4321,
         body_bytes: 300,
@@ -49,12 +50,7 @@ pub(crate) fn sample() -> Record {
             first_token: None,
         },
         signed: true,
-        decisions: vec![Decision {
-            step: "target",
-            outcome: "allow",
-            reason: "match",
-            detail: "openai/gpt-4o".to_owned(),
-        }],
+        decisions: vec![Decision { step: "target", outcome: "allow", reason: "match", detail: "openai/gpt-4o".into() }],
         unknown_usage_fields: 2,
     }
 }

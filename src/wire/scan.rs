@@ -16,6 +16,8 @@
 //! `response.` only a `.delta` counts, and none of audio; nothing counts in one that ends with
 //! `.done` or `.completed`. OpenRouter's `reasoning_details` repeats `reasoning` and counts nothing.
 
+use std::sync::Arc;
+
 use memchr::memchr2;
 
 use crate::base::json::MAX_DEPTH;
@@ -26,21 +28,21 @@ mod text;
 pub mod usage;
 
 use place::{Frame, OTHER, Place, Slot};
-use text::{Capture, Escape};
+use text::{Capture, Escape, keep};
 use usage::{Field, Part, Raw};
 
 /// What has been found so far, over all documents that were pushed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The last model named; a name of more than 256 bytes is none.
-    pub model: Option<String>,
+    pub model: Option<Arc<str>>,
     /// The numbers of all usage objects that have closed, merged field by field.
     pub usage: Option<Usage>,
-    pub service_tier: Option<String>,
+    pub service_tier: Option<Arc<str>>,
     /// Bytes of the answer's text as UTF-8, escapes decoded; of an unfinished string, what came.
     pub text_bytes: u64,
     /// The last finish reason, as the provider spells it.
-    pub finish: Option<String>,
+    pub finish: Option<Arc<str>>,
     pub has_error: bool,
     /// The outermost value of the current document has closed.
     pub complete: bool,
@@ -386,13 +388,6 @@ impl Scan {
             _ => {}
         }
         self.end_value();
-    }
-}
-
-/// Keeps a text; allocates only where it changes, as every event of a stream repeats it.
-fn keep(kept: &mut Option<String>, text: Option<&str>) {
-    if let Some(text) = text.filter(|text| kept.as_deref() != Some(text)) {
-        *kept = Some(text.to_owned());
     }
 }
 

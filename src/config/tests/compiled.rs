@@ -80,7 +80,7 @@ fn the_sample_comes_to_what_it_says() {
     assert_eq!(names(&compiled), ["openai", "anthropic", "local", "groq"]);
     assert_eq!(compiled.discovered, ["groq".into()]);
     let openai = &compiled.policy.targets.backends[0];
-    assert_eq!((openai.authority.as_str(), openai.prefix.as_str()), ("gateway.example.com:8443", "/openai/v1"));
+    assert_eq!((&*openai.authority, openai.prefix.as_str()), ("gateway.example.com:8443", "/openai/v1"));
     assert!(openai.asks_stream_usage);
     assert_eq!(
         compiled.policy.upstreams[0],
@@ -194,7 +194,7 @@ fn discovery_finds_the_providers_whose_keys_are_set() {
     assert_eq!(names(&compiled), ["openai", "anthropic"]);
     assert_eq!(key(&compiled, 1), ("x-api-key", "", "a"));
     let anthropic = &compiled.policy.targets.backends[1];
-    assert_eq!((anthropic.dialect, anthropic.authority.as_str()), (Dialect::Anthropic, "api.anthropic.com"));
+    assert_eq!((anthropic.dialect, &*anthropic.authority), (Dialect::Anthropic, "api.anthropic.com"));
     assert_eq!(anthropic.headers, [("anthropic-version".into(), "2023-06-01".into())]);
     let pass = compiled.policy.targets.pass("/v1/batches", "").unwrap();
     assert_eq!((&*pass.backend.name, pass.signed), ("openai", true));
@@ -208,7 +208,7 @@ fn discovery_yields_to_documents_and_to_the_profile() {
     let own = backend("openai", "endpoint: 'http://h', dialect: OpenAI");
     let compiled_ = compiled(&own, &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "g")], ENABLED);
     assert_eq!(names(&compiled_), ["openai", "groq"]);
-    assert_eq!(compiled_.policy.targets.backends[0].authority, "h");
+    assert_eq!(&*compiled_.policy.targets.backends[0].authority, "h");
     assert_eq!(compiled_.policy.credentials[0], Credential::Anonymous);
     // The only provider found serves OpenAI's other paths, a provider of another dialect does not.
     assert_eq!(&*compiled_.policy.targets.pass("/v1/files", "").unwrap().backend.name, "groq");
@@ -277,12 +277,12 @@ fn the_built_in_provider_is_the_backend_mock() {
     let compiled_ = compiled("", &[], options());
     assert_eq!(names(&compiled_), ["mock"]);
     let mock = &compiled_.policy.targets.backends[0];
-    assert_eq!((&*mock.provider, mock.authority.as_str(), mock.prefix.as_str()), ("mock", "127.0.0.1:9700", "/v1"));
+    assert_eq!((&*mock.provider, &*mock.authority, mock.prefix.as_str()), ("mock", "127.0.0.1:9700", "/v1"));
     assert_eq!(compiled_.policy.credentials, [Credential::Anonymous]);
     assert_eq!(goes(&compiled_, "gpt-4o-mini"), Ok("mock/gpt-4o-mini".into()));
     assert!(compiled_.discovered.is_empty() && compiled_.warnings.is_empty());
     let own = compiled(&backend("mock", "endpoint: 'http://h:1', dialect: OpenAI"), &[], options());
-    assert_eq!(own.policy.targets.backends[0].authority, "h:1");
+    assert_eq!(&*own.policy.targets.backends[0].authority, "h:1");
 }
 
 #[test]

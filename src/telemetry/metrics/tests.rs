@@ -170,7 +170,7 @@ fn made_up_model_names_do_not_make_series_without_bound() {
     record.price = None;
     for number in 0..100_000 {
         record.sent_model = format!("model-{number}").into();
-        record.served_model = format!("served-{number}");
+        record.served_model = format!("served-{number}").into();
         record.outcome = if number % 2 == 0 { Outcome::Completed } else { Outcome::UpstreamError };
         record.status = u16::try_from(number % 1000).unwrap();
         record.provider = Some(Arc::from(format!("provider-{}", number % 300)));

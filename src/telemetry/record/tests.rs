@@ -78,14 +78,14 @@ fn money_is_exact() {
 fn a_record_of_huge_texts_is_small() {
     let mut record = sample();
     let huge = "é".repeat(1 << 14);
-    record.principal = huge.as_str().into();
-    record.path = huge.as_str().into();
-    record.method = huge.as_str().into();
-    record.requested_model = huge.as_str().into();
-    record.sent_model = huge.as_str().into();
-    record.served_model.clone_from(&huge);
-    record.service_tier = Some(huge.clone());
-    let decision = Decision { step: "target", outcome: "allow", reason: "match", detail: huge };
+    record.principal = huge.clone().into();
+    record.path = huge.clone().into();
+    record.method = huge.clone().into();
+    record.requested_model = huge.clone().into();
+    record.sent_model = huge.clone().into();
+    record.served_model = huge.clone().into();
+    record.service_tier = Some(huge.as_str().into());
+    let decision = Decision { step: "target", outcome: "allow", reason: "match", detail: huge.into() };
     record.decisions = vec![decision; 1000];
     let message = v1::UsageRecord::from(&record);
     assert_eq!(message.decisions.len(), DECISIONS);

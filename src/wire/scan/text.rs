@@ -1,6 +1,8 @@
 //! The inside of a JSON string that arrives split anywhere: escapes are decoded one byte at a time,
 //! and a short value is kept. Nothing here allocates.
 
+use std::sync::Arc;
+
 /// The longest value that is kept; a longer one is no value.
 const KEPT: usize = 256;
 
@@ -39,6 +41,13 @@ enum Stage {
 pub(super) struct Decoded {
     bytes: [u8; 8],
     length: usize,
+}
+
+/// Keeps a text; allocates only where it changes, as every event of a stream repeats it.
+pub(super) fn keep(kept: &mut Option<Arc<str>>, text: Option<&str>) {
+    if let Some(text) = text.filter(|text| kept.as_deref() != Some(text)) {
+        *kept = Some(text.into());
+    }
 }
 
 // === impl Capture ===

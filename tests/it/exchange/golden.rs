@@ -75,7 +75,7 @@ impl Transcript {
         }
         for (name, value) in &edits.set {
             let value = match value {
-                Value::Text(text) => text.clone(),
+                Value::Text(text) => text.to_string(),
                 Value::Secret { prefix, .. } => format!("{prefix}(secret)"),
             };
             self.line(&format!("  {name}: {value}"));

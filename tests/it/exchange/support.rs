@@ -53,7 +53,7 @@ pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
         name: name.into(),
         provider: "openai".into(),
         dialect: Dialect::OpenAi,
-        authority: format!("{name}.example"),
+        authority: format!("{name}.example").into(),
         prefix: "/v1".into(),
         asks_stream_usage,
         headers: vec![("x-extra".into(), "1".into())],

@@ -141,7 +141,7 @@ fn what_is_no_header_is_not_set_and_a_secret_is() {
     head.set.push(("authorization".into(), secret));
     let set = set_headers(&written(&mut Writer::default(), Action::Head(head))[0]);
     assert_eq!(set, [pair("x-good", "v"), pair("authorization", "Bearer s3cret")]);
-    let headers = vec![("x-bad".into(), "a\nb".to_owned()), ("x-good".into(), "v".to_owned())];
+    let headers = vec![("x-bad".into(), "a\nb".into()), ("x-good".into(), "v".into())];
     let local = Local { status: 503, headers, body: bytes("{}"), meta: Meta::new() };
     let Some(Response::ImmediateResponse(answer)) =
         &written(&mut Writer::default(), Action::Respond(local))[0].response

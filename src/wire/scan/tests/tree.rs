@@ -46,10 +46,10 @@ fn reference(body: &Value) -> Seen {
     });
     let choices = body["choices"].as_array().unwrap();
     Seen {
-        model: text(&body["model"]).filter(|model| model.len() <= 256),
+        model: text(&body["model"]).filter(|model| model.len() <= 256).map(Into::into),
         usage,
         text_bytes: text_in(&body["choices"]),
-        finish: choices.iter().rev().find_map(|choice| text(&choice["finish_reason"])),
+        finish: choices.iter().rev().find_map(|choice| text(&choice["finish_reason"])).map(Into::into),
         has_error: body.get("error").is_some_and(|error| !error.is_null()),
         complete: true,
         ..Seen::default()
