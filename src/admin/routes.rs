@@ -50,7 +50,7 @@ pub fn answer<B>(admin: &Admin, form: Form, request: &Request<B>) -> Answer {
 
 fn exchange(admin: &Admin, id: &str) -> Answer {
     if let Some(found) = admin.recent.get(id) {
-        return page(StatusCode::OK, JSON, record::json(&found));
+        return page(StatusCode::OK, JSON, record::line(&found));
     }
     let message = format!("no exchange with this id among the last {} that ended", admin.recent.capacity());
     error(StatusCode::NOT_FOUND, &message)

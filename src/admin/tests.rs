@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 
 use super::*;
-use crate::telemetry::{record, sample, v1};
+use crate::telemetry::{record, sample};
 
 /// A server on loopback that ends with the test.
 struct Server {
@@ -32,7 +32,7 @@ fn admin(ready: &Arc<AtomicBool>) -> Admin {
         config: Arc::new(|| "role: Sidecar\n".to_owned()),
     };
     admin.metrics.observe(&sample());
-    admin.recent.insert(Arc::new(v1::UsageRecord::from(&sample())));
+    admin.recent.insert(Box::new(sample()));
     admin
 }
 

@@ -36,7 +36,7 @@ pub struct Ledger {
 #[derive(Debug)]
 enum Item {
     /// One line or several, with newlines between them.
-    Lines(String),
+    Lines(Vec<u8>),
     /// Write everything, answer, and end.
     Close(oneshot::Sender<()>),
 }
@@ -81,7 +81,7 @@ impl Ledger {
     /// Queues lines, with newlines between them and none at the end. False, and each counted, when
     /// there is no room for them. Waking the thread costs more than writing a line, so whoever has
     /// several gives them at once.
-    pub fn try_write(&self, lines: String) -> bool {
+    pub fn try_write(&self, lines: Vec<u8>) -> bool {
         let result = self.queue.try_send(Item::Lines(lines));
         if let Err(TrySendError::Full(Item::Lines(lines)) | TrySendError::Disconnected(Item::Lines(lines))) = &result {
             self.dropped.inc_by(count(lines));
@@ -103,8 +103,8 @@ impl Ledger {
     }
 }
 
-fn count(lines: &str) -> u64 {
-    lines.bytes().filter(|&byte| byte == b'\n').count() as u64 + 1
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|&&byte| byte == b'\n').count() as u64 + 1
 }
 
 /// Whether the file's content does not end with a newline. A file that cannot be read is taken to
@@ -180,7 +180,7 @@ impl<W: Write> Appender<W> {
     }
 
     /// Adds lines; writes if it is time to.
-    fn append(&mut self, lines: &str) {
+    fn append(&mut self, lines: &[u8]) {
         let due = self.flushed.elapsed() >= FLUSH;
         if self.failing && due {
             self.flush();
@@ -188,7 +188,7 @@ impl<W: Write> Appender<W> {
         if self.has_room_for(lines) {
             self.add(lines);
         } else {
-            for line in lines.split('\n') {
+            for line in lines.split(|&byte| byte == b'\n') {
                 match self.has_room_for(line) {
                     true => self.add(line),
                     false => drop(self.dropped.inc()),
@@ -201,12 +201,12 @@ impl<W: Write> Appender<W> {
     }
 
     /// An empty buffer takes anything, so that no line is too long for good.
-    fn has_room_for(&self, text: &str) -> bool {
+    fn has_room_for(&self, text: &[u8]) -> bool {
         self.buffer.is_empty() || self.buffer.len() + text.len() < KEPT
     }
 
-    fn add(&mut self, text: &str) {
-        self.buffer.extend_from_slice(text.as_bytes());
+    fn add(&mut self, text: &[u8]) {
+        self.buffer.extend_from_slice(text);
         self.buffer.push(b'\n');
     }
 

@@ -8,7 +8,8 @@ mod labels;
 mod money;
 mod series;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
@@ -44,6 +45,8 @@ pub struct Metrics {
     pub buffered: Gauge,
     /// Records that the ledger could not take. The ledger counts here.
     pub ledger_dropped: Counter,
+    /// Notes that an exchange could not leave. The queue of the notes counts here.
+    pub notes_dropped: Counter,
     registry: Registry,
     models: Models,
     phases: Phases,
@@ -55,8 +58,13 @@ pub struct Metrics {
     shed: Family<Cause, Counter>,
     unknown_fields: Counter,
     fail_open: Family<FailOpen, Counter>,
+    /// Handles on what `fail_open` has, by policy.
+    policies: RwLock<HashMap<Arc<str>, Causes>>,
     fail_open_sets: series::Sets,
 }
+
+/// The series of one policy, by cause.
+type Causes = Vec<(&'static str, Counter)>;
 
 /// The parts of an exchange, in order.
 #[derive(Debug)]
@@ -95,8 +103,14 @@ impl Metrics {
             truncated: sides(r),
             shed: family(r, "weir_shed", "Exchanges refused because there was no room"),
             ledger_dropped: counter(r, "weir_ledger_dropped", "Records that were not written to the ledger"),
+            notes_dropped: counter(
+                r,
+                "weir_notes_dropped",
+                "Notes of exchanges for which there was no room or no time",
+            ),
             unknown_fields: counter(r, "weir_unknown_usage_fields", "Usage fields that no reader knows"),
             fail_open: family(r, "weir_fail_open", "Times a policy let pass what it could not check"),
+            policies: RwLock::default(),
             fail_open_sets: series::Sets::new(FAIL_OPEN),
             registry,
         }
@@ -141,12 +155,27 @@ impl Metrics {
     /// Counts a time that `policy` let pass what it could not check. After 512 pairs of policy and
     /// cause a new policy is counted as "other".
     pub fn fail_open(&self, policy: &str, cause: &'static str) {
-        let policy: Arc<str> = Arc::from(&*clip(policy, NAME));
-        let mut labels = FailOpen { policy, cause };
-        if self.fail_open.get(&labels).is_none() && !self.fail_open_sets.claim(FAIL_OPEN) {
-            labels.policy = Arc::from(labels::OTHER);
-        }
-        self.fail_open.get_or_create(&labels).inc();
+        let policy = &*clip(policy, NAME);
+        let counter = self.known_policy(policy, cause).unwrap_or_else(|| {
+            let policy = if self.fail_open_sets.claim(FAIL_OPEN) { policy } else { labels::OTHER };
+            self.known_policy(policy, cause).unwrap_or_else(|| self.new_policy(policy, cause))
+        });
+        counter.inc();
+    }
+
+    fn known_policy(&self, policy: &str, cause: &'static str) -> Option<Counter> {
+        // A poisoned lock is still a consistent map: an insert is all that ever happens.
+        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, counter) = policies.get(policy)?.iter().find(|(known, _)| *known == cause)?;
+        Some(counter.clone())
+    }
+
+    fn new_policy(&self, policy: &str, cause: &'static str) -> Counter {
+        let policy: Arc<str> = policy.into();
+        let counter = self.fail_open.get_or_create_owned(&FailOpen { policy: policy.clone(), cause });
+        let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
+        policies.entry(policy).or_default().push((cause, counter.clone()));
+        counter
     }
 
     /// Counts one record that the ledger did not take.

@@ -53,10 +53,10 @@ impl Sinks {
     /// Works off what concerns telemetry in notes, [`BATCH`] of them at most; every other note is
     /// ignored.
     pub fn work_off(&self, notes: impl Iterator<Item = Note>) {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for note in notes {
             match note {
-                Note::Record(record) => self.record(&record, &mut lines),
+                Note::Record(record) => self.record(record, &mut lines),
                 // A decision in Shadow mode stands in the record as well, and is counted from there.
                 Note::Shadow { .. } | Note::Settle(_) | Note::Remember(_) | Note::Publish(..) | Note::Forsake(_) => {}
             }
@@ -67,14 +67,13 @@ impl Sinks {
         }
     }
 
-    fn record(&self, record: &Record, lines: &mut String) {
-        self.metrics.observe(record);
-        let record = Arc::new(v1::UsageRecord::from(record));
+    fn record(&self, record: Box<Record>, lines: &mut Vec<u8>) {
+        self.metrics.observe(&record);
         if self.ledger.is_some() {
             if !lines.is_empty() {
-                lines.push('\n');
+                lines.push(b'\n');
             }
-            lines.push_str(&record::json(&record));
+            record::write(&record, lines);
         }
         self.recent.insert(record);
     }

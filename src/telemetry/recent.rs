@@ -1,10 +1,14 @@
 //! The last exchanges by id, for whoever asks why. Bounded: the number here, the size of each by
 //! what `record` lets into it.
+//!
+//! Every exchange is remembered and hardly one is asked for, so remembering is what is cheap:
+//! nothing is copied, and nothing is looked up before somebody asks.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::v1::UsageRecord;
+use super::record;
+use crate::exchange::record::Record;
 
 /// How many exchanges the process remembers.
 pub const EXCHANGES: usize = 1024;
@@ -13,14 +17,8 @@ pub const EXCHANGES: usize = 1024;
 #[derive(Debug)]
 pub struct Recent {
     capacity: usize,
-    ring: Mutex<Ring>,
-}
-
-#[derive(Debug, Default)]
-struct Ring {
-    by_id: HashMap<Arc<str>, Arc<UsageRecord>>,
-    /// Oldest first; the same ids as in the map.
-    order: VecDeque<Arc<str>>,
+    /// Oldest first.
+    ring: Mutex<VecDeque<Box<Record>>>,
 }
 
 // === impl Recent ===
@@ -37,24 +35,23 @@ impl Recent {
         Recent { capacity, ring: Mutex::default() }
     }
 
-    /// Remembers an exchange and forgets the oldest if there is no room. A second record with the
-    /// same id replaces the first in its place.
-    pub fn insert(&self, record: Arc<UsageRecord>) {
-        let mut ring = self.lock();
-        let id: Arc<str> = Arc::from(record.id.as_str());
-        if ring.by_id.insert(Arc::clone(&id), record).is_none() {
-            ring.order.push_back(id);
-        }
-        if ring.order.len() > self.capacity
-            && let Some(oldest) = ring.order.pop_front()
-        {
-            ring.by_id.remove(&oldest);
-        }
+    /// Remembers an exchange and forgets the oldest if there is no room. What is too long in it is
+    /// cut first.
+    pub fn insert(&self, mut record: Box<Record>) {
+        record::bound(&mut record);
+        let oldest = {
+            let mut ring = self.lock();
+            ring.push_back(record);
+            if ring.len() > self.capacity { ring.pop_front() } else { None }
+        };
+        // Not under the lock: it is a dozen small pieces of memory.
+        drop(oldest);
     }
 
-    /// The exchange whose response carried this `x-weir-request-id`, if it is still remembered.
-    pub fn get(&self, id: &str) -> Option<Arc<UsageRecord>> {
-        self.lock().by_id.get(id).cloned()
+    /// The exchange whose response carried this `x-weir-request-id`, if it is still remembered; of
+    /// several with the same id the last. Looks at each, a few microseconds a thousand.
+    pub fn get(&self, id: &str) -> Option<Record> {
+        self.lock().iter().rev().find(|record| &*record.id == id).map(|record| Record::clone(record))
     }
 
     /// How many exchanges are remembered at most.
@@ -62,7 +59,7 @@ impl Recent {
         self.capacity
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ring> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<Record>>> {
         // Nothing here can panic between two changes that belong together, short of no memory.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,9 +68,10 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::sample;
 
-    fn record(id: usize, status: u32) -> Arc<UsageRecord> {
-        Arc::new(UsageRecord { id: id.to_string(), status, ..UsageRecord::default() })
+    fn record(id: usize, status: u16) -> Box<Record> {
+        Box::new(Record { id: id.to_string().into(), status, ..sample() })
     }
 
     #[test]
@@ -84,18 +82,24 @@ mod tests {
         }
         let kept: Vec<_> = (0..10).filter(|id| recent.get(&id.to_string()).is_some()).collect();
         assert_eq!(kept, [7, 8, 9]);
-        let ring = recent.lock();
-        assert_eq!((ring.by_id.len(), ring.order.len()), (3, 3));
+        assert_eq!(recent.lock().len(), 3);
     }
 
     #[test]
-    fn the_same_id_is_one_exchange() {
-        let recent = Recent::new(2);
+    fn of_the_same_id_the_last_is_shown() {
+        let recent = Recent::new(3);
         for (id, status) in [(1, 200), (1, 500), (2, 200)] {
             recent.insert(record(id, status));
         }
         assert_eq!(recent.get("1").unwrap().status, 500);
         assert!(recent.get("2").is_some());
         assert_eq!(recent.get("3"), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let recent = Recent::new(1);
+        recent.insert(Box::new(Record { path: "x".repeat(1 << 20).into(), ..sample() }));
+        assert!(recent.get("req-1").unwrap().path.len() < 2048);
     }
 }

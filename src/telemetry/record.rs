@@ -1,11 +1,21 @@
-//! A record as a `weir.v1.UsageRecord` and as one line of JSON. Texts from outside are cut, so that
-//! the size of a record is bounded whatever a client sends.
+//! A record as one line of JSON, which is the canonical proto-JSON form of a `weir.v1.UsageRecord`.
+//! Texts from outside are cut, so that its size is bounded whatever a client sends.
+//!
+//! The line is written from the record itself: making the message first would copy every text of it.
+//! A property test holds that both come to the same.
+
+mod object;
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
-use super::{time, v1};
+use self::object::Object;
+use super::time::{self, digits};
+use super::v1;
 use crate::base::money::NanoUsd;
-use crate::exchange::record::{Outcome, Record};
+use crate::base::words::Words;
+use crate::exchange::record::{Decision, Outcome, Record, Timings};
 use crate::llm::{Dialect, Usage, UsageSource};
 
 /// Longest path, in bytes.
@@ -14,16 +24,83 @@ const PATH: usize = 1024;
 const NAME: usize = 256;
 /// Most decisions that are kept. An exchange makes about a dozen.
 const DECISIONS: usize = 64;
+/// Room for a line whose names have the usual length, in bytes.
+const LINE: usize = 1536;
 
 /// The record as one line of canonical proto-JSON, without the newline.
 pub fn line(record: &Record) -> String {
-    json(&v1::UsageRecord::from(record))
+    let mut line = Vec::new();
+    write(record, &mut line);
+    // Whole texts and ASCII make a text.
+    String::from_utf8(line).unwrap_or_default()
 }
 
-/// A usage record as canonical proto-JSON on one line.
-pub fn json(record: &v1::UsageRecord) -> String {
-    // It fails for an enum value without a name, and `From` makes none.
-    serde_json::to_string(record).unwrap_or_default()
+/// Appends the record as one line of canonical proto-JSON, without the newline.
+pub fn write(record: &Record, out: &mut Vec<u8>) {
+    out.reserve(LINE);
+    let mut line = Object::begin(out);
+    name(&mut line, "id", &record.id);
+    line.quoted("startTime", |out| time::Timestamp::from_unix_nanos(record.started).write(out));
+    line.duration("duration", Some(record.duration));
+    let mut principal = line.object("principal");
+    name(&mut principal, "name", &record.principal);
+    name(&mut principal, "namespace", &record.namespace);
+    principal.end();
+    line.text("dialect", v1::Dialect::from(record.dialect).as_str_name());
+    line.text("operation", record.operation.as_str());
+    name(&mut line, "method", &record.method);
+    line.text("path", &clip(&record.path, PATH));
+    optional(&mut line, "route", record.route.as_deref());
+    optional(&mut line, "backend", record.backend.as_deref());
+    optional(&mut line, "provider", record.provider.as_deref());
+    let mut models = line.object("models");
+    name(&mut models, "requested", &record.requested_model);
+    name(&mut models, "sent", &record.sent_model);
+    name(&mut models, "served", &record.served_model);
+    models.end();
+    optional(&mut line, "serviceTier", record.service_tier.as_deref());
+    line.flag("stream", record.stream);
+    line.number("status", record.status.into());
+    line.text("outcome", v1::Outcome::from(record.outcome).as_str_name());
+    optional(&mut line, "refusal", record.refusal);
+    if record.usage_source != UsageSource::Unknown {
+        usage(line.object("usage"), &record.usage);
+    }
+    line.text("usageSource", v1::UsageSource::from(record.usage_source).as_str_name());
+    if let Some(cost) = record.cost {
+        line.quoted("costNanoUsd", |out| nanos(cost, out));
+        line.quoted("costUsd", |out| usd(cost, out));
+    }
+    if let Some(price) = &record.price {
+        name(&mut line, "price", &price.to_string());
+    }
+    let mut bytes = line.object("bytes");
+    bytes.long("request", record.request_bytes);
+    bytes.long("response", record.response_bytes);
+    bytes.long("text", record.text_bytes.unwrap_or_default());
+    bytes.end();
+    timings(line.object("timings"), &record.timings);
+    line.flag("signed", record.signed);
+    decisions(&mut line, &record.decisions);
+    line.number("unknownUsageFields", record.unknown_usage_fields);
+    line.end();
+}
+
+/// Cuts what a line would not hold, so that a record that is kept has a bounded size.
+pub fn bound(record: &mut Record) {
+    record.decisions.truncate(DECISIONS);
+    record.decisions.shrink_to(DECISIONS);
+    let Record { principal, namespace, method, requested_model, sent_model, served_model, .. } = record;
+    let details = record.decisions.iter_mut().map(|decision| &mut decision.detail);
+    for text in details.chain([principal, namespace, method, requested_model, sent_model, served_model]) {
+        cut_words(text, NAME);
+    }
+    cut_words(&mut record.path, PATH);
+    // The price's row is shared with the catalogue: nothing of it is kept for this record alone.
+    let Record { id, route, backend, provider, service_tier, .. } = record;
+    for text in [route, backend, provider, service_tier].into_iter().flatten().chain([id]) {
+        cut(text, NAME);
+    }
 }
 
 /// `text`, or as much of its beginning as fits into `max` bytes with a "…" behind it.
@@ -37,122 +114,103 @@ pub(super) fn clip(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{MARK}", &text[..end]))
 }
 
-/// An exact decimal number of USD, without trailing zeros.
-fn usd(NanoUsd(nanos): NanoUsd) -> String {
-    const NANOS: u64 = 1_000_000_000;
-    let (sign, nanos) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
-    let (whole, fraction) = (nanos / NANOS, nanos % NANOS);
-    if fraction == 0 {
-        return format!("{sign}{whole}");
-    }
-    format!("{sign}{whole}.{fraction:09}").trim_end_matches('0').to_owned()
-}
-
-fn name(text: &str) -> String {
-    clip(text, NAME).into_owned()
-}
-
-fn optional(text: Option<&str>) -> String {
-    text.map(name).unwrap_or_default()
-}
-
-// === impl UsageRecord ===
-
-impl From<&Record> for v1::UsageRecord {
-    fn from(record: &Record) -> Self {
-        v1::UsageRecord {
-            id: name(&record.id),
-            start_time: Some(time::Timestamp::from_unix_nanos(record.started)),
-            duration: Some(record.duration.into()),
-            principal: Some(v1::Principal { name: name(&record.principal), namespace: name(&record.namespace) }),
-            dialect: v1::Dialect::from(record.dialect).into(),
-            operation: record.operation.as_str().to_owned(),
-            method: name(&record.method),
-            path: clip(&record.path, PATH).into_owned(),
-            route: optional(record.route.as_deref()),
-            backend: optional(record.backend.as_deref()),
-            provider: optional(record.provider.as_deref()),
-            models: Some(v1::Models {
-                requested: name(&record.requested_model),
-                sent: name(&record.sent_model),
-                served: name(&record.served_model),
-            }),
-            service_tier: optional(record.service_tier.as_deref()),
-            stream: record.stream,
-            status: record.status.into(),
-            outcome: v1::Outcome::from(record.outcome).into(),
-            refusal: optional(record.refusal),
-            usage: (record.usage_source != UsageSource::Unknown).then(|| (&record.usage).into()),
-            usage_source: v1::UsageSource::from(record.usage_source).into(),
-            cost_nano_usd: record.cost.map(|NanoUsd(nanos)| nanos),
-            cost_usd: record.cost.map(usd),
-            price: record.price.as_ref().map(|row| name(&row.to_string())).unwrap_or_default(),
-            bytes: Some(v1::Bytes {
-                request: record.request_bytes,
-                response: record.response_bytes,
-                text: record.text_bytes.unwrap_or_default(),
-            }),
-            timings: Some(timings(record)),
-            signed: record.signed,
-            decisions: decisions(record),
-            unknown_usage_fields: record.unknown_usage_fields,
-        }
+fn cut(text: &mut Arc<str>, max: usize) {
+    if text.len() > max {
+        *text = clip(text, max).into();
     }
 }
 
-fn timings(record: &Record) -> v1::Timings {
-    let timings = &record.timings;
-    v1::Timings {
-        receive: timings.receive.map(Into::into),
-        decide: timings.decide.map(Into::into),
-        wait: timings.wait.map(Into::into),
-        first_byte: timings.first_byte.map(Into::into),
-        first_token: timings.first_token.map(Into::into),
+fn cut_words(text: &mut Words, max: usize) {
+    if text.len() > max {
+        *text = clip(text, max).into_owned().into();
+    }
+    if let Words::Own(text) = text {
+        text.shrink_to(max);
     }
 }
 
-fn decisions(record: &Record) -> Vec<v1::Decision> {
-    let decisions = record.decisions.iter().take(DECISIONS);
-    let message = decisions.map(|decision| v1::Decision {
-        step: decision.step.to_owned(),
-        outcome: decision.outcome.to_owned(),
-        reason: decision.reason.to_owned(),
-        detail: name(&decision.detail),
+// === Parts of a line ===
+
+fn name(object: &mut Object<'_>, key: &str, text: &str) {
+    object.text(key, &clip(text, NAME));
+}
+
+fn optional(object: &mut Object<'_>, key: &str, text: Option<&str>) {
+    name(object, key, text.unwrap_or_default());
+}
+
+fn usage(mut object: Object<'_>, usage: &Usage) {
+    // Without `..`, so that a class that is added there is not forgotten here.
+    let &Usage {
+        input,
+        cache_read,
+        cache_write_5m,
+        cache_write_1h,
+        output,
+        reasoning,
+        audio_in,
+        audio_out,
+        image_in,
+        image_out,
+    } = usage;
+    object.long("input", input);
+    object.long("cacheRead", cache_read);
+    object.long("cacheWrite5m", cache_write_5m);
+    object.long("cacheWrite1h", cache_write_1h);
+    object.long("output", output);
+    object.long("reasoning", reasoning);
+    object.long("audioIn", audio_in);
+    object.long("audioOut", audio_out);
+    object.long("imageIn", image_in);
+    object.long("imageOut", image_out);
+    object.end();
+}
+
+fn timings(mut object: Object<'_>, timings: &Timings) {
+    object.duration("receive", timings.receive);
+    object.duration("decide", timings.decide);
+    object.duration("wait", timings.wait);
+    object.duration("firstByte", timings.first_byte);
+    object.duration("firstToken", timings.first_token);
+    object.end();
+}
+
+fn decisions(line: &mut Object<'_>, decisions: &[Decision]) {
+    line.objects("decisions", decisions.iter().take(DECISIONS), |object, decision| {
+        object.text("step", decision.step);
+        object.text("outcome", decision.outcome);
+        object.text("reason", decision.reason);
+        name(object, "detail", &decision.detail);
     });
-    message.collect()
 }
 
-// === impl Usage, Dialect, Outcome, UsageSource ===
-
-impl From<&Usage> for v1::Usage {
-    fn from(usage: &Usage) -> Self {
-        // Without `..`, so that a class that is added there is not forgotten here.
-        let &Usage {
-            input,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            output,
-            reasoning,
-            audio_in,
-            audio_out,
-            image_in,
-            image_out,
-        } = usage;
-        v1::Usage {
-            input,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            output,
-            reasoning,
-            audio_in,
-            audio_out,
-            image_in,
-            image_out,
-        }
+fn nanos(NanoUsd(nanos): NanoUsd, out: &mut impl fmt::Write) -> fmt::Result {
+    if nanos < 0 {
+        out.write_char('-')?;
     }
+    digits(nanos.unsigned_abs(), 1, out)
 }
+
+/// An exact decimal number of USD, without trailing zeros.
+fn usd(NanoUsd(nanos): NanoUsd, out: &mut impl fmt::Write) -> fmt::Result {
+    const NANOS: u64 = 1_000_000_000;
+    if nanos < 0 {
+        out.write_char('-')?;
+    }
+    let nanos = nanos.unsigned_abs();
+    digits(nanos / NANOS, 1, out)?;
+    let (mut fraction, mut width) = (nanos % NANOS, 9);
+    if fraction == 0 {
+        return Ok(());
+    }
+    while fraction % 10 == 0 {
+        (fraction, width) = (fraction / 10, width - 1);
+    }
+    out.write_char('.')?;
+    digits(fraction, width, out)
+}
+
+// === impl Dialect, Outcome, UsageSource ===
 
 impl From<Dialect> for v1::Dialect {
     fn from(dialect: Dialect) -> Self {

@@ -52,16 +52,28 @@ impl Timestamp {
         // Both fit: 2^64 / 10^9 < 2^63, and a remainder is below 10^9.
         Timestamp { seconds: (nanos / NANOS) as i64, nanos: (nanos % NANOS) as i32 }
     }
+
+    /// Writes what `Display` shows; a formatter costs several times as much.
+    pub(super) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let (year, month, day) = date(self.seconds.div_euclid(DAY));
+        let second = self.seconds.rem_euclid(DAY);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        if year < 0 {
+            out.write_char('-')?;
+        }
+        digits(year.unsigned_abs(), 4, out)?;
+        for (mark, part) in [('-', month), ('-', day), ('T', hour), (':', minute), (':', second)] {
+            out.write_char(mark)?;
+            digits(part.unsigned_abs(), 2, out)?;
+        }
+        fraction(self.nanos, out)?;
+        out.write_char('Z')
+    }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = date(self.seconds.div_euclid(DAY));
-        let second = self.seconds.rem_euclid(DAY);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        fraction(self.nanos, f)?;
-        f.write_str("Z")
+        self.write(f)
     }
 }
 
@@ -102,6 +114,18 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 
 // === impl Duration ===
 
+impl Duration {
+    /// Writes what `Display` shows; a formatter costs several times as much.
+    pub(super) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if self.seconds < 0 || self.nanos < 0 {
+            out.write_char('-')?;
+        }
+        digits(self.seconds.unsigned_abs(), 1, out)?;
+        fraction(self.nanos.saturating_abs(), out)?;
+        out.write_char('s')
+    }
+}
+
 impl From<std::time::Duration> for Duration {
     fn from(duration: std::time::Duration) -> Self {
         let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
@@ -112,10 +136,7 @@ impl From<std::time::Duration> for Duration {
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.seconds < 0 || self.nanos < 0 { "-" } else { "" };
-        write!(f, "{sign}{}", self.seconds.unsigned_abs())?;
-        fraction(self.nanos.saturating_abs(), f)?;
-        f.write_str("s")
+        self.write(f)
     }
 }
 
@@ -168,14 +189,29 @@ impl<'de> Deserialize<'de> for Duration {
 
 // === Digits ===
 
-/// The fraction of a second with the fewest digits, of 0, 3, 6 and 9, that hold it.
-fn fraction(nanos: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match nanos {
-        0 => Ok(()),
-        _ if nanos % 1_000_000 == 0 => write!(f, ".{:03}", nanos / 1_000_000),
-        _ if nanos % 1_000 == 0 => write!(f, ".{:06}", nanos / 1_000),
-        _ => write!(f, ".{nanos:09}"),
+/// `number` in decimal, with zeros before it up to `width` digits (20 at most).
+pub(super) fn digits(number: u64, width: usize, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut text = [b'0'; 20];
+    let (mut rest, mut begin) = (number, text.len());
+    while rest > 0 {
+        begin -= 1;
+        text[begin] += (rest % 10) as u8;
+        rest /= 10;
     }
+    let begin = begin.min(text.len().saturating_sub(width));
+    out.write_str(str::from_utf8(&text[begin..]).unwrap_or_default())
+}
+
+/// The fraction of a second with the fewest digits, of 0, 3, 6 and 9, that hold it.
+fn fraction(nanos: i32, out: &mut impl fmt::Write) -> fmt::Result {
+    let (number, width) = match nanos {
+        0 => return Ok(()),
+        _ if nanos % 1_000_000 == 0 => (nanos / 1_000_000, 3),
+        _ if nanos % 1_000 == 0 => (nanos / 1_000, 6),
+        _ => (nanos, 9),
+    };
+    out.write_char('.')?;
+    digits(number.unsigned_abs().into(), width, out)
 }
 
 /// Nanoseconds of 1 to 9 digits of fraction.
@@ -264,6 +300,13 @@ mod tests {
         fn every_moment_survives(nanos: u64) {
             let time = Timestamp::from_unix_nanos(nanos);
             prop_assert_eq!(time.to_string().parse(), Ok(time));
+        }
+
+        #[test]
+        fn digits_are_those_of_the_formatter(number: u64, width in 0_usize..20) {
+            let mut text = String::new();
+            digits(number, width, &mut text).unwrap();
+            prop_assert_eq!(text, format!("{number:0width$}"));
         }
 
         #[test]

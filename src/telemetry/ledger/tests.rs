@@ -59,20 +59,20 @@ async fn a_full_queue_drops_and_counts_and_does_not_block() {
     let out = Shared::default();
     let dropped = Counter::default();
     let ledger = Ledger::spawn(Gate { entered, go, out: out.clone() }, dropped.clone(), 2).unwrap();
-    assert!(ledger.try_write("one".to_owned()));
+    assert!(ledger.try_write("one".into()));
     inside.recv().unwrap();
     // The thread is inside a write, so two lines wait and there is no room for more.
-    assert!(ledger.try_write("two".to_owned()));
-    assert!(ledger.try_write("three".to_owned()));
-    assert!(!ledger.try_write("four".to_owned()));
-    assert!(!ledger.try_write("five\nsix".to_owned()));
+    assert!(ledger.try_write("two".into()));
+    assert!(ledger.try_write("three".into()));
+    assert!(!ledger.try_write("four".into()));
+    assert!(!ledger.try_write("five\nsix".into()));
     assert_eq!(dropped.get(), 3);
     for _ in 0..3 {
         release.send(()).unwrap();
     }
     ledger.close().await;
     assert_eq!(out.text(), "one\ntwo\nthree\n");
-    assert!(!ledger.try_write("late".to_owned()));
+    assert!(!ledger.try_write("late".into()));
     assert_eq!(dropped.get(), 4);
 }
 
@@ -82,7 +82,7 @@ async fn the_file_is_private_and_appended_to() {
     let path = dir.path().join("ledger.jsonl");
     for line in ["first", "second"] {
         let ledger = Ledger::open(&path, Counter::default()).unwrap();
-        assert!(ledger.try_write(line.to_owned()));
+        assert!(ledger.try_write(line.into()));
         ledger.close().await;
         // Closing twice is harmless.
         ledger.close().await;
@@ -97,7 +97,7 @@ async fn a_line_torn_by_a_crash_does_not_spoil_the_next() {
     let path = dir.path().join("ledger.jsonl");
     std::fs::write(&path, "whole\n{\"id\":\"to").unwrap();
     let ledger = Ledger::open(&path, Counter::default()).unwrap();
-    assert!(ledger.try_write("next".to_owned()));
+    assert!(ledger.try_write("next".into()));
     ledger.close().await;
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\n{\"id\":\"to\nnext\n");
 }
@@ -113,13 +113,13 @@ fn a_full_disk_tears_no_line() {
     let (out, dropped) = (Shared::default(), Counter::default());
     let mut appender = Appender::new(out.clone(), dropped.clone());
     out.free(Some(5));
-    appender.append("first");
-    appender.append("second");
+    appender.append(b"first");
+    appender.append(b"second");
     appender.flush();
     assert!(appender.failing);
     assert_eq!(out.text(), "first");
     out.free(None);
-    appender.append("third");
+    appender.append(b"third");
     appender.finish();
     assert!(!appender.failing);
     assert_eq!(out.text(), "first\nsecond\nthird\n");
@@ -133,7 +133,7 @@ fn a_disk_that_stays_full_costs_bounded_memory_and_every_line_is_counted() {
     out.free(Some(0));
     let line = "x".repeat(1000);
     for _ in 0..1000 {
-        appender.append(&line);
+        appender.append(line.as_bytes());
         assert!(appender.buffer.len() <= KEPT);
     }
     appender.finish();
@@ -148,7 +148,7 @@ fn of_lines_for_which_there_is_no_room_as_many_are_kept_as_fit() {
     out.free(Some(0));
     let lines = vec!["x".repeat(1000); 100].join("\n");
     for _ in 0..10 {
-        appender.append(&lines);
+        appender.append(lines.as_bytes());
         assert!(appender.buffer.len() <= KEPT);
     }
     assert_eq!(dropped.get() as usize + appender.buffer.len() / 1001, 1000);
@@ -163,7 +163,7 @@ fn dropping_the_ledger_writes_what_was_queued() {
     let (sender, queue) = mpsc::sync_channel(8);
     let out = Shared::default();
     for line in ["a", "b", "c"] {
-        sender.send(Item::Lines(line.to_owned())).unwrap();
+        sender.send(Item::Lines(line.into())).unwrap();
     }
     drop(sender);
     Appender::new(out.clone(), Counter::default()).run(queue);

@@ -1,12 +1,11 @@
 //! The labels of each family. Every value is one of the program's own words, except the names that
 //! `series` and `Metrics::fail_open` bound.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 /// Stands for every name beyond a bound.
 pub const OTHER: &str = "other";
@@ -38,8 +37,17 @@ pub struct Tokens {
 pub struct Ending {
     #[prometheus(flatten)]
     pub call: Call,
-    /// Empty, which for Prometheus is the same as absent, when it did not fail.
-    pub error_type: Cow<'static, str>,
+    pub error_type: ErrorType,
+}
+
+/// How a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// One of the program's words; empty, which for Prometheus is the same as absent, when the call
+    /// did not fail.
+    Word(&'static str),
+    /// The provider's status.
+    Status(u16),
 }
 
 /// A part of an exchange.
@@ -96,6 +104,17 @@ pub enum Side {
     Either,
     /// Weir: a limit ran out, or the process stopped.
     Weir,
+}
+
+// === impl ErrorType ===
+
+impl EncodeLabelValue for ErrorType {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self {
+            ErrorType::Word(word) => encoder.write_str(word),
+            ErrorType::Status(status) => write!(encoder, "{status}"),
+        }
+    }
 }
 
 // === impl Side ===

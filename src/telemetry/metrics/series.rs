@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -16,7 +17,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::labels::{Call, Ending, OTHER, Tokens};
+use super::labels::{Call, Ending, ErrorType, OTHER, Tokens};
 use crate::exchange::record::{Outcome, Record};
 use crate::llm::UsageSource;
 use crate::telemetry::record::clip;
@@ -38,7 +39,10 @@ pub struct Models {
     tokens: Family<Tokens, Histogram, Seconds>,
     duration: Family<Ending, Histogram, Seconds>,
     first_chunk: Family<Call, Histogram, Seconds>,
-    series: RwLock<HashMap<Ending, Arc<Series>>>,
+    /// By the hash of their labels: a record lends its names, and a key that owns them would have to
+    /// be made for every look-up.
+    series: RwLock<HashMap<u64, Vec<Arc<Series>>>>,
+    hasher: RandomState,
     sets: Sets,
     overflow: Sets,
 }
@@ -52,6 +56,16 @@ struct Series {
     first_chunk: OnceLock<Histogram>,
     input: OnceLock<Histogram>,
     output: OnceLock<Histogram>,
+}
+
+/// The labels of one combination as a record lends them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Lent<'a> {
+    operation: &'static str,
+    provider: &'a str,
+    requested: Cow<'a, str>,
+    served: Cow<'a, str>,
+    error: ErrorType,
 }
 
 /// How many label sets there are of the most there may be.
@@ -86,6 +100,7 @@ impl Models {
             duration: Family::new_with_constructor(second_buckets),
             first_chunk: Family::new_with_constructor(second_buckets),
             series: RwLock::default(),
+            hasher: RandomState::new(),
             sets: Sets::new(TRUSTED),
             overflow: Sets::new(OVERFLOW),
         };
@@ -139,54 +154,89 @@ impl Models {
 
     /// The series of a record, or those of "other" when there is no place for more.
     fn series(&self, record: &Record) -> Arc<Series> {
-        let labels = labels(record);
-        if let Some(series) = self.known(&labels) {
+        let lent = Lent::of(record);
+        if let Some(series) = self.known(&lent) {
             return series;
         }
         let trusted = record.outcome == Outcome::Completed || record.price.is_some();
         if self.sets.claim(if trusted { TRUSTED } else { UNTRUSTED }) {
-            return self.make(labels);
+            return self.make(&lent);
         }
-        let operation = labels.call.gen_ai_operation_name;
-        let labels = other(operation, labels.call.gen_ai_provider_name);
-        if let Some(series) = self.known(&labels) {
+        let lent = Lent::other(lent.operation, lent.provider);
+        if let Some(series) = self.known(&lent) {
             return series;
         }
         if self.overflow.claim(OVERFLOW) {
-            return self.make(labels);
+            return self.make(&lent);
         }
-        self.make(other(operation, Arc::from(OTHER)))
+        self.make(&Lent::other(lent.operation, OTHER))
     }
 
-    fn known(&self, labels: &Ending) -> Option<Arc<Series>> {
+    fn known(&self, lent: &Lent<'_>) -> Option<Arc<Series>> {
         // A poisoned lock is still a consistent map: an insert is all that ever happens.
-        self.series.read().unwrap_or_else(PoisonError::into_inner).get(labels).cloned()
+        let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        find(all.get(&self.hasher.hash_one(lent))?, lent)
     }
 
-    fn make(&self, labels: Ending) -> Arc<Series> {
+    fn make(&self, lent: &Lent<'_>) -> Arc<Series> {
         let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        let make = || Series {
+        let alike = all.entry(self.hasher.hash_one(lent)).or_default();
+        if let Some(series) = find(alike, lent) {
+            return series;
+        }
+        let labels = lent.to_labels();
+        let series = Arc::new(Series {
             duration: self.duration.get_or_create_owned(&labels),
-            labels: labels.clone(),
+            labels,
             first_chunk: OnceLock::new(),
             input: OnceLock::new(),
             output: OnceLock::new(),
-        };
-        Arc::clone(all.entry(labels.clone()).or_insert_with(|| Arc::new(make())))
+        });
+        alike.push(series.clone());
+        series
     }
 }
 
-fn labels(record: &Record) -> Ending {
-    let provider = record.provider.clone().unwrap_or_default();
-    let served = &record.served_model;
-    Ending {
-        call: Call {
-            gen_ai_operation_name: record.operation.as_str(),
-            gen_ai_provider_name: provider,
-            gen_ai_request_model: Arc::from(&*clip(requested(record), NAME)),
-            gen_ai_response_model: Arc::from(&*clip(served, NAME)),
-        },
-        error_type: error(record),
+fn find(alike: &[Arc<Series>], lent: &Lent<'_>) -> Option<Arc<Series>> {
+    alike.iter().find(|series| lent.are(&series.labels)).cloned()
+}
+
+// === impl Lent ===
+
+impl<'a> Lent<'a> {
+    fn of(record: &'a Record) -> Self {
+        Lent {
+            operation: record.operation.as_str(),
+            provider: record.provider.as_deref().unwrap_or_default(),
+            requested: clip(requested(record), NAME),
+            served: clip(&record.served_model, NAME),
+            error: error(record),
+        }
+    }
+
+    fn other(operation: &'static str, provider: &'a str) -> Self {
+        let other = Cow::Borrowed(OTHER);
+        Lent { operation, provider, requested: other.clone(), served: other, error: ErrorType::Word(OTHER) }
+    }
+
+    /// Whether these are those labels.
+    fn are(&self, labels: &Ending) -> bool {
+        let call = &labels.call;
+        self.operation == call.gen_ai_operation_name
+            && self.provider == &*call.gen_ai_provider_name
+            && self.requested == *call.gen_ai_request_model
+            && self.served == *call.gen_ai_response_model
+            && self.error == labels.error_type
+    }
+
+    fn to_labels(&self) -> Ending {
+        let call = Call {
+            gen_ai_operation_name: self.operation,
+            gen_ai_provider_name: self.provider.into(),
+            gen_ai_request_model: (&*self.requested).into(),
+            gen_ai_response_model: (&*self.served).into(),
+        };
+        Ending { call, error_type: self.error }
     }
 }
 
@@ -195,25 +245,13 @@ fn requested(record: &Record) -> &str {
     if record.sent_model.is_empty() { &record.requested_model } else { &record.sent_model }
 }
 
-fn other(operation: &'static str, provider: Arc<str>) -> Ending {
-    Ending {
-        call: Call {
-            gen_ai_operation_name: operation,
-            gen_ai_provider_name: provider,
-            gen_ai_request_model: Arc::from(OTHER),
-            gen_ai_response_model: Arc::from(OTHER),
-        },
-        error_type: Cow::Borrowed(OTHER),
-    }
-}
-
 /// `error.type`: the refusal's word, the provider's status, or how the exchange ended.
-fn error(record: &Record) -> Cow<'static, str> {
+fn error(record: &Record) -> ErrorType {
     match (record.outcome, record.refusal) {
-        (_, Some(word)) => Cow::Borrowed(word),
-        (Outcome::Completed | Outcome::Replayed, None) => Cow::Borrowed(""),
-        (Outcome::UpstreamError, None) => Cow::Owned(record.status.to_string()),
-        (outcome, None) => Cow::Borrowed(outcome.as_str()),
+        (_, Some(word)) => ErrorType::Word(word),
+        (Outcome::Completed | Outcome::Replayed, None) => ErrorType::Word(""),
+        (Outcome::UpstreamError, None) => ErrorType::Status(record.status),
+        (outcome, None) => ErrorType::Word(outcome.as_str()),
     }
 }
 

@@ -48,6 +48,7 @@ fn every_family_has_its_exact_name() {
         "weir_streams_truncated_total",
         "weir_shed_total",
         "weir_ledger_dropped_total",
+        "weir_notes_dropped_total",
         "weir_unknown_usage_fields_total",
         "weir_fail_open_total",
         "weir_build_info",
@@ -201,6 +202,7 @@ fn failing_calls_with_made_up_names_leave_room_for_real_ones() {
     }
     metrics.observe(&sample());
     let text = metrics.render();
+    assert!(text.contains("error_type=\"404\""));
     assert!(text.contains("gen_ai_request_model=\"gpt-4o\""));
     assert_eq!(series(&text, "gen_ai_client_operation_duration_seconds"), series::UNTRUSTED + 2);
 }

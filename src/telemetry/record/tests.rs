@@ -1,12 +1,24 @@
 //! The JSON line is canonical, complete and bounded.
 
+mod message;
+
+use std::time::Duration;
+
+use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use prost::Message;
 use serde_json::Value;
 
 use super::*;
-use crate::exchange::record::Decision;
+use crate::llm::Operation;
+use crate::meter::PriceRow;
 use crate::telemetry::sample;
+
+/// The record as the generated code writes it.
+fn generated(record: &Record) -> Value {
+    serde_json::to_value(v1::UsageRecord::from(record)).unwrap()
+}
 
 #[test]
 fn the_line_is_canonical_proto_json() {
@@ -32,7 +44,7 @@ fn the_line_is_canonical_proto_json() {
 #[test]
 fn the_line_and_the_bytes_give_the_record_back() {
     let record = v1::UsageRecord::from(&sample());
-    let read: v1::UsageRecord = serde_json::from_str(&json(&record)).unwrap();
+    let read: v1::UsageRecord = serde_json::from_str(&line(&sample())).unwrap();
     assert_eq!(read, record);
     assert_eq!(v1::UsageRecord::decode(&*record.encode_to_vec()).unwrap(), record);
 }
@@ -70,27 +82,156 @@ fn money_is_exact() {
         (i64::MIN, "-9223372036.854775808"),
     ];
     for (nanos, text) in rows {
-        assert_eq!(usd(NanoUsd(nanos)), text);
+        let mut written = String::new();
+        usd(NanoUsd(nanos), &mut written).unwrap();
+        assert_eq!(written, text);
     }
 }
 
-#[test]
-fn a_record_of_huge_texts_is_small() {
+/// A record with `huge` wherever a text comes from outside.
+fn huge() -> Record {
     let mut record = sample();
     let huge = "é".repeat(1 << 14);
-    record.principal = huge.clone().into();
-    record.path = huge.clone().into();
-    record.method = huge.clone().into();
-    record.requested_model = huge.clone().into();
-    record.sent_model = huge.clone().into();
+    let texts = [&mut record.principal, &mut record.namespace, &mut record.path, &mut record.method];
+    for text in texts.into_iter().chain([&mut record.requested_model, &mut record.sent_model]) {
+        *text = huge.clone().into();
+    }
+    for text in [&mut record.route, &mut record.backend, &mut record.provider, &mut record.service_tier] {
+        *text = Some(huge.as_str().into());
+    }
     record.served_model = huge.clone().into();
-    record.service_tier = Some(huge.as_str().into());
+    record.price = Some(PriceRow { name: huge.as_str().into(), version: "v1".into() });
     let decision = Decision { step: "target", outcome: "allow", reason: "match", detail: huge.into() };
     record.decisions = vec![decision; 1000];
+    record
+}
+
+#[test]
+fn the_line_of_a_record_of_huge_texts_is_small() {
+    let record = huge();
     let message = v1::UsageRecord::from(&record);
     assert_eq!(message.decisions.len(), DECISIONS);
     assert!(message.decisions[0].detail.ends_with('…'));
-    assert!(json(&message).len() < 40_000);
+    assert!(line(&record).len() < 40_000);
+    assert_eq!(serde_json::from_str::<Value>(&line(&record)).unwrap(), generated(&record));
+}
+
+#[test]
+fn what_is_cut_from_a_record_that_is_kept_is_not_in_its_line_either() {
+    let whole = huge();
+    let mut record = whole.clone();
+    record.id = "x".repeat(1000).into();
+    let before = line(&record);
+    bound(&mut record);
+    assert_eq!(line(&record), before);
+    let texts = [&record.principal, &record.namespace, &record.method, &record.requested_model, &record.sent_model];
+    let details = record.decisions.iter().map(|decision| &decision.detail);
+    assert!(texts.into_iter().chain([&record.served_model]).chain(details).all(|text| held(text) <= NAME));
+    let optional = [&record.route, &record.backend, &record.provider, &record.service_tier];
+    assert!(optional.into_iter().flatten().chain([&record.id]).all(|text| text.len() <= NAME));
+    assert!(held(&record.path) <= PATH);
+    assert!(record.decisions.capacity() <= DECISIONS);
+    let mut small = sample();
+    bound(&mut small);
+    assert_eq!(small, sample());
+}
+
+/// Bytes that a text holds in memory.
+fn held(text: &Words) -> usize {
+    match text {
+        Words::Own(text) => text.capacity(),
+        text => text.len(),
+    }
+}
+
+// === Any record ===
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![4 => any::<String>(), 2 => "[a-z/.-]{0,12}", 1 => "\\PC{300,1100}", 1 => Just(String::new())]
+}
+
+fn shared() -> impl Strategy<Value = Arc<str>> {
+    text().prop_map(Arc::from)
+}
+
+fn words() -> impl Strategy<Value = Words> {
+    prop_oneof![text().prop_map(Words::from), shared().prop_map(Words::from)]
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0_u64..1000, any::<u64>()]
+}
+
+fn time() -> impl Strategy<Value = Option<Duration>> {
+    option::of(prop_oneof![number().prop_map(Duration::from_nanos), any::<Duration>()])
+}
+
+fn word() -> impl Strategy<Value = &'static str> {
+    select(vec!["", "target", "allow", "quote \"", "line\n"])
+}
+
+prop_compose! {
+    fn any_usage()(n in prop::array::uniform10(number())) -> Usage {
+        let [input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, ..] = n;
+        let [.., audio_in, audio_out, image_in, image_out] = n;
+        Usage {
+            input, cache_read, cache_write_5m, cache_write_1h, output, reasoning,
+            audio_in, audio_out, image_in, image_out,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_decision()(step in word(), outcome in word(), reason in word(), detail in words()) -> Decision {
+        Decision { step, outcome, reason, detail }
+    }
+}
+
+prop_compose! {
+    /// Where a record comes from and where it went.
+    fn texts()(
+        id in shared(),
+        [principal, namespace, method, path, requested_model, sent_model, served_model] in
+            [words(), words(), words(), words(), words(), words(), words()],
+        [route, backend, provider, service_tier] in
+            [option::of(shared()), option::of(shared()), option::of(shared()), option::of(shared())],
+        price in option::of((shared(), words())), refusal in option::of(word()),
+        decisions in prop::collection::vec(any_decision(), 0..4), many in any::<bool>(),
+    ) -> Record {
+        let decisions = if many { decisions.iter().cycle().take(decisions.len() * 30).cloned().collect() } else { decisions };
+        let price = price.map(|(name, version)| PriceRow { name, version });
+        Record {
+            id, principal, namespace, method, path, requested_model, sent_model, route, backend, provider, price,
+            served_model, service_tier, refusal, decisions, ..sample()
+        }
+    }
+}
+
+prop_compose! {
+    fn any_record()(
+        record in texts(), usage in any_usage(), cost in option::of(any::<i64>()),
+        dialect in select(vec![
+            Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Vertex,
+            Dialect::Bedrock, Dialect::Azure, Dialect::Cohere, Dialect::Ollama,
+        ]),
+        operation in select(vec![Operation::Chat, Operation::CountTokens, Operation::Other]),
+        outcome in select(vec![
+            Outcome::Completed, Outcome::UpstreamError, Outcome::Refused, Outcome::Replayed,
+            Outcome::Cut, Outcome::Truncated, Outcome::Abandoned, Outcome::Stopped,
+        ]),
+        usage_source in select(vec![UsageSource::Provider, UsageSource::Estimated, UsageSource::Unknown]),
+        [receive, decide, wait, first_byte, first_token] in [time(), time(), time(), time(), time()],
+        [started, request_bytes, response_bytes, text_bytes] in [number(), number(), number(), number()],
+        (stream, signed, status, duration) in any::<(bool, bool, u16, Duration)>(),
+        unknown_usage_fields in prop_oneof![Just(0), any::<u32>()], stated in any::<bool>(),
+    ) -> Record {
+        Record {
+            usage, cost: cost.map(NanoUsd), dialect, operation, outcome, usage_source, stream, signed, status, duration,
+            timings: Timings { receive, decide, wait, first_byte, first_token },
+            started, request_bytes, response_bytes, text_bytes: stated.then_some(text_bytes),
+            unknown_usage_fields, ..record
+        }
+    }
 }
 
 proptest! {
@@ -102,13 +243,19 @@ proptest! {
     }
 
     #[test]
-    fn any_text_survives_the_line(model in "\\PC{0,60}", path in any::<String>()) {
-        let mut record = sample();
-        record.requested_model = model.into();
-        record.path = path.into();
-        let message = v1::UsageRecord::from(&record);
-        let line = json(&message);
+    fn the_line_is_what_the_generated_code_writes_and_reads(record in any_record()) {
+        let line = line(&record);
         prop_assert!(!line.contains('\n'));
-        prop_assert_eq!(serde_json::from_str::<v1::UsageRecord>(&line).unwrap(), message);
+        prop_assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), generated(&record));
+        let read = serde_json::from_str::<v1::UsageRecord>(&line).unwrap();
+        prop_assert_eq!(read, v1::UsageRecord::from(&record));
+    }
+
+    #[test]
+    fn a_record_that_is_kept_has_the_same_line(record in any_record()) {
+        let before = line(&record);
+        let mut kept = record;
+        bound(&mut kept);
+        prop_assert_eq!(line(&kept), before);
     }
 }
