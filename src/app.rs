@@ -27,10 +27,13 @@ use crate::policy::Policy;
 use crate::telemetry::{BATCH, Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
 use crate::tokens::learned::Key;
-use crate::world::{Local, Notes};
+use crate::world::{Closer, Local, Notes};
 
 /// How long the exchanges that were told to stop may take to say so to their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How often a drain looks whether exchanges are left that no stream belongs to any more.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How long notes gather before they are worked off: nobody waits for them, and waking a thread for
 /// each costs more than all that is then done with it.
@@ -64,6 +67,7 @@ pub struct Core {
     /// None once it has ended by itself.
     serving: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
     notes: JoinHandle<()>,
+    closer: Closer,
 }
 
 /// Reads, checks and compiles a configuration as the command line gives it.
@@ -145,7 +149,9 @@ impl Core {
         let limits = PoolLimits { max_exchanges: overload.max_exchanges, max_buffered: overload.max_buffered };
         let pool = Pool::new(limits, metrics.clone());
         let learned = Arc::new(Learned::new());
-        let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges);
+        let dropped = metrics.notes_dropped.clone();
+        let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
+        let closer = world.closer();
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
         Ok(Core {
@@ -157,6 +163,7 @@ impl Core {
             drain_timeout: bootstrap.drain_timeout,
             serving: Some(tokio::spawn(serving)),
             notes: tokio::task::spawn_blocking(|| work_off(receiver, sinks, learned)),
+            closer,
         })
     }
 
@@ -172,18 +179,16 @@ impl Core {
     }
 
     /// Readiness goes, new work is refused, live streams finish up to the drain timeout; then they
-    /// are ended with their dialect's error event, and the meters are flushed.
+    /// are ended with their dialect's error event. What exchanges have left by then is worked off and
+    /// the ledger is closed, whether or not a connection is still open.
     ///
     /// # Errors
     /// What the server failed with, if it did.
     pub async fn drain(self) -> Result<(), AppError> {
         self.ready.store(false, Ordering::Relaxed);
         self.drain.cancel();
-        let served = match self.serving {
-            Some(serving) => finish(serving, self.drain_timeout, &self.pool).await,
-            None => Ok(()),
-        };
-        // The worker ends when the last exchange has given back its place in the queue.
+        let served = finish(self.serving, self.drain_timeout, &self.pool).await;
+        self.closer.close();
         if tokio::time::timeout(LAST_WORDS, self.notes).await.is_err() {
             tracing::warn!("not every record could be written before the end");
         }
@@ -203,23 +208,40 @@ impl Core {
     }
 }
 
-/// Waits for a server that drains, and ends what still runs when its time is over.
+/// Waits for a server that drains and for the exchanges of streams that are gone, and ends what still
+/// runs when its time is over. Where there is no server any more, it is over at once.
 async fn finish(
-    mut serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
     time: Duration,
     pool: &Pool,
 ) -> Result<(), AppError> {
-    let mut result = tokio::time::timeout(time, &mut serving).await;
+    let time = if serving.is_some() { time } else { Duration::ZERO };
+    let connections = serving.as_ref().map(JoinHandle::abort_handle);
+    let ended = async {
+        let served = match serving {
+            Some(serving) => serving.await,
+            None => Ok(Ok(())),
+        };
+        while pool.in_flight() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+        served
+    };
+    let mut ended = std::pin::pin!(ended);
+    let mut result = tokio::time::timeout(time, &mut ended).await;
     if result.is_err() {
         tracing::warn!(exchanges = pool.in_flight(), "the drain timeout is over; ending what still runs");
         pool.end();
-        result = tokio::time::timeout(LAST_WORDS, &mut serving).await;
+        result = tokio::time::timeout(LAST_WORDS, &mut ended).await;
     }
     match result {
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(_) => Ok(()),
         Err(_) => {
-            serving.abort();
+            tracing::warn!(exchanges = pool.in_flight(), "some exchanges did not end; their connections are cut");
+            if let Some(connections) = connections {
+                connections.abort();
+            }
             Ok(())
         }
     }
@@ -289,8 +311,8 @@ pub fn describe(policy: &Policy, bootstrap: &Bootstrap, signing: Signing) -> Str
     .to_string()
 }
 
-/// Works off what exchanges leave, until the last one is gone. On a thread of its own, so that no
-/// stream waits for it.
+/// Works off what exchanges leave until the notes end, and closes the ledger. On a thread of its own,
+/// so that no stream waits for it.
 fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -330,3 +352,6 @@ fn learn(record: &Record, learned: &Learned) {
 fn lines(errors: &[ConfigError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,9 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use crate::exchange::event::{Answer, Ask, Failure, Note};
@@ -39,7 +40,7 @@ pub trait World: Send + Sync + 'static {
 /// given, so that no note is lost for want of room.
 #[derive(Debug)]
 pub struct Permit {
-    queue: mpsc::UnboundedSender<Note>,
+    queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
     left: usize,
 }
@@ -47,16 +48,26 @@ pub struct Permit {
 /// The receiving end of the notes.
 #[derive(Debug)]
 pub struct Notes {
-    queue: mpsc::UnboundedReceiver<Note>,
+    queue: mpsc::UnboundedReceiver<Item>,
+    /// Scratch space, so that receiving costs no allocation.
+    items: Vec<Item>,
     room: Arc<Room>,
 }
+
+/// The right to say that no more notes are taken.
+#[derive(Debug)]
+pub struct Closer(mpsc::WeakUnboundedSender<Item>);
+
+/// A note; none where the notes end.
+type Item = Option<Note>;
 
 /// What bounds the queue: nobody sends without a place, and receiving gives it back. One count for
 /// the places of an exchange is a third of what reserving each in a bounded queue costs.
 #[derive(Debug)]
 struct Room {
     free: AtomicUsize,
-    lost: AtomicU64,
+    /// Notes that found no place, or came when no more were taken.
+    dropped: Counter,
 }
 
 /// Notes that an exchange may leave and that must not be lost: a settlement for each of two stages and
@@ -73,22 +84,29 @@ const SLACK: usize = 1024;
 pub struct Local {
     policy: Arc<Policy>,
     learned: Arc<Learned>,
-    queue: mpsc::UnboundedSender<Note>,
+    queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
 }
 
 // === impl Local ===
 
 impl Local {
-    /// A world with this policy, for at most `exchanges` at a time.
-    pub fn new(policy: Arc<Policy>, learned: Arc<Learned>, exchanges: usize) -> (Self, Notes) {
-        Local::with_places(policy, learned, exchanges.saturating_mul(SLOTS).saturating_add(SLACK))
+    /// A world with this policy, for at most `exchanges` at a time. `dropped` counts the notes that
+    /// are lost.
+    pub fn new(policy: Arc<Policy>, learned: Arc<Learned>, exchanges: usize, dropped: Counter) -> (Self, Notes) {
+        Local::with_places(policy, learned, exchanges.saturating_mul(SLOTS).saturating_add(SLACK), dropped)
     }
 
-    fn with_places(policy: Arc<Policy>, learned: Arc<Learned>, free: usize) -> (Self, Notes) {
+    fn with_places(policy: Arc<Policy>, learned: Arc<Learned>, free: usize, dropped: Counter) -> (Self, Notes) {
         let (queue, receiver) = mpsc::unbounded_channel();
-        let room = Arc::new(Room { free: AtomicUsize::new(free), lost: AtomicU64::new(0) });
-        (Local { policy, learned, queue, room: room.clone() }, Notes { queue: receiver, room })
+        let room = Arc::new(Room { free: AtomicUsize::new(free), dropped });
+        let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
+        (Local { policy, learned, queue, room }, notes)
+    }
+
+    /// What ends the notes of this world.
+    pub fn closer(&self) -> Closer {
+        Closer(self.queue.downgrade())
     }
 }
 
@@ -103,9 +121,11 @@ impl World for Local {
     }
 
     fn hint(&self, note: Note) {
-        // It fails when the receiver is gone, and then nobody counts any more.
-        if !self.room.take(1) || self.queue.send(note).is_err() {
-            self.room.lost.fetch_add(1, Ordering::Relaxed);
+        if !self.room.take(1) {
+            self.room.dropped.inc();
+        } else if self.queue.send(Some(note)).is_err() {
+            self.room.give(1);
+            self.room.dropped.inc();
         }
     }
 
@@ -135,12 +155,13 @@ async fn answer(ask: Ask) -> Answer {
 // === impl Permit ===
 
 impl Permit {
-    /// Leaves a note. What may be lost is lost when the reserved places are used up, and counted.
+    /// Leaves a note. It is lost, and counted, when the reserved places are used up or no more notes
+    /// are taken.
     pub fn note(&mut self, note: Note) {
-        if self.left == 0 {
-            self.room.lost.fetch_add(1, Ordering::Relaxed);
-        } else if self.queue.send(note).is_ok() {
+        if self.left > 0 && self.queue.send(Some(note)).is_ok() {
             self.left -= 1;
+        } else {
+            self.room.dropped.inc();
         }
     }
 }
@@ -151,13 +172,36 @@ impl Drop for Permit {
     }
 }
 
+// === impl Closer ===
+
+impl Closer {
+    /// Ends the notes: those that were left before this are still received, also while exchanges keep
+    /// their places. Of those that come later some may be; the others are dropped and counted.
+    pub fn close(&self) {
+        if let Some(queue) = self.0.upgrade() {
+            // It fails when nobody receives any more.
+            let _ = queue.send(None);
+        }
+    }
+}
+
 // === impl Notes ===
 
 impl Notes {
     /// Waits for notes and appends them, `limit` at most. 0 when no more will come. Not for a thread
     /// that runs tasks.
     pub fn receive(&mut self, notes: &mut Vec<Note>, limit: usize) -> usize {
-        let count = self.queue.blocking_recv_many(notes, limit);
+        let before = notes.len();
+        while notes.len() == before && self.queue.blocking_recv_many(&mut self.items, limit) > 0 {
+            for item in self.items.drain(..) {
+                match item {
+                    Some(note) => notes.push(note),
+                    // From here on a note is refused where it is left; those that wait still come.
+                    None => self.queue.close(),
+                }
+            }
+        }
+        let count = notes.len() - before;
         self.room.give(count);
         count
     }
@@ -189,7 +233,7 @@ mod tests {
 
     fn world(exchanges: usize) -> (Local, Notes) {
         let policy = Policy::new(Targets::default(), Vec::new(), Catalog::builtin());
-        Local::with_places(Arc::new(policy), Arc::new(Learned::new()), exchanges * SLOTS)
+        Local::with_places(Arc::new(policy), Arc::new(Learned::new()), exchanges * SLOTS, Counter::default())
     }
 
     fn note() -> Note {
@@ -210,7 +254,7 @@ mod tests {
         let again = world.admit().unwrap();
         drop((again, other));
         assert_eq!(world.room.free.load(Ordering::Relaxed), 2 * SLOTS);
-        assert_eq!(world.room.lost.load(Ordering::Relaxed), 1);
+        assert_eq!(world.room.dropped.get(), 1);
     }
 
     #[test]
@@ -221,10 +265,40 @@ mod tests {
         permit.note(note());
         drop(permit);
         world.hint(note());
+        assert_eq!(world.room.dropped.get(), 1);
         drop(world);
         let mut got = Vec::new();
         assert_eq!(notes.receive(&mut got, 100), 2);
         assert!(notes.is_closed());
         assert_eq!(notes.receive(&mut got, 100), 0);
+    }
+
+    #[test]
+    fn notes_end_when_they_are_closed_although_an_exchange_goes_on() {
+        let (world, mut notes) = world(2);
+        let mut permit = world.admit().unwrap();
+        for _ in 0..3 {
+            permit.note(note());
+        }
+        world.closer().close();
+        permit.note(note());
+        let mut got = Vec::new();
+        // However they come, those that were left before are among them.
+        assert_eq!(notes.receive(&mut got, 2), 2);
+        assert!(!notes.is_closed());
+        assert_eq!(notes.receive(&mut got, 2), 1);
+        assert!(notes.is_closed());
+        assert_eq!(notes.receive(&mut got, 2), 1, "it came in between");
+        assert_eq!(notes.receive(&mut got, 2), 0);
+        permit.note(note());
+        world.hint(note());
+        assert_eq!(world.room.dropped.get(), 2);
+        drop(permit);
+        assert_eq!(world.room.free.load(Ordering::Relaxed), 2 * SLOTS);
+        // Closing twice, or a world that is gone, is harmless.
+        let closer = world.closer();
+        closer.close();
+        drop((world, notes));
+        closer.close();
     }
 }

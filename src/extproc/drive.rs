@@ -220,7 +220,8 @@ impl<W: World> Drive<W> {
     }
 
     /// Tells the exchange that it is gone, once. A gate that is still open is waited for first, for
-    /// what it grants has to be given back.
+    /// what it grants has to be given back; but not when the process ends. The exchange keeps its
+    /// place until then, so that a drain knows of it.
     fn finish(&mut self) {
         let Some(mut running) = self.running.take() else { return };
         let (world, pool) = (self.world.clone(), self.pool.clone());
@@ -229,8 +230,11 @@ impl<W: World> Drive<W> {
         runtime.spawn(async move {
             let mut actions = Vec::new();
             running.exchange.on(Event::Stop(Stop::Leave), pool.now(), &mut actions);
-            let answer = gate.await;
-            running.exchange.on(Event::Answer(Slot::Gate, answer), pool.now(), &mut actions);
+            tokio::select! {
+                biased;
+                answer = gate => running.exchange.on(Event::Answer(Slot::Gate, answer), pool.now(), &mut actions),
+                () = pool.over() => {}
+            }
             leave_all(&*world, running.permit.as_mut(), actions);
             end(running, &*world, &pool);
         });

@@ -68,6 +68,8 @@ fn families(samples: &Samples, records: &[Value]) {
     assert_eq!(samples.sum("weir_decisions_total", &refused), 1.0);
     assert_eq!(samples.sum("weir_ledger_dropped_total", &[]), 0.0);
     assert_eq!(samples.of("weir_ledger_dropped_total", &[]).count(), 1);
+    assert_eq!(samples.sum("weir_notes_dropped_total", &[]), 0.0);
+    assert_eq!(samples.of("weir_notes_dropped_total", &[]).count(), 1);
     assert_eq!(samples.sum("weir_shed_total", &[]), 0.0);
 }
 

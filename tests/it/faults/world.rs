@@ -114,11 +114,13 @@ impl Stage {
         policy.may_sign = true;
         adapt(&mut policy);
         let upstreams = policy.upstreams.clone();
-        let (local, receiver) = Local::new(Arc::new(policy), Arc::new(Learned::new()), 64);
+        let metrics = Arc::new(Metrics::new());
+        let dropped = metrics.notes_dropped.clone();
+        let (local, receiver) = Local::new(Arc::new(policy), Arc::new(Learned::new()), 64, dropped);
         let world = Arc::new(Scripted { local, script, asked: Mutex::default(), feeds: Mutex::default() });
         let notes = collect(receiver);
         let limits = PoolLimits { max_exchanges: 64, max_buffered: 256 << 20 };
-        let pool = Pool::new(limits, Arc::new(Metrics::new()));
+        let pool = Pool::new(limits, metrics);
         let socket = socket::bind(&directory.file("extproc.sock"), 0o666).await.expect("a socket");
         let drain = CancellationToken::new();
         let stop = drain.clone().cancelled_owned();
