@@ -252,7 +252,7 @@ fn setup(policy: &Arc<Policy>) -> Setup {
 
 fn policy() -> Result<Policy, Box<dyn Error>> {
     let catalog = Catalog::builtin();
-    let source = Source { files: vec![("bench".to_owned(), CONFIGURATION.to_owned())] };
+    let source = Source { files: vec![("bench".to_owned(), CONFIGURATION.to_owned())], ..Source::default() };
     let options = Options { discovery_default: Discovery::Disabled, ..Options::default() };
     let compiled = config::load(&source, &options, &catalog, &OneKey, catalog.clone());
     let mut policy = compiled.map_err(|errors| format!("{errors:?}"))?.policy;

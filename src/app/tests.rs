@@ -150,7 +150,7 @@ fn call() -> [ProcessingRequest; 2] {
 /// The notes of an exchange whose reservation takes `time` and whose stream goes while it waits, as
 /// a drain that has `drain_timeout` finds them.
 async fn notes_of_gone(time: Duration, drain_timeout: Duration) -> Vec<Note> {
-    let source = Source { files: vec![("weir.yaml".to_owned(), BACKEND.to_owned())] };
+    let source = Source { files: vec![("weir.yaml".to_owned(), BACKEND.to_owned())], ..Source::default() };
     let mut policy = load(&source, &Options::default()).unwrap().policy;
     policy.limits.rules = vec![Rule { name: "tokens".into(), unit: Unit::Tokens }];
     let metrics = Arc::new(Metrics::new());

@@ -8,7 +8,7 @@ use super::discovery;
 use super::models::{self, Serves};
 use super::provider::{ProviderFacts, Providers};
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{CredentialSpec, LlmBackend, RouteRule, Tls};
+use super::spec::{CredentialSpec, Kind, LlmBackend, RouteRule, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
@@ -65,6 +65,7 @@ pub(super) fn compile(
     let sorted = models::sort(&serves, providers);
     (targets.bare, targets.ambiguous) = (sorted.bare, sorted.ambiguous);
 
+    warn_of_overload(set, &mut warnings);
     let mut policy = Policy::new(targets, credentials, catalog);
     policy.role = set.bootstrap.role;
     policy.workload = workload(set, options);
@@ -79,6 +80,26 @@ pub(super) fn compile(
         bootstrap: set.bootstrap.clone(),
         discovered: names(set.backends.iter().filter(|entry| entry.discovered)),
         warnings,
+    }
+}
+
+/// Bounds under which a legal request cannot be served. The defaults are none of these, so what is
+/// warned of stands in the document of the process.
+fn warn_of_overload(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
+    let Some(document) = set.documents.iter().find(|document| document.kind == Kind::WeirBootstrap) else { return };
+    let (overload, max_request) = (&set.bootstrap.overload, set.profile.bodies.max_request);
+    if overload.max_buffered < max_request {
+        let message = format!(
+            "is {} bytes and bodies.maxRequest is {max_request}: the largest legal request can never be held and is \
+             always answered with 503; raise this, or lower spec.bodies.maxRequest of the LLMProfile",
+            overload.max_buffered
+        );
+        warnings.push(document.at.error("spec.overload.maxBuffered", message));
+    }
+    if overload.max_wait.is_zero() {
+        let message = "is no time at all: whatever has to ask a store, a cache or another exchange fails at once; \
+                       state how long a request may wait, such as 240s";
+        warnings.push(document.at.error("spec.overload.maxWait", message));
     }
 }
 

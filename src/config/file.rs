@@ -30,7 +30,13 @@ pub fn read(path: &Path) -> Result<Source, Vec<ConfigError>> {
         true => listing(path).map_err(|error| vec![unreadable(shown(path), &error)])?,
         false => vec![path.to_owned()],
     };
-    gather(paths.iter().map(|path| (shown(path), File::open(path).and_then(text))))
+    let mut source = gather(paths.iter().map(|path| (shown(path), File::open(path).and_then(text))))?;
+    if paths.is_empty() {
+        let message = "no *.yaml and no *.yml file is in this directory (those in directories below it and hidden \
+                       ones are not read), so nothing is configured; put the documents here or name another path";
+        source.warnings.push(about(shown(path), message.to_owned()));
+    }
+    Ok(source)
 }
 
 fn gather(files: impl IntoIterator<Item = (String, io::Result<String>)>) -> Result<Source, Vec<ConfigError>> {
@@ -71,7 +77,11 @@ fn text(from: impl Read) -> io::Result<String> {
 }
 
 fn unreadable(file: String, error: &io::Error) -> ConfigError {
-    let message = format!("cannot be read: {error}");
+    about(file, format!("cannot be read: {error}"))
+}
+
+/// Of a file or a directory as a whole.
+fn about(file: String, message: String) -> ConfigError {
     ConfigError { file, document: 0, path: String::new(), message }
 }
 

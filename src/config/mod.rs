@@ -46,6 +46,8 @@ pub use value::{Address, Endpoint};
 pub struct Source {
     /// Name, for errors, and content.
     pub files: Vec<(String, String)>,
+    /// What was odd about where they were looked for.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// What the command line and the process add to the documents.
@@ -102,7 +104,9 @@ pub fn load(
     let set = validate::Set::gather(&documents, options, providers, secrets);
     set.check(&mut errors);
     if errors.is_empty() {
-        return Ok(compile::compile(&set, options, providers, secrets, catalog));
+        let mut compiled = compile::compile(&set, options, providers, secrets, catalog);
+        compiled.warnings.splice(..0, source.warnings.iter().cloned());
+        return Ok(compiled);
     }
     let order = |error: &ConfigError| {
         let file = source.files.iter().position(|(name, _)| *name == error.file);

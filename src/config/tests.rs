@@ -154,7 +154,9 @@ fn errors_of_several_files_come_in_the_order_of_the_files() {
         ("a.yaml".to_owned(), format!("--- {}\n--- {backend}\n--- {}\n", bad("b"), bad("c"))),
     ];
     let fakes = Fakes::default();
-    let errors = load(&Source { files }, &fakes.options, &fake::Catalogue, &fakes, Catalog::default()).unwrap_err();
+    let errors =
+        load(&Source { files, ..Source::default() }, &fakes.options, &fake::Catalogue, &fakes, Catalog::default())
+            .unwrap_err();
     let places: Vec<String> =
         errors.iter().map(|error| format!("{}:{}:{}", error.file, error.document, error.path)).collect();
     assert_eq!(places, ["a.yaml:1:spec", "a.yaml:2:metadata.name", "a.yaml:3:spec"]);

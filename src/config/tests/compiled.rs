@@ -151,7 +151,7 @@ fn a_key_is_had_from_each_kind_of_place() {
         "weir.yaml:3:spec.endpoint: the endpoint is http: keys leave in plain text unless the mesh encrypts the connection"
     );
     assert!(!format!("{compiled:?}").contains("from-env"));
-    let source = Source { files: vec![("weir.yaml".to_owned(), yaml.concat())] };
+    let source = Source { files: vec![("weir.yaml".to_owned(), yaml.concat())], ..Source::default() };
     assert_eq!(format!("{source:?}"), r#"{"weir.yaml"}"#, "it holds the inline key");
 }
 
@@ -178,6 +178,47 @@ fn a_key_that_is_not_there_is_a_warning_and_a_reason() {
         lines(&compiled.warnings),
         "weir.yaml:1:spec: this provider needs a key and no credential is given: its calls leave without one"
     );
+}
+
+#[test]
+fn bounds_that_let_nothing_through_are_warnings() {
+    let yaml = |overload: &str| {
+        format!(
+            "{{apiVersion: weir.dev/v1alpha1, kind: LLMProfile, metadata: {{name: p}}, spec: {{bodies: {{maxRequest: 2Mi}}}}}}\n\
+             --- {{apiVersion: weir.dev/v1alpha1, kind: WeirBootstrap, metadata: {{name: b}}, spec: {{overload: {overload}}}}}\n"
+        )
+    };
+    let warned = |overload: &str| lines(&compiled(&yaml(overload), &[], Options::default()).warnings);
+    assert_eq!(warned("{maxBuffered: 2Mi, maxWait: 1ms}"), "");
+    assert_eq!(
+        warned("{maxBuffered: 2097151}"),
+        "weir.yaml:2:spec.overload.maxBuffered: is 2097151 bytes and bodies.maxRequest is 2097152: the largest legal \
+         request can never be held and is always answered with 503; raise this, or lower spec.bodies.maxRequest of \
+         the LLMProfile"
+    );
+    assert_eq!(
+        warned("{maxWait: 0s}"),
+        "weir.yaml:2:spec.overload.maxWait: is no time at all: whatever has to ask a store, a cache or another \
+         exchange fails at once; state how long a request may wait, such as 240s"
+    );
+}
+
+#[test]
+fn a_directory_without_a_document_in_it_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [".hidden.yaml", "notes.txt"] {
+        std::fs::write(directory.path().join(name), "x").unwrap();
+    }
+    let warned = || {
+        let source = file::read(directory.path()).unwrap();
+        let fakes = Fakes::default();
+        lines(&load(&source, &fakes.options, &Catalogue, &fakes, Catalog::default()).unwrap().warnings)
+    };
+    let found = warned();
+    let place = format!("{}: no *.yaml and no *.yml file is in this directory ", directory.path().display());
+    assert!(found.starts_with(&place) && found.lines().count() == 1, "{found}");
+    std::fs::write(directory.path().join("a.yml"), "").unwrap();
+    assert_eq!(warned(), "");
 }
 
 #[test]

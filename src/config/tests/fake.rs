@@ -79,7 +79,7 @@ impl Secrets for Fakes {
 
 /// Loads one file of this name and content.
 pub fn load_text(yaml: &str, fakes: &Fakes) -> Result<Compiled, Vec<ConfigError>> {
-    let source = Source { files: vec![("weir.yaml".to_owned(), yaml.to_owned())] };
+    let source = Source { files: vec![("weir.yaml".to_owned(), yaml.to_owned())], ..Source::default() };
     load(&source, &fakes.options, &Catalogue, fakes, Catalog::default())
 }
 

@@ -290,7 +290,7 @@ fn start_weir(directory: &RunDir, config: &str, generation: u32, log: &str) -> (
 
 /// An Envoy for the backends of this configuration: where it listens, for clients and for us.
 async fn start_envoy(directory: &RunDir, config: String) -> (Envoy, String, String) {
-    let source = Source { files: vec![("weir.yaml".to_owned(), config)] };
+    let source = Source { files: vec![("weir.yaml".to_owned(), config)], ..Source::default() };
     let compiled = app::load(&source, &Options::default()).expect("the configuration of the test is valid");
     attach_envoy(directory, &compiled.policy.upstreams).await
 }

@@ -109,7 +109,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let mock = Mock::start(listener).await;
         let text = BACKENDS.replace("{mock}", &mock.addr().to_string());
-        let source = Source { files: vec![("weir.yaml".to_owned(), text)] };
+        let source = Source { files: vec![("weir.yaml".to_owned(), text)], ..Source::default() };
         let mut policy = app::load(&source, &Options::default()).expect("valid").policy;
         policy.may_sign = true;
         adapt(&mut policy);
