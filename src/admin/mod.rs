@@ -15,11 +15,13 @@
 
 mod routes;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -27,14 +29,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use self::routes::Form;
 use crate::base::socket;
 use crate::telemetry::{Metrics, Recent};
 
-/// Most connections at once; more wait to be accepted.
+/// Most connections at once. One more takes the place of the oldest that has not asked for anything
+/// yet, or else of the oldest: who only holds a place must not keep a probe from being answered.
 const CONNECTIONS: usize = 64;
 /// Time for the head of a request to arrive.
 const HEAD: Duration = Duration::from_secs(5);
@@ -64,6 +67,20 @@ pub enum Scope {
     Full,
     /// `/healthz`, `/readyz` and `/metrics`.
     Public,
+}
+
+/// The connections of one listener.
+#[derive(Default)]
+struct Open {
+    tasks: JoinSet<()>,
+    /// The oldest first; some may have ended.
+    order: VecDeque<Place>,
+}
+
+struct Place {
+    task: AbortHandle,
+    /// The head of a request has come.
+    asked: Arc<AtomicBool>,
 }
 
 /// A listening socket of either kind.
@@ -98,15 +115,12 @@ pub async fn serve_tcp(listener: TcpListener, admin: Admin, scope: Scope) -> io:
 }
 
 async fn accept(listener: &impl Listener, admin: &Admin, form: Form) -> io::Result<()> {
-    let mut open = JoinSet::new();
+    let mut open = Open::default();
     loop {
-        while open.try_join_next().is_some() {}
-        if open.len() >= CONNECTIONS {
-            open.join_next().await;
-        }
         match listener.accept().await {
             Ok(stream) => {
-                open.spawn(connection(stream, admin.clone(), form));
+                open.make_room().await;
+                open.spawn(|asked| connection(stream, admin.clone(), form, asked));
             }
             Err(error) => {
                 tracing::warn!(%error, "the admin server cannot accept a connection");
@@ -116,8 +130,14 @@ async fn accept(listener: &impl Listener, admin: &Admin, form: Form) -> io::Resu
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, admin: Admin, form: Form) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    admin: Admin,
+    form: Form,
+    asked: Arc<AtomicBool>,
+) {
     let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
         let response = routes::answer(&admin, form, &request);
         async { Ok::<_, std::convert::Infallible>(response) }
     });
@@ -126,6 +146,30 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static
     server.max_buf_size(BUFFER).max_headers(HEADERS);
     // How a connection of a scraper ends is of no interest: it went away, was slow, or spoke no HTTP.
     let _ = timeout(LIFETIME, server.serve_connection(TokioIo::new(stream), service)).await;
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Ends a connection if there are as many as there may be, and waits until it is gone.
+    async fn make_room(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.order.retain(|place| !place.task.is_finished());
+        if self.tasks.len() < CONNECTIONS {
+            return;
+        }
+        let idle = self.order.iter().position(|place| !place.asked.load(Ordering::Relaxed));
+        if let Some(place) = self.order.remove(idle.unwrap_or(0)) {
+            place.task.abort();
+        }
+        self.tasks.join_next().await;
+    }
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&mut self, serve: impl FnOnce(Arc<AtomicBool>) -> F) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let task = self.tasks.spawn(serve(asked.clone()));
+        self.order.push_back(Place { task, asked });
+    }
 }
 
 // === impl Listener ===

@@ -1,11 +1,9 @@
 //! The admin server over real sockets, spoken to in raw HTTP.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::AbortHandle;
 
 use super::*;
 use crate::telemetry::{record, sample};
@@ -182,4 +180,26 @@ async fn the_full_scope_is_not_served_to_the_network() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let error = serve_tcp(listener, admin(&Arc::default()), Scope::Full).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
+
+#[tokio::test]
+async fn who_only_holds_a_place_keeps_no_probe_waiting() {
+    for scope in [Scope::Full, Scope::Public] {
+        let server = serve(scope).await;
+        let mut idle = Vec::new();
+        for index in 0..CONNECTIONS {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            // Some say nothing at all, some begin and do not go on.
+            stream.write_all(&b"GET /healthz HTTP/1.1\r\n"[..index % 3 * 10]).await.unwrap();
+            idle.push(stream);
+        }
+        assert!(server.get("/readyz").await.0.starts_with("http/1.1 200 "));
+        // The oldest gave up its place; had the probe waited for the timeout, all would be gone.
+        let mut oldest = idle.remove(0);
+        assert_eq!(oldest.read(&mut [0; 16]).await.unwrap_or(0), 0);
+        for (index, stream) in (1..).zip(idle) {
+            let rest = &"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"[index % 3 * 10..];
+            assert!(exchange(stream, rest).await.0.starts_with("http/1.1 200 "), "{index}");
+        }
+    }
 }
