@@ -112,8 +112,12 @@ impl Exchange {
         if *delta != Delta::End {
             return false;
         }
-        if let Some(reply) = std::mem::take(&mut following.fold).complete() {
-            self.replay(&reply, &following.deciding, out);
+        match std::mem::take(&mut following.fold).complete() {
+            Some(reply) => self.replay(&reply, &following.deciding, out),
+            None => {
+                let message = "The answer to the same question cannot be said again; ask once more.";
+                self.refuse_now(Refusal::new(Code::UpstreamInvalidResponse, message), Outcome::Refused, out);
+            }
         }
         true
     }

@@ -11,6 +11,8 @@ const MAX_TOOL_CALLS: usize = 1024;
 pub struct Fold {
     reply: Reply,
     complete: bool,
+    /// Something was said that the answer here does not hold.
+    lossy: bool,
     bytes: usize,
 }
 
@@ -29,7 +31,9 @@ impl Fold {
             Delta::Reasoning(text) => self.reply.reasoning.push_str(text),
             Delta::ToolCall { index, id, name, arguments } => {
                 let index = *index as usize;
-                if index >= MAX_TOOL_CALLS {
+                // Calls are numbered as they begin; what fills a gap would be a call that nobody made.
+                if index >= MAX_TOOL_CALLS || index > self.reply.tool_calls.len() {
+                    self.lossy = true;
                     return;
                 }
                 if self.reply.tool_calls.len() <= index {
@@ -62,9 +66,9 @@ impl Fold {
         self.bytes == 0
     }
 
-    /// The answer, if its own end was seen.
+    /// The answer, if its own end was seen and all of it is in it.
     pub fn complete(self) -> Option<Reply> {
-        self.complete.then_some(self.reply)
+        (self.complete && !self.lossy).then_some(self.reply)
     }
 }
 
@@ -104,6 +108,17 @@ mod tests {
         assert_eq!(fold.len(), "id".len() + "name".len() + "{}".len());
         let calls = fold.complete().unwrap().tool_calls;
         assert_eq!(calls, [ToolCall { id: "id".into(), name: "name".into(), arguments: "{}".into() }]);
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_held_makes_no_answer() {
+        for index in [1, 1024, u32::MAX] {
+            let mut fold = Fold::default();
+            let arguments = "{}".to_owned();
+            fold.push(&Delta::ToolCall { index, id: None, name: Some("f".into()), arguments });
+            fold.push(&Delta::End);
+            assert_eq!((fold.len(), fold.complete()), (0, None), "{index}");
+        }
     }
 
     #[test]

@@ -61,8 +61,8 @@ pub trait Codec: Sync {
 
 /// The streamed half of a format, and what a complete answer looks like in it.
 pub trait StreamCodec: Sync {
-    /// Turns one event into canonical steps. False for an event that cannot be read: the steps are not
-    /// all of the answer then.
+    /// Turns one event into canonical steps. False for an event that cannot be read, or that says what
+    /// no step can: the steps are not all of the answer then.
     #[must_use]
     fn read_event(&self, data: &[u8], out: &mut Vec<Delta>) -> bool;
 
@@ -75,7 +75,8 @@ pub trait StreamCodec: Sync {
     /// Writes a complete, unstreamed answer.
     fn write_reply(&self, reply: &Reply, out: &mut Vec<u8>);
 
-    /// Reads a complete, unstreamed answer; nothing when it is none of this format.
+    /// Reads a complete, unstreamed answer; nothing when it is none of this format, or says what a
+    /// [`Reply`] cannot.
     fn read_reply(&self, body: &[u8]) -> Option<Reply>;
 
     /// Takes out of one event what is there only because Weir asked for usage.

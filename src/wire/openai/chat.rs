@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::whole;
 use crate::base::json::{self, Kind, Member, Span};
 use crate::llm::reply::ToolCall;
 use crate::llm::{Delta, Finish, Refusal, Reply, Usage};
@@ -33,6 +34,8 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct ChunkChoice<'a> {
+    #[serde(default)]
+    index: u64,
     #[serde(borrow, default)]
     delta: ChunkDelta<'a>,
     #[serde(borrow, default)]
@@ -58,6 +61,8 @@ struct ChunkTool<'a> {
     index: u32,
     #[serde(borrow, default)]
     id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     function: ChunkFunction<'a>,
 }
@@ -126,14 +131,18 @@ impl StreamCodec for Chat {
             return true;
         }
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return false };
+        let mut sayable = whole::is_sayable(data);
         for choice in chunk.choices {
+            let finish = choice.finish_reason.as_deref();
+            sayable &=
+                choice.index == 0 && choice.delta.is_sayable() && finish.is_none_or(|word| read_finish(word).is_some());
             if choice.delta.role.is_some() {
                 let (id, model) = (chunk.id.to_string(), chunk.model.to_string());
                 out.push(Delta::Start { id, model, created: chunk.created });
             }
             read_choice(choice, out);
         }
-        true
+        sayable
     }
 
     fn write_delta(&self, start: &StreamStart, delta: &Delta, out: &mut Vec<u8>) {
@@ -196,6 +205,13 @@ impl StreamCodec for Chat {
         let document = serde_json::from_slice::<Document<'_>>(body).ok()?;
         let [choice] = <[DocumentChoice<'_>; 1]>::try_from(document.choices).ok()?;
         let message = choice.message;
+        if !whole::is_sayable(body) || !message.is_sayable() {
+            return None;
+        }
+        let finish = match choice.finish_reason.as_deref() {
+            Some(word) => Some(read_finish(word)?),
+            None => None,
+        };
         let tool = |call: ChunkTool<'_>| ToolCall {
             id: call.id.unwrap_or_default().into_owned(),
             name: call.function.name.unwrap_or_default().into_owned(),
@@ -210,7 +226,7 @@ impl StreamCodec for Chat {
             text: message.content.unwrap_or_default().into_owned(),
             reasoning: message.reasoning_content.unwrap_or_default().into_owned(),
             tool_calls: message.tool_calls.into_iter().flatten().map(tool).collect(),
-            finish: choice.finish_reason.as_deref().map(read_finish),
+            finish,
             usage: scan.seen().usage,
         })
     }
@@ -228,6 +244,17 @@ impl StreamCodec for Chat {
             Kind::Null => Trim::Cut(with_comma(&members, at)),
             _ => Trim::Keep,
         }
+    }
+}
+
+// === impl ChunkDelta ===
+
+impl ChunkDelta<'_> {
+    /// See [`whole`]: what is written again is an assistant's message with function calls.
+    fn is_sayable(&self) -> bool {
+        let mut calls = self.tool_calls.iter().flatten();
+        self.role.as_deref().is_none_or(|role| role == "assistant")
+            && calls.all(|call| call.kind.as_deref().is_none_or(|kind| kind == "function"))
     }
 }
 
@@ -258,7 +285,7 @@ fn read_choice(choice: ChunkChoice<'_>, out: &mut Vec<Delta>) {
         });
     }
     if let Some(word) = choice.finish_reason {
-        out.push(Delta::Finish(read_finish(&word)));
+        out.extend(read_finish(&word).map(Delta::Finish));
     }
 }
 
@@ -300,12 +327,14 @@ fn finish_word(finish: Finish) -> &'static str {
     }
 }
 
-fn read_finish(word: &str) -> Finish {
+/// A word of a provider's own has no canonical one: it may even mean that the answer broke off.
+fn read_finish(word: &str) -> Option<Finish> {
     match word {
-        "length" => Finish::Length,
-        "tool_calls" | "function_call" => Finish::ToolCalls,
-        "content_filter" => Finish::ContentFilter,
-        _ => Finish::Stop,
+        "stop" => Some(Finish::Stop),
+        "length" => Some(Finish::Length),
+        "tool_calls" => Some(Finish::ToolCalls),
+        "content_filter" => Some(Finish::ContentFilter),
+        _ => None,
     }
 }
 

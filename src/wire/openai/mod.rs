@@ -2,6 +2,7 @@
 //! and as streams (API reference "Chat", "Streaming events", 2025).
 
 mod chat;
+mod whole;
 
 #[cfg(test)]
 mod tests;

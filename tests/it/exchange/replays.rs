@@ -256,6 +256,80 @@ fn what_is_not_complete_and_successful_is_not_remembered() {
     }
 }
 
+/// What a document's message or choice, or the answer itself, may say beside the canonical words.
+const BESIDE: &[(&str, &str)] = &[
+    ("message", r#""refusal":"I cannot.""#),
+    ("message", r#""annotations":[{"type":"url_citation"}]"#),
+    ("message", r#""audio":{"id":"a","data":"AA=="}"#),
+    ("message", r#""function_call":{"name":"f","arguments":"{}"}"#),
+    ("message", r#""reasoning":"hm""#),
+    ("message", r#""tool_calls":[{"index":0,"id":"t","type":"custom","custom":{"name":"f","input":"x"}}]"#),
+    (
+        "message",
+        r#""tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"},"extra_content":{"a":1}}]"#,
+    ),
+    ("choice", r#""logprobs":{"content":[{"token":"H","logprob":-0.1}]}"#),
+    ("choice", r#""content_filter_results":{"hate":{"filtered":false}}"#),
+    ("answer", r#""citations":["https://example.com"]"#),
+    ("answer", r#""x_groq":{"error":"no"}"#),
+];
+
+/// The same, said with nothing in it, or of no meaning to who asked.
+const HARMLESS: &[(&str, &str)] = &[
+    ("message", r#""refusal":null,"annotations":[ ],"audio":null,"tool_calls":[],"function_call":null"#),
+    ("choice", r#""logprobs":null,"content_filter_results":{}"#),
+    ("answer", r#""system_fingerprint":"fp_1","service_tier":"default","obfuscation":"aB","x_groq":{"id":"r"}"#),
+];
+
+/// `DOCUMENT` and `UNASKED` with a member more.
+fn saying(place: &str, member: &str) -> [(bool, ResponseHead, String); 2] {
+    let before = match place {
+        "message" => "\"content\":\"Hello.\"",
+        "choice" => "\"finish_reason\":\"stop\"",
+        _ => "\"created\":5",
+    };
+    let with = |body: &str| body.replacen(before, &format!("{member},{before}"), 1);
+    [(false, json(), with(DOCUMENT)), (true, sse(), with(UNASKED))]
+}
+
+#[test]
+fn an_answer_that_says_more_than_can_be_said_again_is_not_kept() {
+    for (place, member) in BESIDE {
+        for (stream, head, body) in saying(place, member) {
+            let (published, remembered, outcome) = led(stream, head, &body);
+            assert_eq!((remembered, outcome), (None, Outcome::Completed), "{body}");
+            assert!(!published.contains(&Delta::End), "followers are not told that it was all: {body}");
+        }
+    }
+    for (place, member) in HARMLESS {
+        for (stream, head, body) in saying(place, member) {
+            let (published, remembered, _) = led(stream, head, &body);
+            assert!(remembered.is_some_and(|reply| reply.text == "Hello."), "{body}");
+            assert_eq!(published.last(), Some(&Delta::End));
+        }
+    }
+    for (said, instead) in [
+        ("\"finish_reason\":\"stop\"", "\"finish_reason\":\"insufficient_system_resource\""),
+        ("\"finish_reason\":\"stop\"", "\"finish_reason\":\"function_call\""),
+        ("\"role\":\"assistant\"", "\"role\":\"tool\""),
+        ("\"content\":\"Hello.\"", "\"content\":[{\"type\":\"text\",\"text\":\"Hello.\"}]"),
+    ] {
+        assert_eq!(led(false, json(), DOCUMENT.replace(said, instead)).1, None, "{instead}");
+        assert_eq!(led(true, sse(), UNASKED.replace(said, instead)).1, None, "{instead}");
+    }
+    let second = r#"data: {"choices":[{"index":1,"delta":{"content":"Hi."}}]}"#;
+    assert_eq!(led(true, sse(), format!("{second}\n\n{UNASKED}")).1, None, "a second answer");
+}
+
+#[test]
+fn a_follower_is_told_when_what_it_was_fed_cannot_be_said_again() {
+    let mut world = recalling(false, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
+    let call = Delta::ToolCall { index: 5000, id: None, name: Some("f".into()), arguments: "{}".into() };
+    feed(&mut world, &[call, Delta::End]);
+    world.end();
+    assert_eq!(world.refused(), (502, "upstream_invalid_response".to_owned()));
+}
+
 #[test]
 fn an_answer_that_is_too_large_is_not_kept() {
     let mut policy = gated();
