@@ -1,7 +1,7 @@
 //! What Weir knows of a provider: where it is, how a call is authorised, what is odd about it.
 //!
 //! A provider that speaks a known dialect is one row of `providers.toml` and no code; an oddity is
-//! one [`Quirk`] that the reader of the dialect acts on.
+//! one [`Quirk`] that the reader or writer of the dialect acts on.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::price::{Price, Unit};
 use crate::base::money::{MoneyError, Rate};
-use crate::llm::{Dialect, Operation};
+use crate::llm::{Dialect, Operation, Quirk};
 
 /// One provider.
 #[derive(Clone, Debug)]
@@ -69,16 +69,6 @@ pub enum StreamUsage {
     Always,
     /// Nothing; it is never there.
     Never,
-}
-
-/// A way in which a provider differs from its dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quirk {
-    /// A chunk of a stream may state usage under `x_groq.usage`.
-    UsageInXGroq,
-    /// A request with `stream_options` is an error.
-    RefusesStreamOptions,
 }
 
 /// What is wrong with the provider table.

@@ -8,7 +8,7 @@ use super::discovery;
 use super::models::{self, Serves};
 use super::provider::{ProviderFacts, Providers};
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{CredentialSpec, Kind, LlmBackend, RouteRule, Tls};
+use super::spec::{CredentialSpec, Kind, LlmBackend, LlmRoute, RouteRule, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
@@ -52,14 +52,7 @@ pub(super) fn compile(
         credentials.push(credential);
     }
     for (_, route) in &set.routes {
-        targets.rules.extend(route.rules.iter().map(|rule| compile_rule(&route.name, rule, set)));
-        targets.passthrough.extend(route.passthrough.iter().filter_map(|passthrough| {
-            Some(Passthrough {
-                route: route.name.as_str().into(),
-                backend: set.index(&passthrough.backend.value)?,
-                paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
-            })
-        }));
+        compile_route(route, set, &mut targets);
     }
     targets.passthrough.extend(implied_passthrough(set, &targets.backends));
     let sorted = models::sort(&serves, providers);
@@ -120,6 +113,7 @@ fn backend(spec: &LlmBackend, facts: &ProviderFacts, endpoint: &Endpoint) -> Bac
         authority: endpoint.authority().into(),
         prefix: endpoint.prefix.clone(),
         asks_stream_usage: facts.asks_stream_usage,
+        quirks: facts.quirks.clone(),
         headers: facts.headers.clone(),
     }
 }
@@ -174,6 +168,17 @@ fn credential(
             Credential::Missing(missing.to_string().into())
         }
     }
+}
+
+fn compile_route(route: &LlmRoute, set: &Set<'_>, targets: &mut Targets) {
+    targets.rules.extend(route.rules.iter().map(|rule| compile_rule(&route.name, rule, set)));
+    targets.passthrough.extend(route.passthrough.iter().filter_map(|passthrough| {
+        Some(Passthrough {
+            route: route.name.as_str().into(),
+            backend: set.index(&passthrough.backend.value)?,
+            paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
+        })
+    }));
 }
 
 fn compile_rule(route: &str, rule: &RouteRule, set: &Set<'_>) -> Rule {

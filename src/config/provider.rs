@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::catalog::provider::{AuthScheme, KeyNeed, Quirk, StreamUsage};
-use crate::llm::Dialect;
+use crate::catalog::provider::{AuthScheme, KeyNeed, StreamUsage};
+use crate::llm::{Dialect, Quirk};
 
 /// The catalogue, as far as configuration needs it.
 pub trait Providers {
@@ -36,6 +36,8 @@ pub struct ProviderFacts {
     /// What stands before the key.
     pub auth_prefix: &'static str,
     pub asks_stream_usage: bool,
+    /// How it differs from its dialect.
+    pub quirks: Vec<Quirk>,
     /// Headers that every call carries.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Any model name may be asked of it.
@@ -67,6 +69,7 @@ impl ProviderFacts {
             auth_header: auth_header.into(),
             auth_prefix,
             asks_stream_usage: dialect == Dialect::OpenAi,
+            quirks: Vec::new(),
             headers: Vec::new(),
             serves_every_model: true,
         }
@@ -97,6 +100,7 @@ impl Providers for Catalog {
             auth_header,
             auth_prefix,
             asks_stream_usage: row.stream_usage == StreamUsage::IncludeUsage && !row.has(Quirk::RefusesStreamOptions),
+            quirks: row.quirks.clone(),
             headers: headers
                 .filter_map(|(name, value)| Some((name.as_str().into(), value.to_str().ok()?.into())))
                 .collect(),

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod delta;
 pub mod fold;
+pub mod quirk;
 pub mod refusal;
 pub mod reply;
 pub mod usage;
@@ -10,6 +11,7 @@ pub mod usage;
 pub use call::{Call, Dialect, Operation};
 pub use delta::Delta;
 pub use fold::Fold;
+pub use quirk::Quirk;
 pub use refusal::{Code, Refusal};
 pub use reply::{Finish, Reply};
 pub use usage::{Usage, UsageSource};

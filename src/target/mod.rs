@@ -8,7 +8,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::llm::{Code, Dialect, Refusal};
+use crate::llm::{Code, Dialect, Quirk, Refusal};
 
 pub use glob::Glob;
 
@@ -16,7 +16,7 @@ pub use glob::Glob;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
     pub name: Arc<str>,
-    /// The catalogue row; prices and quirks are looked up by it.
+    /// The catalogue row; prices are looked up by it.
     pub provider: Arc<str>,
     pub dialect: Dialect,
     /// Host and port as `:authority` says them.
@@ -25,6 +25,8 @@ pub struct Backend {
     pub prefix: String,
     /// A usage event must be asked for in a stream (`stream_options.include_usage`), and may be.
     pub asks_stream_usage: bool,
+    /// How the provider differs from its dialect; what leaves is written accordingly.
+    pub quirks: Vec<Quirk>,
     /// Headers that the provider wants on every request.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
 }

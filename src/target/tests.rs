@@ -12,6 +12,7 @@ fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
         authority: authority.into(),
         prefix: prefix.into(),
         asks_stream_usage: true,
+        quirks: Vec::new(),
         headers: Vec::new(),
     })
 }

@@ -12,7 +12,7 @@ pub mod shapes;
 pub mod sse;
 
 use crate::base::json::Span;
-use crate::llm::{Code, Delta, Dialect, Finish, Operation, Refusal, Reply};
+use crate::llm::{Code, Delta, Dialect, Finish, Operation, Quirk, Refusal, Reply};
 pub use fields::Fields;
 
 /// What a path asks for, before any body is read.
@@ -30,6 +30,8 @@ pub struct Rewrite<'a> {
     pub model: &'a str,
     /// Ask the provider for a usage event at the end of the stream.
     pub ask_usage: bool,
+    /// How the provider differs from the dialect.
+    pub quirks: &'a [Quirk],
 }
 
 /// One wire format.

@@ -8,7 +8,7 @@ use super::*;
 use crate::base::secret::Secret;
 use crate::credential::Credential;
 use crate::identity::{Role, Workload};
-use crate::llm::{Code, Dialect, Usage};
+use crate::llm::{Code, Dialect, Quirk, Usage};
 use crate::policy::Unpriced;
 use crate::target::Upstream;
 
@@ -339,7 +339,8 @@ fn the_catalogue_of_the_program_answers() {
     let catalog = Catalog::builtin();
     let facts = Providers::provider(&catalog, "anthropic").unwrap();
     assert_eq!((&*facts.auth_header, facts.auth_prefix, facts.needs_key), ("x-api-key", "", true));
-    assert!(!Providers::provider(&catalog, "mistral").unwrap().asks_stream_usage);
+    let mistral = Providers::provider(&catalog, "mistral").unwrap();
+    assert!(!mistral.asks_stream_usage && mistral.quirks == [Quirk::RefusesStreamOptions]);
     for (id, every) in [("openai", false), ("mock", true), ("vllm", true), ("ollama", true)] {
         assert_eq!(Providers::provider(&catalog, id).unwrap().serves_every_model, every, "{id}");
     }

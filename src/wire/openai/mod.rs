@@ -13,7 +13,7 @@ pub use chat::DONE;
 
 use super::{Codec, Fields, Rewrite, StreamCodec, edit, fields, sse};
 use crate::base::json::{self, Span};
-use crate::llm::{Dialect, Operation, Refusal};
+use crate::llm::{Dialect, Operation, Quirk, Refusal};
 
 /// The OpenAI codec.
 pub struct OpenAi;
@@ -51,13 +51,28 @@ pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Bytes {
         json::write_string(&mut name, want.model);
         edits.replace(fields.model, name);
     }
-    if want.ask_usage && !fields.call.stream_usage {
+    if want.quirks.contains(&Quirk::RefusesStreamOptions) {
+        remove_stream_options(&mut edits, body, fields);
+    } else if want.ask_usage && !fields.call.stream_usage {
         ask_usage(&mut edits, fields);
     }
     if edits.is_empty() {
         return body.clone();
     }
     Bytes::from(edits.apply(body))
+}
+
+/// Takes `stream_options` out of a streamed call. Outside of a stream every provider refuses them, and
+/// the client shall hear that.
+fn remove_stream_options(edits: &mut edit::Edits, body: &[u8], fields: &Fields) {
+    let streams = matches!(fields.call.operation, Operation::Chat | Operation::Completion) && fields.call.stream;
+    let Some(options) = fields.stream_options.filter(|_| streams) else { return };
+    // It was read before: this cannot fail, and only who needs it pays for a second look.
+    let Ok(members) = json::object(body) else { return };
+    let place = members.iter().position(|member| member.value == options.value);
+    if let Some(index) = place {
+        edits.remove_member(Span { start: 0, end: body.len() }, &members, index);
+    }
 }
 
 /// Makes `stream_options.include_usage` true, wherever it stood.

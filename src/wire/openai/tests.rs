@@ -1,5 +1,7 @@
 //! OpenAI requests edited in place, and chat streams read, written and trimmed.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::llm::{Code, Delta, Finish, Usage};
 use crate::wire::{StreamStart, Trim};
@@ -11,14 +13,24 @@ fn read(body: &str) -> Result<Fields, Refusal> {
 fn rewritten(body: &str, model: &str, ask_usage: bool) -> String {
     let bytes = Bytes::copy_from_slice(body.as_bytes());
     let fields = read(body).unwrap();
-    String::from_utf8(rewrite(&bytes, &fields, Rewrite { model, ask_usage }).to_vec()).unwrap()
+    String::from_utf8(rewrite(&bytes, &fields, Rewrite { model, ask_usage, quirks: &[] }).to_vec()).unwrap()
+}
+
+/// What leaves for a provider that refuses `stream_options`.
+fn for_who_refuses(operation: Operation, body: &str, model: &str) -> String {
+    let bytes = Bytes::copy_from_slice(body.as_bytes());
+    let fields = OpenAi.read(operation, &bytes).unwrap();
+    let quirks = &[Quirk::UsageInXGroq, Quirk::RefusesStreamOptions];
+    // Usage is not asked for there, whatever was decided.
+    let want = Rewrite { model, ask_usage: true, quirks };
+    String::from_utf8(rewrite(&bytes, &fields, want).to_vec()).unwrap()
 }
 
 #[test]
 fn nothing_to_edit_is_the_very_same_bytes() {
     let body = Bytes::from_static(b"{ \"model\" : \"m\", \"n\":1.0e0, \"n2\":[ ] }\n");
     let fields = OpenAi.read(Operation::Chat, &body).unwrap();
-    let same = rewrite(&body, &fields, Rewrite { model: "m", ask_usage: false });
+    let same = rewrite(&body, &fields, Rewrite { model: "m", ask_usage: false, quirks: &[] });
     assert_eq!(same.as_ptr(), body.as_ptr());
 }
 
@@ -47,6 +59,50 @@ fn usage_is_asked_for_wherever_stream_options_stand() {
     let asked = "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true}}";
     assert_eq!(rewritten(asked, "m", true), asked);
 }
+
+#[test]
+fn stream_options_leave_no_trace_where_they_are_refused() {
+    for (body, left) in [
+        (r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#, r#"{"model":"m","stream":true}"#),
+        (r#"{ "stream_options" : {"x":[1, 2]} , "model":"m" ,"stream":true}"#, r#"{ "model":"m" ,"stream":true}"#),
+        (r#"{"stream":true, "stream_options":null, "model" : "m"}"#, r#"{"stream":true, "model" : "m"}"#),
+        // An alias beside it, and names like it elsewhere.
+        (
+            r#"{"model":"a","stream_options":{},"stream":true,"x":{"stream_options":1}}"#,
+            r#"{"model":"m","stream":true,"x":{"stream_options":1}}"#,
+        ),
+        (r#"{"stream":true,"model":"a" , "stream_options":{}}"#, r#"{"stream":true,"model":"m"}"#),
+        // Nothing to take out, or no stream: the provider shall say what it thinks of it.
+        (r#"{"model":"m","stream":true}"#, r#"{"model":"m","stream":true}"#),
+        (r#"{"model":"m","stream_options":{}}"#, r#"{"model":"m","stream_options":{}}"#),
+    ] {
+        assert_eq!(for_who_refuses(Operation::Chat, body, "m"), left);
+    }
+    let other = r#"{"model":"m","stream":true,"stream_options":{}}"#;
+    assert_eq!(for_who_refuses(Operation::Responses, other, "m"), other);
+}
+
+proptest! {
+    #[test]
+    fn every_byte_beside_stream_options_is_kept(
+        before in proptest::collection::vec(MEMBER, 0..4),
+        after in proptest::collection::vec(MEMBER, 0..4),
+        options in r#" ?(null|\{ ?\}|\{"include_usage": ?(true|false)\}|\{"a":\[1\]\}|"x"|7) ?"#,
+    ) {
+        let fixed = [r#" "stream" :true"#.to_owned(), r#""model": "m" "#.to_owned()];
+        let with = [&before[..], &fixed[..1], &[format!(r#""stream_options":{options}"#)], &fixed[1..], &after].concat();
+        let without = [&before[..], &fixed, &after].concat();
+        let strip = |text: String| text.split_whitespace().collect::<String>();
+        let left = for_who_refuses(Operation::Chat, &format!("{{{}}}", with.join(",")), "m");
+        prop_assert_eq!(strip(left.clone()), strip(format!("{{{}}}", without.join(","))));
+        for member in before.iter().chain(&after) {
+            prop_assert!(left.contains(member.trim()), "{} in {}", member, left);
+        }
+    }
+}
+
+/// Members that nobody acts on, in odd spellings.
+const MEMBER: &str = r#" ?"(u|x|\\u0041|User)" ?: ?(1\.50e\+3|-0\.0|123456789012345678901234567890|"\\ud800,\\"stream_options\\""|\[\]|\{"stream_options":\{\}\}|null) ?"#;
 
 #[test]
 fn fields_that_are_acted_on_may_not_stand_twice() {

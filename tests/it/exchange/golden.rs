@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir::cache::{Recall, Ticket};
@@ -10,7 +11,7 @@ use weir::exchange::event::{
 };
 use weir::exchange::record::Record;
 use weir::limit::Decision;
-use weir::llm::{Delta, Finish};
+use weir::llm::{Delta, Finish, Quirk};
 use weir::policy::OnError;
 
 use super::support::*;
@@ -155,6 +156,21 @@ fn a_stream_whose_usage_was_asked_for_by_weir() {
             world.send(Event::Chunk(bytes(event), false));
         }
         world.send(Event::Chunk(bytes(""), true));
+    });
+}
+
+#[test]
+fn a_stream_of_a_provider_that_refuses_stream_options() {
+    let mut policy = policy();
+    let mut mistral = backend("mistral", false);
+    mistral.quirks = vec![Quirk::RefusesStreamOptions];
+    policy.targets.backends[0] = Arc::new(mistral);
+    check("refuses-stream-options", World::new(policy), |world| {
+        let ask = r#"{"stream" : true, "stream_options": {"include_usage":true} ,"model":"gpt-4o-mini", "n":1.0}"#;
+        world.call(CHAT, ask).send(Event::Response(sse(), false));
+        // It states usage unasked, in its last chunk.
+        let last = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":3}}"#;
+        world.send(Event::Chunk(bytes(format!("data: {last}\n\ndata: [DONE]\n\n")), true));
     });
 }
 

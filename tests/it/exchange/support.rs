@@ -56,6 +56,7 @@ pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
         authority: format!("{name}.example").into(),
         prefix: "/v1".into(),
         asks_stream_usage,
+        quirks: Vec::new(),
         headers: vec![("x-extra".into(), "1".into())],
     }
 }
