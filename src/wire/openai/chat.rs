@@ -239,8 +239,10 @@ impl StreamCodec for Chat {
             found.kind == Kind::Array
                 && data[found.value.start + 1..found.value.end - 1].iter().all(u8::is_ascii_whitespace)
         });
+        // An error is nobody's usage, whatever stands beside it.
+        let says_error = members.iter().any(|member| member.key == "error" && member.kind != Kind::Null);
         match members[at].kind {
-            Kind::Object if no_choices => Trim::Drop,
+            Kind::Object if no_choices && !says_error => Trim::Drop,
             Kind::Null => Trim::Cut(with_comma(&members, at)),
             _ => Trim::Keep,
         }

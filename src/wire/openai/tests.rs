@@ -185,7 +185,17 @@ fn what_was_injected_is_trimmed_and_nothing_else() {
         let Trim::Cut(span) = trim(data) else { panic!("{data}") };
         assert_eq!([&data[..span.start], &data[span.end..]].concat(), left);
     }
-    assert_eq!(trim("{\"choices\":[{}],\"usage\":{\"prompt_tokens\":1}}"), Trim::Keep);
+    // What providers state unasked: in the last chunk (Mistral), in each (vLLM's continuous statistics),
+    // elsewhere (Groq), without choices at all, or beside an error.
+    for data in [
+        "{\"choices\":[{}],\"usage\":{\"prompt_tokens\":1}}",
+        "{\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}",
+        "{\"choices\":[],\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":1}}}",
+        "{\"usage\":{\"prompt_tokens\":1}}",
+        "{\"choices\":[],\"error\":{\"message\":\"no\"},\"usage\":{\"prompt_tokens\":1}}",
+    ] {
+        assert_eq!(trim(data), Trim::Keep, "{data}");
+    }
     assert_eq!(trim("{\"choices\":[{}]}"), Trim::Keep);
     assert_eq!(trim("[DONE]"), Trim::Keep);
     assert_eq!(trim("{broken"), Trim::Keep);

@@ -31,6 +31,29 @@ fn a_stream_without_its_end_is_truncated_and_estimated() {
     assert_eq!(world.client(), cut);
 }
 
+/// Usage that providers state whether it is asked for or not, and what of it the client gets.
+#[test]
+fn of_the_usage_in_a_stream_only_what_the_asking_caused_is_taken_out() {
+    let stated = r#""usage":{"prompt_tokens":9,"completion_tokens":3}"#;
+    let caused = format!(r#"data: {{"choices":[],{stated}}}"#);
+    for said in [
+        // vLLM with continuous statistics, Mistral, Groq.
+        format!(r#"data: {{"choices":[{{"index":0,"delta":{{"content":"Hi"}}}}],{stated}}}"#),
+        format!(r#"data: {{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],{stated}}}"#),
+        format!(r#"data: {{"choices":[{{"index":0,"delta":{{}}}}],"x_groq":{{"id":"r",{stated}}}}}"#),
+        format!(r#"data: {{"choices":[],"x_groq":{{"id":"r",{stated}}}}}"#),
+    ] {
+        let mut world = called(policy(), true);
+        world.reply(sse(), format!("{said}\n\n{caused}\n\ndata: [DONE]\n\n"));
+        assert_eq!(world.client(), format!("{said}\n\ndata: [DONE]\n\n"));
+        assert_eq!(outcome(&mut world).3, super::support::usage(9, 3));
+    }
+    let error = format!(r#"data: {{"choices":[],"error":{{"message":"no"}},{stated}}}"#);
+    let mut world = called(policy(), true);
+    world.reply(sse(), format!("{error}\n\n"));
+    assert_eq!(world.client(), format!("{error}\n\n"));
+}
+
 #[test]
 fn an_error_event_is_an_upstream_error() {
     let mut world = called(policy(), true);
