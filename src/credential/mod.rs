@@ -1,6 +1,7 @@
 //! With whose key a call leaves. A key is put on a request only when the request goes to the host
 //! that the key belongs to, and only by a process that may sign.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::base::secret::Secret;
@@ -72,7 +73,7 @@ pub enum Signing {
 ///
 /// # Errors
 /// 503 `credential_unavailable` when there is none, when this listener may not sign, or when the
-/// request is about to leave for another host than the key's.
+/// request is about to leave for another host than the key's. Where it was looked for is its detail.
 pub fn sign(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Refusal> {
     let signature = match credential {
         Credential::Key(signature) => signature.clone(),
@@ -80,7 +81,10 @@ pub fn sign(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Re
         Credential::Anonymous => return Ok(Signing::Nothing),
         Credential::Fetched => return Ok(Signing::Ask),
         Credential::Missing(whence) => {
-            return unavailable(format!("Backend {:?} has no usable credential: {whence}.", leaving.backend));
+            return unavailable(
+                format!("Backend {:?} has no usable credential.", leaving.backend),
+                format!("Reason: {whence}."),
+            );
         }
     };
     seal(signature, leaving).map(Signing::Set)
@@ -92,23 +96,22 @@ pub fn sign(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Re
 /// As [`sign`].
 pub fn seal(signature: Signature, leaving: Leaving<'_>) -> Result<Signature, Refusal> {
     if !leaving.may_sign {
-        return unavailable(format!(
-            "Backend {:?} needs a key, and this listener does not sign because others could read the key from it. \
-             Use a Unix socket in a private directory.",
-            leaving.backend
-        ));
+        return unavailable(
+            format!("Backend {:?} needs a key, and this listener does not sign.", leaving.backend),
+            "Others could read the key from it; use a Unix socket in a private directory.",
+        );
     }
     if !leaving.authority.eq_ignore_ascii_case(leaving.host) {
-        return unavailable(format!(
-            "Backend {:?} belongs to {:?}; its key is not sent to another host.",
-            leaving.backend, leaving.host
-        ));
+        return unavailable(
+            format!("The key of backend {:?} is not sent to another host.", leaving.backend),
+            format!("It belongs to {:?}.", leaving.host),
+        );
     }
     Ok(signature)
 }
 
-fn unavailable<T>(message: String) -> Result<T, Refusal> {
-    Err(Refusal::new(Code::CredentialUnavailable, message))
+fn unavailable<T>(message: String, detail: impl Into<Cow<'static, str>>) -> Result<T, Refusal> {
+    Err(Refusal::new(Code::CredentialUnavailable, message).detail(detail))
 }
 
 #[cfg(test)]
@@ -152,6 +155,8 @@ mod tests {
     #[test]
     fn a_missing_key_says_where_it_was_looked_for() {
         let refusal = sign(&Credential::Missing("environment variable X is empty".into()), leaving()).unwrap_err();
-        assert!(refusal.message.contains("environment variable X is empty"), "{}", refusal.message);
+        let detail = refusal.detail.as_deref().unwrap_or_default();
+        assert!(detail.contains("environment variable X is empty"), "{detail}");
+        assert!(!refusal.message.contains('X'), "{}", refusal.message);
     }
 }

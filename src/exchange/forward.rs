@@ -64,7 +64,8 @@ impl Exchange {
                 self.push(Action::Retry { attempt, head, body: vec![body] }, out);
             }
             Err(refusal) => {
-                self.story.decide("target", "not_retried", refusal.code.as_str(), backend.to_owned());
+                let detail = refusal.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
+                self.story.decide("target", "not_retried", refusal.code.as_str(), format!("{backend}{detail}"));
             }
         }
         self.request = State::Released(Some(kept));

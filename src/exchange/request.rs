@@ -15,7 +15,7 @@ use super::steps::Deciding;
 use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::credential::CALLER_HEADERS;
-use crate::identity;
+use crate::identity::{self, Role};
 use crate::llm::{Code, Refusal};
 use crate::target::{Pass, Target};
 use crate::wire::{self, Endpoint};
@@ -201,7 +201,8 @@ impl Exchange {
         let edits = match self.pass_edits(head, &pass) {
             Ok(edits) => edits,
             Err(refusal) => {
-                self.story.decide("sign", "refused", refusal.code.as_str(), &pass.backend.name);
+                let detail = refusal.detail.as_deref().unwrap_or(&pass.backend.name).to_owned();
+                self.story.decide("sign", "refused", refusal.code.as_str(), detail);
                 return self.refuse(refusal, out);
             }
         };
@@ -249,6 +250,8 @@ impl Exchange {
 
     /// Answers with a refusal in the client's dialect, and writes the record.
     pub(super) fn refuse_now(&mut self, refusal: Refusal, outcome: Outcome, out: &mut Vec<Action>) {
+        // A sidecar's caller shares its pod, and is often the one who can mend it; a gateway's is a stranger.
+        let refusal = if self.setup.policy.role == Role::Sidecar { refusal.disclosed() } else { refusal };
         let body = Bytes::from(wire::codec(self.story.dialect).refusal(&refusal));
         let mut local = Local { status: refusal.code.status(), body, ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));

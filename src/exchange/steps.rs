@@ -146,7 +146,8 @@ impl Exchange {
                 return None;
             }
             Flow::Refuse(refusal) => {
-                self.story.decide(step.as_str(), "refused", refusal.code.as_str(), "");
+                let detail = refusal.detail.as_deref().unwrap_or_default().to_owned();
+                self.story.decide(step.as_str(), "refused", refusal.code.as_str(), detail);
                 self.refuse(refusal, out);
                 return None;
             }

@@ -40,6 +40,9 @@ pub struct Refusal {
     /// For the person who reads the client's log: what, where, what to do. Never a secret, never a
     /// prompt.
     pub message: Cow<'static, str>,
+    /// For the operator, in the record: what of the configuration is at fault, such as the name of a
+    /// variable or a file. A caller learns it only where it is in the same trust domain.
+    pub detail: Option<Cow<'static, str>>,
     /// The request field that is at fault.
     pub param: Option<Cow<'static, str>>,
     /// When it makes sense to ask again; exact, to the millisecond.
@@ -107,13 +110,29 @@ impl Code {
 impl Refusal {
     /// A refusal with a message and nothing else.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Refusal { code, message: message.into(), param: None, retry_after: None }
+        Refusal { code, message: message.into(), detail: None, param: None, retry_after: None }
     }
 
     /// Names the request field that is at fault.
     #[must_use]
     pub fn param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// Says what the operator has to know beside the message.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same for a caller who may know the detail.
+    #[must_use]
+    pub fn disclosed(mut self) -> Self {
+        if let Some(detail) = self.detail.take() {
+            self.message = format!("{} {detail}", self.message).into();
+        }
         self
     }
 

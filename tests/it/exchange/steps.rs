@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use weir::cache::{Recall, Ticket};
-use weir::exchange::event::{Action, Answer, Ask, Event, Failure, Note, Slot, Stop};
+use weir::credential::Credential;
+use weir::exchange::event::{Action, Answer, Ask, Event, Failure, Note, RequestHead, Slot, Stop};
 use weir::exchange::record::Outcome;
 use weir::guard::Verdict;
+use weir::identity::Role;
 use weir::limit::{Decision, Stage};
 use weir::llm::{Reply, UsageSource};
 use weir::policy::{Mode, OnError, Policy};
@@ -250,4 +252,29 @@ fn an_attempt_at_the_wrong_time_is_not_heard() {
     world.send(Event::Response(json(), false)).send(Event::Attempt(2, "two".into()));
     world.send(Event::Chunk(bytes(DOCUMENT), true)).end();
     assert_eq!(world.record().backend.as_deref(), Some("one"));
+}
+
+#[test]
+fn what_a_key_lacks_is_the_operators_to_know() {
+    for (role, told) in [(Role::Sidecar, true), (Role::Gateway, false)] {
+        let mut policy = policy();
+        policy.role = role;
+        policy.credentials[0] = Credential::Missing("file /etc/keys/one does not exist".into());
+        let (mut held, mut passed) = (World::new(policy.clone()), World::new(policy));
+        let from_peer = |mut head: RequestHead| {
+            head.facts.peer_uri = Some("spiffe://mesh.example/ns/a/sa/b".into());
+            head
+        };
+        held.send(Event::Request(from_peer(post(CHAT)), false)).send(Event::RequestBody(bytes(chat(false)), true));
+        passed.send(Event::Request(from_peer(request("GET", "/v1/files", &[])), true));
+        for world in [&mut held, &mut passed] {
+            world.end();
+            assert_eq!(world.refused(), (503, "credential_unavailable".to_owned()));
+            assert!(world.client().contains("has no usable credential."), "{}", world.client());
+            assert_eq!(world.client().contains("/etc/keys/one"), told, "{role:?}: {}", world.client());
+            let decisions = &world.record().decisions;
+            let detail = &decisions.iter().find(|decision| decision.step == "sign").expect("a decision").detail;
+            assert!(detail.contains("file /etc/keys/one does not exist"), "{detail}");
+        }
+    }
 }
