@@ -2,7 +2,8 @@
 //! directory, provider keys in the environment, and the tour. They are put together by `app`:
 //!
 //! ```text
-//! RunDir::create()                    a 0700 directory for the socket, Envoy's files and logs
+//! RunDir::create()                    a 0700 directory for the socket, Envoy's files and logs;
+//!                                     what a killed run left behind goes
 //! discover::discover(env, catalogue)  which providers can be used at all
 //! install::locate(--envoy)            the path of an Envoy binary, installed if need be
 //! (app) Weir's own servers            the ext_proc socket must listen before Envoy starts
@@ -18,9 +19,11 @@ pub mod demo;
 pub mod discover;
 mod http;
 pub mod install;
+mod leftover;
 pub mod process;
 pub mod run;
 
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -32,17 +35,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    /// Held as long as the directory is in use.
+    _mark: File,
 }
 
 // === impl RunDir ===
 
 impl RunDir {
-    /// Creates one under the system's directory for temporary files.
+    /// Creates one under the system's directory for temporary files, and removes there what killed
+    /// processes left behind.
     ///
     /// # Errors
     /// When no directory can be created there.
     pub fn create() -> io::Result<RunDir> {
-        RunDir::inside(&std::env::temp_dir(), "weir")
+        let name = "weir";
+        let directory = RunDir::inside(&std::env::temp_dir(), name)?;
+        leftover::remove(&directory.path, name);
+        Ok(directory)
     }
 
     /// Creates one under `parent`, which must exist. The path is kept short: the name of a Unix
@@ -61,7 +70,13 @@ impl RunDir {
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
-                    return Ok(RunDir { path });
+                    return match leftover::mark(&path) {
+                        Ok(_mark) => Ok(RunDir { path, _mark }),
+                        Err(error) => {
+                            let _ = std::fs::remove_dir_all(&path);
+                            Err(error)
+                        }
+                    };
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
                 Err(error) => return Err(error),
