@@ -8,10 +8,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{self, AppError};
 use crate::config::{self, Discovery, Options, Source, WorkloadNames};
+use crate::up::run::UpError;
 use crate::{mock, telemetry, up};
 
 /// Weir: an Envoy external processor that rewrites, meters, caches and rate-limits LLM calls.
@@ -79,6 +80,16 @@ pub struct Names {
     workload: Option<String>,
 }
 
+/// The exit code of who was asked to stop twice.
+const INTERRUPTED: u8 = 130;
+
+/// Every SIGTERM and SIGINT since it was made, whether awaited by then or not: whoever reads the ready
+/// line may send one at once.
+pub struct Signals {
+    /// None where they cannot be had; then none ever comes.
+    both: Option<(Signal, Signal)>,
+}
+
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -95,8 +106,9 @@ pub fn main() -> ExitCode {
 
 async fn command(command: Command) -> ExitCode {
     match command {
-        Command::Up(args) => match up::run::up(args, stop_signal()).await {
+        Command::Up(args) => match up::run::up(args, Signals::new()).await {
             Ok(()) => ExitCode::SUCCESS,
+            Err(UpError::Interrupted) => ExitCode::from(INTERRUPTED),
             Err(error) => fail(&chain(&error)),
         },
         Command::Run(args) => match run(args).await {
@@ -148,23 +160,16 @@ pub fn read(path: &Path) -> Result<Source, AppError> {
     config::file::read(path).map_err(AppError::Config)
 }
 
-/// Done at the first SIGTERM or SIGINT after this call, whether it is awaited by then or not: whoever
-/// reads the ready line may send one at once. The second ends the process at once.
+/// Done at the first SIGTERM or SIGINT after this call, whether it is awaited by then or not. The second
+/// ends the process at once.
 fn stop_signal() -> impl Future<Output = ()> {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let mut signals = Signals::new();
     async move {
-        let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
+        signals.next().await;
         tokio::spawn(async move {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
+            signals.next().await;
             // Nothing is left to say: whoever asks twice wants the process gone.
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         });
     }
 }
@@ -198,6 +203,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> Self {
+        let both = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        Signals { both: if let (Ok(term), Ok(int)) = both { Some((term, int)) } else { None } }
+    }
+
+    /// Done when the next one has come.
+    pub async fn next(&mut self) {
+        let Some((term, int)) = &mut self.both else { return std::future::pending().await };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    }
 }
 
 // === impl Names ===

@@ -155,6 +155,42 @@ impl Envoy {
         self.child.wait().await.map_err(ProcessError::Wait)
     }
 
+    /// Takes no connection any more; what runs goes on. Where Envoy does not answer, nothing is changed.
+    pub async fn stop_listening(&self) {
+        if let Some(admin) = self.admin() {
+            let _ = Client::new().post(&format!("http://{admin}/drain_listeners"), ADMIN_TIMEOUT).await;
+        }
+    }
+
+    /// Waits until no answer is under way in Envoy and none waits to be sent, or for 2 seconds: what
+    /// Weir has seen end has not yet reached every client.
+    pub async fn settle(&self) {
+        let Some(admin) = self.admin() else { return };
+        let client = Client::new();
+        let url = format!("http://{admin}/stats?format=json&filter=%5Ehttp%5C.{ROUTES}%5C.downstream_");
+        let quiet = async {
+            while let Ok(answer) = client.get(&url, ADMIN_TIMEOUT).await {
+                let stats: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let busy = |gauge: &str| counter(&stats, &format!("http.{ROUTES}.downstream_{gauge}")) > 0;
+                if !busy("rq_active") && !busy("cx_tx_bytes_buffered") {
+                    return;
+                }
+                sleep(POLL).await;
+            }
+        };
+        let _ = timeout(GRACE, quiet).await;
+    }
+
+    /// Ends it at once, and returns when it is gone.
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub async fn kill(mut self) -> Result<ExitStatus, ProcessError> {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.start_kill();
+        self.child.wait().await.map_err(ProcessError::Wait)
+    }
+
     /// Asks Envoy to exit, kills it when it has not after 2 seconds, and returns when it is gone.
     ///
     /// # Errors
@@ -168,9 +204,7 @@ impl Envoy {
                 return ended.map_err(ProcessError::Wait);
             }
         }
-        // It may have ended in between; then there is nothing to kill.
-        let _ = self.child.start_kill();
-        self.child.wait().await.map_err(ProcessError::Wait)
+        self.kill().await
     }
 
     /// Envoy writes this file when its admin endpoint listens.

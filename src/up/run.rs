@@ -1,7 +1,6 @@
 //! `weir up`: Envoy, Weir and, where it is wanted, the built-in provider, as one tree of processes
 //! that comes and goes together.
 
-use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use super::process::{Envoy, Launch, ProcessError, Ready};
 use super::{RunDir, sdk_lines};
 use crate::admin::{self, Scope};
 use crate::app::{self, AppError, Core};
-use crate::cli::{self, Names, say, tell};
+use crate::cli::{self, Names, Signals, say, tell};
 use crate::config::{Compiled, Discovery, Listen, Source};
 use crate::mock::Mock;
 use crate::render::envoy::{ExtProc, Plan};
@@ -23,6 +22,10 @@ use crate::render::files;
 
 /// Envoy is ready in a tenth of a second; a machine that needs longer than this is stuck.
 const ENVOY_START: Duration = Duration::from_secs(30);
+
+/// The longest that a stop waits for calls that still run, whatever `drainTimeout` says: somebody sits
+/// in front of this, or a test.
+const DRAIN: Duration = Duration::from_secs(60);
 
 /// `weir up` on the command line.
 #[derive(Debug, clap::Args)]
@@ -72,6 +75,8 @@ pub enum UpError {
     Listen(SocketAddr, #[source] io::Error),
     #[error("Envoy ended by itself ({0}); its log: {1}")]
     EnvoyEnded(std::process::ExitStatus, String),
+    #[error("stopped at once by a second signal")]
+    Interrupted,
 }
 
 /// Everything that runs.
@@ -86,15 +91,15 @@ struct Egress {
     mock: Option<Mock>,
 }
 
-/// Brings the egress up, stays until `stop` is done, and takes it down again.
+/// Brings the egress up, stays until a signal comes, and takes it down again: calls that run may finish,
+/// unless a second signal comes.
 ///
 /// # Errors
-/// When a part cannot start, ends by itself, or the tour fails.
-pub async fn up(args: Args, stop: impl Future<Output = ()>) -> Result<(), UpError> {
-    let mut stop = std::pin::pin!(stop);
+/// When a part cannot start, ends by itself, or the tour fails; `Interrupted` at a second signal.
+pub async fn up(args: Args, mut signals: Signals) -> Result<(), UpError> {
     let egress = tokio::select! {
         egress = start(&args) => egress?,
-        () = &mut stop => return Ok(()),
+        () = signals.next() => return Ok(()),
     };
     let base_url = format!("http://{}/v1", egress.ready.listen);
     let admin = format!("http://{}", egress.admin);
@@ -102,8 +107,8 @@ pub async fn up(args: Args, stop: impl Future<Output = ()>) -> Result<(), UpErro
     tell(&sdk_lines(&base_url));
     tell(&format!("Usage records: {}", egress.ledger.display()));
     tell(&egress.about_envoy());
-    let (egress, result) = stay(egress, &args, &base_url, &admin, stop).await;
-    let stopped = egress.stop().await;
+    let (egress, result) = stay(egress, &args, &base_url, &admin, &mut signals).await;
+    let stopped = egress.stop(&mut signals).await;
     result.and(stopped)
 }
 
@@ -112,13 +117,13 @@ async fn stay(
     args: &Args,
     base_url: &str,
     admin: &str,
-    mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
+    signals: &mut Signals,
 ) -> (Egress, Result<(), UpError>) {
     if args.demo {
         let mut out = io::stderr();
         let tour = tokio::select! {
             tour = demo::tour(base_url, admin, &mut out) => tour.map_err(UpError::from),
-            () = &mut stop => return (egress, Ok(())),
+            () = signals.next() => return (egress, Ok(())),
         };
         if tour.is_err() || args.exit {
             return (egress, tour);
@@ -126,7 +131,7 @@ async fn stay(
     }
     let log = egress.envoy.log().display().to_string();
     let result = tokio::select! {
-        () = &mut stop => Ok(()),
+        () = signals.next() => Ok(()),
         error = egress.core.failed() => Err(error.into()),
         status = egress.envoy.wait() => match status {
             Ok(status) => Err(UpError::EnvoyEnded(status, log)),
@@ -146,6 +151,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     bootstrap.listen.ext_proc = Listen::Unix(socket.clone());
     let ledger = bootstrap.ledger.clone().unwrap_or_else(|| directory.file("usage.jsonl"));
     bootstrap.ledger = Some(ledger.clone());
+    bootstrap.drain_timeout = bootstrap.drain_timeout.min(DRAIN);
 
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let ca = files::system_ca();
@@ -235,16 +241,51 @@ impl Egress {
         format!("Envoy: process={process} admin=http://{admin} directory={directory}")
     }
 
-    /// Envoy first, so that no call comes any more; then Weir, which then has nothing left to wait for.
-    async fn stop(self) -> Result<(), UpError> {
+    /// No call comes any more, those that run finish in their time, then everything ends; with none at
+    /// once, and at once when a second signal comes.
+    async fn stop(self, signals: &mut Signals) -> Result<(), UpError> {
         let Egress { directory, core, envoy, mock, .. } = self;
-        let stopped = envoy.stop().await;
-        core.drain().await?;
+        envoy.stop_listening().await;
+        let running = core.metrics.in_flight.get();
+        let stopped = match running {
+            0 => {
+                // Weir waits for its connections, and Envoy holds one.
+                let stopped = envoy.stop().await;
+                core.drain().await?;
+                stopped.map(drop).map_err(UpError::from)
+            }
+            _ => {
+                tell(&format!("Calls that still run: {running}. They may finish; a second signal ends them at once."));
+                finish(core, envoy, signals).await
+            }
+        };
         if let Some(mock) = mock {
             mock.shutdown().await;
         }
         drop(directory);
-        stopped?;
-        Ok(())
+        stopped
+    }
+}
+
+/// Lets calls finish, as long as Weir gives them and no signal comes.
+async fn finish(core: Core, envoy: Envoy, signals: &mut Signals) -> Result<(), UpError> {
+    let mut drained = std::pin::pin!(core.drain());
+    let first = tokio::select! {
+        drained = &mut drained => Some(drained),
+        () = signals.next() => None,
+    };
+    match first {
+        Some(drained) => {
+            envoy.settle().await;
+            envoy.stop().await?;
+            drained?;
+            Ok(())
+        }
+        None => {
+            envoy.kill().await?;
+            // Without Envoy nothing runs any more, and what ran is written down.
+            drained.await?;
+            Err(UpError::Interrupted)
+        }
     }
 }
