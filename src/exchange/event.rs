@@ -126,11 +126,10 @@ pub enum Feed {
     Cut,
 }
 
-/// Why the host wants an exchange to come to its end.
+/// Why the host wants an exchange to come to its end. While a process drains it says nothing: what runs
+/// goes on as before, until the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The process drains: finish what runs.
-    Drain,
     /// The time to finish is over.
     Deadline,
     /// There is no room for this exchange.

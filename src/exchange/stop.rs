@@ -18,7 +18,6 @@ use crate::wire::{self, StreamStart};
 impl Exchange {
     pub(super) fn on_stop(&mut self, stop: Stop, out: &mut Vec<Action>) {
         match stop {
-            Stop::Drain => {}
             // Kept, so that a request that would pass at once is refused as well.
             Stop::Shed | Stop::Deadline if self.phase == Phase::Fresh => self.early_stop = Some(stop),
             Stop::Shed if self.is_holding_response() => self.give_up_whole(out),

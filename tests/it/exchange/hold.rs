@@ -180,11 +180,3 @@ fn the_process_stops_in_every_phase() {
     world.send(Event::Chunk(bytes(DOCUMENT), true)).end();
     assert_eq!((world.client().as_str(), world.record().outcome), (DOCUMENT, Outcome::Stopped));
 }
-
-#[test]
-fn draining_changes_nothing() {
-    let mut world = World::new(policy());
-    world.send(Event::Stop(Stop::Drain)).call(CHAT, chat(false)).send(Event::Stop(Stop::Drain));
-    world.reply(json(), DOCUMENT).end();
-    assert_eq!((world.client().as_str(), world.record().outcome), (DOCUMENT, Outcome::Completed));
-}

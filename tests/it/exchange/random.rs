@@ -123,7 +123,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     let body = |make: fn(bytes::Bytes, bool) -> Event| {
         (any_bytes(), prop::bool::weighted(0.2)).prop_map(move |(data, end)| Step::Send(make(bytes(data), end)))
     };
-    let stops = vec![Stop::Drain, Stop::Deadline, Stop::Shed, Stop::Leave];
+    let stops = vec![Stop::Deadline, Stop::Shed, Stop::Leave];
     prop_oneof![
         1 => any_request().prop_map(Step::Send),
         2 => body(Event::RequestBody),
