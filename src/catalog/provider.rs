@@ -28,8 +28,6 @@ pub struct Provider {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Environment variables that may hold the key; the first that is set counts.
     pub env: Vec<Box<str>>,
-    /// Environment variables that may hold the base URL; the first that is set counts.
-    pub base_env: Vec<Box<str>>,
     pub stream_usage: StreamUsage,
     pub quirks: Vec<Quirk>,
     pub operations: Vec<Operation>,
@@ -132,8 +130,6 @@ struct RawProvider {
     headers: std::collections::BTreeMap<String, String>,
     #[serde(default)]
     env: Vec<Box<str>>,
-    #[serde(default)]
-    base_env: Vec<Box<str>>,
     stream_usage: StreamUsage,
     #[serde(default)]
     quirks: Vec<Quirk>,
@@ -233,7 +229,7 @@ fn read(raw: RawProvider, errors: &mut Vec<RowError>) -> Option<Provider> {
         errors.push(RowError::BaseUrl(url.clone()));
     }
     let upper = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    for name in raw.env.iter().chain(&raw.base_env) {
+    for name in &raw.env {
         if name.is_empty() || !name.bytes().all(upper) {
             errors.push(RowError::Env(name.to_string()));
         }
@@ -253,7 +249,6 @@ fn read(raw: RawProvider, errors: &mut Vec<RowError>) -> Option<Provider> {
         key: raw.key,
         headers,
         env: raw.env,
-        base_env: raw.base_env,
         stream_usage: raw.stream_usage,
         quirks: raw.quirks,
         operations,

@@ -29,13 +29,10 @@ fn the_built_in_rows_are_those_we_mean() {
         if let Some(url) = &provider.base_url {
             assert!(is_base_url(url), "{id}");
         } else {
-            assert!(!provider.base_env.is_empty() || provider.any_model, "{id} can be had nowhere");
+            assert!(provider.key != KeyNeed::Required, "{id} has a key and no place to use it");
         }
         assert_eq!(provider.env.is_empty(), provider.key == KeyNeed::None, "{id}");
         assert!(provider.auth == AuthScheme::None || provider.key != KeyNeed::None, "{id}");
-        for sdk in ["OPENAI_BASE_URL", "OPENAI_API_BASE", "ANTHROPIC_BASE_URL"] {
-            assert!(!provider.base_env.iter().any(|name| &**name == sdk), "{id} would call Weir itself");
-        }
     }
 }
 
@@ -77,7 +74,6 @@ base_url = "api.example.com/v1"
 auth = { scheme = "header" }
 headers = { "bad name" = "x" }
 env = ["key"]
-base_env = [""]
 stream_usage = "never"
 operations = ["chat", "sing"]
 default_price = { input = "free", output = "1" }
@@ -90,7 +86,6 @@ default_price = { input = "free", output = "1" }
         "operation \"sing\"",
         "\"api.example.com/v1\" is no http",
         "\"key\" is no name of an environment variable",
-        "\"\" is no name of an environment variable",
         "\"bad name\" is no header",
         "auth Header needs `header`",
         "default_price: not a decimal number",
@@ -117,6 +112,7 @@ fn words_that_are_not_known_are_refused() {
         ("stream_usage = \"never\"", "stream_usage = \"sometimes\""),
         ("id = \"p\"", "id = \"p\"\nquirks = [\"odd\"]"),
         ("id = \"p\"", "id = \"p\"\nunknown = 1"),
+        ("id = \"p\"", "id = \"p\"\nbase_env = [\"P_URL\"]"),
         ("\"bearer\"", "\"basic\""),
     ] {
         assert_eq!(errors(&GOOD.replace(good, bad)).len(), 1, "{bad}");

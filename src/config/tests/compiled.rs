@@ -230,8 +230,10 @@ fn tls_for_an_endpoint_without_it_is_a_warning() {
 
 #[test]
 fn discovery_finds_the_providers_whose_keys_are_set() {
-    let env = [("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", ""), ("VLLM_API_KEY", "v"), ("ANTHROPIC_API_KEY", "a")];
-    let compiled = compiled("", &env, ENABLED);
+    let keys = [("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", ""), ("VLLM_API_KEY", "v"), ("ANTHROPIC_API_KEY", "a")];
+    // How a client is pointed at Weir, which must not call itself.
+    let pointed = [("ANTHROPIC_BASE_URL", "http://127.0.0.1:10000"), ("VLLM_BASE_URL", "http://127.0.0.1:10000/v1")];
+    let compiled = compiled("", &[&keys[..], &pointed].concat(), ENABLED);
     assert_eq!(names(&compiled), ["openai", "anthropic"]);
     assert_eq!(key(&compiled, 1), ("x-api-key", "", "a"));
     let anthropic = &compiled.policy.targets.backends[1];
