@@ -7,6 +7,7 @@ pub mod edit;
 pub mod fields;
 pub mod opaque;
 pub mod openai;
+pub mod prompt;
 pub mod scan;
 pub mod shapes;
 pub mod sse;

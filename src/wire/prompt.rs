@@ -1,0 +1,141 @@
+//! The text of a prompt in a request body of any format that is held here: what a tokenizer gets to
+//! see, without the JSON around it and without images, audio and files.
+//!
+//! | member of the body | text |
+//! |---|---|
+//! | `messages`; `input`, `prompt`, `query`, `documents` | strings, and strings under the keys of `TEXT`, however deep |
+//! | `system`, `instructions` | the same; a message of its own |
+//! | `tools`, `functions` | every string, and the names of `properties` |
+//! | a tool's call in a message: `input`, or `arguments`, that is an object | as it stands |
+//!
+//! How a provider writes tools into the prompt is not published, and neither is how much any but
+//! OpenAI's chat format adds to the text; that much the caller of [`read`] has to know.
+
+use crate::base::json::{self, JsonError, Kind, Span};
+
+/// What of a prompt is not text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    pub messages: u64,
+    /// Messages that name who says them.
+    pub names: u64,
+    /// Tokens that the client has made by itself: numbers where a text could stand.
+    pub tokens: u64,
+}
+
+/// The keys whose string values are text.
+const TEXT: &[&str] =
+    &["content", "text", "role", "name", "arguments", "input", "output", "thinking", "reasoning_content", "refusal"];
+
+/// Reads a prompt, one string at a time.
+struct Reader<'a, 'f> {
+    body: &'a [u8],
+    each: &'f mut dyn FnMut(&str),
+    shape: Shape,
+}
+
+/// Calls `each` with every string of the prompt, in order.
+///
+/// # Errors
+/// What is no JSON object, is nested too deep, or has a list that is too long.
+pub fn read(body: &[u8], each: &mut dyn FnMut(&str)) -> Result<Shape, JsonError> {
+    let mut reader = Reader { body, each, shape: Shape::default() };
+    for member in json::object(body)? {
+        let (value, kind) = (member.value, member.kind);
+        match &*member.key {
+            "messages" => reader.messages(value, kind)?,
+            "input" if kind == Kind::Array => reader.messages(value, kind)?,
+            "input" | "prompt" | "query" | "documents" => reader.text(value, kind)?,
+            "system" | "instructions" if kind != Kind::Null => {
+                reader.shape.messages += 1;
+                reader.text(value, kind)?;
+            }
+            "tools" | "functions" => reader.schema(value, kind, false)?,
+            _ => {}
+        }
+    }
+    Ok(reader.shape)
+}
+
+// === impl Reader ===
+
+impl Reader<'_, '_> {
+    fn say(&mut self, value: Span) {
+        if let Some(text) = json::string(value.slice(self.body)) {
+            (self.each)(&text);
+        }
+    }
+
+    /// A list in which an object is a message.
+    fn messages(&mut self, value: Span, kind: Kind) -> Result<(), JsonError> {
+        if kind != Kind::Array {
+            return self.text(value, kind);
+        }
+        for (value, kind) in json::elements(self.body, value)? {
+            if kind == Kind::Object {
+                self.shape.messages += 1;
+                let named = json::members(self.body, value)?.iter().any(|member| member.key == "name");
+                self.shape.names += u64::from(named);
+            }
+            self.text(value, kind)?;
+        }
+        Ok(())
+    }
+
+    /// A value whose strings are text, except those under other keys than [`TEXT`].
+    fn text(&mut self, value: Span, kind: Kind) -> Result<(), JsonError> {
+        match kind {
+            Kind::String => self.say(value),
+            Kind::Number => self.shape.tokens += 1,
+            Kind::Array => {
+                for (value, kind) in json::elements(self.body, value)? {
+                    self.text(value, kind)?;
+                }
+            }
+            Kind::Object => {
+                for member in json::members(self.body, value)? {
+                    let is_text = TEXT.contains(&&*member.key);
+                    match (member.kind, &*member.key) {
+                        (Kind::Object, "input" | "arguments") => self.raw(member.value),
+                        (Kind::Array | Kind::Object, _) => self.text(member.value, member.kind)?,
+                        (Kind::String, _) if is_text => self.say(member.value),
+                        _ => {}
+                    }
+                }
+            }
+            Kind::True | Kind::False | Kind::Null => {}
+        }
+        Ok(())
+    }
+
+    /// A value that a model wrote as JSON.
+    fn raw(&mut self, value: Span) {
+        (self.each)(&String::from_utf8_lossy(value.slice(self.body)));
+    }
+
+    /// The description of tools: every string, and the names of parameters where `names` says so.
+    fn schema(&mut self, value: Span, kind: Kind, names: bool) -> Result<(), JsonError> {
+        match kind {
+            Kind::String => self.say(value),
+            Kind::Array => {
+                for (value, kind) in json::elements(self.body, value)? {
+                    self.schema(value, kind, false)?;
+                }
+            }
+            Kind::Object => {
+                for member in json::members(self.body, value)? {
+                    if names {
+                        (self.each)(&member.key);
+                    }
+                    let lists = !names && member.key == "properties";
+                    self.schema(member.value, member.kind, lists)?;
+                }
+            }
+            Kind::Number | Kind::True | Kind::False | Kind::Null => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
