@@ -5,13 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::exchange::event::{Answer, Ask, Failure, Note};
 use crate::policy::Policy;
 use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
+use crate::wire::prompt;
 
 /// What a host needs of the outside.
 pub trait World: Send + Sync + 'static {
@@ -68,6 +70,8 @@ struct Room {
     free: AtomicUsize,
     /// Notes that found no place, or came when no more were taken.
     dropped: Counter,
+    /// Bytes of text that may still come to wait for its count.
+    text: AtomicUsize,
 }
 
 /// Notes that an exchange may leave and that must not be lost: a settlement for each of two stages and
@@ -79,6 +83,18 @@ const SLOTS: usize = 6;
 /// would find no place although the number of those in flight allows it.
 const SLACK: usize = 1024;
 
+/// Text that waits to be counted with the notes, in bytes, at most; of what does not fit, the estimate
+/// stands. Prose takes a sixth of a second, and the worst text (random letters, or white space) some
+/// two: nothing that is told waits longer, nor does the end of the process.
+const TEXT: usize = 8 << 20;
+
+/// The largest request body whose prompt is counted; the estimate of a larger one stands.
+const MAX_COUNTED: usize = 4 << 20;
+
+/// What the documentation of OpenAI's chat format adds to the text: so much for each message, and as
+/// much once more because every answer is primed with the beginning of one.
+const FRAME: u64 = 3;
+
 /// The world of one process: answers by computing, notes to a queue.
 #[derive(Debug)]
 pub struct Local {
@@ -86,6 +102,8 @@ pub struct Local {
     learned: Arc<Learned>,
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
+    /// Prompts that may be counted at the same time.
+    counts: Arc<Semaphore>,
 }
 
 // === impl Local ===
@@ -99,9 +117,12 @@ impl Local {
 
     fn with_places(policy: Arc<Policy>, learned: Arc<Learned>, free: usize, dropped: Counter) -> (Self, Notes) {
         let (queue, receiver) = mpsc::unbounded_channel();
-        let room = Arc::new(Room { free: AtomicUsize::new(free), dropped });
+        let (free, text) = (AtomicUsize::new(free), AtomicUsize::new(TEXT));
+        let room = Arc::new(Room { free, dropped, text });
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let counts = Arc::new(Semaphore::new(cores));
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
-        (Local { policy, learned, queue, room }, notes)
+        (Local { policy, learned, queue, room, counts }, notes)
     }
 
     /// What ends the notes of this world.
@@ -112,7 +133,7 @@ impl Local {
 
 impl World for Local {
     fn answer(&self, ask: Ask) -> impl Future<Output = Answer> + Send + 'static {
-        answer(ask)
+        answer(ask, self.counts.clone())
     }
 
     fn admit(&self) -> Option<Permit> {
@@ -121,6 +142,7 @@ impl World for Local {
     }
 
     fn hint(&self, note: Note) {
+        self.room.admit(&note);
         if !self.room.take(1) {
             self.room.dropped.inc();
         } else if self.queue.send(Some(note)).is_err() {
@@ -138,18 +160,37 @@ impl World for Local {
     }
 }
 
-async fn answer(ask: Ask) -> Answer {
+async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
     match ask {
-        // Counting takes milliseconds for a large prompt, so it leaves the I/O threads.
-        Ask::Count { model, body } => {
-            let count = move || bpe::count(&model, &String::from_utf8_lossy(&body));
-            tokio::task::spawn_blocking(count).await.map_or(Answer::Failed(Failure::Unavailable), Answer::Count)
-        }
+        Ask::Count { model, body } => count(model, body, counts).await.map_or(UNAVAILABLE, Answer::Count),
         // No capability that asks these is configurable yet.
-        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token(_) => {
-            Answer::Failed(Failure::Unavailable)
-        }
+        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token(_) => UNAVAILABLE,
     }
+}
+
+const UNAVAILABLE: Answer = Answer::Failed(Failure::Unavailable);
+
+/// The tokens of a request body's prompt; none where it is too large, or too many are being counted.
+async fn count(model: String, body: Bytes, counts: Arc<Semaphore>) -> Option<u64> {
+    if body.len() > MAX_COUNTED {
+        return None;
+    }
+    let place = counts.try_acquire_owned().ok()?;
+    // Counting takes milliseconds for a large prompt, so it leaves the I/O threads. It keeps its place
+    // to its end, also when nobody waits for the answer any more.
+    let work = move || {
+        let _place = place;
+        prompt_tokens(&model, &body)
+    };
+    tokio::task::spawn_blocking(work).await.ok()?
+}
+
+/// The tokens of the prompt in a request body; none where it is no JSON.
+fn prompt_tokens(model: &str, body: &[u8]) -> Option<u64> {
+    let mut tokens = 0_u64;
+    let shape = prompt::read(body, &mut |text| tokens += bpe::count(model, text)).ok()?;
+    let framed = if shape.messages > 0 { FRAME * (shape.messages + 1) + shape.names } else { 0 };
+    Some(tokens + framed + shape.tokens)
 }
 
 // === impl Permit ===
@@ -158,7 +199,12 @@ impl Permit {
     /// Leaves a note. It is lost, and counted, when the reserved places are used up or no more notes
     /// are taken.
     pub fn note(&mut self, note: Note) {
-        if self.left > 0 && self.queue.send(Some(note)).is_ok() {
+        if self.left == 0 {
+            self.room.dropped.inc();
+            return;
+        }
+        self.room.admit(&note);
+        if self.queue.send(Some(note)).is_ok() {
             self.left -= 1;
         } else {
             self.room.dropped.inc();
@@ -188,8 +234,8 @@ impl Closer {
 // === impl Notes ===
 
 impl Notes {
-    /// Waits for notes and appends them, `limit` at most. 0 when no more will come. Not for a thread
-    /// that runs tasks.
+    /// Waits for notes and appends them, `limit` at most, with the tokens counted that nobody has
+    /// stated. 0 when no more will come. Not for a thread that runs tasks.
     pub fn receive(&mut self, notes: &mut Vec<Note>, limit: usize) -> usize {
         let before = notes.len();
         while notes.len() == before && self.queue.blocking_recv_many(&mut self.items, limit) > 0 {
@@ -203,6 +249,9 @@ impl Notes {
         }
         let count = notes.len() - before;
         self.room.give(count);
+        for note in notes.iter_mut().skip(before) {
+            note.count(|bytes| self.room.give_text(bytes));
+        }
         count
     }
 
@@ -216,8 +265,18 @@ impl Notes {
 
 impl Room {
     fn take(&self, places: usize) -> bool {
-        let less = |free: usize| free.checked_sub(places);
-        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+        take(&self.free, places)
+    }
+
+    /// Lets a text wait for its count, or drops it where there is no room for it.
+    fn admit(&self, note: &Note) {
+        if let Some(uncounted) = note.uncounted() {
+            uncounted.admit(|bytes| take(&self.text, bytes));
+        }
+    }
+
+    fn give_text(&self, bytes: usize) {
+        self.text.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn give(&self, places: usize) {
@@ -225,80 +284,9 @@ impl Room {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::Catalog;
-    use crate::target::Targets;
-
-    fn world(exchanges: usize) -> (Local, Notes) {
-        let policy = Policy::new(Targets::default(), Vec::new(), Catalog::builtin());
-        Local::with_places(Arc::new(policy), Arc::new(Learned::new()), exchanges * SLOTS, Counter::default())
-    }
-
-    fn note() -> Note {
-        Note::Shadow { step: "admit", reason: "test" }
-    }
-
-    #[test]
-    fn an_exchange_has_its_places_until_its_notes_are_received() {
-        let (world, mut notes) = world(2);
-        let (mut one, other) = (world.admit().unwrap(), world.admit().unwrap());
-        assert!(world.admit().is_none());
-        for _ in 0..SLOTS + 1 {
-            one.note(note());
-        }
-        drop(one);
-        assert!(world.admit().is_none(), "its notes still wait");
-        assert_eq!(notes.receive(&mut Vec::new(), 100), SLOTS);
-        let again = world.admit().unwrap();
-        drop((again, other));
-        assert_eq!(world.room.free.load(Ordering::Relaxed), 2 * SLOTS);
-        assert_eq!(world.room.dropped.get(), 1);
-    }
-
-    #[test]
-    fn a_hint_takes_no_place_that_is_reserved() {
-        let (world, mut notes) = world(1);
-        let mut permit = world.admit().unwrap();
-        world.hint(note());
-        permit.note(note());
-        drop(permit);
-        world.hint(note());
-        assert_eq!(world.room.dropped.get(), 1);
-        drop(world);
-        let mut got = Vec::new();
-        assert_eq!(notes.receive(&mut got, 100), 2);
-        assert!(notes.is_closed());
-        assert_eq!(notes.receive(&mut got, 100), 0);
-    }
-
-    #[test]
-    fn notes_end_when_they_are_closed_although_an_exchange_goes_on() {
-        let (world, mut notes) = world(2);
-        let mut permit = world.admit().unwrap();
-        for _ in 0..3 {
-            permit.note(note());
-        }
-        world.closer().close();
-        permit.note(note());
-        let mut got = Vec::new();
-        // However they come, those that were left before are among them.
-        assert_eq!(notes.receive(&mut got, 2), 2);
-        assert!(!notes.is_closed());
-        assert_eq!(notes.receive(&mut got, 2), 1);
-        assert!(notes.is_closed());
-        assert_eq!(notes.receive(&mut got, 2), 1, "it came in between");
-        assert_eq!(notes.receive(&mut got, 2), 0);
-        permit.note(note());
-        world.hint(note());
-        assert_eq!(world.room.dropped.get(), 2);
-        drop(permit);
-        assert_eq!(world.room.free.load(Ordering::Relaxed), 2 * SLOTS);
-        // Closing twice, or a world that is gone, is harmless.
-        let closer = world.closer();
-        closer.close();
-        drop((world, notes));
-        closer.close();
-    }
+fn take(room: &AtomicUsize, amount: usize) -> bool {
+    room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(amount)).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use super::{Compiled, ConfigError, Options};
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
 use crate::credential::{Credential, Signature};
-use crate::identity::Workload;
+use crate::identity::{Role, Workload};
 use crate::llm::Dialect;
 use crate::policy::Policy;
 use crate::target::{Backend, Choice, Glob, Passthrough, Rule, Targets, Upstream};
@@ -60,7 +60,7 @@ pub(super) fn compile(
 
     warn_of_overload(set, &mut warnings);
     let mut policy = Policy::new(targets, credentials, catalog);
-    policy.role = set.bootstrap.role;
+    (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
     policy.workload = workload(set, options);
     policy.bodies = set.profile.bodies;
     policy.unpriced = set.profile.unpriced;

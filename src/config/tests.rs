@@ -3,6 +3,7 @@
 
 mod compiled;
 mod fake;
+mod files;
 mod words;
 
 use std::collections::BTreeSet;

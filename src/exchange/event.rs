@@ -13,6 +13,7 @@ use crate::cache::{self, Ticket};
 use crate::credential::Signature;
 use crate::identity::Facts;
 use crate::llm::Delta;
+use crate::tokens::Uncounted;
 use crate::{guard, limit};
 
 /// What the host tells. `end` is true when nothing of that body follows, however the other side
@@ -227,6 +228,28 @@ pub enum MetaValue {
     Text(Words),
     /// Written as a number; exact up to 2^53.
     Number(u64),
+}
+
+// === impl Note ===
+
+impl Note {
+    /// The text in it that nobody has counted yet.
+    pub fn uncounted(&self) -> Option<&Uncounted> {
+        match self {
+            Note::Settle(settle) => settle.uncounted.as_ref(),
+            Note::Record(record) => record.uncounted.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Counts it, and corrects the note. Not for a thread that runs tasks.
+    pub fn count(&mut self, give: impl FnOnce(usize)) {
+        match self {
+            Note::Settle(settle) => settle.count(give),
+            Note::Record(record) => record.count(give),
+            _ => {}
+        }
+    }
 }
 
 // === impl Headers ===

@@ -35,7 +35,7 @@ impl Exchange {
         self.story.left = true;
         self.story.signed = matches!(deciding.signing, Signing::Set(_));
         let policy = self.policy();
-        let count = policy.count_exactly.then(|| deciding.body.clone());
+        let count = self.counts_input(&target).then(|| deciding.body.clone());
         self.response.expect(&deciding, self.asks_usage(&deciding, &target));
         self.request = State::Released(policy.keep_original.then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);

@@ -30,6 +30,7 @@ mod rope;
 mod steps;
 mod stop;
 mod story;
+mod tariff;
 mod watch;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use event::{Action, Answer, Ask, Event, Feed, Note, Slot};
 use phase::{BodyMode, Kind, Phase};
 use record::Outcome;
+use story::Bill;
 
 pub use forward::BACKEND_HEADER;
 pub use local_reply::LOCAL_REPLY_HEADER;
@@ -46,6 +48,7 @@ use crate::cache::{Recall, Ticket};
 use crate::limit::{Decision, Grant, Settle};
 use crate::llm::Usage;
 use crate::policy::Policy;
+use crate::tokens::Uncounted;
 use crate::tokens::learned::Learned;
 
 /// What an exchange is made with.
@@ -215,7 +218,7 @@ impl Exchange {
             };
             self.tell(outcome, out);
         }
-        self.settle_all(Usage::default(), None, out);
+        self.settle_all(&Bill::nothing(), None, out);
         self.forsake(out);
         self.request = request::State::None;
         self.response.release();
@@ -230,12 +233,14 @@ impl Exchange {
     }
 
     fn settle_one(&mut self, grant: Grant, out: &mut Vec<Action>) {
-        self.note(Note::Settle(Settle { grant, usage: Usage::default(), cost: None }), out);
+        self.note(Note::Settle(Settle { grant, usage: Usage::default(), cost: None, uncounted: None }), out);
     }
 
-    fn settle_all(&mut self, usage: Usage, cost: Option<crate::base::money::NanoUsd>, out: &mut Vec<Action>) {
+    /// Settles everything that was granted with what it came to, or will have come to once it is counted.
+    fn settle_all(&mut self, bill: &Bill, uncounted: Option<&Uncounted>, out: &mut Vec<Action>) {
         for grant in std::mem::take(&mut self.grants) {
-            self.note(Note::Settle(Settle { grant, usage, cost }), out);
+            let (usage, cost, uncounted) = (bill.measure.usage, bill.cost, uncounted.cloned());
+            self.note(Note::Settle(Settle { grant, usage, cost, uncounted }), out);
         }
     }
 }

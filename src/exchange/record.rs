@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
-use crate::llm::{Dialect, Operation, Usage, UsageSource};
-use crate::meter::PriceRow;
+use crate::llm::{Dialect, Operation, PriceRow, Usage, UsageSource};
+use crate::tokens::Uncounted;
 
-/// The whole story of one exchange. It holds no prompt, no answer and no credential.
+/// The whole story of one exchange. It shows no prompt, no answer and no credential.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// The value of `x-weir-request-id`.
@@ -44,6 +44,8 @@ pub struct Record {
     /// None when no price is known, or no usage.
     pub cost: Option<NanoUsd>,
     pub price: Option<PriceRow>,
+    /// The text that has to be counted before usage, cost and price are exact. None in what is told on.
+    pub uncounted: Option<Uncounted>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     /// Bytes of a request body that was read as a call.
@@ -103,6 +105,19 @@ pub struct Decision {
     pub reason: &'static str,
     /// What in particular: a rule, a backend, a model.
     pub detail: Words,
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Counts what nobody has stated. It stays an estimate: the provider may count otherwise. `give`
+    /// gets back the room that the text took.
+    pub fn count(&mut self, give: impl FnOnce(usize)) {
+        let uncounted = self.uncounted.take();
+        if let Some(counted) = uncounted.and_then(|uncounted| uncounted.count(give)) {
+            (self.usage, self.cost, self.price) = (counted.usage, counted.cost, counted.price);
+        }
+    }
 }
 
 // === impl Outcome ===

@@ -102,7 +102,7 @@ impl State {
             _ => 0,
         };
         held + self.document.len()
-            + self.meter.as_ref().map_or(0, Meter::carried)
+            + self.meter.as_ref().map_or(0, |meter| meter.carried() + meter.kept())
             + self.fold.as_ref().map_or(0, Fold::len)
     }
 
@@ -123,6 +123,11 @@ impl State {
     pub fn text_bytes(&self) -> Option<u64> {
         let Some(meter) = &self.meter else { return Some(0) };
         (meter.blind().is_none() && meter.is_readable()).then(|| meter.seen().text_bytes)
+    }
+
+    /// The text that was kept; nothing is kept any more.
+    pub fn take_text(&mut self) -> Option<Vec<u8>> {
+        self.meter.as_mut().and_then(Meter::take_text)
     }
 
     /// Part of the answer could not be read, so that what was read of it is not all.
@@ -172,7 +177,11 @@ impl Exchange {
         self.response.ended = end;
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
         let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
-        self.response.meter = Some(Meter::new(kind, coding, self.setup.policy.bodies.max_event));
+        let mut meter = Meter::new(kind, coding, self.setup.policy.bodies.max_event);
+        if head.status < 400 && self.response.expected.is_some() && self.counts_output() {
+            meter.keep_text(self.setup.policy.bodies.max_capture);
+        }
+        self.response.meter = Some(meter);
         let held = wire::detect(&self.story.method, &self.story.path).held;
         let replied = held && head.status >= 400 && (early || is_local_reply(&head));
         match end {

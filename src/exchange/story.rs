@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::Exchange;
 use super::event::{Action, Meta, Note};
 use super::record::{Decision, Outcome, Record, Timings};
+use super::tariff::Tariff;
 use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
 use crate::base::words::Words;
-use crate::llm::{Call, Dialect, Operation, Usage, UsageSource};
-use crate::meter::{self, Measure, Models, PriceRow, Through};
+use crate::llm::{Call, Dialect, Operation, PriceRow, Usage, UsageSource};
+use crate::meter::{self, Measure, Through};
 use crate::target::Target;
+use crate::tokens::Uncounted;
 use crate::tokens::learned::Key;
 
 /// The facts of one exchange, gathered as they come.
@@ -143,22 +145,11 @@ impl Exchange {
         if measure.source == UsageSource::Unknown {
             return Bill { measure, cost: None, price: None };
         }
-        let policy = &self.setup.policy;
-        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
-        let models = Models { requested: sent, served };
-        let usage = &measure.usage;
-        let price = |tier| meter::price(&policy.catalog, overlay, &target.backend.provider, models, usage, tier).ok();
-        let priced = match seen.and_then(|seen| seen.service_tier.as_deref()) {
-            Some(tier) => price(Some(tier)),
-            // What was asked for and is not confirmed counts only where it is dearer: a provider that
-            // knows no tiers bills its one price.
-            None => {
-                let asked = story.call.as_ref().and_then(|call| call.service_tier.as_deref());
-                let dearer = asked.and_then(|tier| price(Some(tier)));
-                [price(None), dearer].into_iter().flatten().max_by_key(|priced| priced.cost.total)
-            }
-        };
-        let (cost, price) = priced.map_or((None, None), |priced| (Some(priced.cost.total), Some(priced.row)));
+        let asked = story.call.as_ref().and_then(|call| call.service_tier.as_deref());
+        let told = seen.and_then(|seen| seen.service_tier.as_deref());
+        let tariff =
+            Tariff { index: target.index, provider: &target.backend.provider, requested: sent, served, told, asked };
+        let (cost, price) = tariff.price(&self.setup.policy, &measure.usage);
         Bill { measure, cost, price }
     }
 
@@ -211,13 +202,14 @@ impl Exchange {
         if std::mem::replace(&mut self.story.is_told, true) {
             return;
         }
-        self.settle_all(bill.measure.usage, bill.cost, out);
+        let uncounted = self.uncounted(bill);
+        self.settle_all(bill, uncounted.as_ref(), out);
         self.forsake(out);
-        let record = self.record(outcome, bill);
+        let record = self.record(outcome, bill, uncounted);
         self.note(Note::Record(Box::new(record)), out);
     }
 
-    fn record(&mut self, outcome: Outcome, bill: &Bill) -> Record {
+    fn record(&mut self, outcome: Outcome, bill: &Bill, uncounted: Option<Uncounted>) -> Record {
         let seen = self.response.seen();
         let story = &self.story;
         let target = story.backend();
@@ -249,6 +241,7 @@ impl Exchange {
             usage_source: bill.measure.source,
             cost: bill.cost,
             price: bill.price.clone(),
+            uncounted,
             request_bytes: story.request_bytes,
             response_bytes: story.response_bytes,
             body_bytes: call.map_or(0, |call| call.body_bytes),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::money::NanoUsd;
 use crate::llm::{Call, Code, Refusal, Usage};
+use crate::tokens::Uncounted;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +78,8 @@ pub struct Settle {
     /// Tokens that were really used; none for a call that never left.
     pub usage: Usage,
     pub cost: Option<NanoUsd>,
+    /// The text that has to be counted before the two above are exact. None in what a store is told.
+    pub uncounted: Option<Uncounted>,
 }
 
 /// What to ask at `stage` for this call, if a rule applies.
@@ -108,6 +111,18 @@ impl Unit {
         match self {
             Unit::Requests | Unit::Concurrency => Stage::Admit,
             Unit::Tokens | Unit::Usd => Stage::Reserve,
+        }
+    }
+}
+
+// === impl Settle ===
+
+impl Settle {
+    /// Counts what nobody has stated. `give` gets back the room that the text took.
+    pub fn count(&mut self, give: impl FnOnce(usize)) {
+        let uncounted = self.uncounted.take();
+        if let Some(counted) = uncounted.and_then(|uncounted| uncounted.count(give)) {
+            (self.usage, self.cost) = (counted.usage, counted.cost);
         }
     }
 }

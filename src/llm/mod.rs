@@ -14,4 +14,4 @@ pub use fold::Fold;
 pub use quirk::Quirk;
 pub use refusal::{Code, Refusal};
 pub use reply::{Finish, Reply};
-pub use usage::{Usage, UsageSource};
+pub use usage::{PriceRow, Usage, UsageSource};

@@ -1,5 +1,10 @@
 //! Tokens, in disjoint classes. Every wire format is normalised to these.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::words::Words;
+
 /// Tokens of one call. All classes are disjoint, except that `reasoning` is a part of `output`.
 ///
 /// OpenAI counts cached and audio tokens inside `prompt_tokens`; Anthropic counts cached tokens
@@ -35,6 +40,16 @@ pub enum UsageSource {
     Unknown,
 }
 
+/// Which row of which table a price stands in; shown as `provider/model@version`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceRow {
+    /// `provider/model`.
+    pub name: Arc<str>,
+    /// The version of the table; `config` for a price from the configuration and `default` for a
+    /// provider's price for models without one.
+    pub version: Words,
+}
+
 // === impl Usage ===
 
 impl Usage {
@@ -61,5 +76,13 @@ impl UsageSource {
             UsageSource::Estimated => "estimated",
             UsageSource::Unknown => "unknown",
         }
+    }
+}
+
+// === impl PriceRow ===
+
+impl fmt::Display for PriceRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
     }
 }

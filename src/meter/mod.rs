@@ -3,13 +3,10 @@
 //! Pure arithmetic on facts that the exchange has gathered. What is not known stays unknown: it is
 //! never shown as zero, neither as tokens nor as money.
 
-use std::fmt;
-use std::sync::Arc;
-
 use crate::base::words::Words;
 use crate::catalog::price::{Cost, Unpriced};
 use crate::catalog::{Catalog, Origin, Overlay};
-use crate::llm::{Usage, UsageSource};
+use crate::llm::{PriceRow, Usage, UsageSource};
 use crate::tokens::Learned;
 use crate::tokens::learned::Key;
 
@@ -50,16 +47,6 @@ pub struct Models<'a> {
 pub struct Priced {
     pub cost: Cost,
     pub row: PriceRow,
-}
-
-/// Which row of which table a price stands in; shown as `provider/model@version`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PriceRow {
-    /// `provider/model`.
-    pub name: Arc<str>,
-    /// The version of the table; `config` for a price from the configuration and `default` for a
-    /// provider's price for models without one.
-    pub version: Words,
 }
 
 /// What a call used.
@@ -160,14 +147,6 @@ fn completed(stated: Usage, seen: Through, learned: &Learned, key: Key<'_>) -> U
         usage.output = usage.output.max(learned.estimate_output(key, bytes));
     }
     usage
-}
-
-// === impl PriceRow ===
-
-impl fmt::Display for PriceRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.name, self.version)
-    }
 }
 
 #[cfg(test)]

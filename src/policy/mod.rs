@@ -34,7 +34,8 @@ pub struct Policy {
     pub limits: Ruled<Vec<limit::Rule>>,
     pub guards: Ruled<Vec<guard::Rule>>,
     pub cache: Ruled<Option<cache::Rule>>,
-    /// Count the prompt exactly, beside the call.
+    /// Count exactly what the provider may not state: the prompt beside the call, and the answer behind
+    /// it. So it is in role Gateway; no rule can ask for it yet.
     pub count_exactly: bool,
     /// Keep the original request so that another attempt can be written from it.
     pub keep_original: bool,
@@ -74,7 +75,7 @@ pub struct Bodies {
     pub max_response_hold: usize,
     /// Of one event of a stream; more is passed on unparsed.
     pub max_event: usize,
-    /// Of one answer that is kept for later.
+    /// Of one answer that is kept for later, or for its count.
     pub max_capture: usize,
 }
 

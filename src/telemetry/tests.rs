@@ -8,8 +8,8 @@ use super::{Ledger, Metrics, Sinks, v1};
 use crate::base::money::NanoUsd;
 use crate::exchange::event::Note;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
+use crate::llm::PriceRow;
 use crate::llm::{Dialect, Operation, Usage, UsageSource};
-use crate::meter::PriceRow;
 
 /// A complete chat call, as the provider stated it.
 pub(crate) fn sample() -> Record {
@@ -38,6 +38,7 @@ pub(crate) fn sample() -> Record {
         usage_source: UsageSource::Provider,
         cost: Some(NanoUsd(12_500)),
         price: Some(PriceRow { name: "openai/gpt-4o".into(), version: "v1".into() }),
+        uncounted: None,
         request_bytes: 321,
         response_bytes: 4321,
         body_bytes: 300,

@@ -29,6 +29,9 @@ pub enum Encoding {
 const CL100K: [&str; 4] = ["gpt-4", "gpt-3.5-turbo", "babbage-002", "davinci-002"];
 const CL100K_PREFIXES: [&str; 5] = ["gpt-4-", "gpt-3.5-", "gpt-35-", "text-embedding-3-", "text-embedding-ada-002"];
 
+/// Beginnings of the names of other models whose table is published: OpenAI's own.
+const O200K_PREFIXES: [&str; 6] = ["gpt-", "chatgpt-", "codex-", "o1", "o3", "o4"];
+
 /// The tokens of `text` for an OpenAI model; for any other a count of the same order, since their
 /// tokenizers are not public. Framing (roles, separators, tools) is not text and not counted.
 pub fn count(model: &str, text: &str) -> u64 {
@@ -40,16 +43,27 @@ pub fn count(model: &str, text: &str) -> u64 {
     slices(text).map(|slice| count(slice) as u64).sum()
 }
 
+/// Whether [`count`] is exact for a model. For any other one, what its own calls have taught is the
+/// better estimate.
+pub fn is_exact(model: &str) -> bool {
+    encoding_for(model) == Encoding::Cl100k || O200K_PREFIXES.iter().any(|prefix| base(model).starts_with(prefix))
+}
+
 /// The table a model uses; o200k for models that are not known.
 pub fn encoding_for(model: &str) -> Encoding {
-    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
-    let name = name.strip_prefix("ft:").unwrap_or(name);
-    let name = name.split(':').next().unwrap_or(name);
+    let name = base(model);
     if CL100K.contains(&name) || CL100K_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         Encoding::Cl100k
     } else {
         Encoding::O200k
     }
+}
+
+/// The name without who serves the model and what it was tuned to.
+fn base(model: &str) -> &str {
+    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
+    let name = name.strip_prefix("ft:").unwrap_or(name);
+    name.split(':').next().unwrap_or(name)
 }
 
 // === impl Encoding ===

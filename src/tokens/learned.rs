@@ -103,6 +103,16 @@ impl Learned {
         self.estimate(key, bytes, |entry| &entry.output)
     }
 
+    /// Whether a call of this model has taught anything about its input.
+    pub fn knows_input(&self, key: Key<'_>) -> bool {
+        self.knows(key, |entry| &entry.input)
+    }
+
+    /// Whether a call of this model has taught anything about its output.
+    pub fn knows_output(&self, key: Key<'_>) -> bool {
+        self.knows(key, |entry| &entry.output)
+    }
+
     /// How many models something is known of; at most [`MAX_MODELS`].
     pub fn len(&self) -> usize {
         self.table.read().unwrap_or_else(PoisonError::into_inner).entries.len()
@@ -125,6 +135,12 @@ impl Learned {
         if let Some(entry) = table.entry(hash, key) {
             part(entry).observe(Pair { tokens, bytes });
         }
+    }
+
+    fn knows(&self, key: Key<'_>, part: impl Fn(&Entry) -> &Ratio) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let known = table.entries.get(&self.hasher.hash_one(key)).filter(|entry| entry.is(key));
+        known.is_some_and(|entry| part(entry).current.bytes > 0)
     }
 
     fn estimate(&self, key: Key<'_>, bytes: u64, part: impl Fn(&Entry) -> &Ratio) -> u64 {

@@ -5,5 +5,7 @@
 
 pub mod bpe;
 pub mod learned;
+pub mod uncounted;
 
 pub use learned::Learned;
+pub use uncounted::Uncounted;

@@ -7,7 +7,8 @@ use super::decode::{Decoder, Limits};
 use super::scan::{Scan, Seen};
 use super::sse;
 
-/// Watches one response body. Memory is bounded by one event and one decoding step.
+/// Watches one response body. Memory is bounded by one event, one decoding step and the room that
+/// [`Meter::keep_text`] gives.
 #[derive(Debug)]
 pub struct Meter {
     form: Form,
@@ -65,6 +66,16 @@ impl Meter {
         Meter { form, decoder, scan: Scan::new(), blind, terminal: false, events: Vec::new() }
     }
 
+    /// Keeps the answer's text as well, its first `room` bytes, for whoever counts its tokens.
+    pub fn keep_text(&mut self, room: usize) {
+        self.scan.keep_text(room);
+    }
+
+    /// The text that was kept; nothing is kept any more.
+    pub fn take_text(&mut self) -> Option<Vec<u8>> {
+        self.scan.take_text()
+    }
+
     /// True for a stream of events.
     pub fn is_events(&self) -> bool {
         matches!(self.form, Form::Events(_))
@@ -87,6 +98,7 @@ impl Meter {
         self.look(Bytes::from(plain));
         if result.is_err() {
             self.blind = Some(Blind::Undecodable);
+            self.scan.take_text();
         }
     }
 
@@ -111,6 +123,11 @@ impl Meter {
             true => self.events = Vec::new(),
             false => self.events.clear(),
         }
+    }
+
+    /// Bytes of memory that text is kept in.
+    pub fn kept(&self) -> usize {
+        self.scan.kept()
     }
 
     /// Bytes of an event that is not complete yet.
@@ -158,6 +175,8 @@ impl Meter {
             Form::Events(parser) => {
                 if parser.push(plain, &mut self.events).is_err() {
                     self.blind = Some(Blind::Oversized);
+                    // What was read is not all: nobody will count it.
+                    self.scan.take_text();
                 }
                 self.look_at_events();
             }

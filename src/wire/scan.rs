@@ -1,5 +1,6 @@
 //! Finds what metering needs in the JSON of any provider: a push scanner in constant memory, for
-//! bytes that arrive split anywhere and in any amount. It validates only as far as it must.
+//! bytes that arrive split anywhere and in any amount. It validates only as far as it must. On demand it
+//! keeps the text itself, up to a bound.
 //!
 //! "Top" is the outermost object, or each object in an outermost array (Gemini's array stream).
 //!
@@ -24,10 +25,12 @@ use crate::base::json::MAX_DEPTH;
 use crate::llm::Usage;
 
 mod place;
+mod tally;
 mod text;
 pub mod usage;
 
 use place::{Frame, OTHER, Place, Slot};
+use tally::Tally;
 use text::{Capture, Escape, keep};
 use usage::{Field, Part, Raw};
 
@@ -69,9 +72,7 @@ pub struct Scan {
     escape: Escape,
     /// What is left of `true`, `false` or `null`.
     word: &'static [u8],
-    /// Text counted in the current document, in case it turns out to be a repetition.
-    document_text: u64,
-    repetition: bool,
+    text: Tally,
     modality: (Option<Field>, Option<u64>),
 }
 
@@ -117,8 +118,7 @@ impl Scan {
             capture: Capture::default(),
             escape: Escape::default(),
             word: b"",
-            document_text: 0,
-            repetition: false,
+            text: Tally::default(),
             modality: (None, None),
         }
     }
@@ -133,7 +133,7 @@ impl Scan {
         self.state = State::Value;
         self.depth = 0;
         self.seen.complete = false;
-        self.begin_top();
+        self.text.begin();
     }
 
     /// Takes the next bytes of the document. Bytes that are not JSON end the scan of this document.
@@ -209,18 +209,13 @@ impl Scan {
             _ => {}
         }
         match frame.place {
-            Place::Top => self.begin_top(),
+            Place::Top => self.text.begin(),
             Place::Usage(Part::InputModalities | Part::OutputModalities) => self.modality = (None, None),
             _ => {}
         }
         self.frames[self.depth] = frame;
         self.depth += 1;
         self.state = if object { State::FirstKey } else { State::FirstValue };
-    }
-
-    fn begin_top(&mut self) {
-        self.document_text = 0;
-        self.repetition = false;
     }
 
     fn close(&mut self) {
@@ -351,11 +346,7 @@ impl Scan {
     fn take(&mut self, bytes: &[u8]) {
         match (self.state, self.slot) {
             (State::InKey, _) => self.capture.push(bytes),
-            (_, Slot::Text) if !self.repetition => {
-                let count = bytes.len() as u64;
-                self.document_text = self.document_text.saturating_add(count);
-                self.seen.text_bytes = self.seen.text_bytes.saturating_add(count);
-            }
+            (_, Slot::Text) => self.seen.text_bytes = self.seen.text_bytes.saturating_add(self.text.push(bytes)),
             (_, slot) if slot.is_word() => self.capture.push(bytes),
             _ => {}
         }
@@ -375,9 +366,8 @@ impl Scan {
             Slot::Factor if !usage::is_ordinary(text.unwrap_or_default()) => self.unknown(),
             Slot::Type => {
                 self.seen.has_error |= text == Some("error");
-                if !self.repetition && place::is_repetition(text.unwrap_or_default()) {
-                    self.repetition = true;
-                    self.seen.text_bytes = self.seen.text_bytes.saturating_sub(self.document_text);
+                if place::is_repetition(text.unwrap_or_default()) {
+                    self.seen.text_bytes = self.seen.text_bytes.saturating_sub(self.text.repeat());
                 }
             }
             Slot::Modality => {

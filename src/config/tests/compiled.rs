@@ -371,27 +371,13 @@ fn discovered_takes_what_it_is_told_for_the_environment() {
 }
 
 #[test]
-fn a_file_a_directory_and_what_is_neither() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = |name: &str| directory.path().join(name);
-    for (name, text) in [("b.yaml", "b"), ("a.yml", "a"), ("c.txt", "c"), (".hidden.yaml", "h")] {
-        std::fs::write(at(name), text).unwrap();
-    }
-    std::fs::create_dir(at("d.yaml")).unwrap();
-    let read = |path: &std::path::Path| {
-        file::read(path).map(|source| source.files.into_iter().map(|file| file.1).collect::<Vec<_>>())
-    };
-    assert_eq!(read(directory.path()).unwrap(), ["a", "b"]);
-    assert_eq!(read(&at("c.txt")).unwrap(), ["c"]);
-    let error = &read(&at("none.yaml")).unwrap_err()[0];
-    assert!(error.to_string().starts_with(&format!("{}: cannot be read: ", at("none.yaml").display())), "{error}");
-    std::fs::write(at("bad.yaml"), b"\xff").unwrap();
-    assert_eq!(read(directory.path()).unwrap_err().len(), 1);
-
-    let secrets = file::ProcessSecrets;
-    assert_eq!(secrets.file(&at("a.yml")).as_deref().map(Secret::new), Ok(Secret::new("a")));
-    assert_eq!(secrets.file(&at("none")), Err(SecretError::NotFound));
-    assert_eq!(secrets.file(&at("bad.yaml")), Err(SecretError::NotText));
-    std::fs::write(at("large"), "x".repeat((64 << 10) + 1)).unwrap();
-    assert_eq!(secrets.file(&at("large")), Err(SecretError::TooLarge));
+fn a_gateway_counts_exactly_and_a_sidecar_does_not() {
+    let spec =
+        |spec: &str| format!("{{apiVersion: {API}, kind: WeirBootstrap, metadata: {{name: p}}, spec: {{{spec}}}}}\n");
+    let counts = |text: &str| compiled(&spec(text), &[], Options::default()).policy.count_exactly;
+    assert_eq!((counts("role: Gateway"), counts("role: Sidecar"), counts("")), (true, false, false));
+    let profile = format!(
+        "{{apiVersion: {API}, kind: LLMProfile, metadata: {{name: default}}, spec: {{bodies: {{maxCapture: 7}}}}}}\n"
+    );
+    assert_eq!(compiled(&profile, &[], Options::default()).policy.bodies.max_capture, 7);
 }

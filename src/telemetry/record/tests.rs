@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::llm::Operation;
-use crate::meter::PriceRow;
+use crate::llm::PriceRow;
 use crate::telemetry::sample;
 
 /// The record as the generated code writes it.

@@ -19,6 +19,16 @@ fn models_use_their_tables() {
 }
 
 #[test]
+fn a_count_is_exact_where_the_table_is_published() {
+    for model in ["gpt-4o", "gpt-4", "openai/gpt-5-mini", "ft:gpt-3.5-turbo-0125:acme::id", "o3-mini", "gpt-oss-120b"] {
+        assert!(is_exact(model), "{model}");
+    }
+    for model in ["claude-sonnet-4-5", "llama-3.3-70b", "mistral-large", "olmo-2", "my-gpt-4o", ""] {
+        assert!(!is_exact(model), "{model}");
+    }
+}
+
+#[test]
 fn counts_are_those_of_the_tokenizer() {
     assert_eq!(count("gpt-4o", ""), 0);
     assert_eq!(count("gpt-4o", "hello world"), 2);

@@ -5,10 +5,11 @@
 //! | 1, 2, 3, 4, 5, 9 | `random`, and after every event of every other case (`support`, `envoy`) |
 //! | 6 | `splits`, `pass` |
 //! | 7 | `steps` |
-//! | 8 | `splits` |
+//! | 8 | `splits`, `counts` |
 
 mod answers;
 mod bills;
+mod counts;
 mod edges;
 mod envoy;
 mod golden;

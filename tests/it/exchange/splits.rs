@@ -40,6 +40,14 @@ fn small_events() -> Policy {
     policy
 }
 
+/// Exact counts, with room for a part of the text.
+fn counted() -> Policy {
+    let mut policy = policy();
+    policy.count_exactly = true;
+    policy.bodies.max_capture = 4;
+    policy
+}
+
 fn gzip(body: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(body.as_bytes()).expect("a vector takes everything");
@@ -72,6 +80,12 @@ fn fixtures() -> Vec<Fixture> {
     fixtures.push(lead("a leader's stream, said twice", true, sse(), format!("{STREAM}{STREAM}").into()));
     fixtures.push(lead("a leader's document", false, json(), DOCUMENT.into()));
     fixtures.push(Fixture { policy: with_costs, ..plain("held for a header", false, json(), DOCUMENT.into()) });
+    let early = STREAM[..STREAM.len() - 200].to_owned();
+    fixtures.push(Fixture { policy: counted, ..plain("counted, cut off", true, sse(), early.clone().into()) });
+    let zipped_head = zipped("text/event-stream");
+    fixtures.push(Fixture { policy: counted, ..plain("counted, gzip, cut off", true, zipped_head, gzip(&early)) });
+    let half = DOCUMENT[..DOCUMENT.len() - 120].to_owned();
+    fixtures.push(Fixture { policy: counted, ..plain("counted, half a document", false, json(), half.into()) });
     fixtures.push(Fixture { policy: small_events, ..plain("oversized event", true, sse(), STREAM.into()) });
     fixtures
 }

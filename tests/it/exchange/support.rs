@@ -30,6 +30,7 @@ pub const EPOCH: u64 = 1_700_000_000_000_000_000;
 pub struct World {
     pub exchange: Exchange,
     pub envoy: Envoy,
+    pub learned: Arc<Learned>,
     /// Answers to gates, in order; a gate for which there is none stays open.
     pub gates: VecDeque<Answer>,
     pub side: Option<Answer>,
@@ -159,9 +160,10 @@ impl World {
 
     pub fn in_mode(policy: Policy, mode: BodyMode) -> World {
         let (policy, learned) = (Arc::new(policy), Arc::new(Learned::new()));
-        let exchange = Exchange::new(Setup { id: "req-1".into(), policy, learned, mode, draw: 7 });
+        let setup = Setup { id: "req-1".into(), policy, learned: learned.clone(), mode, draw: 7 };
         World {
-            exchange,
+            exchange: Exchange::new(setup),
+            learned,
             envoy: Envoy::new(mode),
             gates: VecDeque::new(),
             side: None,

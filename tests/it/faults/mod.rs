@@ -3,6 +3,7 @@
 
 mod canary;
 mod commands;
+mod counted;
 mod drain;
 mod gone;
 mod hostile;

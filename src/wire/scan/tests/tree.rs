@@ -171,6 +171,34 @@ proptest! {
     }
 
     #[test]
+    fn what_is_kept_is_the_beginning_of_what_is_counted(
+        bodies in prop::collection::vec((body(), any::<bool>()), 1..4),
+        room in 0usize..200,
+        step in 1usize..40,
+    ) {
+        let (mut scan, mut all) = (Scan::new(), Scan::new());
+        scan.keep_text(room);
+        all.keep_text(usize::MAX);
+        for (body, repeats) in bodies {
+            let kind = if repeats { ",\"type\":\"response.completed\"}" } else { "}" };
+            let text = escaped(&body).strip_suffix('}').unwrap_or_default().to_owned() + kind;
+            all.reset();
+            all.push(text.as_bytes());
+            scan.reset();
+            for part in text.as_bytes().chunks(step) {
+                scan.push(part);
+                prop_assert!(scan.kept() <= room, "{} bytes of memory for {room}", scan.kept());
+            }
+        }
+        prop_assert_eq!(scan.seen(), all.seen());
+        let (counted, all) = (all.seen().text_bytes, all.take_text().unwrap());
+        prop_assert_eq!(all.len() as u64, counted);
+        prop_assert!(std::str::from_utf8(&all).is_ok(), "escapes are decoded");
+        prop_assert_eq!(scan.take_text().unwrap(), &all[..all.len().min(room)]);
+        prop_assert_eq!((scan.kept(), scan.take_text()), (0, None));
+    }
+
+    #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"{}[]\",:\\u0d8".to_vec())], 0..200)) {
         let mut scan_bytes = Scan::new();
         bytes.chunks(1).for_each(|part| scan_bytes.push(part));

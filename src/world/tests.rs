@@ -1,0 +1,151 @@
+//! The places of notes, and the text that waits for its count.
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::limit::{Grant, Settle};
+use crate::llm::Usage;
+use crate::target::Targets;
+use crate::tokens::Uncounted;
+use crate::tokens::uncounted::{Counted, Text};
+
+fn world(exchanges: usize) -> (Local, Notes) {
+    let policy = Policy::new(Targets::default(), Vec::new(), Catalog::builtin());
+    Local::with_places(Arc::new(policy), Arc::new(Learned::new()), exchanges * SLOTS, Counter::default())
+}
+
+fn note() -> Note {
+    Note::Shadow { step: "admit", reason: "test" }
+}
+
+#[test]
+fn an_exchange_has_its_places_until_its_notes_are_received() {
+    let (world, mut notes) = world(2);
+    let (mut one, other) = (world.admit().unwrap(), world.admit().unwrap());
+    assert!(world.admit().is_none());
+    for _ in 0..SLOTS + 1 {
+        one.note(note());
+    }
+    drop(one);
+    assert!(world.admit().is_none(), "its notes still wait");
+    assert_eq!(notes.receive(&mut Vec::new(), 100), SLOTS);
+    let again = world.admit().unwrap();
+    drop((again, other));
+    assert_eq!(world.room.free.load(Ordering::Relaxed), 2 * SLOTS);
+    assert_eq!(world.room.dropped.get(), 1);
+}
+
+#[test]
+fn a_hint_takes_no_place_that_is_reserved() {
+    let (world, mut notes) = world(1);
+    let mut permit = world.admit().unwrap();
+    world.hint(note());
+    permit.note(note());
+    drop(permit);
+    world.hint(note());
+    assert_eq!(world.room.dropped.get(), 1);
+    drop(world);
+    let mut got = Vec::new();
+    assert_eq!(notes.receive(&mut got, 100), 2);
+    assert!(notes.is_closed());
+    assert_eq!(notes.receive(&mut got, 100), 0);
+}
+
+#[test]
+fn notes_end_when_they_are_closed_although_an_exchange_goes_on() {
+    let (world, mut notes) = world(2);
+    let mut permit = world.admit().unwrap();
+    for _ in 0..3 {
+        permit.note(note());
+    }
+    world.closer().close();
+    permit.note(note());
+    let mut got = Vec::new();
+    // However they come, those that were left before are among them.
+    assert_eq!(notes.receive(&mut got, 2), 2);
+    assert!(!notes.is_closed());
+    assert_eq!(notes.receive(&mut got, 2), 1);
+    assert!(notes.is_closed());
+    assert_eq!(notes.receive(&mut got, 2), 1, "it came in between");
+    assert_eq!(notes.receive(&mut got, 2), 0);
+    permit.note(note());
+    world.hint(note());
+    assert_eq!(world.room.dropped.get(), 2);
+    drop(permit);
+    assert_eq!(world.room.free.load(Ordering::Relaxed), 2 * SLOTS);
+    // Closing twice, or a world that is gone, is harmless.
+    let closer = world.closer();
+    closer.close();
+    drop((world, notes));
+    closer.close();
+}
+
+fn settle(uncounted: &Uncounted) -> Note {
+    let grant = Grant { id: 1 };
+    Note::Settle(Settle { grant, usage: Usage::default(), cost: None, uncounted: Some(uncounted.clone()) })
+}
+
+fn uncounted(bytes: usize) -> Uncounted {
+    let text = Text { kept: b" time".repeat(bytes / 5), whole: bytes as u64, beyond: 0 };
+    let bill = |output| Counted { usage: Usage { output, ..Usage::default() }, cost: None, price: None };
+    Uncounted::new("gpt-4o", text, bill)
+}
+
+#[test]
+fn what_nobody_has_stated_is_counted_before_anybody_is_told() {
+    let (world, mut notes) = world(1);
+    let mut permit = world.admit().unwrap();
+    let text = uncounted(50);
+    permit.note(settle(&text));
+    permit.note(settle(&text));
+    assert_eq!(world.room.text.load(Ordering::Relaxed), TEXT - 50, "one text, one place");
+    let mut got = vec![settle(&uncounted(5))];
+    notes.receive(&mut got, 100);
+    let outputs: Vec<_> = got[1..].iter().map(|note| (output(note), note.uncounted().is_none())).collect();
+    assert_eq!(outputs, [(10, true), (10, true)]);
+    assert_eq!(output(&got[0]), 0, "what was there before is not touched");
+    assert_eq!(world.room.text.load(Ordering::Relaxed), TEXT);
+}
+
+#[test]
+fn text_that_waits_is_bounded_and_what_does_not_fit_stays_estimated() {
+    let (world, mut notes) = world(1);
+    let mut permit = world.admit().unwrap();
+    world.room.text.store(60, Ordering::Relaxed);
+    [uncounted(50), uncounted(50), uncounted(5)].iter().for_each(|text| permit.note(settle(text)));
+    let mut got = Vec::new();
+    notes.receive(&mut got, 100);
+    assert_eq!(got.iter().map(output).collect::<Vec<_>>(), [10, 0, 1]);
+    assert!(got.iter().all(|note| note.uncounted().is_none()));
+    assert_eq!(world.room.text.load(Ordering::Relaxed), 60);
+}
+
+fn output(note: &Note) -> u64 {
+    let Note::Settle(settle) = note else { panic!("{note:?}") };
+    settle.usage.output
+}
+
+#[test]
+fn a_prompt_is_its_text_and_its_frame() {
+    let count = |body: &str| prompt_tokens("gpt-4o", body.as_bytes());
+    // What OpenAI states for this call.
+    assert_eq!(count(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#), Some(8));
+    assert_eq!(count(r#"{"model":"gpt-4o","messages":[{"role":"user","name":"bob","content":"hi"}]}"#), Some(10));
+    assert_eq!(count(r#"{"model":"text-embedding-3-small","input":"hello world"}"#), Some(2));
+    assert_eq!(count(r#"{"prompt":[15339,1917]}"#), Some(2));
+    assert_eq!(count("no JSON"), None);
+}
+
+#[tokio::test]
+async fn counts_are_bounded_in_size_and_in_number() {
+    let (world, _notes) = world(1);
+    let ask = |body: Bytes| world.answer(Ask::Count { model: "gpt-4o".to_owned(), body });
+    let small = Bytes::from_static(br#"{"messages":[{"role":"user","content":"hi"}]}"#);
+    let large = Bytes::from(vec![b' '; MAX_COUNTED + 1]);
+    assert_eq!(ask(small.clone()).await, Answer::Count(8));
+    assert_eq!(ask(large).await, Answer::Failed(Failure::Unavailable));
+    let all = u32::try_from(world.counts.available_permits()).unwrap();
+    let taken = world.counts.clone().acquire_many_owned(all).await.unwrap();
+    assert_eq!(ask(small.clone()).await, Answer::Failed(Failure::Unavailable));
+    drop(taken);
+    assert_eq!(ask(small).await, Answer::Count(8));
+}
