@@ -1,5 +1,5 @@
-//! One exchange without any I/O: what `exchange` costs in time and in allocations, and what is done
-//! with its actions and its record afterwards.
+//! One exchange without any I/O: what `exchange` costs in time and in allocations, what is done
+//! with its actions and its record afterwards, and what Envoy's messages cost to read.
 //!
 //! Time is the median over batches; inputs are made before a batch begins and dropped after it.
 //! Allocations are counted by the system's allocator, wrapped; `weir` itself has a faster one, so the
@@ -14,15 +14,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Asked;
+use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, ProcessingRequest, ProtocolConfiguration};
+use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
+use prost::Message;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use weir::base::now::{self, Now};
 use weir::catalog::Catalog;
 use weir::config::{self, Discovery, Options, Secrets, Source};
-use weir::exchange::event::{Action, Event, Headers, Note, RequestHead, ResponseHead};
+use weir::exchange::event::{Action, Event, Note, RequestHead, ResponseHead};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Record;
 use weir::exchange::{Exchange, Setup};
-use weir::extproc::{Outbox, Writer};
+use weir::extproc::{Incoming, Outbox, Writer, read};
 use weir::policy::Policy;
 use weir::telemetry::{Metrics, Recent, Sinks, record};
 use weir::tokens::Learned;
@@ -92,8 +97,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let [(_, plain), ..] = cases();
     let actions = actions(&policy, plain);
+    adapter(&actions);
+    let record = record_of(&actions).ok_or("no record")?;
+    let sinks = Sinks { metrics: Arc::new(Metrics::new()), ledger: None, recent: Arc::new(Recent::default()) };
+    let counted = measure(|| Some(Note::Record(record.clone())), |note| sinks.work_off(note.take().into_iter()));
+    print("its record, counted and remembered", &counted);
+    print("its record, as a ledger line", &measure(|| record.clone(), |record| record::line(record)));
+    Ok(())
+}
+
+/// What speaking to Envoy adds: its messages read, and the answers to one exchange made and written.
+fn adapter(actions: &[Action]) {
     let written = measure(
-        || actions.clone(),
+        || actions.to_vec(),
         |actions| {
             let (mut writer, mut out) = (Writer::default(), Outbox::default());
             actions.drain(..).for_each(|action| writer.write(action, &mut out));
@@ -117,12 +133,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
     );
     print("its answers, encoded", &encoded);
-    let record = record_of(&actions).ok_or("no record")?;
-    let sinks = Sinks { metrics: Arc::new(Metrics::new()), ledger: None, recent: Arc::new(Recent::default()) };
-    let counted = measure(|| Some(Note::Record(record.clone())), |note| sinks.work_off(note.take().into_iter()));
-    print("its record, counted and remembered", &counted);
-    print("its record, as a ledger line", &measure(|| record.clone(), |record| record::line(record)));
-    Ok(())
+    let messages = messages();
+    let decoded = measure(
+        || messages.clone(),
+        |messages| {
+            messages
+                .iter_mut()
+                .map(|message| read(Incoming::decode(message).ok()?, &mut Writer::default()))
+                .collect::<Vec<_>>()
+        },
+    );
+    print("Envoy's messages, decoded", &decoded);
 }
 
 fn print(name: &str, cost: &Cost) {
@@ -192,13 +213,12 @@ fn whole(request: Event, body: Event) -> Vec<Event> {
 
 fn request(kind: &str) -> Event {
     let headers = [("user-agent", "bench"), ("accept", "*/*"), ("authorization", "Bearer any"), ("content-type", kind)];
-    let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
     Event::Request(
         RequestHead {
             method: "POST".to_owned(),
             path: "/v1/chat/completions".to_owned(),
             authority: "llm.internal".to_owned(),
-            headers: Headers(headers.to_vec()),
+            headers: headers.into_iter().collect(),
             ..RequestHead::default()
         },
         false,
@@ -215,8 +235,7 @@ fn body(more: &str) -> Event {
 
 fn response(kind: &str) -> ResponseHead {
     let headers = [("content-type", kind), ("openai-version", "2020-10-01"), ("date", "Tue, 14 Nov 2023 22:13:20 GMT")];
-    let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
-    ResponseHead { status: 200, headers: Headers(headers.to_vec()) }
+    ResponseHead { status: 200, headers: headers.into_iter().collect() }
 }
 
 /// `count` events of text, one a chunk, then finish, usage and the end.
@@ -237,6 +256,69 @@ fn chunks(count: usize) -> Vec<Event> {
     events.push(Event::Chunk(Bytes::new(), true));
     events
 }
+
+/// What Envoy sends in the first of them, as bytes: two heads, as many headers as they have behind a
+/// proxy, and a body message and its end each way.
+fn messages() -> Vec<Bytes> {
+    let field = |(name, value): &(&str, &str)| HeaderValue {
+        key: (*name).to_owned(),
+        raw_value: value.as_bytes().to_vec(),
+        ..HeaderValue::default()
+    };
+    let head = |list: &[(&str, &str)]| HttpHeaders {
+        headers: Some(HeaderMap { headers: list.iter().map(field).collect() }),
+        ..HttpHeaders::default()
+    };
+    let piece = |size: usize, end_of_stream| HttpBody { body: vec![b'x'; size], end_of_stream, ..HttpBody::default() };
+    let address = Value { kind: Some(Kind::StringValue("127.0.0.1:43210".to_owned())) };
+    let attributes = Struct { fields: [("source.address".to_owned(), address)].into_iter().collect() };
+    let mode = 4;
+    let first = ProcessingRequest {
+        request: Some(Asked::RequestHeaders(head(REQUEST_HEAD))),
+        attributes: [("envoy.filters.http.ext_proc".to_owned(), attributes)].into_iter().collect(),
+        protocol_config: Some(ProtocolConfiguration {
+            request_body_mode: mode,
+            response_body_mode: mode,
+            ..ProtocolConfiguration::default()
+        }),
+        ..ProcessingRequest::default()
+    };
+    let rest = [
+        Asked::RequestBody(piece(1024, false)),
+        Asked::RequestBody(piece(0, true)),
+        Asked::ResponseHeaders(head(RESPONSE_HEAD)),
+        Asked::ResponseBody(piece(640, false)),
+        Asked::ResponseBody(piece(0, true)),
+    ];
+    let rest = rest.map(|part| ProcessingRequest { request: Some(part), ..ProcessingRequest::default() });
+    std::iter::once(first).chain(rest).map(|message| message.encode_to_vec().into()).collect()
+}
+
+const REQUEST_HEAD: &[(&str, &str)] = &[
+    (":authority", "llm.internal"),
+    (":path", "/v1/chat/completions"),
+    (":method", "POST"),
+    (":scheme", "http"),
+    ("user-agent", "OpenAI/Python 1.55.3"),
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip, deflate"),
+    ("authorization", "Bearer any"),
+    ("content-type", "application/json"),
+    ("content-length", "1024"),
+    ("x-forwarded-proto", "http"),
+    ("x-request-id", "5f3759df-5f37-4a5f-8a5f-5f3759df5f37"),
+    ("x-stainless-lang", "python"),
+    ("x-stainless-retry-count", "0"),
+];
+
+const RESPONSE_HEAD: &[(&str, &str)] = &[
+    (":status", "200"),
+    ("content-type", "application/json"),
+    ("openai-version", "2020-10-01"),
+    ("date", "Tue, 14 Nov 2023 22:13:20 GMT"),
+    ("content-length", "640"),
+    ("x-envoy-upstream-service-time", "12"),
+];
 
 // === What they need ===
 

@@ -8,7 +8,8 @@
 //! ```text
 //! Envoy --gRPC--> extproc::server    one stream an HTTP exchange
 //!                 extproc::drive     the loop of one stream, around all that follows
-//!                 extproc::read      ProcessingRequest -> exchange::event::Event
+//!                 extproc::incoming  bytes -> what is needed of a ProcessingRequest
+//!                 extproc::read      that -> exchange::event::Event
 //!                 exchange           Exchange::on, the state machine; asks what it cannot know
 //!                   request          by the head: Identify, then pass it on, refuse it or hold it
 //!                   steps            held and complete: Target Admit Guard Recall Reserve Sign
@@ -16,8 +17,9 @@
 //!                   response, watch  meter what comes back, edit it where a rule says so
 //!                   story            what it came to: one record
 //!                 world              answers an Ask (I/O), queues a Note (records, metrics)
-//!                 extproc::write     exchange::event::Action -> ProcessingResponse
-//! Envoy <--gRPC-- extproc::outbox    what Envoy has no room for yet
+//!                 extproc::write     exchange::event::Action -> what is answered
+//!                 extproc::outbox    what Envoy has no room for yet
+//! Envoy <--gRPC-- extproc::outgoing  an answer -> the bytes of a ProcessingResponse
 //! ```
 //!
 //! The other ends of an exchange are in `exchange::replay` (a kept answer), `follow` (the answer that

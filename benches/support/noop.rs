@@ -2,35 +2,27 @@
 //! only; every message is answered by one, in order, as soon as it is read.
 //!
 //! It answers from `poll_next` on the inbound stream: no task, no channel, no state. Server code,
-//! windows, runtime and allocator are those of Weir, so that the difference is what Weir does.
+//! codec, windows, runtime and allocator are those of Weir, so that the difference is what Weir does.
 
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
-use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
-use envoy_types::pb::envoy::service::ext_proc::v3::body_mutation::Mutation;
-use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Asked;
-use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response as Answered;
-use envoy_types::pb::envoy::service::ext_proc::v3::{
-    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, ProcessingRequest,
-    ProcessingResponse, StreamedBodyResponse, TrailersResponse,
-};
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
-use weir::extproc::Outgoing;
+use weir::exchange::event::Edits;
 use weir::extproc::server::{Listener, serve_process};
 use weir::extproc::service::Process;
+use weir::extproc::{Incoming, Outgoing, Part, Way, What};
 
 /// The header that Envoy routes by, and the backend that it names.
 pub const ROUTE: (&str, &str) = ("x-weir-backend", "mock");
 
 /// The answers to one exchange.
 pub struct Echo {
-    inbound: Streaming<ProcessingRequest>,
+    inbound: Streaming<Incoming>,
 }
 
 /// Serves on a Unix socket at `socket` until the process ends. `ready` is called when Envoy may connect.
@@ -51,37 +43,22 @@ pub async fn serve(socket: &Path, ready: impl FnOnce()) -> io::Result<()> {
 }
 
 /// The answer to one message.
-pub fn answer(asked: Asked) -> Answered {
+pub fn answer(asked: Part) -> What {
     match asked {
-        Asked::RequestHeaders(_) => Answered::RequestHeaders(routed()),
-        Asked::ResponseHeaders(_) => Answered::ResponseHeaders(HeadersResponse::default()),
-        Asked::RequestBody(body) => Answered::RequestBody(echoed(body)),
-        Asked::ResponseBody(body) => Answered::ResponseBody(echoed(body)),
-        Asked::RequestTrailers(_) => Answered::RequestTrailers(TrailersResponse::default()),
-        Asked::ResponseTrailers(_) => Answered::ResponseTrailers(TrailersResponse::default()),
+        Part::RequestHead(..) => What::RequestHead(routed()),
+        Part::ResponseHead(..) => What::ResponseHead(Edits::default()),
+        Part::RequestBody(bytes, end) => What::Body(Way::Request, bytes, end),
+        Part::ResponseBody(bytes, end) => What::Body(Way::Response, bytes, end),
+        Part::RequestTrailers => What::RequestTrailers,
+        Part::ResponseTrailers => What::ResponseTrailers,
     }
 }
 
-fn routed() -> HeadersResponse {
+fn routed() -> Edits {
     let (name, value) = ROUTE;
-    let header = HeaderValueOption {
-        header: Some(HeaderValue { key: name.into(), raw_value: value.into(), ..HeaderValue::default() }),
-        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
-        ..HeaderValueOption::default()
-    };
-    let common = CommonResponse {
-        header_mutation: Some(HeaderMutation { set_headers: vec![header], remove_headers: Vec::new() }),
-        clear_route_cache: true,
-        ..CommonResponse::default()
-    };
-    HeadersResponse { response: Some(common) }
-}
-
-fn echoed(body: HttpBody) -> BodyResponse {
-    let streamed =
-        StreamedBodyResponse { body: body.body, end_of_stream: body.end_of_stream, ..StreamedBodyResponse::default() };
-    let mutation = BodyMutation { mutation: Some(Mutation::StreamedResponse(streamed)) };
-    BodyResponse { response: Some(CommonResponse { body_mutation: Some(mutation), ..CommonResponse::default() }) }
+    let mut edits = Edits::default();
+    edits.set(name, value);
+    edits
 }
 
 // === impl Echo ===
@@ -93,10 +70,9 @@ impl Stream for Echo {
         loop {
             return match Pin::new(&mut self.inbound).poll_next(context) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Some(Ok(ProcessingRequest { request: None, .. }))) => continue,
-                Poll::Ready(Some(Ok(ProcessingRequest { request: Some(asked), .. }))) => {
-                    let message = ProcessingResponse { response: Some(answer(asked)), ..Default::default() };
-                    Poll::Ready(Some(Ok(Outgoing { message, meta: Vec::new() })))
+                Poll::Ready(Some(Ok(Incoming { part: None, .. }))) => continue,
+                Poll::Ready(Some(Ok(Incoming { part: Some(asked), .. }))) => {
+                    Poll::Ready(Some(Ok(Outgoing::new(answer(asked)))))
                 }
                 // How Envoy ends a side stream says nothing; the exchange is over either way.
                 Poll::Ready(Some(Err(_)) | None) => Poll::Ready(None),

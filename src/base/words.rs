@@ -15,16 +15,6 @@ pub enum Words {
 
 // === impl Words ===
 
-impl Words {
-    /// The text as one of its own.
-    pub fn into_string(self) -> String {
-        match self {
-            Words::Own(text) => text,
-            text => text.to_string(),
-        }
-    }
-}
-
 impl Default for Words {
     fn default() -> Self {
         Words::Fixed("")

@@ -116,12 +116,10 @@ impl Exchange {
     pub(super) fn leaving_edits(&self, head: &RequestHead, backend: &Backend) -> Edits {
         let mut edits = Edits { path: Some(backend.path(&head.path).into()), ..Edits::default() };
         edits.authority = Some((&backend.authority).into());
-        for (name, _) in &head.headers.0 {
-            if name.starts_with(OWN_PREFIX)
-                && name != BACKEND_HEADER
-                && !edits.remove.iter().any(|known| known == name.as_str())
+        for (name, _) in head.headers.iter() {
+            if name.starts_with(OWN_PREFIX) && name != BACKEND_HEADER && !edits.remove.iter().any(|known| known == name)
             {
-                edits.remove.push(name.clone().into());
+                edits.remove.push(name.to_owned().into());
             }
         }
         for (name, value) in &backend.headers {

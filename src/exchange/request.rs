@@ -298,7 +298,7 @@ fn method(name: &str) -> Words {
 /// Removes every header in which a client sends a credential.
 pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
     for name in CALLER_HEADERS {
-        if head.headers.0.iter().any(|(key, _)| key == name) {
+        if head.headers.contains(name) {
             edits.remove.push(Words::Fixed(name));
         }
     }

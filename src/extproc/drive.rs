@@ -7,16 +7,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
-use envoy_types::pb::envoy::service::ext_proc::v3::{ProcessingRequest, ProtocolConfiguration};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
+use super::incoming::{Incoming, Modes};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::pool::{Place, Pool};
@@ -34,7 +35,7 @@ type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// One stream.
 pub struct Drive<W: World> {
-    inbound: Streaming<ProcessingRequest>,
+    inbound: Streaming<Incoming>,
     world: Arc<W>,
     pool: Arc<Pool>,
     outbox: Outbox,
@@ -45,6 +46,8 @@ pub struct Drive<W: World> {
     waker: Option<Waker>,
     /// The exchange was told that the deadline has come.
     stopped: bool,
+    /// How long a question may take.
+    max_wait: Duration,
     feeds: Option<mpsc::Receiver<Feed>>,
     /// None once the exchange was told that it is gone.
     running: Option<Running>,
@@ -54,7 +57,8 @@ pub struct Drive<W: World> {
 
 /// What is left to be done when the stream is gone.
 struct Running {
-    exchange: Exchange,
+    /// In a box, for it is large and what it is in is moved.
+    exchange: Box<Exchange>,
     place: Place,
     /// None for an exchange that is shed: it leaves no note.
     permit: Option<Permit>,
@@ -66,13 +70,15 @@ struct Running {
 
 impl<W: World> Drive<W> {
     /// A stream that has said nothing yet.
-    pub fn new(inbound: Streaming<ProcessingRequest>, world: Arc<W>, pool: Arc<Pool>) -> Self {
+    pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>) -> Self {
         let (place, fits) = pool.enter();
         let permit = if fits { world.admit() } else { None };
         let draw = pool.draw();
+        let policy = world.policy();
+        let max_wait = policy.max_wait;
         let setup = Setup {
-            id: format!("{draw:032x}").into(),
-            policy: world.policy(),
+            id: hex(draw),
+            policy,
             learned: world.learned(),
             mode: BodyMode::FullDuplex,
             draw: pool.draw() as u64,
@@ -80,7 +86,8 @@ impl<W: World> Drive<W> {
         if permit.is_none() {
             pool.count_shed("exchanges");
         }
-        let running = Running { exchange: Exchange::new(setup), place, permit, gate: None, side: None };
+        let exchange = Box::new(Exchange::new(setup));
+        let running = Running { exchange, place, permit, gate: None, side: None };
         Drive {
             inbound,
             outbox: Outbox::default(),
@@ -89,6 +96,7 @@ impl<W: World> Drive<W> {
             deadline: Box::pin(pool.over()),
             waker: None,
             stopped: false,
+            max_wait,
             feeds: world.feeds(),
             running: Some(running),
             actions: Vec::new(),
@@ -136,17 +144,17 @@ impl<W: World> Drive<W> {
 
     /// Envoy says in its first message how it sends bodies. Another mode is a mistake of whoever
     /// configured the filter: said once in the log, and refused, for its messages mean something else.
-    fn check_mode(&self, said: Option<ProtocolConfiguration>) -> Result<(), Status> {
+    fn check_mode(&self, said: Option<Modes>) -> Result<(), Status> {
         let duplex = i32::from(BodySendMode::FullDuplexStreamed);
         let Some(said) = said else { return Ok(()) };
-        if said.request_body_mode == duplex && said.response_body_mode == duplex {
+        if said.request == duplex && said.response == duplex {
             return Ok(());
         }
         self.pool.complain_of_mode();
         Err(Status::failed_precondition("Weir needs FULL_DUPLEX_STREAMED bodies in both directions"))
     }
 
-    fn receive(&mut self, message: ProcessingRequest) {
+    fn receive(&mut self, message: Incoming) {
         let Some(event) = read(message, &mut self.writer) else { return };
         match event {
             Event::RequestBody(bytes, end) => self.receive_body(bytes, end),
@@ -199,7 +207,7 @@ impl<W: World> Drive<W> {
         for action in self.actions.drain(..) {
             match action {
                 Action::Ask(slot, ask) => {
-                    let asked: Asked = bounded(&*self.world, ask, self.world.policy().max_wait);
+                    let asked: Asked = bounded(&*self.world, ask, self.max_wait);
                     match slot {
                         Slot::Gate => running.gate = Some(asked),
                         Slot::Side => running.side = Some(asked),
@@ -266,9 +274,18 @@ fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
 }
 
 /// The host's own deadline over a question: Envoy has none in this mode.
-fn bounded<W: World>(world: &W, ask: Ask, max_wait: std::time::Duration) -> Asked {
+fn bounded<W: World>(world: &W, ask: Ask, max_wait: Duration) -> Asked {
     let answer = world.answer(ask);
     Box::pin(async move { tokio::time::timeout(max_wait, answer).await.unwrap_or(Answer::Failed(Failure::Timeout)) })
+}
+
+/// 32 digits.
+fn hex(number: u128) -> Arc<str> {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
+    let bytes = number.to_be_bytes();
+    let mut text = String::with_capacity(2 * bytes.len());
+    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
+    text.into()
 }
 
 /// Lets other streams of this thread go on meanwhile, where the runtime can.
@@ -299,7 +316,7 @@ impl<W: World> Stream for Drive<W> {
             }
             match Pin::new(&mut this.inbound).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
-                    if let Err(status) = this.check_mode(message.protocol_config) {
+                    if let Err(status) = this.check_mode(message.modes) {
                         this.finish();
                         return Poll::Ready(Some(Err(status)));
                     }

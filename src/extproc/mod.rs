@@ -17,9 +17,12 @@
 //! | `FULL_DUPLEX_STREAMED` | held or passed chunk by chunk | likewise | `StreamedImmediateResponse`, after the request has ended |
 
 mod drive;
+mod fields;
+mod incoming;
 mod outbox;
 mod outgoing;
 mod pool;
+mod put;
 mod read;
 pub mod server;
 pub mod service;
@@ -27,8 +30,10 @@ pub mod signing;
 mod write;
 
 pub use drive::Drive;
+pub use fields::Malformed;
+pub use incoming::{Incoming, Modes, Part};
 pub use outbox::Outbox;
-pub use outgoing::Outgoing;
+pub use outgoing::{NoRoom, Outgoing, Way, What};
 pub use pool::{Pool, PoolLimits};
 pub use read::read;
 pub use write::Writer;

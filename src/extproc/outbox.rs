@@ -4,48 +4,19 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::service::ext_proc::v3::{
-    BodyMutation, BodyResponse, CommonResponse, StreamedBodyResponse, StreamedImmediateResponse, body_mutation,
-    processing_response::Response, streamed_immediate_response as streamed,
-};
 
-use super::outgoing::Outgoing;
-use super::write::message;
+use super::outgoing::{Outgoing, Way, What};
 use crate::exchange::event::Meta;
 
 /// Envoy recommends body messages of at most this size.
 pub const CHUNK: usize = 64 << 10;
 
-/// Which way a body goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Request,
-    Response,
-    /// A local answer that is streamed.
-    Local,
-}
-
-/// The messages of one stream that Envoy has no room for yet.
+/// The messages of one stream that Envoy has no room for yet. A body in it may be of any size; the last
+/// message made of it says whether it ends, and carries its metadata.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: VecDeque<Part>,
+    queue: VecDeque<Outgoing>,
     held: usize,
-}
-
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most parts are messages, and a box would be an allocation for each")]
-enum Part {
-    Message(Outgoing),
-    Body(Body),
-}
-
-/// A part of a body. The last message made of it says whether the body ends, and carries `meta`.
-#[derive(Debug)]
-struct Body {
-    way: Way,
-    rest: Bytes,
-    end: bool,
-    meta: Meta,
 }
 
 // === impl Outbox ===
@@ -53,19 +24,15 @@ struct Body {
 impl Outbox {
     /// The next message, if there is one.
     pub fn pop(&mut self) -> Option<Outgoing> {
-        if let Some(Part::Body(body)) = self.queue.front_mut()
-            && body.rest.len() > CHUNK
-        {
-            self.held -= CHUNK;
-            return Some(chunk(body.way, body.rest.split_to(CHUNK), false, Meta::new()));
-        }
-        Some(match self.queue.pop_front()? {
-            Part::Message(message) => message,
-            Part::Body(Body { way, rest, end, meta }) => {
-                self.held -= rest.len();
-                chunk(way, rest, end, meta)
+        match &mut self.queue.front_mut()?.what {
+            What::Body(way, rest, _) if rest.len() > CHUNK => {
+                self.held -= CHUNK;
+                return Some(Outgoing::new(What::Body(*way, rest.split_to(CHUNK), false)));
             }
-        })
+            What::Body(_, rest, _) => self.held -= rest.len(),
+            _ => {}
+        }
+        self.queue.pop_front()
     }
 
     /// Bytes of bodies in it.
@@ -74,31 +41,13 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, message: Outgoing) {
-        self.queue.push_back(Part::Message(message));
+        self.queue.push_back(message);
     }
 
     pub(super) fn push_body(&mut self, way: Way, bytes: Bytes, end: bool, meta: Meta) {
         self.held += bytes.len();
-        self.queue.push_back(Part::Body(Body { way, rest: bytes, end, meta }));
+        self.queue.push_back(Outgoing { what: What::Body(way, bytes, end), meta });
     }
-}
-
-fn chunk(way: Way, piece: Bytes, end_of_stream: bool, meta: Meta) -> Outgoing {
-    // Bytes that nobody shares are not copied here.
-    let body = StreamedBodyResponse { body: Vec::from(piece), end_of_stream, ..StreamedBodyResponse::default() };
-    let response = match way {
-        Way::Request => Response::RequestBody(streamed_body(body)),
-        Way::Response => Response::ResponseBody(streamed_body(body)),
-        Way::Local => Response::StreamedImmediateResponse(StreamedImmediateResponse {
-            response: Some(streamed::Response::BodyResponse(body)),
-        }),
-    };
-    message(response, meta)
-}
-
-fn streamed_body(body: StreamedBodyResponse) -> BodyResponse {
-    let mutation = BodyMutation { mutation: Some(body_mutation::Mutation::StreamedResponse(body)) };
-    BodyResponse { response: Some(CommonResponse { body_mutation: Some(mutation), ..CommonResponse::default() }) }
 }
 
 #[cfg(test)]

@@ -1,35 +1,108 @@
-//! One answer as it leaves: the message, and the metadata that goes with it. Metadata is written into
-//! the message's field 8 directly: as a `google.protobuf.Struct` in memory it would be a map of maps
-//! of strings, which costs more than the rest of the answer.
+//! One answer as it leaves, and its wire form: a `ProcessingResponse`, written straight into the buffer.
+//! As messages in memory the same would be a dozen nested options and a string for each name and value,
+//! which cost more than the bytes.
+//!
+//! What is written, with the field numbers of `envoy/service/ext_proc/v3/external_processor.proto` (and
+//! of `config/core/v3/base.proto`, `type/v3/http_status.proto`, `google/protobuf/struct.proto`):
+//!
+//! ```text
+//! ProcessingResponse          request_headers 1, response_headers 2: HeadersResponse
+//!                             request_body 3, response_body 4: BodyResponse
+//!                             request_trailers 5, response_trailers 6: TrailersResponse (empty)
+//!                             immediate_response 7, streamed_immediate_response 11
+//!                             dynamic_metadata 8: Struct
+//! HeadersResponse             response 1: CommonResponse
+//! BodyResponse                response 1: CommonResponse
+//! CommonResponse              header_mutation 2, body_mutation 3, clear_route_cache 5
+//! HeaderMutation              set_headers 1: HeaderValueOption, remove_headers 2
+//! HeaderValueOption           header 1: HeaderValue, append_action 3
+//! HeaderValue                 key 1, raw_value 3
+//! BodyMutation                streamed_response 3: StreamedBodyResponse
+//! StreamedBodyResponse        body 1, end_of_stream 2
+//! ImmediateResponse           status 1: HttpStatus (code 1), headers 2: HeaderMutation, body 3, details 5
+//! StreamedImmediateResponse   headers_response 1: HttpHeaders (headers 1: HeaderMap (headers 1)),
+//!                             body_response 2: StreamedBodyResponse
+//! Struct                      fields 1: map of Value (number_value 2, string_value 3, struct_value 5)
+//! ```
+//!
+//! Every length is that of the layer inside, so they are computed once, from there.
 
-use bytes::BufMut;
-use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use prost::{EncodeError, Message};
+use bytes::{BufMut, Bytes};
 
-use crate::exchange::event::{Meta, MetaValue};
+use super::put::{self, Decimal, delimited, number_len};
+use crate::exchange::event::{Edits, Length, Local, Meta, MetaValue, Value};
 
-/// `dynamic_metadata` of a `ProcessingResponse`.
-const FIELD: u32 = 8;
-/// The top key of the struct is the namespace.
+/// `HeaderValueOption.HeaderAppendAction`: set, whatever stood there.
+const OVERWRITE_IF_EXISTS_OR_ADD: u64 = 2;
+/// The top key of the metadata is the namespace.
 const NAMESPACE: &str = "weir";
+/// What Envoy shows as the reason of an immediate response (`%RESPONSE_CODE_DETAILS%`).
+const DETAILS: &str = "weir";
 
-/// An answer. The message's own `dynamic_metadata` is not set.
+/// An answer, and the metadata that goes with it. Names and values of headers are written as they are:
+/// who makes one sees to it that they are legal.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    pub message: ProcessingResponse,
+    pub what: What,
     pub meta: Meta,
 }
+
+/// What can be answered. `meta` of what is in it is not looked at.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The request's head goes on, and its route is chosen anew.
+    RequestHead(Edits),
+    ResponseHead(Edits),
+    /// A piece of a body, and whether it ends there.
+    Body(Way, Bytes, bool),
+    RequestTrailers,
+    ResponseTrailers,
+    /// A local answer in one piece.
+    Immediate(Local),
+    /// The head of a local answer that is streamed.
+    Open(Local),
+}
+
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Request,
+    Response,
+    /// A local answer that is streamed.
+    Local,
+}
+
+/// The buffer has too little room for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an answer of {needed} bytes does not fit into the {room} that the buffer has left")]
+pub struct NoRoom {
+    pub needed: usize,
+    pub room: usize,
+}
+
+/// The value of a header, in two pieces.
+type Pieces<'a> = [&'a [u8]; 2];
 
 // === impl Outgoing ===
 
 impl Outgoing {
+    /// An answer without metadata.
+    pub fn new(what: What) -> Self {
+        Outgoing { what, meta: Meta::new() }
+    }
+
     /// Appends the wire form.
     ///
     /// # Errors
-    /// When the buffer has no room.
-    pub fn encode(&self, out: &mut impl BufMut) -> Result<(), EncodeError> {
-        self.message.encode(out)?;
+    /// When the buffer has no room for all of it; then nothing is written.
+    pub fn encode(&self, out: &mut impl BufMut) -> Result<(), NoRoom> {
+        let layers = self.what.layers();
+        let meta = if self.meta.is_empty() { 0 } else { delimited(meta_len(&self.meta)) };
+        let (needed, room) = (delimited(layers[0]) + meta, out.remaining_mut());
+        if needed > room {
+            return Err(NoRoom { needed, room });
+        }
+        self.what.encode(layers, out);
         if !self.meta.is_empty() {
             encode_meta(&self.meta, out);
         }
@@ -37,29 +110,222 @@ impl Outgoing {
     }
 }
 
-/// `{"weir": {…}}`. Every length is that of the layer inside, so they are computed once, from there.
+// === impl What ===
+
+impl What {
+    /// The sizes of the messages that lie in one another here, from the outermost; 0 for those that
+    /// there are not.
+    fn layers(&self) -> [usize; 4] {
+        match self {
+            What::RequestHead(edits) => {
+                let mutation = mutation_len(edits);
+                let common = delimited(mutation) + number_len(1);
+                [delimited(common), common, mutation, 0]
+            }
+            What::ResponseHead(edits) => {
+                let mutation = mutation_len(edits);
+                let common = delimited(mutation);
+                [delimited(common), common, mutation, 0]
+            }
+            What::Body(Way::Local, bytes, end) => {
+                let streamed = streamed_len(bytes, *end);
+                [delimited(streamed), streamed, 0, 0]
+            }
+            What::Body(_, bytes, end) => {
+                let streamed = streamed_len(bytes, *end);
+                let mutation = delimited(streamed);
+                let common = delimited(mutation);
+                [delimited(common), common, mutation, streamed]
+            }
+            What::RequestTrailers | What::ResponseTrailers => [0; 4],
+            What::Immediate(local) => {
+                let status = number_len(u64::from(local.status));
+                let headers = local
+                    .headers
+                    .iter()
+                    .map(|(name, value)| delimited(option_len(name, [b"", value.as_bytes()])))
+                    .sum();
+                let answer =
+                    delimited(status) + delimited(headers) + delimited(local.body.len()) + delimited(DETAILS.len());
+                [answer, status, headers, 0]
+            }
+            What::Open(local) => {
+                let mut map = 0;
+                each_of(local, |name, value| map += delimited(header_len(name, value)));
+                let head = delimited(map);
+                [delimited(head), head, map, 0]
+            }
+        }
+    }
+
+    /// Writes the answer as a field of its `ProcessingResponse`.
+    fn encode(&self, [outermost, second, third, fourth]: [usize; 4], out: &mut impl BufMut) {
+        match self {
+            What::RequestHead(edits) => {
+                put::key(1, outermost, out);
+                put::key(1, second, out);
+                put::key(2, third, out);
+                encode_mutation(edits, out);
+                put::number(5, 1, out);
+            }
+            What::ResponseHead(edits) => {
+                put::key(2, outermost, out);
+                put::key(1, second, out);
+                put::key(2, third, out);
+                encode_mutation(edits, out);
+            }
+            What::Body(Way::Local, bytes, end) => {
+                put::key(11, outermost, out);
+                put::key(2, second, out);
+                encode_streamed(bytes, *end, out);
+            }
+            What::Body(way, bytes, end) => {
+                put::key(if *way == Way::Request { 3 } else { 4 }, outermost, out);
+                put::key(1, second, out);
+                put::key(3, third, out);
+                put::key(3, fourth, out);
+                encode_streamed(bytes, *end, out);
+            }
+            What::RequestTrailers => put::key(5, outermost, out),
+            What::ResponseTrailers => put::key(6, outermost, out),
+            What::Immediate(local) => {
+                put::key(7, outermost, out);
+                put::key(1, second, out);
+                put::number(1, u64::from(local.status), out);
+                put::key(2, third, out);
+                for (name, value) in &local.headers {
+                    encode_option(name, [b"", value.as_bytes()], out);
+                }
+                put::bytes(3, &local.body, out);
+                put::bytes(5, DETAILS.as_bytes(), out);
+            }
+            What::Open(local) => {
+                put::key(11, outermost, out);
+                put::key(1, second, out);
+                put::key(1, third, out);
+                each_of(local, |name, value| {
+                    put::key(1, header_len(name, value), out);
+                    encode_header(name, value, out);
+                });
+            }
+        }
+    }
+}
+
+// === Headers ===
+
+/// What is set by edits, in order.
+fn each_set<'a>(edits: &'a Edits, mut each: impl FnMut(&'a str, Pieces<'_>)) {
+    if let Some(path) = &edits.path {
+        each(":path", [b"", path.as_bytes()]);
+    }
+    if let Some(authority) = &edits.authority {
+        each(":authority", [b"", authority.as_bytes()]);
+    }
+    if let Some(status) = edits.status {
+        each(":status", [b"", &Decimal::of(u64::from(status))]);
+    }
+    for (name, value) in &edits.set {
+        match value {
+            Value::Text(text) => each(name, [b"", text.as_bytes()]),
+            Value::Secret { prefix, secret } => each(name, [prefix.as_bytes(), secret.expose().as_bytes()]),
+        }
+    }
+    if let Length::Exactly(length) = edits.length {
+        each("content-length", [b"", &Decimal::of(length)]);
+    }
+}
+
+fn each_removed(edits: &Edits, mut each: impl FnMut(&str)) {
+    edits.remove.iter().for_each(|name| each(name));
+    if edits.length == Length::Unknown {
+        each("content-length");
+    }
+}
+
+/// The head of a local answer.
+fn each_of<'a>(local: &'a Local, mut each: impl FnMut(&'a str, Pieces<'_>)) {
+    each(":status", [b"", &Decimal::of(u64::from(local.status))]);
+    local.headers.iter().for_each(|(name, value)| each(name, [b"", value.as_bytes()]));
+}
+
+fn mutation_len(edits: &Edits) -> usize {
+    let mut length = 0;
+    each_set(edits, |name, value| length += delimited(option_len(name, value)));
+    each_removed(edits, |name| length += delimited(name.len()));
+    length
+}
+
+fn encode_mutation(edits: &Edits, out: &mut impl BufMut) {
+    each_set(edits, |name, value| encode_option(name, value, out));
+    each_removed(edits, |name| put::bytes(2, name.as_bytes(), out));
+}
+
+fn option_len(name: &str, value: Pieces<'_>) -> usize {
+    delimited(header_len(name, value)) + number_len(OVERWRITE_IF_EXISTS_OR_ADD)
+}
+
+/// An entry of `HeaderMutation.set_headers`.
+fn encode_option(name: &str, value: Pieces<'_>, out: &mut impl BufMut) {
+    let header = header_len(name, value);
+    put::key(1, option_len(name, value), out);
+    put::key(1, header, out);
+    encode_header(name, value, out);
+    put::number(3, OVERWRITE_IF_EXISTS_OR_ADD, out);
+}
+
+fn header_len(name: &str, [first, second]: Pieces<'_>) -> usize {
+    delimited(name.len()) + delimited(first.len() + second.len())
+}
+
+fn encode_header(name: &str, [first, second]: Pieces<'_>, out: &mut impl BufMut) {
+    put::bytes(1, name.as_bytes(), out);
+    put::key(3, first.len() + second.len(), out);
+    out.put_slice(first);
+    out.put_slice(second);
+}
+
+// === Bodies ===
+
+fn streamed_len(bytes: &Bytes, end: bool) -> usize {
+    delimited(bytes.len()) + if end { number_len(1) } else { 0 }
+}
+
+fn encode_streamed(bytes: &Bytes, end: bool, out: &mut impl BufMut) {
+    put::bytes(1, bytes, out);
+    if end {
+        put::number(2, 1, out);
+    }
+}
+
+// === Metadata ===
+
+fn fields_len(meta: &Meta) -> usize {
+    meta.iter().map(|(name, value)| delimited(entry_len(name, value_len(value)))).sum()
+}
+
+fn meta_len(meta: &Meta) -> usize {
+    delimited(entry_len(NAMESPACE, delimited(fields_len(meta))))
+}
+
+/// `{"weir": {…}}`
 fn encode_meta(meta: &Meta, out: &mut impl BufMut) {
-    let fields: usize = meta.iter().map(|(name, value)| delimited(entry_len(name, value_len(value)))).sum();
-    let inner = delimited(fields);
-    let outer = entry_len(NAMESPACE, inner);
-    key(FIELD, WireType::LengthDelimited, delimited(outer), out);
-    key(1, WireType::LengthDelimited, outer, out);
-    text(1, NAMESPACE, out);
-    key(2, WireType::LengthDelimited, inner, out);
-    // `Value.struct_value`
-    key(5, WireType::LengthDelimited, fields, out);
+    let fields = fields_len(meta);
+    let outer = entry_len(NAMESPACE, delimited(fields));
+    put::key(8, delimited(outer), out);
+    put::key(1, outer, out);
+    put::bytes(1, NAMESPACE.as_bytes(), out);
+    put::key(2, delimited(fields), out);
+    put::key(5, fields, out);
     for (name, value) in meta {
         let length = value_len(value);
-        key(1, WireType::LengthDelimited, entry_len(name, length), out);
-        text(1, name, out);
-        key(2, WireType::LengthDelimited, length, out);
+        put::key(1, entry_len(name, length), out);
+        put::bytes(1, name.as_bytes(), out);
+        put::key(2, length, out);
         match value {
-            MetaValue::Text(value) => text(3, value, out),
+            MetaValue::Text(value) => put::bytes(3, value.as_bytes(), out),
             #[expect(clippy::cast_precision_loss, reason = "dynamic metadata has no integers; exact up to 2^53")]
-            MetaValue::Number(number) => {
-                encode_key(2, WireType::SixtyFourBit, out);
-                out.put_f64_le(*number as f64);
-            }
+            MetaValue::Number(number) => put::double(2, *number as f64, out),
         }
     }
 }
@@ -68,7 +334,7 @@ fn encode_meta(meta: &Meta, out: &mut impl BufMut) {
 fn value_len(value: &MetaValue) -> usize {
     match value {
         MetaValue::Text(text) => delimited(text.len()),
-        MetaValue::Number(_) => 1 + size_of::<f64>(),
+        MetaValue::Number(_) => put::DOUBLE,
     }
 }
 
@@ -77,52 +343,5 @@ fn entry_len(name: &str, value: usize) -> usize {
     delimited(name.len()) + delimited(value)
 }
 
-/// A field of `length` bytes with its key, which has one byte for all fields here, and its length.
-fn delimited(length: usize) -> usize {
-    1 + encoded_len_varint(length as u64) + length
-}
-
-fn key(field: u32, kind: WireType, length: usize, out: &mut impl BufMut) {
-    encode_key(field, kind, out);
-    encode_varint(length as u64, out);
-}
-
-fn text(field: u32, text: &str, out: &mut impl BufMut) {
-    key(field, WireType::LengthDelimited, text.len(), out);
-    out.put_slice(text.as_bytes());
-}
-
 #[cfg(test)]
-mod tests {
-    use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn strukt(fields: impl IntoIterator<Item = (String, Kind)>) -> Struct {
-        Struct { fields: fields.into_iter().map(|(name, kind)| (name, Value { kind: Some(kind) })).collect() }
-    }
-
-    proptest! {
-        #[test]
-        fn it_is_read_as_the_struct_that_it_stands_for(texts in prop::collection::vec(".{0,300}", 0..4), number: u32) {
-            const NAMES: [&str; 4] = ["principal", "model", "outcome", "cost_usd"];
-            let mut meta: Meta = NAMES.iter().zip(&texts).map(|(name, text)| (*name, text.clone().into())).collect();
-            meta.push(("input_tokens", u64::from(number).into()));
-            let mut bytes = Vec::new();
-            Outgoing { message: ProcessingResponse::default(), meta }.encode(&mut bytes).unwrap();
-            let texts = NAMES.iter().zip(&texts).map(|(name, text)| (name.to_string(), Kind::StringValue(text.clone())));
-            let fields = texts.chain([("input_tokens".to_owned(), Kind::NumberValue(number.into()))]);
-            let want = strukt([("weir".to_owned(), Kind::StructValue(strukt(fields)))]);
-            let read = ProcessingResponse::decode(&bytes[..]).unwrap();
-            prop_assert_eq!(read.dynamic_metadata, Some(want));
-        }
-    }
-
-    #[test]
-    fn without_metadata_there_is_no_field() {
-        let mut bytes = Vec::new();
-        Outgoing { message: ProcessingResponse::default(), meta: Meta::new() }.encode(&mut bytes).unwrap();
-        assert!(bytes.is_empty());
-    }
-}
+mod tests;

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingRequest;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -13,6 +12,7 @@ use tonic::transport::server::Router;
 use tonic::{Status, Streaming};
 
 use super::drive::Drive;
+use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::service::Process;
@@ -56,7 +56,7 @@ pub async fn serve_process<F, S>(
     drain: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error>
 where
-    F: Fn(Streaming<ProcessingRequest>) -> S + Send + Sync + 'static,
+    F: Fn(Streaming<Incoming>) -> S + Send + Sync + 'static,
     S: Stream<Item = Result<Outgoing, Status>> + Send + 'static,
 {
     let (health, health_service) = tonic_health::server::health_reporter();

@@ -6,16 +6,16 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::outgoing::Outgoing;
-use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingRequest;
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::SERVICE_NAME;
-use prost::Message;
 use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
 
 /// The largest message that is taken: the largest `maxRequest` (64 MiB) in one buffered message.
 pub const MAX_MESSAGE: usize = 65 << 20;
@@ -55,23 +55,23 @@ impl<F> NamedService for Process<F> {
     const NAME: &'static str = SERVICE_NAME;
 }
 
-impl<F, S> StreamingService<ProcessingRequest> for Process<F>
+impl<F, S> StreamingService<Incoming> for Process<F>
 where
-    F: Fn(Streaming<ProcessingRequest>) -> S,
+    F: Fn(Streaming<Incoming>) -> S,
     S: Stream<Item = Result<Outgoing, Status>>,
 {
     type Response = Outgoing;
     type ResponseStream = S;
     type Future = Ready<Result<Response<S>, Status>>;
 
-    fn call(&mut self, request: Request<Streaming<ProcessingRequest>>) -> Self::Future {
+    fn call(&mut self, request: Request<Streaming<Incoming>>) -> Self::Future {
         ready(Ok(Response::new((self.answer)(request.into_inner()))))
     }
 }
 
 impl<F, S> Service<http::Request<Body>> for Process<F>
 where
-    F: Fn(Streaming<ProcessingRequest>) -> S + Send + Sync + 'static,
+    F: Fn(Streaming<Incoming>) -> S + Send + Sync + 'static,
     S: Stream<Item = Result<Outgoing, Status>> + Send + 'static,
 {
     type Response = http::Response<Body>;
@@ -97,7 +97,7 @@ where
 
 impl Codec for Messages {
     type Encode = Outgoing;
-    type Decode = ProcessingRequest;
+    type Decode = Incoming;
     type Encoder = Messages;
     type Decoder = Messages;
 
@@ -115,7 +115,6 @@ impl Encoder for Messages {
     type Error = Status;
 
     fn encode(&mut self, answer: Outgoing, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        // What the buffer has no room for is an error of its own, told by the caller.
         answer.encode(buffer).map_err(|error| Status::internal(error.to_string()))
     }
 
@@ -125,11 +124,11 @@ impl Encoder for Messages {
 }
 
 impl Decoder for Messages {
-    type Item = ProcessingRequest;
+    type Item = Incoming;
     type Error = Status;
 
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<ProcessingRequest>, Status> {
-        ProcessingRequest::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Incoming>, Status> {
+        Incoming::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -1,21 +1,11 @@
-//! [`Action`] to `ProcessingResponse`. The one hand that writes `content-length`: from the bytes that
+//! [`Action`] to the answers that Envoy gets. The one hand that writes `content-length`: from the bytes that
 //! are about to be sent, never from what anybody said. Envoy 1.40 checks nothing, and a wrong length
 //! smuggles a second request.
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::config::core::v3::{
-    HeaderMap, HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,
-};
-use envoy_types::pb::envoy::service::ext_proc::v3::{
-    CommonResponse, HeaderMutation, HeadersResponse, HttpHeaders, ImmediateResponse, ProcessingResponse,
-    StreamedImmediateResponse, TrailersResponse, processing_response::Response,
-    streamed_immediate_response as streamed,
-};
-use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 
-use super::outbox::{Outbox, Way};
-use super::outgoing::Outgoing;
-use crate::base::words::Words;
+use super::outbox::Outbox;
+use super::outgoing::{Outgoing, Way, What};
 use crate::exchange::event::{Action, Edits, Length, Local, Meta, Value};
 
 /// Writes the answers of one stream, in order.
@@ -119,102 +109,89 @@ impl Writer {
         if !bytes.is_empty() {
             out.push_body(way, bytes, false, Meta::new());
         }
-        let answer = TrailersResponse::default();
-        let response = match way {
-            Way::Request => Response::RequestTrailers(answer),
-            Way::Response | Way::Local => Response::ResponseTrailers(answer),
+        let what = match way {
+            Way::Request => What::RequestTrailers,
+            Way::Response | Way::Local => What::ResponseTrailers,
         };
-        out.push(message(response, meta));
+        out.push(Outgoing { what, meta });
     }
 }
 
-fn request_head(mut edits: Edits) -> Outgoing {
+fn request_head(edits: Edits) -> Outgoing {
+    let (edits, meta) = checked(edits);
+    Outgoing { what: What::RequestHead(edits), meta }
+}
+
+fn response_head(edits: Edits) -> Outgoing {
+    let (edits, meta) = checked(edits);
+    Outgoing { what: What::ResponseHead(edits), meta }
+}
+
+fn checked(mut edits: Edits) -> (Edits, Meta) {
+    edits.set.retain(|(name, value)| {
+        is_name(name)
+            && match value {
+                Value::Text(text) => is_value(text),
+                Value::Secret { prefix, secret } => is_value(prefix) && is_value(secret.expose()),
+            }
+    });
     let meta = std::mem::take(&mut edits.meta);
-    let common =
-        CommonResponse { header_mutation: Some(mutation(edits)), clear_route_cache: true, ..CommonResponse::default() };
-    message(Response::RequestHeaders(HeadersResponse { response: Some(common) }), meta)
-}
-
-fn response_head(mut edits: Edits) -> Outgoing {
-    let meta = std::mem::take(&mut edits.meta);
-    let common = CommonResponse { header_mutation: Some(mutation(edits)), ..CommonResponse::default() };
-    message(Response::ResponseHeaders(HeadersResponse { response: Some(common) }), meta)
-}
-
-fn mutation(edits: Edits) -> HeaderMutation {
-    let mut set_headers = Vec::with_capacity(edits.set.len() + 3);
-    let pseudo = [
-        (":path", edits.path.map(Words::into_string)),
-        (":authority", edits.authority.map(Words::into_string)),
-        (":status", edits.status.map(|status| status.to_string())),
-    ];
-    for (name, value) in pseudo {
-        set_headers.extend(value.map(|value| set(name, value.into_bytes())));
-    }
-    for (name, value) in edits.set {
-        let bytes = match value {
-            Value::Text(text) => text.into_string().into_bytes(),
-            Value::Secret { prefix, secret } => [prefix, secret.expose()].concat().into_bytes(),
-        };
-        if is_legal(&name, &bytes) {
-            set_headers.push(set(&name, bytes));
-        }
-    }
-    let mut remove_headers: Vec<String> = edits.remove.into_iter().map(Words::into_string).collect();
-    match edits.length {
-        Length::Kept => {}
-        Length::Unknown => remove_headers.push("content-length".to_owned()),
-        Length::Exactly(length) => set_headers.push(set("content-length", length.to_string().into_bytes())),
-    }
-    HeaderMutation { set_headers, remove_headers }
-}
-
-/// Names and values are checked before they are set: none may break out of its line, and the
-/// framing headers are not set by anybody but this file.
-fn is_legal(name: &str, value: &[u8]) -> bool {
-    const FRAMING: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
-    !FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name))
-        && http::HeaderName::from_bytes(name.as_bytes()).is_ok()
-        && http::HeaderValue::from_bytes(value).is_ok()
-}
-
-fn set(name: &str, value: Vec<u8>) -> HeaderValueOption {
-    HeaderValueOption {
-        header: Some(field(name, value)),
-        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
-        ..HeaderValueOption::default()
-    }
-}
-
-fn field(name: &str, raw_value: Vec<u8>) -> HeaderValue {
-    HeaderValue { key: name.to_owned(), raw_value, ..HeaderValue::default() }
+    (edits, meta)
 }
 
 fn immediate(local: Local) -> Outgoing {
-    let legal = local.headers.into_iter().filter(|(name, value)| is_legal(name, value.as_bytes()));
-    let set_headers = legal.map(|(name, value)| set(&name, value.into_string().into_bytes())).collect();
-    let response = ImmediateResponse {
-        status: Some(HttpStatus { code: i32::from(local.status) }),
-        headers: Some(HeaderMutation { set_headers, remove_headers: Vec::new() }),
-        body: Vec::from(local.body),
-        details: "weir".to_owned(),
-        ..ImmediateResponse::default()
-    };
-    message(Response::ImmediateResponse(response), local.meta)
+    let (local, meta) = checked_local(local);
+    Outgoing { what: What::Immediate(local), meta }
 }
 
 fn open(local: Local) -> Outgoing {
-    let mut headers = vec![field(":status", local.status.to_string().into_bytes())];
-    for (name, value) in local.headers {
-        if is_legal(&name, value.as_bytes()) {
-            headers.push(field(&name, value.into_string().into_bytes()));
-        }
-    }
-    let head = HttpHeaders { headers: Some(HeaderMap { headers }), ..HttpHeaders::default() };
-    let response = StreamedImmediateResponse { response: Some(streamed::Response::HeadersResponse(head)) };
-    message(Response::StreamedImmediateResponse(response), local.meta)
+    let (local, meta) = checked_local(local);
+    Outgoing { what: What::Open(local), meta }
 }
 
-pub(super) fn message(response: Response, meta: Meta) -> Outgoing {
-    Outgoing { message: ProcessingResponse { response: Some(response), ..ProcessingResponse::default() }, meta }
+fn checked_local(mut local: Local) -> (Local, Meta) {
+    local.headers.retain(|(name, value)| is_name(name) && is_value(value));
+    let meta = std::mem::take(&mut local.meta);
+    (local, meta)
+}
+
+/// Names are checked before they are set: what is no token (RFC 9110, 5.6.2) is not, and the framing
+/// headers are not set by anybody but this file.
+fn is_name(name: &str) -> bool {
+    const FRAMING: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
+    /// More than any proxy takes.
+    const LONGEST: usize = (1 << 16) - 1;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty()
+        && name.len() <= LONGEST
+        && name.bytes().all(is_token)
+        && !FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name))
+}
+
+/// No value may break out of its line (RFC 9110, 5.5).
+fn is_value(value: &str) -> bool {
+    value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_legal_is_what_the_http_crate_takes(text in "([!-~]{0,8}|\\PC{0,4}|[\\x00-\\x7f]{0,4})") {
+            prop_assert_eq!(is_value(&text), http::HeaderValue::from_bytes(text.as_bytes()).is_ok());
+            prop_assert_eq!(is_name(&text), http::HeaderName::from_bytes(text.as_bytes()).is_ok());
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_name_is_judged_as_the_http_crate_does() {
+        for byte in 0..128 {
+            let name = format!("x{}", char::from(byte));
+            assert_eq!(is_name(&name), http::HeaderName::from_bytes(name.as_bytes()).is_ok(), "{name:?}");
+        }
+    }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::fake::{Catalogue, Fakes, lines, load_text};
 use super::*;
-use crate::base::secret::Secret;
 use crate::credential::Credential;
 use crate::identity::{Role, Workload};
 use crate::llm::{Code, Dialect, Quirk, Usage};

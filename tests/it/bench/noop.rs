@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::Ex
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Asked;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response as Answered;
 use envoy_types::pb::envoy::service::ext_proc::v3::{
-    BodyResponse, HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest, body_mutation::Mutation,
+    BodyResponse, HeaderMutation, HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest, body_mutation::Mutation,
 };
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
@@ -65,7 +65,8 @@ async fn every_message_is_answered_by_one() {
         let Some(Answered::RequestBody(answer)) = answer else { panic!("{answer:?}") };
         assert_eq!(echoed(answer), (text.into(), end));
     }
-    assert!(matches!(response, Some(Answered::ResponseHeaders(headers)) if headers.response.is_none()));
+    let Some(Answered::ResponseHeaders(headers)) = response else { panic!("{response:?}") };
+    assert_eq!(headers.response.and_then(|common| common.header_mutation), Some(HeaderMutation::default()));
     let Some(Answered::ResponseBody(third)) = third else { panic!("{third:?}") };
     assert_eq!(echoed(third), ("b".into(), false));
     assert!(matches!(trailers, Some(Answered::ResponseTrailers(_))));

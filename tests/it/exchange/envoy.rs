@@ -94,7 +94,7 @@ impl Envoy {
     /// What the other sides do. What Envoy would never send in this phase is not taken in.
     pub fn event(&mut self, event: &Event) {
         let map = |headers: &weir::exchange::event::Headers| {
-            headers.0.iter().map(|(name, value)| (name.clone(), value.to_vec())).collect()
+            headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
         };
         match event {
             Event::Request(head, end) if self.phase == Phase::Fresh => {

@@ -33,8 +33,8 @@ fn passing() -> Vec<RequestHead> {
 #[test]
 fn what_passes_is_answered_at_its_head_and_echoed() {
     for mut head in passing() {
-        head.headers.0.push(("x-weir-tags".into(), bytes("a=b")));
-        head.headers.0.push(("x-weir-backend".into(), bytes("two")));
+        head.headers.push("x-weir-tags", b"a=b");
+        head.headers.push("x-weir-backend", b"two");
         let path = head.path.clone();
         let mut world = World::new(policy());
         world.send(Event::Request(head, false));

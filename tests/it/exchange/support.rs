@@ -114,7 +114,7 @@ pub fn bytes(data: impl AsRef<[u8]>) -> Bytes {
 }
 
 pub fn headers(list: &[(&str, &str)]) -> Headers {
-    Headers(list.iter().map(|(name, value)| ((*name).to_owned(), bytes(value))).collect())
+    list.iter().copied().collect()
 }
 
 pub fn request(method: &str, path: &str, list: &[(&str, &str)]) -> RequestHead {

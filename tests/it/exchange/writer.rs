@@ -7,9 +7,10 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
     processing_response::Response,
 };
 use envoy_types::pb::google::protobuf::{Struct, Value as PbValue, value::Kind};
+use prost::Message;
 use weir::base::secret::Secret;
 use weir::exchange::event::{Action, Edits, Event, Length, Local, Meta, Value};
-use weir::extproc::{Outbox, Writer, read};
+use weir::extproc::{Incoming, Outbox, Writer};
 
 use super::envoy::{End, as_read};
 use super::support::*;
@@ -153,6 +154,12 @@ fn what_is_no_header_is_not_set_and_a_secret_is() {
 }
 
 // === what comes in ===
+
+/// What is read of a message from the wire.
+fn read(message: ProcessingRequest, writer: &mut Writer) -> Option<Event> {
+    let bytes = message.encode_to_vec();
+    weir::extproc::read(Incoming::decode(&mut &bytes[..]).expect("what is written can be read"), writer)
+}
 
 fn message(request: Request) -> ProcessingRequest {
     ProcessingRequest { request: Some(request), ..ProcessingRequest::default() }

@@ -1,0 +1,69 @@
+//! The fields of one encoded message, borrowed from where it lies. Nothing is copied or allocated, and
+//! nothing recurses but the skipping of groups, which `prost` bounds.
+
+use prost::DecodeError;
+use prost::encoding::{DecodeContext, WireType, check_wire_type, decode_key, decode_varint, skip_field};
+
+/// Why a message cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("a message of the proxy is no protocol buffer; is it an Envoy that connects here? {0}")]
+    Wire(#[from] DecodeError),
+    #[error("a message of the proxy is no protocol buffer: a field is longer than what it is in")]
+    TooLong,
+    #[error("a message of the proxy is no protocol buffer: a text is not UTF-8")]
+    NotText,
+}
+
+/// What is left of a message. After [`Fields::next`] the field's value has to be taken, or skipped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+// === impl Fields ===
+
+impl<'a> Fields<'a> {
+    pub fn of(message: &'a [u8]) -> Self {
+        Fields { rest: message }
+    }
+
+    /// The number of the next field, and how it is encoded. None at the end of the message.
+    pub fn next(&mut self) -> Result<Option<(u32, WireType)>, Malformed> {
+        match self.rest {
+            [] => Ok(None),
+            _ => Ok(Some(decode_key(&mut self.rest)?)),
+        }
+    }
+
+    /// Takes `bytes`, or a message.
+    pub fn bytes(&mut self, kind: WireType) -> Result<&'a [u8], Malformed> {
+        check_wire_type(WireType::LengthDelimited, kind)?;
+        let length = decode_varint(&mut self.rest)?;
+        let split = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
+        let (bytes, rest) = split.ok_or(Malformed::TooLong)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// Takes a `string`.
+    pub fn text(&mut self, kind: WireType) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes(kind)?).map_err(|_| Malformed::NotText)
+    }
+
+    /// Takes an integer or an enumeration.
+    pub fn number(&mut self, kind: WireType) -> Result<u64, Malformed> {
+        check_wire_type(WireType::Varint, kind)?;
+        Ok(decode_varint(&mut self.rest)?)
+    }
+
+    /// Takes a `bool`.
+    pub fn flag(&mut self, kind: WireType) -> Result<bool, Malformed> {
+        Ok(self.number(kind)? != 0)
+    }
+
+    /// Passes over a field that nobody reads. What is in it is not looked at.
+    pub fn skip(&mut self, field: u32, kind: WireType) -> Result<(), Malformed> {
+        Ok(skip_field(kind, field, &mut self.rest, DecodeContext::default())?)
+    }
+}
