@@ -29,6 +29,10 @@ use crate::tokens::Learned;
 use crate::tokens::learned::Key;
 use crate::world::{Closer, Local, Notes};
 
+mod runtime;
+
+pub use runtime::runtime;
+
 /// How long the exchanges that were told to stop may take to say so to their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 

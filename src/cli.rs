@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -53,6 +54,9 @@ struct Run {
     /// tests only.
     #[arg(long)]
     insecure_sign_over_tcp: bool,
+    /// Threads that serve; without it one for each two cores.
+    #[arg(long, env = "WEIR_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,7 +98,12 @@ pub struct Signals {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::init_logging(cli.json_logs);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match &cli.command {
+        Command::Run(args) => app::runtime(args.threads),
+        // They serve clients and do the provider's work besides.
+        _ => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+    };
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };

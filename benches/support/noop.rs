@@ -27,7 +27,7 @@ pub struct Echo {
 
 /// Serves on a Unix socket at `socket` until the process ends. `ready` is called when Envoy may connect.
 pub fn run(socket: &Path, ready: impl FnOnce()) -> io::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(socket, ready))
+    weir::app::runtime(None)?.block_on(serve(socket, ready))
 }
 
 /// The same on the current runtime.
