@@ -327,6 +327,7 @@ fn setup(policy: &Arc<Policy>) -> Setup {
         id: Arc::from("0123456789abcdef0123456789abcdef"),
         policy: policy.clone(),
         learned: Arc::new(Learned::new()),
+        health: Arc::default(),
         mode: BodyMode::FullDuplex,
         draw: 7,
     }

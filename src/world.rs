@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::exchange::event::{Answer, Ask, Failure, Note};
 use crate::policy::Policy;
+use crate::target::Health;
 use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
 use crate::wire::prompt;
@@ -29,7 +30,11 @@ pub trait World: Send + Sync + 'static {
     /// What models have taught so far.
     fn learned(&self) -> Arc<Learned>;
 
-    /// Takes a note that may be lost: what a leader publishes, what a rule in Shadow would have done.
+    /// Which backends failed just now.
+    fn health(&self) -> Arc<Health>;
+
+    /// Takes a note that may be lost: what a leader publishes, what a rule in Shadow would have done. What
+    /// is observed of a backend is known when this returns.
     fn hint(&self, note: Note);
 
     /// A feed for exchanges that follow one another or are watched; none where there is no registry.
@@ -100,6 +105,7 @@ const FRAME: u64 = 3;
 pub struct Local {
     policy: Arc<Policy>,
     learned: Arc<Learned>,
+    health: Arc<Health>,
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
     /// Prompts that may be counted at the same time.
@@ -122,7 +128,7 @@ impl Local {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let counts = Arc::new(Semaphore::new(cores));
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
-        (Local { policy, learned, queue, room, counts }, notes)
+        (Local { policy, learned, health: Arc::default(), queue, room, counts }, notes)
     }
 
     /// What ends the notes of this world.
@@ -142,6 +148,9 @@ impl World for Local {
     }
 
     fn hint(&self, note: Note) {
+        if let Note::Observe(observation) = &note {
+            return self.health.observe(observation);
+        }
         self.room.admit(&note);
         if !self.room.take(1) {
             self.room.dropped.inc();
@@ -157,6 +166,10 @@ impl World for Local {
 
     fn learned(&self) -> Arc<Learned> {
         self.learned.clone()
+    }
+
+    fn health(&self) -> Arc<Health> {
+        self.health.clone()
     }
 }
 

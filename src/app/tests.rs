@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::*;
 use crate::exchange::event::{Answer, Ask};
 use crate::limit::{Decision, Grant, Rule, Unit};
+use crate::target::Health;
 use crate::telemetry::sample;
 use crate::world::{Permit, World};
 
@@ -124,6 +125,10 @@ impl World for Slow {
 
     fn learned(&self) -> Arc<Learned> {
         self.local.learned()
+    }
+
+    fn health(&self) -> Arc<Health> {
+        self.local.health()
     }
 
     fn hint(&self, note: Note) {

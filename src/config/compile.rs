@@ -8,7 +8,7 @@ use super::discovery;
 use super::models::{self, Serves};
 use super::provider::{ProviderFacts, Providers};
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{CredentialSpec, Kind, LlmBackend, LlmRoute, RouteRule, Tls};
+use super::spec::{At, CredentialSpec, Kind, LlmBackend, LlmRoute, RouteRule, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
@@ -51,9 +51,13 @@ pub(super) fn compile(
         });
         credentials.push(credential);
     }
-    for (_, route) in &set.routes {
-        compile_route(route, set, &mut targets);
+    let mut rules = Vec::new();
+    for (at, route) in &set.routes {
+        warn_of_dialects(at, route, set, &targets.backends, &mut warnings);
+        rules.extend(route.rules.iter().map(|rule| compile_rule(&route.name, rule, set)));
+        targets.passthrough.extend(compile_passthrough(route, set));
     }
+    targets.rules = rules.into();
     targets.passthrough.extend(implied_passthrough(set, &targets.backends));
     let sorted = models::sort(&serves, providers);
     (targets.bare, targets.ambiguous) = (sorted.bare, sorted.ambiguous);
@@ -170,15 +174,36 @@ fn credential(
     }
 }
 
-fn compile_route(route: &LlmRoute, set: &Set<'_>, targets: &mut Targets) {
-    targets.rules.extend(route.rules.iter().map(|rule| compile_rule(&route.name, rule, set)));
-    targets.passthrough.extend(route.passthrough.iter().filter_map(|passthrough| {
-        Some(Passthrough {
-            route: route.name.as_str().into(),
-            backend: set.index(&passthrough.backend.value)?,
-            paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
-        })
-    }));
+/// A call goes only to backends of its own dialect while another one is left.
+fn warn_of_dialects(
+    at: &At,
+    route: &LlmRoute,
+    set: &Set<'_>,
+    backends: &[Arc<Backend>],
+    warnings: &mut Vec<ConfigError>,
+) {
+    for rule in &route.rules {
+        let used = rule.backends.iter().filter(|choice| choice.weight > 0);
+        let mut known = used.filter_map(|choice| Some((choice, backends.get(set.index(&choice.backend.value)?)?)));
+        let Some((_, first)) = known.next() else { continue };
+        for (choice, backend) in known.filter(|(_, backend)| backend.dialect != first.dialect) {
+            let message = format!(
+                "{:?} speaks {} and {:?} speaks {}: translation is not built yet, so a call goes to backends of its \
+                 own dialect only",
+                backend.name, backend.dialect, first.name, first.dialect
+            );
+            warnings.push(at.error(&choice.backend.path, message));
+        }
+    }
+}
+
+fn compile_passthrough(route: &LlmRoute, set: &Set<'_>) -> Option<Passthrough> {
+    let passthrough = route.passthrough.as_ref()?;
+    Some(Passthrough {
+        route: route.name.as_str().into(),
+        backend: set.index(&passthrough.backend.value)?,
+        paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
+    })
 }
 
 fn compile_rule(route: &str, rule: &RouteRule, set: &Set<'_>) -> Rule {
@@ -186,10 +211,17 @@ fn compile_rule(route: &str, rule: &RouteRule, set: &Set<'_>) -> Rule {
         Some(Choice {
             backend: set.index(&choice.backend.value)?,
             model: choice.model.as_deref().map(Into::into),
+            priority: choice.priority,
             weight: choice.weight,
         })
     });
-    Rule { name: format!("{route}/{}", rule.name).into(), models: rule.models.clone(), choices: choices.collect() }
+    Rule {
+        name: format!("{route}/{}", rule.name).into(),
+        matches: rule.matches.clone(),
+        choices: choices.collect(),
+        affinity: rule.affinity.clone(),
+        retry: rule.retry.clone(),
+    }
 }
 
 /// Discovery sends OpenAI's paths without a model to `openai`, else to the only provider it found.

@@ -4,6 +4,7 @@
 mod compiled;
 mod fake;
 mod files;
+mod routing;
 mod words;
 
 use std::collections::BTreeSet;
@@ -95,14 +96,7 @@ fn every_field_of_the_language_that_is_not_built_yet_is_named() {
         "3:spec.credentials[0].from",
         "3:spec.headers",
         "4:spec.rules[0].matches[1].from",
-        "4:spec.rules[0].matches[1].headers",
-        "4:spec.rules[0].matches[1].operation",
-        "4:spec.rules[0].backends[0].priority",
-        "4:spec.rules[0].backends[1].priority",
-        "4:spec.rules[0].backends[2].priority",
-        "4:spec.rules[0].affinity",
-        "4:spec.rules[0].retry",
-        "4:spec.rules[0].failover",
+        "4:spec.rules[0].retry.on[3]",
         "4:spec.rules[0].parameters",
         "4:spec.rules[0].prompt",
         "4:spec.rules[0].onLoss",

@@ -70,6 +70,10 @@ pub(super) enum ValueError {
     SecretKey,
     #[error("not a path pattern: it begins with '/', and '*' is the only wildcard")]
     PathPattern,
+    #[error("not the name of a header: use letters, digits and any of !#$%&'*+-.^_`|~")]
+    FieldName,
+    #[error("not the value of a header: use visible ASCII characters, with spaces and tabs only between them")]
+    FieldValue,
 }
 
 type Parsed<T> = Result<T, ValueError>;
@@ -231,6 +235,20 @@ pub(super) fn secret_key(text: &str) -> Parsed<String> {
 pub(super) fn path_pattern(text: &str) -> Parsed<String> {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
     if text.starts_with('/') && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err(ValueError::PathPattern) }
+}
+
+/// The name of a header (RFC 9110, `token`), in lower case.
+pub(super) fn field_name(text: &str) -> Parsed<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_name = text.len() <= 256 && text.bytes().all(plain);
+    if is_name { Ok(text.to_ascii_lowercase()) } else { Err(ValueError::FieldName) }
+}
+
+/// The value of a header, as it arrives: a proxy takes the white space around it away.
+pub(super) fn field_value(text: &str) -> Parsed<String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t');
+    let is_value = text.bytes().all(plain) && text.trim() == text;
+    if is_value { Ok(text.to_owned()) } else { Err(ValueError::FieldValue) }
 }
 
 fn is_label(text: &str) -> bool {

@@ -13,6 +13,7 @@ use crate::cache::{self, Ticket};
 use crate::credential::Signature;
 use crate::identity::Facts;
 use crate::llm::Delta;
+use crate::target::health::Observation;
 use crate::tokens::Uncounted;
 use crate::{guard, limit};
 
@@ -149,6 +150,9 @@ pub enum Note {
     /// The leader of this flight ends without an answer to publish: somebody else has to lead.
     Forsake(Ticket),
     Record(Box<Record>),
+    /// What an answer says of its backend. The one note that is worked off at once: the next call
+    /// chooses by it.
+    Observe(Observation),
     /// A rule in Shadow mode would have refused.
     Shadow {
         step: &'static str,

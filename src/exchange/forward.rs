@@ -99,6 +99,9 @@ impl Exchange {
         } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
             edits.set("accept-encoding", readable(accepted));
         }
+        if let Some(retry) = &target.retry {
+            edits.order(retry);
+        }
         let want = Rewrite { model: &target.model, ask_usage, quirks: &target.backend.quirks };
         let body = openai::rewrite(&deciding.body, &deciding.fields, want);
         edits.meta = self.opening_meta(&target.backend.name, Some(target));

@@ -17,10 +17,12 @@
 //!
 //! `tests/it/exchange` holds a property for each.
 
+mod choose;
 pub mod event;
 mod follow;
 mod forward;
 mod local_reply;
+mod orders;
 pub mod phase;
 pub mod record;
 mod replay;
@@ -48,6 +50,7 @@ use crate::cache::{Recall, Ticket};
 use crate::limit::{Decision, Grant, Settle};
 use crate::llm::Usage;
 use crate::policy::Policy;
+use crate::target::Health;
 use crate::tokens::Uncounted;
 use crate::tokens::learned::Learned;
 
@@ -59,6 +62,8 @@ pub struct Setup {
     pub policy: Arc<Policy>,
     /// What models have taught about tokens and bytes. It is read, never written, here.
     pub learned: Arc<Learned>,
+    /// Which backends failed just now. Read, never written, here.
+    pub health: Arc<Health>,
     pub mode: BodyMode,
     /// A uniformly random number.
     pub draw: u64,

@@ -210,8 +210,13 @@ impl Exchange {
         self.story.decide("target", "passed", signed, &pass.backend.name);
         self.story.left = true;
         self.story.sent_at = Some(self.now.mono);
-        self.story.passed_to =
-            Some(Target { index: pass.index, backend: pass.backend, model: Arc::from(""), rule: pass.route });
+        self.story.passed_to = Some(Target {
+            index: pass.index,
+            backend: pass.backend,
+            model: Arc::from(""),
+            rule: pass.route,
+            retry: None,
+        });
         self.request = State::Released(None);
         self.push(Action::Pass(edits), out);
     }

@@ -175,6 +175,7 @@ impl Exchange {
         self.story.timings.wait = self.story.sent_at.map(|sent| self.now.mono.since(sent));
         self.response.status = head.status;
         self.response.ended = end;
+        self.observe(&head, out);
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
         let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
         let mut meter = Meter::new(kind, coding, self.setup.policy.bodies.max_event);

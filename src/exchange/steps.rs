@@ -13,8 +13,7 @@ use crate::credential::{self, Leaving, Signature, Signing};
 use crate::guard;
 use crate::limit::{self, Outcome, Stage};
 use crate::llm::{Code, Refusal, Reply};
-use crate::meter::{self, Models};
-use crate::policy::{Decided, Mode, OnError, Unpriced, decide};
+use crate::policy::{Decided, Mode, OnError, decide};
 use crate::target::Target;
 use crate::tokens::learned::Key;
 use crate::wire::Fields;
@@ -53,7 +52,7 @@ pub(super) struct Deciding {
 pub(super) struct Waiting(pub Step);
 
 /// What a step came to.
-enum Flow {
+pub(super) enum Flow {
     Go,
     /// A question is open.
     Park,
@@ -262,36 +261,6 @@ impl Exchange {
         let reason = refusal.code.as_str();
         self.story.decide(step.as_str(), "would_refuse", reason, "");
         self.note(Note::Shadow { step: step.as_str(), reason }, out);
-        Flow::Go
-    }
-
-    fn choose_target(&mut self, deciding: &mut Deciding) -> Flow {
-        let policy = self.policy();
-        let target = match deciding.target.take() {
-            Some(target) => target,
-            None => match policy.targets.resolve(&deciding.fields.call.model, self.setup.draw) {
-                Ok(target) => target,
-                Err(refusal) => return Flow::Refuse(refusal),
-            },
-        };
-        if target.backend.dialect != deciding.fields.call.dialect {
-            let message = format!(
-                "Backend {:?} speaks {}, and this call is in {}; translation between them is not built yet.",
-                target.backend.name, target.backend.dialect, deciding.fields.call.dialect
-            );
-            return Flow::Refuse(Refusal::new(Code::UnsupportedValue, message).param("model"));
-        }
-        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
-        let models = Models { requested: &target.model, served: None };
-        let priced = || meter::is_priced(&policy.catalog, overlay, &target.backend.provider, models);
-        if policy.unpriced == Unpriced::Deny && !priced() {
-            let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);
-            return Flow::Refuse(Refusal::new(Code::ModelNotAllowed, message).param("model"));
-        }
-        let how = if target.rule.is_some() { "rule" } else { "name" };
-        self.story.decide("target", "chosen", how, format!("{}/{}", target.backend.name, target.model));
-        self.story.target = Some(target.clone());
-        deciding.target = Some(target);
         Flow::Go
     }
 

@@ -80,6 +80,7 @@ impl<W: World> Drive<W> {
             id: hex(draw),
             policy,
             learned: world.learned(),
+            health: world.health(),
             mode: BodyMode::FullDuplex,
             draw: pool.draw() as u64,
         };
@@ -267,7 +268,7 @@ fn leave_all<W: World>(world: &W, mut permit: Option<&mut Permit>, actions: Vec<
 /// A note that must not be lost takes a reserved place; others take what room there is.
 fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
     match (&note, permit) {
-        (Note::Publish(..) | Note::Shadow { .. }, _) => world.hint(note),
+        (Note::Publish(..) | Note::Shadow { .. } | Note::Observe(_), _) => world.hint(note),
         (_, Some(permit)) => permit.note(note),
         (_, None) => {}
     }

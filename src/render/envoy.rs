@@ -147,7 +147,12 @@ fn provider_route(plan: &Plan, upstream: &Upstream) -> Value {
             ],
         },
         // Neither a host rewrite nor a deadline: Weir sets `:authority`, and answers may take minutes.
-        "route": {"cluster": &*upstream.name, "timeout": "0s"},
+        // What is tried again the rule orders in headers; Envoy's usual wait would be 25 ms at first.
+        "route": {
+            "cluster": &*upstream.name,
+            "timeout": "0s",
+            "retry_policy": {"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"}},
+        },
         // Bodies above Envoy's default of 1 MiB would not be retried, and nothing would say so.
         "request_body_buffer_limit": plan.max_request,
     })
@@ -218,7 +223,8 @@ fn extproc_filter(version: &str) -> Value {
             "response_trailer_mode": "SEND",
         },
         "allow_content_length_header": true,
-        "mutation_rules": {"allow_all_routing": true},
+        // Weir orders retries in Envoy's own headers; those of clients are stripped before.
+        "mutation_rules": {"allow_all_routing": true, "allow_envoy": true},
         "metadata_options": {
             "receiving_namespaces": {"untyped": ["weir"]},
             "forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]},

@@ -70,9 +70,10 @@ fn mapper(row: &Row) -> Value {
     };
     json!({
         "filter": filter,
-        // So that Weir tells it from a provider's answer when it comes by.
+        // So that Weir tells it from a provider's answer when it comes by, and knows whether the backend
+        // could be reached at all.
         "headers_to_add": [{
-            "header": {"key": LOCAL_REPLY_HEADER, "value": "1"},
+            "header": {"key": LOCAL_REPLY_HEADER, "value": "%RESPONSE_FLAGS%"},
             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
         }],
         "body_format_override": {

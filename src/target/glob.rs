@@ -30,6 +30,14 @@ impl Glob {
         &self.text
     }
 
+    /// The text before the first wildcard: whatever matches begins with it.
+    pub fn prefix(&self) -> &str {
+        match self.exact {
+            true => &self.text,
+            false => self.text.split('*').next().unwrap_or_default(),
+        }
+    }
+
     /// True when the whole of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
         if self.exact {

@@ -1,7 +1,12 @@
 //! Which backend and model a call goes to, and what its head must say to get there. The host comes
 //! from configuration alone; no part of a request can name one.
 
+mod choose;
 mod glob;
+pub mod health;
+mod index;
+pub mod rule;
+pub mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +15,12 @@ use std::sync::Arc;
 
 use crate::llm::{Code, Dialect, Quirk, Refusal};
 
+pub use choose::{Choosing, Chosen, PassedOver, Why};
 pub use glob::Glob;
+pub use health::Health;
+pub use index::Rules;
+pub use rule::{Asked, Choice, HeaderMatch, Match, Retry, RetryOn, Rule, StickyBy};
+pub use sticky::Sticky;
 
 /// Where calls can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,27 +56,6 @@ pub struct Upstream {
     pub server_name: Option<Arc<str>>,
 }
 
-/// Calls whose model matches go to one of these backends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// `ROUTE/RULE`, for records.
-    pub name: Arc<str>,
-    /// Matches when one of these does; empty matches every model.
-    pub models: Vec<Glob>,
-    pub choices: Vec<Choice>,
-}
-
-/// One backend of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Index into [`Targets::backends`].
-    pub backend: usize,
-    /// The model name that leaves, when it is another than the caller's.
-    pub model: Option<Arc<str>>,
-    /// Share among the choices of the rule; 0 is never chosen.
-    pub weight: u32,
-}
-
 /// Paths without a model that go to a backend, signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passthrough {
@@ -79,8 +68,7 @@ pub struct Passthrough {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
     pub backends: Vec<Arc<Backend>>,
-    /// First match wins, except that an exact model beats a glob.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     pub passthrough: Vec<Passthrough>,
     /// Bare catalogue models that exactly one backend with a credential serves.
     pub bare: HashMap<Arc<str>, usize>,
@@ -97,6 +85,8 @@ pub struct Target {
     pub model: Arc<str>,
     /// Which rule chose it; none for `BACKEND/MODEL` and bare names.
     pub rule: Option<Arc<str>>,
+    /// What that rule says of another attempt.
+    pub retry: Option<Arc<Retry>>,
 }
 
 /// Where a request without a model goes, and whether its path earns a signature.
@@ -112,30 +102,36 @@ pub struct Pass {
 // === impl Targets ===
 
 impl Targets {
-    /// Chooses the target of a call. `draw` is a uniformly random number.
+    /// Chooses the target of a call; `model` is [`Asked::model`] once more, to be shared.
     ///
     /// # Errors
-    /// 404 `model_not_found` when nothing serves the model, 404 `no_backend` when there is no backend.
-    pub fn resolve(&self, model: &str, draw: u64) -> Result<Target, Refusal> {
+    /// 404 `model_not_found` when nothing serves the model, 404 `no_backend` when there is no backend,
+    /// 403 `model_not_allowed` when the caller may use none of a rule's backends.
+    pub fn resolve(&self, model: &Arc<str>, asked: &Asked<'_>, how: &Choosing<'_>) -> Result<Chosen, Refusal> {
         if self.backends.is_empty() {
             return Err(Refusal::new(
                 Code::NoBackend,
                 "No backend is configured. Add an LLMBackend, or put a provider's key in the environment of `weir up`.",
             ));
         }
-        if let Some(rule) = self.rule_for(model) {
-            return self.choose(rule, model, draw);
+        match self.rules.find(asked) {
+            Some(rule) => choose::choose(rule, &self.backends, model, how),
+            None => self.by_name(model).map(|target| Chosen { target, why: Why::Name, passed_over: Vec::new() }),
         }
+    }
+
+    /// Where a model goes that no rule takes.
+    fn by_name(&self, model: &Arc<str>) -> Result<Target, Refusal> {
         if let Some((name, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty())
             && let Some(index) = self.backends.iter().position(|backend| &*backend.name == name)
         {
-            return Ok(self.target(index, rest.into(), None));
+            return Ok(self.target(index, rest.into()));
         }
         if let Some(&index) = self.bare.get(model) {
-            return Ok(self.target(index, model.into(), None));
+            return Ok(self.target(index, model.clone()));
         }
         match self.backends.len() {
-            1 if !self.ambiguous.contains_key(model) => Ok(self.target(0, model.into(), None)),
+            1 if !self.ambiguous.contains_key(model) => Ok(self.target(0, model.clone())),
             _ => Err(self.not_found(model)),
         }
     }
@@ -146,7 +142,7 @@ impl Targets {
     /// 404 `no_backend` when there is no such backend.
     pub fn named(&self, backend: &str, model: &str) -> Result<Target, Refusal> {
         match self.backends.iter().position(|candidate| &*candidate.name == backend) {
-            Some(index) => Ok(self.target(index, model.into(), None)),
+            Some(index) => Ok(self.target(index, model.into())),
             None => Err(Refusal::new(Code::NoBackend, format!("There is no backend {backend:?}."))),
         }
     }
@@ -173,30 +169,8 @@ impl Targets {
         }
     }
 
-    fn rule_for(&self, model: &str) -> Option<&Rule> {
-        let exact =
-            self.rules.iter().find(|rule| rule.models.iter().any(|glob| glob.is_exact() && glob.matches(model)));
-        exact.or_else(|| {
-            self.rules.iter().find(|rule| rule.models.is_empty() || rule.models.iter().any(|glob| glob.matches(model)))
-        })
-    }
-
-    fn choose(&self, rule: &Rule, model: &str, draw: u64) -> Result<Target, Refusal> {
-        let total: u64 = rule.choices.iter().map(|choice| u64::from(choice.weight)).sum();
-        let mut left = if total == 0 { 0 } else { draw % total };
-        for choice in &rule.choices {
-            let weight = u64::from(choice.weight);
-            if left < weight {
-                let model = choice.model.clone().unwrap_or_else(|| model.into());
-                return Ok(self.target(choice.backend, model, Some(rule.name.clone())));
-            }
-            left -= weight;
-        }
-        Err(Refusal::new(Code::NoBackend, format!("Rule {:?} has no backend with a weight above 0.", rule.name)))
-    }
-
-    fn target(&self, index: usize, model: Arc<str>, rule: Option<Arc<str>>) -> Target {
-        Target { index, backend: self.backends[index].clone(), model, rule }
+    fn target(&self, index: usize, model: Arc<str>) -> Target {
+        Target { index, backend: self.backends[index].clone(), model, rule: None, retry: None }
     }
 
     fn pass_to(&self, index: usize, route: Option<Arc<str>>) -> Pass {

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::now::Instant;
+use crate::llm::Operation;
 
 fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
     Arc::new(Backend {
@@ -18,14 +20,33 @@ fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
 }
 
 fn rule(name: &str, models: &[&str], choices: &[(usize, Option<&str>, u32)]) -> Rule {
+    let of = |model: &&str| Match { model: Some(Glob::new(model)), ..Match::default() };
+    let choice = |&(backend, model, weight): &(usize, Option<&str>, u32)| Choice {
+        backend,
+        model: model.map(Into::into),
+        priority: 0,
+        weight,
+    };
     Rule {
         name: name.into(),
-        models: models.iter().map(|model| Glob::new(model)).collect(),
-        choices: choices
-            .iter()
-            .map(|&(backend, model, weight)| Choice { backend, model: model.map(Into::into), weight })
-            .collect(),
+        matches: models.iter().map(of).collect(),
+        choices: choices.iter().map(choice).collect(),
+        ..Rule::default()
     }
+}
+
+/// Resolves a chat of which nothing but its model is known.
+fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal> {
+    let asked = Asked { model, operation: Operation::Chat, header: &|_| None };
+    let how = Choosing {
+        draw,
+        dialect: Dialect::OpenAi,
+        sticky: Sticky::default(),
+        health: &Health::new(),
+        now: Instant(0),
+        admits: &|_| true,
+    };
+    targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 
 fn two() -> Targets {
@@ -38,19 +59,20 @@ fn two() -> Targets {
 #[test]
 fn an_exact_model_beats_an_earlier_glob() {
     let mut targets = two();
-    targets.rules = vec![rule("r/glob", &["gpt-*"], &[(0, None, 1)]), rule("r/exact", &["gpt-x"], &[(1, None, 1)])];
-    assert_eq!(targets.resolve("gpt-x", 0).unwrap().rule.as_deref(), Some("r/exact"));
-    assert_eq!(targets.resolve("gpt-y", 0).unwrap().rule.as_deref(), Some("r/glob"));
+    targets.rules =
+        vec![rule("r/glob", &["gpt-*"], &[(0, None, 1)]), rule("r/exact", &["gpt-x"], &[(1, None, 1)])].into();
+    assert_eq!(resolve(&targets, "gpt-x", 0).unwrap().rule.as_deref(), Some("r/exact"));
+    assert_eq!(resolve(&targets, "gpt-y", 0).unwrap().rule.as_deref(), Some("r/glob"));
 }
 
 #[test]
 fn weights_share_the_draw_and_zero_is_never_chosen() {
     let mut targets = two();
-    targets.rules = vec![rule("r/w", &[], &[(0, Some("a"), 3), (1, Some("never"), 0), (1, Some("b"), 1)])];
-    let models: Vec<Arc<str>> = (0..4).map(|draw| targets.resolve("x", draw).unwrap().model).collect();
+    targets.rules = vec![rule("r/w", &[], &[(0, Some("a"), 3), (1, Some("never"), 0), (1, Some("b"), 1)])].into();
+    let models: Vec<Arc<str>> = (0..4).map(|draw| resolve(&targets, "x", draw).unwrap().model).collect();
     assert_eq!(models, ["a", "a", "a", "b"].map(Arc::from));
-    targets.rules = vec![rule("r/none", &[], &[(0, None, 0)])];
-    assert_eq!(targets.resolve("x", 7).unwrap_err().code, Code::NoBackend);
+    targets.rules = vec![rule("r/none", &[], &[(0, None, 0)])].into();
+    assert_eq!(resolve(&targets, "x", 7).unwrap_err().code, Code::NoBackend);
 }
 
 #[test]
@@ -58,24 +80,24 @@ fn a_name_may_say_its_backend_and_a_bare_name_must_be_unambiguous() {
     let mut targets = two();
     targets.bare.insert("only-groq".into(), 1);
     targets.ambiguous.insert("both".into(), vec![0, 1]);
-    assert_eq!(&*targets.resolve("groq/llama/3", 0).unwrap().model, "llama/3");
-    assert_eq!(targets.resolve("only-groq", 0).unwrap().index, 1);
-    let refusal = targets.resolve("both", 0).unwrap_err();
+    assert_eq!(&*resolve(&targets, "groq/llama/3", 0).unwrap().model, "llama/3");
+    assert_eq!(resolve(&targets, "only-groq", 0).unwrap().index, 1);
+    let refusal = resolve(&targets, "both", 0).unwrap_err();
     assert_eq!(refusal.code, Code::ModelNotFound);
     assert!(refusal.message.contains("openai, groq"), "{}", refusal.message);
-    assert_eq!(targets.resolve("unheard-of", 0).unwrap_err().code, Code::ModelNotFound);
-    assert_eq!(targets.resolve("groq/", 0).unwrap_err().code, Code::ModelNotFound, "no model at all");
+    assert_eq!(resolve(&targets, "unheard-of", 0).unwrap_err().code, Code::ModelNotFound);
+    assert_eq!(resolve(&targets, "groq/", 0).unwrap_err().code, Code::ModelNotFound, "no model at all");
 }
 
 #[test]
 fn a_name_in_no_catalogue_goes_to_the_only_backend() {
     let mut targets = two();
     targets.backends.truncate(1);
-    assert_eq!(&*targets.resolve("my-tune", 0).unwrap().model, "my-tune");
+    assert_eq!(&*resolve(&targets, "my-tune", 0).unwrap().model, "my-tune");
     targets.ambiguous.insert("claude-x".into(), vec![]);
-    assert_eq!(targets.resolve("claude-x", 0).unwrap_err().code, Code::ModelNotFound);
+    assert_eq!(resolve(&targets, "claude-x", 0).unwrap_err().code, Code::ModelNotFound);
     targets.backends.clear();
-    assert_eq!(targets.resolve("my-tune", 0).unwrap_err().code, Code::NoBackend);
+    assert_eq!(resolve(&targets, "my-tune", 0).unwrap_err().code, Code::NoBackend);
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl Sinks {
             match note {
                 Note::Record(record) => self.record(record, &mut lines),
                 // A decision in Shadow mode stands in the record as well, and is counted from there.
-                Note::Shadow { .. } | Note::Settle(_) | Note::Remember(_) | Note::Publish(..) | Note::Forsake(_) => {}
+                Note::Shadow { .. } | Note::Settle(_) | Note::Remember(_) => {}
+                Note::Publish(..) | Note::Forsake(_) | Note::Observe(_) => {}
             }
         }
         if let Some(ledger) = self.ledger.as_ref().filter(|_| !lines.is_empty()) {

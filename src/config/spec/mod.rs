@@ -4,7 +4,9 @@
 
 pub mod backend;
 pub mod bootstrap;
+mod matching;
 pub mod profile;
+mod retry;
 pub mod route;
 
 use std::collections::{BTreeMap, HashSet};

@@ -1,11 +1,14 @@
 //! LLMRoute: which models go to which backends, under which name and in which shares.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::super::read::{Fields, Reader};
 use super::super::value;
+use super::matching::read_match;
+use super::retry::{check_failover, read_affinity, read_retry};
 use super::{Located, located, or, unique};
-use crate::target::Glob;
+use crate::target::{Match, Retry, StickyBy};
 
 /// Rules over models, and paths without a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,13 +18,16 @@ pub struct LlmRoute {
     pub passthrough: Option<PassthroughSpec>,
 }
 
-/// Calls whose model matches go to one of these backends.
+/// Calls that match go to one of these backends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteRule {
     pub name: String,
-    /// Any of these; empty for every model.
-    pub models: Vec<Glob>,
+    /// Any of these; empty for every call that names a model.
+    pub matches: Vec<Match>,
     pub backends: Vec<RouteBackend>,
+    /// Empty for a random choice at each request.
+    pub affinity: Vec<StickyBy>,
+    pub retry: Option<Arc<Retry>>,
 }
 
 /// One backend of a rule.
@@ -30,6 +36,7 @@ pub struct RouteBackend {
     pub backend: Located<String>,
     /// The name that leaves; none for the caller's own.
     pub model: Option<String>,
+    pub priority: u32,
     pub weight: u32,
 }
 
@@ -40,25 +47,19 @@ pub struct PassthroughSpec {
     pub paths: Vec<String>,
 }
 
-#[derive(Clone, Copy)]
-enum MatchType {
-    Exact,
-    Glob,
-}
-
 const ROUTE: Fields = Fields { known: &["rules", "passthrough"], later: &[] };
 const RULE: Fields = Fields {
-    known: &["name", "matches", "backends"],
-    later: &["affinity", "retry", "failover", "parameters", "prompt", "onLoss"],
+    known: &["name", "matches", "backends", "affinity", "retry", "failover"],
+    later: &["parameters", "prompt", "onLoss"],
 };
-const MATCH: Fields = Fields { known: &["model"], later: &["from", "headers", "operation"] };
-const MODEL: Fields = Fields { known: &["type", "value"], later: &[] };
-const BACKEND: Fields = Fields { known: &["name", "model", "weight"], later: &["priority"] };
+const BACKEND: Fields = Fields { known: &["name", "model", "priority", "weight"], later: &[] };
 const PASSTHROUGH: Fields = Fields { known: &["backend", "paths"], later: &[] };
-const MATCH_TYPES: &[(&str, Option<MatchType>)] = &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob))];
 
 /// The largest weight; the sum over a rule stays far below what a number holds.
 const MAX_WEIGHT: u64 = 1_000_000;
+
+/// The largest priority number.
+const MAX_PRIORITY: u64 = 1_000;
 
 // === impl LlmRoute ===
 
@@ -81,7 +82,7 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
         unique(&name, seen, "name");
         name.parsed(value::label)
     });
-    let models = object.get("matches").and_then(|matches| matches.list(|item| read_match(&item)));
+    let matches = object.get("matches").and_then(|matches| matches.list(|item| read_match(&item)));
     let mut pairs = Vec::new();
     let backends = object.need("backends").and_then(|list| list.list(|item| read_backend(&item, &mut pairs)));
     if let (Some(list), Some(backends)) = (object.get("backends"), &backends)
@@ -90,33 +91,19 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
     {
         list.error("no backend has a weight above 0");
     }
-    Some(RouteRule { name: name?, models: models.unwrap_or_default(), backends: backends? })
-}
-
-fn read_match(reader: &Reader<'_>) -> Option<Glob> {
-    let object = reader.object(&MATCH)?;
-    if object.is_empty() {
-        object.at().error("a match says at least one thing; leave `matches` out to match every model");
+    let affinity = object.get("affinity").and_then(|affinity| read_affinity(&affinity)).unwrap_or_default();
+    let retry = object.get("retry").and_then(|retry| read_retry(&retry));
+    if let Some(failover) = object.get("failover") {
+        check_failover(&failover);
     }
-    let model = object.get("model")?.object(&MODEL)?;
-    let kind = or(&model, "type", MatchType::Exact, |kind| kind.word(MATCH_TYPES));
-    let field = model.need("value")?;
-    let value = field.text()?;
-    Some(match kind {
-        MatchType::Exact if value.contains('*') => {
-            // No model has a star in its name: the rule would never match, and nothing would say so.
-            field.error("an exact name holds no '*'; for a pattern say `type: Glob`");
-            return None;
-        }
-        MatchType::Exact => Glob::exact(value),
-        MatchType::Glob => Glob::new(value),
-    })
+    Some(RouteRule { name: name?, matches: matches.unwrap_or_default(), backends: backends?, affinity, retry })
 }
 
 fn read_backend(reader: &Reader<'_>, pairs: &mut Vec<(String, Option<String>)>) -> Option<RouteBackend> {
     let object = reader.object(&BACKEND)?;
     let backend = object.need("name").and_then(|name| located(&name));
     let model = object.get("model").and_then(|model| model.text()).map(str::to_owned);
+    let priority = or(&object, "priority", 0, |priority| priority.whole(value::quantity, 0, MAX_PRIORITY));
     let weight = or(&object, "weight", 1, |weight| weight.whole(value::quantity, 0, MAX_WEIGHT));
     let backend = backend?;
     // The same backend may stand here twice, under two model names.
@@ -126,7 +113,7 @@ fn read_backend(reader: &Reader<'_>, pairs: &mut Vec<(String, Option<String>)>) 
     } else {
         pairs.push(pair);
     }
-    Some(RouteBackend { backend, model, weight: weight.try_into().ok()? })
+    Some(RouteBackend { backend, model, priority: priority.try_into().ok()?, weight: weight.try_into().ok()? })
 }
 
 fn read_passthrough(reader: &Reader<'_>) -> Option<PassthroughSpec> {

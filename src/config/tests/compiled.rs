@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::fake::{Catalogue, Fakes, lines, load_text};
 use super::*;
+use crate::base::now::Instant;
 use crate::credential::Credential;
 use crate::identity::{Role, Workload};
-use crate::llm::{Code, Dialect, Quirk, Usage};
+use crate::llm::{Code, Dialect, Operation, Quirk, Refusal, Usage};
 use crate::policy::Unpriced;
-use crate::target::Upstream;
+use crate::target::{Asked, Choosing, Health, Sticky, Target, Upstream};
 
 const ENABLED: Options = Options {
     root_namespace: String::new(),
@@ -37,9 +38,18 @@ fn names(compiled: &Compiled) -> Vec<&str> {
     compiled.policy.targets.backends.iter().map(|backend| &*backend.name).collect()
 }
 
+/// The target of a chat without a header.
+fn drawn(compiled: &Compiled, model: &str, draw: u64) -> Result<Target, Refusal> {
+    let asked = Asked { model, operation: Operation::Chat, header: &|_| None };
+    let (sticky, health) = (Sticky::default(), Health::new());
+    let (now, admits) = (Instant::default(), &|_| true);
+    let how = Choosing { draw, dialect: Dialect::OpenAi, sticky, health: &health, now, admits };
+    compiled.policy.targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
+}
+
 /// Where a model goes, as `backend/model`, or the refusal's code.
 fn goes(compiled: &Compiled, model: &str) -> Result<String, Code> {
-    let target = compiled.policy.targets.resolve(model, 0).map_err(|refusal| refusal.code)?;
+    let target = drawn(compiled, model, 0).map_err(|refusal| refusal.code)?;
     Ok(format!("{}/{}", target.backend.name, target.model))
 }
 
@@ -95,7 +105,7 @@ fn the_sample_comes_to_what_it_says() {
     let targets = &compiled.policy.targets;
     let rules: Vec<&str> = targets.rules.iter().map(|rule| &*rule.name).collect();
     assert_eq!(rules, ["chat/default", "chat/rest"]);
-    let chosen = |draw| targets.resolve("gpt-x", draw).unwrap().model;
+    let chosen = |draw| drawn(&compiled, "gpt-x", draw).unwrap().model;
     assert_eq!((&*chosen(94), &*chosen(95), &*chosen(100)), ("gpt-4o-mini", "gpt-5-mini", "gpt-4o-mini"));
     assert_eq!(goes(&compiled, "anything"), Ok("local/anything".into()));
     assert!(targets.pass("/v1/files/7", "").unwrap().signed);

@@ -68,7 +68,7 @@ fn the_processor_stands_before_the_router_in_full_duplex() {
         assert_eq!(mode[field], "SEND", "{field}");
     }
     assert_eq!(filter["allow_content_length_header"], true);
-    assert_eq!(filter["mutation_rules"]["allow_all_routing"], true);
+    assert_eq!(filter["mutation_rules"], json!({"allow_all_routing": true, "allow_envoy": true}));
     assert_eq!(filter["status_on_error"]["code"], "ServiceUnavailable");
     assert_eq!(filter["metadata_options"]["receiving_namespaces"]["untyped"], json!(["weir"]));
     assert_eq!(
@@ -104,7 +104,10 @@ fn only_a_named_backend_has_a_route_to_a_provider() {
         assert_eq!(header["string_match"]["exact"], *backend.name);
         let method = json!({"name": ":method", "string_match": {"exact": "CONNECT"}, "invert_match": true});
         assert_eq!(row["match"]["headers"][1], method);
-        assert_eq!(row["route"], json!({"cluster": *backend.name, "timeout": "0s"}));
+        assert_eq!([&row["route"]["cluster"], &row["route"]["timeout"]], [&json!(*backend.name), &json!("0s")]);
+        // Without an order of Weir's nothing is tried again.
+        let back_off = json!({"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"}});
+        assert_eq!(row["route"]["retry_policy"], back_off);
         assert_eq!(row["request_body_buffer_limit"], 33_554_432);
     }
     assert_eq!(named.len(), backends.len());

@@ -18,6 +18,7 @@ mod pass;
 mod random;
 mod recorded;
 mod replays;
+mod routing;
 mod splits;
 mod steps;
 mod support;

@@ -160,7 +160,8 @@ impl World {
 
     pub fn in_mode(policy: Policy, mode: BodyMode) -> World {
         let (policy, learned) = (Arc::new(policy), Arc::new(Learned::new()));
-        let setup = Setup { id: "req-1".into(), policy, learned: learned.clone(), mode, draw: 7 };
+        let (id, health) = ("req-1".into(), Arc::default());
+        let setup = Setup { id, policy, learned: learned.clone(), health, mode, draw: 7 };
         World {
             exchange: Exchange::new(setup),
             learned,

@@ -16,6 +16,7 @@ use weir::extproc::{Pool, PoolLimits};
 use weir::mock::Mock;
 use weir::policy::Policy;
 use weir::render::envoy::EXTPROC_CLUSTER;
+use weir::target::Health;
 use weir::telemetry::Metrics;
 use weir::tokens::Learned;
 use weir::up::RunDir;
@@ -87,6 +88,10 @@ impl World for Scripted {
 
     fn learned(&self) -> Arc<Learned> {
         self.local.learned()
+    }
+
+    fn health(&self) -> Arc<Health> {
+        self.local.health()
     }
 
     fn hint(&self, note: Note) {

@@ -1,0 +1,94 @@
+//! What a rule of an LLMRoute matches: model, headers, operation. Fields of one match AND, matches OR.
+
+use std::collections::HashSet;
+
+use super::super::read::{Fields, Object, Reader, Words};
+use super::super::value;
+use super::or;
+use crate::llm::Operation;
+use crate::target::{Glob, HeaderMatch, Match};
+
+#[derive(Clone, Copy)]
+enum MatchType {
+    Exact,
+    Glob,
+}
+
+const MATCH: Fields = Fields { known: &["model", "headers", "operation"], later: &["from"] };
+const MODEL: Fields = Fields { known: &["type", "value"], later: &[] };
+const HEADER: Fields = Fields { known: &["name", "type", "value"], later: &[] };
+const MODEL_TYPES: &Words<MatchType> = &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob))];
+const HEADER_TYPES: &Words<MatchType> =
+    &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob)), ("RegularExpression", None)];
+
+/// Those that name their model, so that a rule can take them.
+const OPERATIONS: &Words<Operation> = &[
+    ("Chat", Some(Operation::Chat)),
+    ("Completion", Some(Operation::Completion)),
+    ("Responses", Some(Operation::Responses)),
+    ("Embeddings", Some(Operation::Embeddings)),
+    ("Moderation", Some(Operation::Moderation)),
+    ("Rerank", Some(Operation::Rerank)),
+    ("Image", Some(Operation::Image)),
+    ("Audio", Some(Operation::Audio)),
+    ("CountTokens", Some(Operation::CountTokens)),
+];
+
+/// Reads one alternative.
+pub(super) fn read_match(reader: &Reader<'_>) -> Option<Match> {
+    let object = reader.object(&MATCH)?;
+    if object.is_empty() {
+        object.at().error("a match says at least one thing; leave `matches` out to match every model");
+    }
+    let mut seen = HashSet::new();
+    let headers = object.get("headers").map(|headers| headers.list(|header| read_header(&header, &mut seen)));
+    let operation = object.get("operation").map(|operation| operation.word(OPERATIONS));
+    let model = object.get("model").map(|model| read_model(&model));
+    // A part that is wrong must not become one that says nothing.
+    Some(Match { model: all(model)?, headers: all(headers)?.unwrap_or_default(), operation: all(operation)? })
+}
+
+/// Absent, or read; none when it is there and could not be read.
+fn all<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+    match field {
+        Some(None) => None,
+        Some(value) => Some(value),
+        None => Some(None),
+    }
+}
+
+fn read_model(reader: &Reader<'_>) -> Option<Glob> {
+    let object = reader.object(&MODEL)?;
+    let kind = or(&object, "type", MatchType::Exact, |kind| kind.word(MODEL_TYPES));
+    let field = object.need("value")?;
+    let text = field.text()?;
+    if matches!(kind, MatchType::Exact) && text.contains('*') {
+        // No model has a star in its name: the rule would never match, and nothing would say so.
+        field.error("an exact name holds no '*'; for a pattern say `type: Glob`");
+        return None;
+    }
+    Some(glob(kind, text))
+}
+
+fn read_header(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<HeaderMatch> {
+    let object: Object<'_> = reader.object(&HEADER)?;
+    let name = object.need("name").and_then(|field| {
+        let name = field.parsed(value::field_name)?;
+        if name == "host" || name.starts_with("x-weir-") {
+            field.error("no rule sees this header: Weir or the proxy takes it first");
+        } else if !seen.insert(name.clone()) {
+            field.error(format_args!("duplicate header {name:?}: one header has one value"));
+        }
+        Some(name)
+    });
+    let kind = or(&object, "type", MatchType::Exact, |kind| kind.word(HEADER_TYPES));
+    let value = object.need("value").and_then(|field| field.parsed(value::field_value));
+    Some(HeaderMatch { name: name?.into(), value: glob(kind, &value?) })
+}
+
+fn glob(kind: MatchType, text: &str) -> Glob {
+    match kind {
+        MatchType::Exact => Glob::exact(text),
+        MatchType::Glob => Glob::new(text),
+    }
+}

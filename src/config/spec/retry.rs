@@ -1,0 +1,94 @@
+//! What a rule of an LLMRoute says of failing backends and of callers that are kept: retry, failover,
+//! affinity.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::read::{Fields, Object, Reader, Words};
+use super::super::value;
+use super::unique;
+use crate::target::health::MAX_COOLDOWN;
+use crate::target::{Retry, RetryOn, StickyBy};
+
+const RETRY: Fields = Fields { known: &["attempts", "on", "perTryTimeout", "cooldown"], later: &[] };
+const AFFINITY: Fields = Fields { known: &["by"], later: &[] };
+
+const ON: &Words<RetryOn> = &[
+    ("RateLimited", Some(RetryOn::RateLimited)),
+    ("ServerError", Some(RetryOn::ServerError)),
+    ("ConnectFailure", Some(RetryOn::ConnectFailure)),
+    ("ContextTooLong", None),
+];
+const FAILOVER: &Words<()> = &[("PerRequest", Some(())), ("PerAttempt", None)];
+const BY: &Words<StickyBy> = &[
+    ("Session", Some(StickyBy::Session)),
+    ("Consumer", Some(StickyBy::Consumer)),
+    ("Namespace", Some(StickyBy::Namespace)),
+    ("Team", None),
+    ("ServiceAccount", None),
+    ("Workload", None),
+    ("EndUser", None),
+];
+
+/// The most attempts after the first: each is a call that the provider may bill.
+const MAX_ATTEMPTS: u64 = 10;
+
+/// Reads `retry`.
+pub(super) fn read_retry(reader: &Reader<'_>) -> Option<Arc<Retry>> {
+    let object = reader.object(&RETRY)?;
+    if object.is_empty() {
+        object.at().error("says nothing: give `attempts` and `on`, `perTryTimeout` or `cooldown`, or remove it");
+    }
+    let attempts = object.get("attempts").map(|field| field.whole(value::quantity, 1, MAX_ATTEMPTS));
+    let mut seen = HashSet::new();
+    let on = object.get("on").map(|on| {
+        on.list(|word| {
+            unique(&word, &mut seen, "word");
+            word.word(ON)
+        })
+    });
+    match (&attempts, &on) {
+        (Some(_), None) => object.at().error("`attempts` needs `on`: which failures are tried again"),
+        (None, Some(_)) => object.at().error("`on` needs `attempts`: how often it is tried again"),
+        _ => {}
+    }
+    let per_try_timeout = time(&object, "perTryTimeout", |time| {
+        let wrong = "must be longer than no time; leave it out for no limit";
+        if time.is_zero() { Some(wrong) } else { None }
+    });
+    let cooldown = time(&object, "cooldown", |time| {
+        let wrong = "is above 1h: a backend is looked at again once an hour at least";
+        if time > MAX_COOLDOWN { Some(wrong) } else { None }
+    });
+    Some(Arc::new(Retry {
+        attempts: attempts.flatten().and_then(|attempts| attempts.try_into().ok()).unwrap_or_default(),
+        on: on.flatten().unwrap_or_default(),
+        per_try_timeout,
+        cooldown,
+    }))
+}
+
+fn time(object: &Object<'_>, name: &str, wrong: fn(Duration) -> Option<&'static str>) -> Option<Duration> {
+    let field = object.get(name)?;
+    let time = field.parsed(value::duration)?;
+    if let Some(message) = wrong(time) {
+        field.error(message);
+    }
+    Some(time)
+}
+
+/// Reads `affinity`.
+pub(super) fn read_affinity(reader: &Reader<'_>) -> Option<Vec<StickyBy>> {
+    let object = reader.object(&AFFINITY)?;
+    let mut seen = HashSet::new();
+    object.need("by")?.list(|word| {
+        unique(&word, &mut seen, "word");
+        word.word(BY)
+    })
+}
+
+/// Checks `failover`; what it says is what is done without it.
+pub(super) fn check_failover(reader: &Reader<'_>) {
+    reader.word(FAILOVER);
+}

@@ -1,0 +1,191 @@
+//! The step Target: which backend and model a call goes to, what was passed over on the way, and what
+//! the backend's answer then says of its health.
+
+use std::time::Duration;
+
+use super::Exchange;
+use super::event::{Action, Note, RequestHead, ResponseHead};
+use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
+use super::steps::{Deciding, Flow};
+use crate::credential::Credential;
+use crate::llm::{Code, Refusal};
+use crate::meter::{self, Models};
+use crate::policy::Unpriced;
+use crate::target::health::{Observation, Outcome};
+use crate::target::{Asked, Choosing, Sticky, Target};
+
+/// Where the caller names its session.
+const SESSION_HEADER: &str = "x-session-id";
+
+/// Choices that were passed over and are told of: what a record holds is bounded.
+const TOLD: usize = 8;
+
+/// Envoy's words for a connection that could not be made, in a local reply of the rendered
+/// configuration: upstream connection failure, no healthy upstream, no cluster.
+const UNREACHABLE: &[&str] = &["UF", "UH", "NC"];
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Chooses the target, unless a limit has.
+    pub(super) fn choose_target(&mut self, deciding: &mut Deciding) -> Flow {
+        let (target, how) = match deciding.target.take() {
+            Some(target) => (target, "name"),
+            None => match self.resolve(deciding) {
+                Ok(chosen) => chosen,
+                Err(refusal) => return Flow::Refuse(refusal),
+            },
+        };
+        if target.backend.dialect != deciding.fields.call.dialect {
+            let message = format!(
+                "Backend {:?} speaks {}, and this call is in {}; translation between them is not built yet.",
+                target.backend.name, target.backend.dialect, deciding.fields.call.dialect
+            );
+            return Flow::Refuse(Refusal::new(Code::UnsupportedValue, message).param("model"));
+        }
+        if let Some(refusal) = self.refuses_unpriced(&target) {
+            return Flow::Refuse(refusal);
+        }
+        self.story.decide("target", "chosen", how, format!("{}/{}", target.backend.name, target.model));
+        self.story.target = Some(target.clone());
+        deciding.target = Some(target);
+        Flow::Go
+    }
+
+    fn resolve(&mut self, deciding: &Deciding) -> Result<(Target, &'static str), Refusal> {
+        let policy = self.policy();
+        let call = &deciding.fields.call;
+        let header = |name: &str| deciding.head.headers.get(name);
+        let asked = Asked { model: &call.model, operation: call.operation, header: &header };
+        let how = Choosing {
+            draw: self.setup.draw,
+            dialect: call.dialect,
+            sticky: self.sticky(&deciding.head),
+            health: &self.setup.health,
+            now: self.now.mono,
+            admits: &|_| true,
+        };
+        let chosen = policy.targets.resolve(&call.model, &asked, &how)?;
+        for passed in chosen.passed_over.iter().take(TOLD) {
+            let detail = format!("{}/{}", passed.backend, passed.model);
+            self.story.decide("target", "passed_over", passed.reason, detail);
+        }
+        Ok((chosen.target, chosen.why.as_str()))
+    }
+
+    /// What this call may be kept by. Consumers are not told apart yet, so nobody is one.
+    fn sticky<'a>(&'a self, head: &'a RequestHead) -> Sticky<'a> {
+        Sticky { session: head.headers.get(SESSION_HEADER), consumer: None, namespace: Some(&self.story.namespace) }
+    }
+
+    fn refuses_unpriced(&self, target: &Target) -> Option<Refusal> {
+        let policy = &self.setup.policy;
+        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
+        let models = Models { requested: &target.model, served: None };
+        let priced = || meter::is_priced(&policy.catalog, overlay, &target.backend.provider, models);
+        if policy.unpriced == Unpriced::Allow || priced() {
+            return None;
+        }
+        let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);
+        Some(Refusal::new(Code::ModelNotAllowed, message).param("model"))
+    }
+
+    /// Tells the world what this answer says of the backend, if it says anything new.
+    pub(super) fn observe(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
+        let Some(target) = self.story.target.as_ref().filter(|_| self.story.sent_at.is_some()) else { return };
+        let outcome = match is_local_reply(head) {
+            true => of_proxy(head),
+            false => self.of_provider(head, target.index),
+        };
+        let is_news = |outcome: &Outcome| {
+            *outcome != Outcome::Success || self.setup.health.awaits_success(&target.backend.name, self.now.mono)
+        };
+        let Some(outcome) = outcome.filter(is_news) else { return };
+        let observation = Observation {
+            backend: target.backend.name.clone(),
+            model: target.model.clone(),
+            outcome,
+            cooldown: target.retry.as_ref().and_then(|retry| retry.cooldown),
+            at: self.now.mono,
+        };
+        self.note(Note::Observe(observation), out);
+    }
+
+    /// What the provider's own answer says. Where the caller's own key leaves, a key that is refused or
+    /// exhausted is the caller's matter, and says nothing to others.
+    fn of_provider(&self, head: &ResponseHead, backend: usize) -> Option<Outcome> {
+        let is_callers = self.setup.policy.credentials.get(backend) == Some(&Credential::Caller);
+        match head.status {
+            401 | 403 | 429 if is_callers => None,
+            429 => Some(Outcome::RateLimited(retry_after(head))),
+            401 => Some(Outcome::Denied),
+            403 => Some(Outcome::Forbidden),
+            500.. => Some(Outcome::Failed),
+            _ => Some(Outcome::Success),
+        }
+    }
+}
+
+/// What the proxy's own answer says. Of a connection that broke it says little: each provider closes
+/// some just when they are used again.
+fn of_proxy(head: &ResponseHead) -> Option<Outcome> {
+    if head.status < 500 {
+        return None;
+    }
+    let unreachable = match head.headers.get(LOCAL_REPLY_HEADER) {
+        Some(flags) => flags.split(',').any(|flag| UNREACHABLE.contains(&flag)),
+        // An Envoy whose configuration was not rendered here does not say why.
+        None => head.status == 503,
+    };
+    Some(if unreachable { Outcome::Unreachable } else { Outcome::Failed })
+}
+
+/// When the provider says it may be asked again. A date is not read: no provider is known to send one.
+fn retry_after(head: &ResponseHead) -> Option<Duration> {
+    let whole = |name: &str, unit: fn(u64) -> Duration| {
+        let (number, fraction) =
+            head.headers.get(name).map(|text| text.trim().split_once('.').unwrap_or((text.trim(), "")))?;
+        let number: u64 = number.parse().ok()?;
+        Some(unit(number.saturating_add(u64::from(!fraction.is_empty()))))
+    };
+    whole("retry-after-ms", Duration::from_millis).or_else(|| whole("retry-after", Duration::from_secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: u16, fields: &[(&str, &str)]) -> ResponseHead {
+        ResponseHead { status, headers: fields.iter().copied().collect() }
+    }
+
+    #[test]
+    fn milliseconds_are_more_exact_than_seconds_and_a_part_of_one_is_one() {
+        for (fields, expected) in [
+            (&[("retry-after", "2"), ("retry-after-ms", "1500")][..], Some(1500)),
+            (&[("retry-after", "2")], Some(2000)),
+            (&[("retry-after", " 0.5 ")], Some(1000)),
+            (&[("retry-after-ms", "12.5")], Some(13)),
+            (&[("retry-after", "18446744073709551615")], Some(u64::MAX.saturating_mul(1000))),
+            (&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], None),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "")], None),
+            (&[], None),
+        ] {
+            let found = retry_after(&head(429, fields));
+            assert_eq!(found.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn the_proxys_flags_tell_a_connection_that_was_never_made_from_one_that_broke() {
+        let marked = |status, flags| of_proxy(&head(status, &[(LOCAL_REPLY_HEADER, flags)]));
+        assert_eq!(marked(503, "UF,URX"), Some(Outcome::Unreachable));
+        assert_eq!(marked(503, "UH"), Some(Outcome::Unreachable));
+        assert_eq!(marked(503, "UC"), Some(Outcome::Failed));
+        assert_eq!(marked(504, "UT"), Some(Outcome::Failed));
+        assert_eq!(marked(429, "RL"), None);
+        let plain = head(503, &[("content-type", "text/plain")]);
+        assert_eq!(of_proxy(&plain), Some(Outcome::Unreachable));
+    }
+}

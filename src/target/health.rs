@@ -1,0 +1,191 @@
+//! Which backends failed just now and are left alone for a while. Kept in the process, by name, so that
+//! it outlives a reload; a function of what was observed and of the time it is told, without a clock.
+//!
+//! A limit belongs to a model, as providers count it, and so does a model that the key may not use; what
+//! else fails fails for the whole backend. All of it is a hint: when everything cools down, the choice
+//! whose time ends first is used all the same.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::base::now::Instant;
+
+/// How long a backend cools down where neither it nor the rule says so.
+pub const COOLDOWN: Duration = Duration::from_secs(30);
+
+/// The longest that a backend's own word is obeyed, and the longest that a rule may say.
+pub const MAX_COOLDOWN: Duration = Duration::from_secs(3600);
+
+/// How long at most a key that was refused is not tried: somebody is changing it, or will.
+const DENIED: Duration = Duration::from_secs(10);
+
+/// As many failures in a row cool a backend down; one alone happens to every provider.
+const STREAK: u32 = 3;
+
+/// Models of one backend that are remembered. A caller can make up names, so above that the one whose
+/// time ends first makes room.
+const MAX_MODELS: usize = 256;
+
+/// Backends that are remembered; above that, those go that cool down no more. Names are those of
+/// configurations, so only thousands of reloads with new names come so far.
+const MAX_BACKENDS: usize = 4096;
+
+/// What is known of all backends. Shared by reference: while nothing has failed a look-up is one load of
+/// an integer.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// How many backends something is known of.
+    noted: AtomicUsize,
+    table: RwLock<HashMap<Arc<str>, State>>,
+}
+
+/// What one answer tells of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered; it may have found fault with the request.
+    Success,
+    /// 429, with the time after which it may be asked again if it said one.
+    RateLimited(Option<Duration>),
+    /// It does not accept the key.
+    Denied,
+    /// It accepts the key, but not for this model.
+    Forbidden,
+    /// No connection could be made.
+    Unreachable,
+    /// 5xx.
+    Failed,
+}
+
+/// One answer, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    pub backend: Arc<str>,
+    /// The model name that left.
+    pub model: Arc<str>,
+    pub outcome: Outcome,
+    /// What the rule says of [`COOLDOWN`].
+    pub cooldown: Option<Duration>,
+    pub at: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    until: Instant,
+    /// Failures since the last success.
+    streak: u32,
+    models: HashMap<Arc<str>, Instant>,
+}
+
+// === impl Health ===
+
+impl Health {
+    /// Nothing has failed.
+    pub fn new() -> Health {
+        Health::default()
+    }
+
+    /// Takes an answer into account.
+    pub fn observe(&self, seen: &Observation) {
+        if seen.outcome == Outcome::Success && !self.is_noted(&seen.backend) {
+            return;
+        }
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.len() >= MAX_BACKENDS {
+            table.retain(|_, state| state.is_cooling(seen.at));
+        }
+        let state = table.entry(seen.backend.clone()).or_default();
+        state.observe(seen);
+        if state.is_quiet(seen.at) {
+            table.remove(&seen.backend);
+        }
+        self.noted.store(table.len(), Ordering::Relaxed);
+    }
+
+    /// Until when a backend is left alone for this model; none when it may be used at `now`.
+    pub fn cooling_until(&self, backend: &str, model: &str, now: Instant) -> Option<Instant> {
+        if self.noted.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let state = table.get(backend)?;
+        let until = state.models.get(model).map_or(state.until, |&until| until.max(state.until));
+        (until > now).then_some(until)
+    }
+
+    /// True when a success of this backend would change what is known of it.
+    pub fn awaits_success(&self, backend: &str, now: Instant) -> bool {
+        if self.noted.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(backend).is_some_and(|state| state.streak > 0 || !state.is_cooling(now))
+    }
+
+    fn is_noted(&self, backend: &str) -> bool {
+        self.noted.load(Ordering::Relaxed) > 0
+            && self.table.read().unwrap_or_else(PoisonError::into_inner).contains_key(backend)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn observe(&mut self, seen: &Observation) {
+        let usual = seen.cooldown.unwrap_or(COOLDOWN);
+        match seen.outcome {
+            Outcome::Success => self.streak = 0,
+            // An answer, though not the one that was wanted.
+            Outcome::RateLimited(after) => {
+                self.streak = 0;
+                self.cool_model(seen, after.unwrap_or(usual));
+            }
+            Outcome::Forbidden => {
+                self.streak = 0;
+                self.cool_model(seen, usual.min(DENIED));
+            }
+            Outcome::Denied => {
+                self.streak = 0;
+                self.cool(seen.at, usual.min(DENIED));
+            }
+            Outcome::Unreachable => self.cool(seen.at, usual),
+            Outcome::Failed => {
+                self.streak = self.streak.saturating_add(1);
+                if self.streak >= STREAK {
+                    self.cool(seen.at, usual);
+                }
+            }
+        }
+    }
+
+    /// Never less than what was said before.
+    fn cool(&mut self, at: Instant, time: Duration) {
+        self.until = self.until.max(at.plus(time.min(MAX_COOLDOWN)));
+    }
+
+    fn cool_model(&mut self, seen: &Observation, time: Duration) {
+        let until = seen.at.plus(time.min(MAX_COOLDOWN));
+        if self.models.len() >= MAX_MODELS && !self.models.contains_key(&seen.model) {
+            self.models.retain(|_, until| *until > seen.at);
+            if self.models.len() >= MAX_MODELS {
+                let first = self.models.iter().min_by_key(|(_, until)| **until).map(|(model, _)| model.clone());
+                first.map(|model| self.models.remove(&model));
+            }
+        }
+        let known = self.models.entry(seen.model.clone()).or_default();
+        *known = until.max(*known);
+    }
+
+    fn is_cooling(&self, now: Instant) -> bool {
+        self.until > now || self.models.values().any(|until| *until > now)
+    }
+
+    /// Nothing of it makes a difference any more.
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.streak == 0 && !self.is_cooling(now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

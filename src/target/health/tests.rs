@@ -1,0 +1,88 @@
+//! What cools down, for how long, and what is forgotten. The clock is a number.
+
+use super::*;
+
+const A: &str = "a";
+
+fn seconds(seconds: u64) -> Instant {
+    Instant(0).plus(Duration::from_secs(seconds))
+}
+
+fn seen(model: &str, outcome: Outcome, at: u64) -> Observation {
+    Observation { backend: A.into(), model: model.into(), outcome, cooldown: None, at: seconds(at) }
+}
+
+fn until(health: &Health, model: &str, at: u64) -> Option<u64> {
+    health.cooling_until(A, model, seconds(at)).map(|until| until.0 / 1_000_000_000)
+}
+
+#[test]
+fn a_limit_is_the_models_and_lasts_as_long_as_the_provider_says() {
+    let health = Health::new();
+    health.observe(&seen("m", Outcome::RateLimited(Some(Duration::from_secs(2))), 10));
+    assert_eq!(until(&health, "m", 10), Some(12));
+    assert_eq!(until(&health, "m", 12), None);
+    assert_eq!(until(&health, "other", 10), None);
+    assert_eq!(health.cooling_until("b", "m", seconds(10)), None);
+    // Without a word of the provider's the rule's, and without that the usual time.
+    health.observe(&seen("n", Outcome::RateLimited(None), 10));
+    assert_eq!(until(&health, "n", 10), Some(40));
+    let ruled = Observation { cooldown: Some(Duration::from_secs(5)), ..seen("o", Outcome::RateLimited(None), 10) };
+    health.observe(&ruled);
+    assert_eq!(until(&health, "o", 10), Some(15));
+    // A shorter time that comes later does not make a longer one shorter, and none is endless.
+    health.observe(&seen("n", Outcome::RateLimited(Some(Duration::from_secs(1))), 11));
+    assert_eq!(until(&health, "n", 11), Some(40));
+    health.observe(&seen("p", Outcome::RateLimited(Some(Duration::MAX)), 0));
+    assert_eq!(until(&health, "p", 0), Some(3600));
+}
+
+#[test]
+fn a_refused_key_and_a_lost_connection_are_the_backends() {
+    for (outcome, expected) in [(Outcome::Denied, 10), (Outcome::Unreachable, 30)] {
+        let health = Health::new();
+        health.observe(&seen("m", outcome, 0));
+        assert_eq!((until(&health, "m", 0), until(&health, "n", 0)), (Some(expected), Some(expected)), "{outcome:?}");
+    }
+    let health = Health::new();
+    health.observe(&seen("m", Outcome::Forbidden, 0));
+    assert_eq!((until(&health, "m", 0), until(&health, "n", 0)), (Some(10), None));
+}
+
+#[test]
+fn three_failures_in_a_row_cool_down_and_a_success_begins_anew() {
+    let health = Health::new();
+    for outcome in [Outcome::Failed, Outcome::Failed, Outcome::Success, Outcome::Failed, Outcome::Failed] {
+        health.observe(&seen("m", outcome, 0));
+        assert_eq!(until(&health, "m", 0), None);
+    }
+    health.observe(&seen("n", Outcome::Failed, 1));
+    assert_eq!(until(&health, "m", 1), Some(31));
+    // When the time is over one more failure is enough, and one success makes it well.
+    health.observe(&seen("m", Outcome::Failed, 40));
+    assert_eq!(until(&health, "m", 40), Some(70));
+    health.observe(&seen("m", Outcome::Success, 80));
+    health.observe(&seen("m", Outcome::Failed, 80));
+    assert_eq!(until(&health, "m", 80), None);
+}
+
+#[test]
+fn what_is_over_is_forgotten_and_what_is_remembered_is_bounded() {
+    let health = Health::new();
+    health.observe(&seen("m", Outcome::Success, 0));
+    assert!(!health.is_noted(A));
+    for at in 0..2 * MAX_MODELS {
+        health.observe(&seen(&format!("m{at}"), Outcome::RateLimited(Some(Duration::from_secs(at as u64 + 1))), 0));
+    }
+    let table = health.table.read().unwrap();
+    assert_eq!(table[A].models.len(), MAX_MODELS);
+    drop(table);
+    assert_eq!(until(&health, "m0", 0), None, "the first to end made room");
+    assert!(until(&health, &format!("m{}", 2 * MAX_MODELS - 1), 0).is_some());
+    // While something cools down a success changes nothing, unless failures are being counted.
+    assert!(!health.awaits_success(A, seconds(0)) && health.awaits_success(A, seconds(3600)));
+    health.observe(&seen("m", Outcome::Failed, 0));
+    assert!(health.awaits_success(A, seconds(0)) && !health.awaits_success("b", seconds(0)));
+    health.observe(&seen("m", Outcome::Success, 3600));
+    assert!(!health.is_noted(A) && !health.awaits_success(A, seconds(3600)));
+}

@@ -1,0 +1,116 @@
+//! What a rule of a route says: which calls it takes, where they go, and what is tried when that
+//! fails. Words alone; `index` finds a rule and `choose` chooses among its backends.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Glob;
+use crate::llm::Operation;
+
+/// Calls that match go to one of these backends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// `ROUTE/RULE`, for records.
+    pub name: Arc<str>,
+    /// Takes a call when one of these does; empty takes every call.
+    pub matches: Vec<Match>,
+    pub choices: Vec<Choice>,
+    /// What keeps a caller with the same choice; empty chooses at random for each request.
+    pub affinity: Vec<StickyBy>,
+    pub retry: Option<Arc<Retry>>,
+}
+
+/// One alternative of a rule: everything it says must be true of the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    pub model: Option<Glob>,
+    pub headers: Vec<HeaderMatch>,
+    pub operation: Option<Operation>,
+}
+
+/// A header that the caller must have sent. Where it stands several times the first one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// In lower case.
+    pub name: Box<str>,
+    pub value: Glob,
+}
+
+/// One backend of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Index into [`Targets::backends`](super::Targets::backends).
+    pub backend: usize,
+    /// The model name that leaves, when it is another than the caller's.
+    pub model: Option<Arc<str>>,
+    /// The lowest is tried first; the next only when all of a lower one cool down.
+    pub priority: u32,
+    /// Share among the choices of the same priority. 0 is never chosen, whatever fails: it is how a
+    /// backend is drained without being forgotten.
+    pub weight: u32,
+}
+
+/// A fact of a call that keeps it with the choice of earlier calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StickyBy {
+    Session,
+    Consumer,
+    Namespace,
+}
+
+/// What the proxy may try again within one backend, and how long a failed one is left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts after the first; 0 for none.
+    pub attempts: u32,
+    pub on: Vec<RetryOn>,
+    /// Until the head of an answer; also of an only attempt.
+    pub per_try_timeout: Option<Duration>,
+    /// How long a backend that failed cools down where it does not say so itself.
+    pub cooldown: Option<Duration>,
+}
+
+/// What may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryOn {
+    RateLimited,
+    ServerError,
+    /// Nothing of the request has left.
+    ConnectFailure,
+}
+
+/// What of a call decides which rule takes it.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// As the caller wrote it.
+    pub model: &'a str,
+    pub operation: Operation,
+    /// The first value of the header of this name, which is in lower case.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+// === impl Match ===
+
+impl Match {
+    /// True when everything it says is true of the call.
+    pub fn admits(&self, asked: &Asked<'_>) -> bool {
+        self.operation.is_none_or(|operation| operation == asked.operation)
+            && self.model.as_ref().is_none_or(|glob| glob.matches(asked.model))
+            && self.headers.iter().all(|header| (asked.header)(&header.name).is_some_and(|v| header.value.matches(v)))
+    }
+
+    /// True when it names one model and not a pattern of names.
+    pub fn is_exact(&self) -> bool {
+        self.model.as_ref().is_some_and(Glob::is_exact)
+    }
+}
+
+// === impl Asked ===
+
+/// Without the headers: a caller's credentials are among them.
+impl fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("model", &self.model).field("operation", &self.operation).finish_non_exhaustive()
+    }
+}
