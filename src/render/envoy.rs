@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::local;
+use super::{local, retry};
 pub use crate::exchange::BACKEND_HEADER;
 use crate::target::Upstream;
 
@@ -147,12 +147,7 @@ fn provider_route(plan: &Plan, upstream: &Upstream) -> Value {
             ],
         },
         // Neither a host rewrite nor a deadline: Weir sets `:authority`, and answers may take minutes.
-        // What is tried again the rule orders in headers; Envoy's usual wait would be 25 ms at first.
-        "route": {
-            "cluster": &*upstream.name,
-            "timeout": "0s",
-            "retry_policy": {"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"}},
-        },
+        "route": {"cluster": &*upstream.name, "timeout": "0s", "retry_policy": retry::policy()},
         // Bodies above Envoy's default of 1 MiB would not be retried, and nothing would say so.
         "request_body_buffer_limit": plan.max_request,
     })

@@ -4,3 +4,4 @@
 pub mod envoy;
 pub mod files;
 mod local;
+mod retry;

@@ -175,6 +175,12 @@ async fn envoy_tries_again_what_a_rule_says_and_nothing_that_a_client_orders() {
         expected += attempts;
         assert_eq!(egress.mock.tally().requests, expected, "{status}, {} bytes", response.body.len());
     }
+    // Where the provider says when to come again, that time is waited for, twice.
+    let begun = Instant::now();
+    let limited = [("x-mock-status", "429"), ("x-mock-retry-after", "1")];
+    assert_eq!(goes(&egress, "again", &limited).await, at(429, "a"));
+    assert_eq!(egress.mock.tally().requests, expected + 3);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     // What is ordered is for Envoy alone.
     let response = send(&egress, "again", &[("x-mock-echo", "1"), ("x-envoy-upstream-rq-timeout-ms", "1")]).await;
     let text = response.json()["headers"].to_string();
