@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
 use crate::catalog::Catalog;
-use crate::config::{self, Bootstrap, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
+use crate::config::{self, Bootstrap, Checked, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
 use crate::exchange::event::Note;
 use crate::exchange::record::{Outcome, Record};
 use crate::extproc::server::{self, Listener};
@@ -82,10 +82,23 @@ pub fn load(source: &Source, options: &Options) -> Result<Compiled, AppError> {
     let catalog = Catalog::builtin();
     let secrets = config::file::ProcessSecrets;
     let compiled = config::load(source, options, &catalog, &secrets, catalog.clone()).map_err(AppError::Config)?;
+    warn(&compiled);
+    Ok(compiled)
+}
+
+/// Reads and checks a configuration that nobody is going to run now.
+pub fn check(source: &Source, options: &Options) -> Checked {
+    let catalog = Catalog::builtin();
+    let secrets = config::file::ProcessSecrets;
+    let checked = config::check(source, options, &catalog, &secrets, catalog.clone());
+    checked.compiled.iter().for_each(warn);
+    checked
+}
+
+fn warn(compiled: &Compiled) {
     for warning in &compiled.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(compiled)
 }
 
 /// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.

@@ -142,12 +142,17 @@ async fn run(args: Run) -> Result<(), AppError> {
 }
 
 fn check(documents: &Documents) -> Result<(), AppError> {
-    let compiled = app::load(&read(&documents.path)?, &documents.names.options(Discovery::Disabled))?;
-    tell(&format!(
-        "valid: {} backends, {} rules",
-        compiled.policy.targets.backends.len(),
-        compiled.policy.targets.rules.len()
-    ));
+    let checked = app::check(&read(&documents.path)?, &documents.names.options(Discovery::Disabled));
+    for note in &checked.notes {
+        tell(&format!("note: {note}"));
+    }
+    let Some(compiled) = checked.compiled else { return Err(AppError::Config(checked.errors)) };
+    let (backends, rules) = (compiled.policy.targets.backends.len(), compiled.policy.targets.rules.len());
+    let noted = match checked.notes.len() {
+        0 => String::new(),
+        count => format!(", {count} notes: `weir run` and `weir up` refuse what they cannot do yet"),
+    };
+    tell(&format!("valid: {backends} backends, {rules} rules{noted}"));
     Ok(())
 }
 

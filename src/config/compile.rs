@@ -155,6 +155,8 @@ fn credential(
         Some(CredentialSpec::ApiKey(key)) => key,
         Some(CredentialSpec::Caller) => return Credential::Caller,
         Some(CredentialSpec::Anonymous) => return Credential::Anonymous,
+        // A note stands for it: nothing runs with it.
+        Some(CredentialSpec::Cloud(_)) => return Credential::Missing("it is fetched, which is not built yet".into()),
         None => {
             if facts.needs_key {
                 let message = "this provider needs a key and no credential is given: its calls leave without one";

@@ -1,5 +1,6 @@
 //! Configuration: YAML documents to one compiled [`Policy`] and one [`Bootstrap`], or to every error
-//! at once. A document that says something this version cannot do is refused, never half obeyed.
+//! at once. A document that says something this version cannot do is read in full and then refused,
+//! never half obeyed; [`check`] tells the two apart.
 //!
 //! ```text
 //! file       path -> Source                 the only place that touches the file system
@@ -8,6 +9,7 @@
 //! spec       fields -> documents            a file a kind
 //! discovery  environment -> more backends
 //! validate   documents against each other and against the catalogue
+//! refs       what policies refer to
 //! compile    documents -> Policy            keys are fetched here
 //! ```
 
@@ -18,14 +20,17 @@ pub mod secret;
 pub mod spec;
 
 mod compile;
+mod form;
 mod models;
 mod read;
+mod refs;
 #[cfg(test)]
 mod tests;
 mod validate;
 mod value;
 mod yaml;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,7 +39,10 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::policy::Policy;
 
+use read::{Found, Gravity};
+
 pub use discovery::discovered;
+pub use form::{Moment, Percent};
 pub use provider::{ProviderFacts, Providers};
 pub use secret::{SecretError, Secrets};
 pub use spec::{Bootstrap, Discovery, Egress, Listen, Listeners, ModelPrice, Overload, Pricing};
@@ -77,6 +85,17 @@ pub struct Compiled {
     pub warnings: Vec<ConfigError>,
 }
 
+/// A configuration as somebody judges it who does not run it now.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// In the order of the documents.
+    pub errors: Vec<ConfigError>,
+    /// What this version reads and cannot do yet, in the order of the documents. [`load`] refuses each.
+    pub notes: Vec<ConfigError>,
+    /// What would run but for the notes; none where there is an error.
+    pub compiled: Option<Compiled>,
+}
+
 /// One thing that is wrong, and where. Never repeats a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
@@ -88,10 +107,11 @@ pub struct ConfigError {
     pub message: String,
 }
 
-/// Reads, checks and compiles a configuration. No document at all is a valid one.
+/// Reads, checks and compiles a configuration for running it. No document at all is a valid one.
 ///
 /// # Errors
-/// Every error of every document, in the order of the documents; at least one.
+/// Every error of every document, in the order of the documents, and among them everything that this
+/// version cannot do; at least one.
 pub fn load(
     source: &Source,
     options: &Options,
@@ -99,24 +119,54 @@ pub fn load(
     secrets: &dyn Secrets,
     catalog: Catalog,
 ) -> Result<Compiled, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    let documents = documents(source, &options.root_namespace, &mut errors);
-    let set = validate::Set::gather(&documents, options, providers, secrets);
-    set.check(&mut errors);
-    if errors.is_empty() {
-        let mut compiled = compile::compile(&set, options, providers, secrets, catalog);
-        compiled.warnings.splice(..0, source.warnings.iter().cloned());
-        return Ok(compiled);
+    let (found, compiled) = judge(source, options, providers, secrets, catalog);
+    match compiled {
+        Some(compiled) if found.is_empty() => Ok(compiled),
+        _ => Err(found.into_iter().map(|(_, error)| error).collect()),
     }
-    let order = |error: &ConfigError| {
-        let file = source.files.iter().position(|(name, _)| *name == error.file);
-        (file.unwrap_or(usize::MAX), error.document)
-    };
-    errors.sort_by_key(order);
-    Err(errors)
 }
 
-fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<ConfigError>) -> Vec<spec::Document> {
+/// Reads and checks a configuration without the wish to run it: what this version cannot do yet is
+/// a note and no error.
+pub fn check(
+    source: &Source,
+    options: &Options,
+    providers: &dyn Providers,
+    secrets: &dyn Secrets,
+    catalog: Catalog,
+) -> Checked {
+    let (found, compiled) = judge(source, options, providers, secrets, catalog);
+    let (errors, notes): (Vec<_>, Vec<_>) = found.into_iter().partition(|(gravity, _)| *gravity == Gravity::Error);
+    let bare = |list: Vec<(Gravity, ConfigError)>| list.into_iter().map(|(_, error)| error).collect();
+    Checked { errors: bare(errors), notes: bare(notes), compiled }
+}
+
+/// What was found, in the order of the documents, and what it compiles to where nothing is wrong.
+fn judge(
+    source: &Source,
+    options: &Options,
+    providers: &dyn Providers,
+    secrets: &dyn Secrets,
+    catalog: Catalog,
+) -> (Vec<(Gravity, ConfigError)>, Option<Compiled>) {
+    let mut found = Vec::new();
+    let documents = documents(source, &options.root_namespace, &mut found);
+    let set = validate::Set::gather(&documents, options, providers, secrets);
+    let mut errors = Vec::new();
+    set.check(&mut errors);
+    found.extend(errors.into_iter().map(|error| (Gravity::Error, error)));
+    let places: HashMap<&str, usize> =
+        source.files.iter().enumerate().rev().map(|(at, (name, _))| (name.as_str(), at)).collect();
+    found.sort_by_key(|(_, error)| (places.get(error.file.as_str()).copied(), error.document));
+    if found.iter().any(|(gravity, _)| *gravity == Gravity::Error) {
+        return (found, None);
+    }
+    let mut compiled = compile::compile(&set, options, providers, secrets, catalog);
+    compiled.warnings.splice(..0, source.warnings.iter().cloned());
+    (found, Some(compiled))
+}
+
+fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<(Gravity, ConfigError)>) -> Vec<spec::Document> {
     let mut documents = Vec::new();
     for (name, text) in &source.files {
         let file: Arc<str> = name.as_str().into();
@@ -126,13 +176,14 @@ fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<ConfigError
                 Ok(Some(node)) => node,
                 Ok(None) => continue,
                 Err(error) => {
-                    errors.push(at.error("", error.to_string()));
+                    errors.push((Gravity::Error, at.error("", error.to_string())));
                     continue;
                 }
             };
             let found = read::Errors::default();
             documents.extend(spec::Document::read(&read::Reader::root(&node, &found), at.clone(), root_namespace));
-            errors.extend(found.into_inner().into_iter().map(|(path, message)| at.error(&path, message)));
+            let placed = |found: Found| (found.gravity, at.error(&found.path, found.message));
+            errors.extend(found.into_inner().into_iter().map(placed));
         }
     }
     documents

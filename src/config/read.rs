@@ -11,13 +11,31 @@ use super::yaml::Node;
 /// The fields of one kind of object.
 pub(super) struct Fields {
     pub known: &'static [&'static str],
-    /// Part of the language, refused until it is built: ignoring a rule would be worse.
+    /// Part of the language and not built yet: noted by name, and not looked into.
     pub later: &'static [&'static str],
 }
 
-/// The errors of one document, in the order in which they were found.
+/// What was found in one document, in the order in which it was found.
 #[derive(Debug, Default)]
-pub(super) struct Errors(RefCell<Vec<(String, String)>>);
+pub(super) struct Errors(RefCell<Vec<Found>>);
+
+/// One thing that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub path: String,
+    pub message: String,
+    pub gravity: Gravity,
+}
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gravity {
+    /// The document is wrong.
+    Error,
+    /// The document is right, and says what this version cannot do: nothing runs with it, because
+    /// ignoring a rule would be worse.
+    NotYet,
+}
 
 /// One value and where it stands.
 #[derive(Clone, Debug)]
@@ -43,12 +61,15 @@ pub(super) type Words<T> = [(&'static str, Option<T>)];
 
 impl Errors {
     pub fn push(&self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.borrow_mut().push((path.into(), message.into()));
+        self.add(path.into(), message.into(), Gravity::Error);
     }
 
-    /// All of them as (path, message).
-    pub fn into_inner(self) -> Vec<(String, String)> {
+    pub fn into_inner(self) -> Vec<Found> {
         self.0.into_inner()
+    }
+
+    fn add(&self, path: String, message: String, gravity: Gravity) {
+        self.0.borrow_mut().push(Found { path, message, gravity });
     }
 }
 
@@ -84,9 +105,14 @@ impl<'a> Reader<'a> {
         self.errors.push(self.path.clone(), message.to_string());
     }
 
-    /// Refuses what is not built yet.
+    /// Notes what is not built yet.
     pub fn not_yet(&self) {
-        self.error(format_args!("not supported yet: {}", self.path));
+        self.not_yet_of(&self.path);
+    }
+
+    /// Notes that something with a name of its own is not built yet.
+    pub fn not_yet_of(&self, what: &str) {
+        self.errors.add(self.path.clone(), format!("not supported yet: {what}"), Gravity::NotYet);
     }
 
     /// Checks the names of the fields.
@@ -256,6 +282,12 @@ impl<'a> Object<'a> {
     /// A field that may be absent.
     pub fn get(&self, name: &str) -> Option<Reader<'a>> {
         self.entries.iter().find(|(field, _)| *field == name).map(|(_, reader)| reader.clone())
+    }
+
+    /// A field that may be absent and is not built yet: noted, and read all the same, so that what is
+    /// wrong in it is found today.
+    pub fn later(&self, name: &str) -> Option<Reader<'a>> {
+        self.get(name).inspect(Reader::not_yet)
     }
 
     /// A field that must be there.

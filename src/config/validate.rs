@@ -9,7 +9,7 @@ use super::read::{did_you_mean, short};
 use super::secret::Secrets;
 use super::spec::{At, Bootstrap, Discovery, Document, Kind, LlmBackend, LlmProfile, LlmRoute, Located, Spec};
 use super::value::{self, Endpoint};
-use super::{ConfigError, Options};
+use super::{ConfigError, Options, refs};
 
 /// Everything that applies: what the documents say, and what discovery adds to it.
 pub(super) struct Set<'a> {
@@ -58,7 +58,7 @@ impl<'a> Set<'a> {
                     set.backends.push(Entry { at, backend: (**backend).clone(), discovered: false });
                 }
                 Some(Spec::Route(route)) => set.routes.push((&document.at, route)),
-                None => {}
+                Some(Spec::Limit(_) | Spec::Cache(_) | Spec::Guard(_)) | None => {}
             }
         }
         set.discovery = set.profile.discovery.unwrap_or(options.discovery_default);
@@ -88,6 +88,7 @@ impl<'a> Set<'a> {
             let of_paths = route.passthrough.iter().map(|passthrough| &passthrough.backend);
             errors.extend(of_rules.chain(of_paths).filter_map(|name| self.dangling(&names, at, name)));
         }
+        refs::check(self, &names, errors);
     }
 
     /// The index of the backend with this name.
@@ -131,7 +132,8 @@ impl<'a> Set<'a> {
         }
     }
 
-    fn dangling(&self, names: &BTreeSet<&str>, at: &At, name: &Located<String>) -> Option<ConfigError> {
+    /// An error when there is no backend of this name.
+    pub(super) fn dangling(&self, names: &BTreeSet<&str>, at: &At, name: &Located<String>) -> Option<ConfigError> {
         if names.contains(name.value.as_str()) {
             return None;
         }

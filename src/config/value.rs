@@ -74,6 +74,42 @@ pub(super) enum ValueError {
     FieldName,
     #[error("not the value of a header: use visible ASCII characters, with spaces and tabs only between them")]
     FieldValue,
+    #[error("not a share: write a whole number from 0% to 100%, like 10%")]
+    Percent,
+    #[error("not a point in time: write it in UTC and whole seconds, like 2027-01-01T00:00:00Z")]
+    Moment,
+    #[error("not a time zone: write a name of the IANA database, like Europe/Berlin or UTC")]
+    TimeZone,
+    #[error("an amount of money is above 0")]
+    NoMoney,
+    #[error("not a decimal from 0 to 1: write it like \"0.95\"")]
+    Fraction,
+    #[error("not a temperature: write a decimal from 0 to 2, like \"0.7\"")]
+    Temperature,
+    #[error("not a regular expression (of the Rust crate regex: no look-around and no back-references)")]
+    Pattern,
+    #[error("the regular expression is too large: compiled, it is above 1 MiB")]
+    LargePattern,
+    #[error("the regular expression matches the empty text, and so every text")]
+    EmptyPattern,
+    #[error("not a path: it begins with '/'")]
+    FilePath,
+    #[error("not the key of a label: use at most 63 letters, digits, '-', '_' and '.', after DOMAIN/ if there is one")]
+    LabelKey,
+    #[error("not the value of a label: use at most 63 letters, digits, '-', '_' and '.'")]
+    LabelValue,
+    #[error("not a SPIFFE id: write spiffe://DOMAIN/PATH")]
+    SpiffeId,
+    #[error("not a URL of Redis: write redis://HOST:PORT/DATABASE, or rediss:// for TLS")]
+    RedisUrl,
+    #[error("not a name or a pattern over names: use lower-case letters, digits, '-', '.' and '*'")]
+    NamePattern,
+    #[error("not a service account: write NAMESPACE/NAME, or NAME for any namespace; '*' is a wildcard")]
+    AccountPattern,
+    #[error("not a version: write it like 1.40")]
+    Version,
+    #[error("not an identifier: use letters, digits, '-', '_', '.' and ':'")]
+    Identifier,
 }
 
 type Parsed<T> = Result<T, ValueError>;
@@ -132,7 +168,7 @@ pub(super) fn rate(text: &str) -> Parsed<Rate> {
 }
 
 /// Digits, at most nine before and nine after the point: neither sign nor exponent.
-fn decimal(text: &str) -> Parsed<&str> {
+pub(super) fn decimal(text: &str) -> Parsed<&str> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     if digits(whole) && digits(fraction) { Ok(text) } else { Err(ValueError::Decimal) }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::read::{Fields, Reader};
 use super::super::value::{self, Address};
-use super::or;
+use super::{or, process};
 use crate::identity::Role;
 
 /// The process: where it listens and how much it takes on.
@@ -80,11 +80,22 @@ pub struct Overload {
 }
 
 const BOOTSTRAP: Fields = Fields {
-    known: &["role", "listen", "egress", "workload", "overload", "ledger", "drainTimeout"],
-    later: &["stores", "journal", "envoy"],
+    known: &[
+        "role",
+        "listen",
+        "egress",
+        "stores",
+        "workload",
+        "overload",
+        "ledger",
+        "journal",
+        "envoy",
+        "drainTimeout",
+    ],
+    later: &[],
 };
 const LISTEN: Fields =
-    Fields { known: &["extProc", "socketMode", "socketAccess", "adminSocket", "metrics"], later: &["tls"] };
+    Fields { known: &["extProc", "tls", "socketMode", "socketAccess", "adminSocket", "metrics"], later: &[] };
 const EGRESS: Fields = Fields { known: &["listen", "envoyAdmin"], later: &[] };
 const WORKLOAD: Fields = Fields { known: &["namespace", "serviceAccount", "name"], later: &[] };
 const OVERLOAD: Fields = Fields { known: &["maxExchanges", "maxBuffered", "maxWait"], later: &[] };
@@ -96,6 +107,7 @@ impl Bootstrap {
     pub(in super::super) fn read(reader: &Reader<'_>) -> Option<Bootstrap> {
         let object = reader.object(&BOOTSTRAP)?;
         let default = Bootstrap::default();
+        process::read(&object);
         let roles = [("Sidecar", Some(Role::Sidecar)), ("Gateway", Some(Role::Gateway))];
         Some(Bootstrap {
             role: or(&object, "role", default.role, |role| role.word(&roles)),
@@ -116,6 +128,7 @@ impl Listeners {
     fn read(reader: &Reader<'_>) -> Option<Listeners> {
         let object = reader.object(&LISTEN)?;
         let default = Listeners::default();
+        process::read_tls(&object);
         let access = [("Directory", Some(SocketAccess::Directory)), ("Mount", Some(SocketAccess::Mount))];
         Some(Listeners {
             ext_proc: or(&object, "extProc", default.ext_proc, |listen| listen.parsed(listener)),

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::{Fields, Object, Reader};
 use super::super::value;
-use super::{or, unique};
+use super::scope::labels;
+use super::{Located, or, unique};
 use crate::policy::{Bodies, ResponseHeaders, Unpriced};
 
 /// What holds for every call.
@@ -12,6 +13,7 @@ use crate::policy::{Bodies, ResponseHeaders, Unpriced};
 pub struct LlmProfile {
     /// None for the default of the command.
     pub discovery: Option<Discovery>,
+    pub failure_policy: Option<Located<FailurePolicy>>,
     pub bodies: Bodies,
     pub unpriced: Unpriced,
     pub response_headers: ResponseHeaders,
@@ -23,6 +25,16 @@ pub enum Discovery {
     Enabled,
     #[default]
     Disabled,
+}
+
+/// What the proxy does with a call while Weir is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// Refuses it.
+    #[default]
+    Fail,
+    /// Lets it pass as it came.
+    Ignore,
 }
 
 #[derive(Clone, Copy)]
@@ -38,11 +50,42 @@ enum Header {
 const MAX_REQUEST: u64 = 64 << 20;
 
 const PROFILE: Fields = Fields {
-    known: &["discovery", "bodies", "unpriced", "responseHeaders"],
-    later: &["selector", "targetRefs", "identity", "failurePolicy", "telemetry", "explain"],
+    known: &[
+        "selector",
+        "targetRefs",
+        "discovery",
+        "bodies",
+        "failurePolicy",
+        "unpriced",
+        "responseHeaders",
+        "telemetry",
+        "explain",
+    ],
+    later: &["identity"],
 };
 const DISCOVERY: Fields = Fields { known: &["environment"], later: &[] };
 const BODIES: Fields = Fields { known: &["maxRequest", "maxResponseHold", "maxEvent", "maxCapture"], later: &[] };
+const TARGET: Fields = Fields { known: &["group", "kind", "name"], later: &[] };
+const TELEMETRY: Fields = Fields { known: &["otlp", "metricLabels", "contentCapture"], later: &[] };
+const OTLP: Fields = Fields { known: &["endpoint"], later: &[] };
+const FAILURE: &[(&str, Option<FailurePolicy>)] =
+    &[("Fail", Some(FailurePolicy::Fail)), ("Ignore", Some(FailurePolicy::Ignore))];
+const EXPLAIN: &[(&str, Option<()>)] = &[("Off", Some(())), ("Header", None)];
+const CAPTURE: &[(&str, Option<()>)] = &[("None", Some(())), ("Full", None)];
+const LABELS: &[(&str, Option<()>)] = &[
+    ("namespace", Some(())),
+    ("serviceAccount", Some(())),
+    ("workload", Some(())),
+    ("consumer", Some(())),
+    ("team", Some(())),
+    ("model", Some(())),
+    ("backend", Some(())),
+    ("provider", Some(())),
+    ("route", Some(())),
+];
+/// What a proxy is attached to, and the group of each.
+const GATEWAYS: &[(&str, Option<&str>)] =
+    &[("Gateway", Some("gateway.networking.k8s.io")), ("HTTPRoute", Some("gateway.networking.k8s.io"))];
 const HEADERS: &[(&str, Option<Header>)] = &[
     ("RequestId", Some(Header::RequestId)),
     ("Backend", Some(Header::Backend)),
@@ -59,6 +102,16 @@ const HEADERS: &[(&str, Option<Header>)] = &[
 impl LlmProfile {
     pub(in super::super) fn read(reader: &Reader<'_>) -> Option<LlmProfile> {
         let object = reader.object(&PROFILE)?;
+        read_reach(&object);
+        object.get("telemetry").and_then(|telemetry| read_telemetry(&telemetry));
+        object.get("explain").and_then(|explain| explain.word(EXPLAIN));
+        let failure_policy = object.get("failurePolicy").and_then(|field| {
+            let value = field.word(FAILURE)?;
+            if value == FailurePolicy::Ignore {
+                field.not_yet();
+            }
+            Some(Located { value, path: field.path().to_owned() })
+        });
         let environment = [("Enabled", Some(Discovery::Enabled)), ("Disabled", Some(Discovery::Disabled))];
         let unpriced = [("Allow", Some(Unpriced::Allow)), ("Deny", Some(Unpriced::Deny))];
         Some(LlmProfile {
@@ -66,11 +119,45 @@ impl LlmProfile {
                 let object = discovery.object(&DISCOVERY)?;
                 object.get("environment").and_then(|word| word.word(&environment))
             }),
+            failure_policy,
             bodies: or(&object, "bodies", Bodies::default(), |bodies| read_bodies(&bodies)),
             unpriced: or(&object, "unpriced", Unpriced::default(), |word| word.word(&unpriced)),
             response_headers: or(&object, "responseHeaders", ResponseHeaders::default(), |list| read_headers(&list)),
         })
     }
+}
+
+/// Whose calls a profile is about, which is not built yet: it is about all of its namespace's.
+fn read_reach(object: &Object<'_>) {
+    let selector = object.later("selector");
+    selector.as_ref().and_then(labels);
+    let Some(targets) = object.later("targetRefs") else { return };
+    if selector.is_some() {
+        targets.error("say `selector` or `targetRefs` and not both");
+    }
+    targets.list(|target| {
+        let object = target.object(&TARGET)?;
+        object.need("name").and_then(|name| name.parsed(value::subdomain));
+        let group = object.need("kind").and_then(|kind| kind.word(GATEWAYS));
+        let said = object.need("group")?;
+        if group.is_some_and(|group| said.text().is_some_and(|text| text != group)) {
+            said.error(format_args!("the group of this kind is {:?}", group.unwrap_or_default()));
+        }
+        Some(())
+    });
+}
+
+fn read_telemetry(reader: &Reader<'_>) -> Option<()> {
+    let object = reader.object(&TELEMETRY)?;
+    object.later("otlp").and_then(|otlp| otlp.object(&OTLP)?.need("endpoint")?.hushed().parsed(value::endpoint));
+    let mut seen = HashSet::new();
+    object.later("metricLabels").and_then(|list| {
+        list.list_or_empty(|item| {
+            unique(&item, &mut seen, "label");
+            item.word(LABELS)
+        })
+    });
+    object.get("contentCapture")?.word(CAPTURE)
 }
 
 fn read_bodies(reader: &Reader<'_>) -> Option<Bodies> {

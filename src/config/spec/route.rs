@@ -49,11 +49,13 @@ pub struct PassthroughSpec {
 
 const ROUTE: Fields = Fields { known: &["rules", "passthrough"], later: &[] };
 const RULE: Fields = Fields {
-    known: &["name", "matches", "backends", "affinity", "retry", "failover"],
-    later: &["parameters", "prompt", "onLoss"],
+    known: &["name", "matches", "backends", "affinity", "retry", "failover", "onLoss"],
+    later: &["parameters", "prompt"],
 };
 const BACKEND: Fields = Fields { known: &["name", "model", "priority", "weight"], later: &[] };
 const PASSTHROUGH: Fields = Fields { known: &["backend", "paths"], later: &[] };
+/// What happens to a call that the target's dialect cannot say in full.
+const ON_LOSS: &[(&str, Option<()>)] = &[("Drop", Some(())), ("Refuse", Some(()))];
 
 /// The largest weight; the sum over a rule stays far below what a number holds.
 const MAX_WEIGHT: u64 = 1_000_000;
@@ -83,6 +85,7 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
         name.parsed(value::label)
     });
     let matches = object.get("matches").and_then(|matches| matches.list(|item| read_match(&item)));
+    object.later("onLoss").and_then(|word| word.word(ON_LOSS));
     let mut pairs = Vec::new();
     let backends = object.need("backends").and_then(|list| list.list(|item| read_backend(&item, &mut pairs)));
     if let (Some(list), Some(backends)) = (object.get("backends"), &backends)

@@ -1,0 +1,139 @@
+//! Backends of the clouds: a region, Azure's deployments, and credentials that are fetched rather than
+//! written down. Not built yet: read to find what is wrong in it.
+
+use std::collections::HashSet;
+
+use super::super::form;
+use super::super::read::{Fields, Object, Reader};
+use super::super::secret::SecretSource;
+use super::super::value;
+use super::unique;
+
+/// Whose credential it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    Aws,
+    Gcp,
+    Azure,
+}
+
+const AZURE: Fields = Fields { known: &["apiVersion", "deployments"], later: &[] };
+const DEPLOYMENT: Fields = Fields { known: &["model", "deployment"], later: &[] };
+const CARRIER: Fields = Fields { known: &["group", "kind", "name"], later: &[] };
+const AWS_KEY: Fields =
+    Fields { known: &["profile", "accessKeyId", "secretAccessKey", "sessionToken", "webIdentity"], later: &[] };
+const WEB_IDENTITY: Fields = Fields { known: &["roleArn", "tokenFile"], later: &[] };
+const GCP_KEY: Fields =
+    Fields { known: &["project", "location", "serviceAccountKey", "accessToken", "ambient"], later: &[] };
+const AZURE_KEY: Fields = Fields { known: &["tenant", "clientId", "clientSecret", "federated"], later: &[] };
+const FEDERATED: Fields = Fields { known: &["tokenFile"], later: &[] };
+const AMBIENT: Fields = Fields { known: &[], later: &[] };
+/// Kinds of the meshes that carry a host.
+const CARRIERS: &[(&str, Option<&str>)] =
+    &[("ServiceEntry", Some("networking.istio.io")), ("Backend", Some("gateway.envoyproxy.io")), ("Service", Some(""))];
+
+// === impl Cloud ===
+
+impl Cloud {
+    /// The field that belongs to a credential of this cloud.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Cloud::Aws => "aws",
+            Cloud::Gcp => "gcp",
+            Cloud::Azure => "azure",
+        }
+    }
+
+    /// Reads what a credential says of this cloud.
+    pub(super) fn read(self, reader: &Reader<'_>) {
+        match self {
+            Cloud::Aws => read_aws(reader),
+            Cloud::Gcp => read_gcp(reader),
+            Cloud::Azure => read_azure_key(reader),
+        };
+    }
+}
+
+/// Reads `region`, `azure` and `carriedBy` of a backend.
+pub(super) fn read(backend: &Object<'_>) {
+    backend.later("region").and_then(|region| region.parsed(form::identifier));
+    backend.later("azure").and_then(|azure| read_azure(&azure));
+    backend.later("carriedBy").and_then(|carrier| read_carrier(&carrier));
+}
+
+fn read_azure(reader: &Reader<'_>) -> Option<()> {
+    let object = reader.object(&AZURE)?;
+    object.get("apiVersion").and_then(|version| version.parsed(form::identifier));
+    let mut seen = HashSet::new();
+    object.get("deployments")?.list(|item| {
+        let object = item.object(&DEPLOYMENT)?;
+        if let Some(model) = object.need("model") {
+            unique(&model, &mut seen, "model");
+            model.text();
+        }
+        object.need("deployment")?.parsed(form::identifier)
+    })?;
+    Some(())
+}
+
+fn read_carrier(reader: &Reader<'_>) -> Option<()> {
+    let object = reader.object(&CARRIER)?;
+    object.need("name").and_then(|name| name.parsed(value::subdomain));
+    let group = object.need("kind").and_then(|kind| kind.word(CARRIERS));
+    // The empty group is Kubernetes' own.
+    let field = object.get("group");
+    let said = field.as_ref().and_then(Reader::peek).unwrap_or_default();
+    if let Some(group) = group.filter(|group| *group != said) {
+        let at = field.as_ref().unwrap_or(object.at());
+        at.error(format_args!("the group of this kind is {group:?}"));
+    }
+    Some(())
+}
+
+fn read_aws(reader: &Reader<'_>) -> Option<()> {
+    let object = reader.object(&AWS_KEY)?;
+    let ways = ["profile", "accessKeyId", "webIdentity"];
+    one_of(&object, &ways);
+    object.get("profile").and_then(|profile| profile.parsed(form::identifier));
+    object.get("webIdentity").and_then(|web| {
+        let object = web.object(&WEB_IDENTITY)?;
+        object.need("roleArn").and_then(|arn| arn.text());
+        object.need("tokenFile")?.parsed(form::file_path)
+    });
+    let parts = ["accessKeyId", "secretAccessKey", "sessionToken"];
+    for part in parts {
+        object.get(part).and_then(|source| SecretSource::read(&source));
+    }
+    match (object.get("accessKeyId"), object.get("secretAccessKey"), object.get("sessionToken")) {
+        (Some(_), None, _) => drop(object.need("secretAccessKey")),
+        (None, Some(field), _) | (None, None, Some(field)) => field.error("is of use beside an `accessKeyId` only"),
+        _ => {}
+    }
+    Some(())
+}
+
+fn read_gcp(reader: &Reader<'_>) -> Option<()> {
+    let object = reader.object(&GCP_KEY)?;
+    one_of(&object, &["serviceAccountKey", "accessToken", "ambient"]);
+    object.need("project").and_then(|project| project.parsed(form::identifier));
+    object.need("location").and_then(|location| location.parsed(form::identifier));
+    for part in ["serviceAccountKey", "accessToken"] {
+        object.get(part).and_then(|source| SecretSource::read(&source));
+    }
+    object.get("ambient")?.object(&AMBIENT).map(drop)
+}
+
+fn read_azure_key(reader: &Reader<'_>) -> Option<()> {
+    let object = reader.object(&AZURE_KEY)?;
+    one_of(&object, &["clientSecret", "federated"]);
+    object.need("tenant").and_then(|tenant| tenant.parsed(form::identifier));
+    object.need("clientId").and_then(|id| id.parsed(form::identifier));
+    object.get("clientSecret").and_then(|source| SecretSource::read(&source));
+    object.get("federated")?.object(&FEDERATED)?.get("tokenFile")?.parsed(form::file_path).map(drop)
+}
+
+fn one_of(object: &Object<'_>, ways: &[&str]) {
+    if ways.iter().filter(|way| object.get(way).is_some()).count() != 1 {
+        object.at().error(format_args!("needs exactly one of {}", ways.join(", ")));
+    }
+}

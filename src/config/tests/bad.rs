@@ -1,0 +1,70 @@
+//! `tests/bad-config`: each file or directory of bad documents, against what is said of it, and
+//! `tests/golden/config`: the language as a whole. `UPDATE_GOLDEN=1` writes what is said anew.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// What `weir check` says of a file or a directory, with the names below `root`.
+fn said(path: &Path, root: &Path, catalog: &Catalog) -> (String, Checked) {
+    let mut source = file::read(path).unwrap();
+    for (name, _) in &mut source.files {
+        *name = Path::new(name.as_str()).strip_prefix(root).unwrap().display().to_string();
+    }
+    let fakes = Fakes::default();
+    let checked = check(&source, &fakes.options, catalog, &fakes, catalog.clone());
+    let notes = checked.notes.iter().map(|note| format!("note: {note}\n"));
+    (checked.errors.iter().map(|error| format!("{error}\n")).chain(notes).collect(), checked)
+}
+
+/// None where it is as written, else what is wrong.
+fn compare(beside: &Path, found: &str) -> Option<String> {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(beside, found).unwrap();
+        return None;
+    }
+    let expected = std::fs::read_to_string(beside).unwrap_or_default();
+    (expected != found).then(|| format!("=== {}\n--- expected\n{expected}--- found\n{found}\n", beside.display()))
+}
+
+#[test]
+fn every_bad_file_is_told_everything_that_is_wrong_with_it() {
+    let root = folder("bad-config");
+    let catalog = Catalog::builtin();
+    let mut wrong = String::new();
+    let mut seen = 0;
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.extension().is_some_and(|extension| extension == "errors") {
+            let lost = !path.with_extension("yaml").exists() && !path.with_extension("").exists();
+            assert!(!lost, "{} is of no document", path.display());
+            continue;
+        }
+        seen += 1;
+        let (found, checked) = said(&path, &root, &catalog);
+        assert!(!checked.errors.is_empty() && checked.compiled.is_none(), "{} is not bad", path.display());
+        assert!(!found.contains("CANARY"), "{}: {found}", path.display());
+        wrong.extend(compare(&path.with_extension("errors"), &found));
+    }
+    assert!(wrong.is_empty(), "{wrong}UPDATE_GOLDEN=1 writes them anew");
+    assert!(seen >= 60, "{seen}");
+}
+
+/// Every field of the language stands in `full.yaml`: it is right, and what cannot be done yet is noted.
+#[test]
+fn the_language_as_a_whole_is_right() {
+    let root = folder("golden/config");
+    let catalog = Catalog::builtin();
+    for name in ["full", "smallest"] {
+        let (found, checked) = said(&root.join(name).with_extension("yaml"), &root, &catalog);
+        assert_eq!(lines(&checked.errors), "");
+        assert!(checked.compiled.is_some());
+        let wrong = compare(&root.join(name).with_extension("notes"), &found);
+        assert!(wrong.is_none(), "{}", wrong.unwrap());
+    }
+}
