@@ -260,6 +260,9 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown(&self, name: &str, field: &Reader<'_>, fields: &Fields) {
+        if fields.known.is_empty() {
+            return self.error("has no fields: write {}");
+        }
         let close = did_you_mean(name, fields.known.iter().chain(fields.later).copied());
         match close {
             _ if self.hush => self.error(format_args!("unknown field; known: {}", fields.known.join(", "))),

@@ -58,7 +58,7 @@ pub(super) enum ValueError {
     Mode,
     #[error("not a URL: write http://HOST[:PORT][/PREFIX] or https://HOST[:PORT][/PREFIX]")]
     Url,
-    #[error("a URL here has no user and no password; use `credentials`")]
+    #[error("a URL here has no user and no password: they have fields of their own, or no place here")]
     UserInfo,
     #[error("a URL here has no query and no fragment")]
     Query,

@@ -187,7 +187,9 @@ impl LlmLimitPolicy {
         let scope = Scope::read(&policy);
         let counting = or(&policy, "counting", Counting::default(), |word| word.word(COUNTINGS));
         let lease = or(&policy, "lease", LEASE, |share| share.parsed(form::percent));
-        if let (Counting::Process, Some(lease)) = (counting, policy.get("lease")) {
+        // A word that could not be read is no reason for a second error.
+        let is_process = policy.get("counting").is_none_or(|word| word.peek() == Some("Process"));
+        if let (true, Some(lease)) = (is_process, policy.get("lease")) {
             lease.error("only what is counted for the whole fleet is leased: say `counting: Fleet`, or leave this out");
         }
         let mut seen = HashSet::new();

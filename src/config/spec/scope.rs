@@ -109,7 +109,7 @@ pub(super) fn callers(reader: &Reader<'_>) -> Option<Vec<Callers>> {
     reader.list(|item| {
         let object = item.object(&CALLERS)?;
         if object.is_empty() {
-            item.error("says of nobody who it is; leave `from` out to mean every caller");
+            item.error("says of nobody who it is; leave out the whole list to mean every caller");
         }
         let names = |field, parse: fn(&str) -> Result<String, ValueError>| {
             object.get(field).and_then(|list| texts(&list, parse)).unwrap_or_default()

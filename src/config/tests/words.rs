@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::form::*;
 use super::super::value::*;
 use super::super::yaml::{Chunk, chunks};
 use super::*;
@@ -145,6 +146,47 @@ fn only_a_word_that_is_close_is_suggested() {
     assert_eq!(close(&"endpoint".repeat(100_000)), None);
 }
 
+#[test]
+fn the_forms_that_policies_use() {
+    assert_eq!((percent("0%"), percent("10%"), percent("100%")), (Ok(Percent(0)), Ok(Percent(10)), Ok(Percent(100))));
+    for text in ["", "%", "10", "101%", "1000%", "-1%", "1.5%", "+1%", "10 %"] {
+        assert_eq!(percent(text), Err(ValueError::Percent), "{text}");
+    }
+    assert_eq!(usd("500").map(|amount| amount.nanos()), Ok(500_000_000_000));
+    assert_eq!(usd("0.000000001").map(|amount| amount.nanos()), Ok(1));
+    assert_eq!((usd("0"), usd("0.0000000001")), (Err(ValueError::NoMoney), Err(ValueError::Decimal)));
+    assert!(fraction("1").is_ok() && fraction("1.0").is_ok() && temperature("2.0").is_ok());
+    assert_eq!((fraction("1.1"), temperature("2.01")), (Err(ValueError::Fraction), Err(ValueError::Temperature)));
+    for (text, seconds) in [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2000-02-29T12:00:00Z", 951_825_600),
+        ("2027-01-01T00:00:00Z", 1_798_761_600),
+        ("1969-12-31T23:59:59Z", -1),
+    ] {
+        assert_eq!(moment(text), Ok(Moment(seconds)), "{text}");
+    }
+    for text in ["2027-02-29T00:00:00Z", "2027-13-01T00:00:00Z", "2027-01-00T00:00:00Z", "2027-01-01T24:00:00Z", "2027"]
+    {
+        assert_eq!(moment(text), Err(ValueError::Moment), "{text}");
+    }
+    for text in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+3", "America/Port-au-Prince"] {
+        assert!(time_zone(text).is_ok(), "{text}");
+    }
+    for text in ["", "berlin", "Berlin", "Europe/", "/Berlin", "Europe/Ber lin", "A/B/C/D", "../etc"] {
+        assert_eq!(time_zone(text), Err(ValueError::TimeZone), "{text}");
+    }
+    for text in ["spiffe://d", "spiffe://d/ns/a-*/sa/*"] {
+        assert!(spiffe_id(text).is_ok(), "{text}");
+    }
+    for text in ["redis://h", "redis://h:1/0", "rediss://[::1]:6379"] {
+        assert!(redis_url(text).is_ok(), "{text}");
+    }
+    assert!(
+        label_key("a.b/c").is_ok() && label_value("").is_ok() && label_key("a/").is_err() && label_key("").is_err()
+    );
+    assert!(version("1.40").is_ok() && version("1").is_err() && version("1.x").is_err());
+}
+
 proptest! {
     #[test]
     fn no_text_makes_loading_panic(text in "[ \\-:\\[\\]{}&*!|>'\"a-c0-9.,#%@`\n\t\u{e9}]{0,200}") {
@@ -155,6 +197,8 @@ proptest! {
     fn no_scalar_makes_a_word_panic(text in ".{0,40}") {
         let _ = (duration(&text), quantity(&text), rate(&text), multiplier(&text), label(&text), subdomain(&text));
         let _ = (address(&text), socket(&text), mode(&text), host(&text), env_name(&text), secret_key(&text));
+        let _ = (percent(&text), usd(&text), moment(&text), time_zone(&text), pattern(&text), spiffe_id(&text));
+        let _ = (redis_url(&format!("redis://{text}")), label_key(&text), label_value(&text), version(&text));
         let _ = (endpoint(&text), endpoint(&format!("http://{text}")), path_pattern(&text));
     }
 

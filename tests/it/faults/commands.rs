@@ -21,6 +21,16 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), child.stdout(), child.stderr())
 }
 
+/// The exit code and stderr of a command that reads `input`.
+fn piped(arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut command = process::weir(arguments);
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// A directory with one file of documents, and the path of the file.
 fn documents(text: &str) -> (RunDir, String) {
     let directory = RunDir::create().expect("a directory");
@@ -73,6 +83,21 @@ fn check_says_every_error_and_exits_with_1() {
     for part in ["weir.yaml:1:spec.colour: ", "weir.yaml:2:spec.rules[0].backends[0].name: "] {
         assert!(err.contains(part), "{part} is not in: {err}");
     }
+    // What is right and cannot be done yet is a note to `check`, and a refusal to `run`.
+    let full = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/config/full.yaml");
+    let (code, out, err) = run(&["check", full]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+    assert!(err.contains("full.yaml:7:kind: not supported yet: LLMLimitPolicy"), "{err}");
+    let (code, _, err) = run(&["run", "--config", full]);
+    assert!(code == Some(1) && err.contains("full.yaml:7:kind: not supported yet: LLMLimitPolicy"), "{err}");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bad-config/several-files");
+    let (code, _, err) = run(&["check", folder]);
+    assert_eq!(code, Some(1), "{err}");
+    for part in ["a.yaml:1:spec.provider: ", "b.yaml:2:spec.limits[0].amount: ", "c.yml:2: not YAML: "] {
+        assert!(err.contains(part), "{part} is not in: {err}");
+    }
+    let (code, err) = piped(&["check", "-"], "kind: LLMRoute\n---\nkind: Pod\n");
+    assert!(code == Some(1) && err.contains("stdin:1:spec: ") && err.contains("stdin:2:kind: unknown kind"), "{err}");
     let (code, _, err) = run(&["check", "/nowhere/weir.yaml"]);
     assert!(code == Some(1) && err.contains("/nowhere/weir.yaml"), "{err}");
     assert_eq!(run(&["run", "--config", &bad]).0, Some(1));

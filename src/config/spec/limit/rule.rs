@@ -110,6 +110,7 @@ pub(super) fn read(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<Li
     let unit = object.need("unit").and_then(|unit| unit.word(UNITS));
     let amount = object.need("amount").zip(unit).and_then(|(field, unit)| amount(&field, unit));
     check_unit(&object, unit);
+    // What could not be read stands here as something else: with an error, nothing is made of it.
     let limit = Limit {
         name: name.unwrap_or_default(),
         unit: unit.unwrap_or(Unit::Requests),
