@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn folder(name: &str) -> PathBuf {
@@ -66,5 +68,34 @@ fn the_language_as_a_whole_is_right() {
         assert!(checked.compiled.is_some());
         let wrong = compare(&root.join(name).with_extension("notes"), &found);
         assert!(wrong.is_none(), "{}", wrong.unwrap());
+    }
+}
+
+const FULL: &str = include_str!("../../../tests/golden/config/full.yaml");
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// With a line lost, doubled or cut, whoever checks and whoever runs are told the same; whoever
+    /// checks is given something that compiles exactly where nothing is an error.
+    #[test]
+    fn checking_and_running_agree_on_a_damaged_language(at in 0..300usize, cut in 0..80usize, how in 0..3u8) {
+        let lines: Vec<&str> = FULL.lines().collect();
+        let at = at % lines.len();
+        let half: String = lines[at].chars().take(cut).collect();
+        let mut damaged = lines.clone();
+        match how {
+            0 => drop(damaged.remove(at)),
+            1 => damaged.insert(at, lines[at]),
+            _ => damaged[at] = &half,
+        }
+        let source = Source { files: vec![("weir.yaml".to_owned(), damaged.join("\n"))], ..Source::default() };
+        let fakes = Fakes::default();
+        let checked = check(&source, &fakes.options, &fake::Catalogue, &fakes, Catalog::default());
+        let told = load(&source, &fakes.options, &fake::Catalogue, &fakes, Catalog::default()).unwrap_err();
+        prop_assert_eq!(told.len(), checked.errors.len() + checked.notes.len());
+        prop_assert_eq!(checked.compiled.is_some(), checked.errors.is_empty());
+        let both = |error: &ConfigError| checked.errors.contains(error) != checked.notes.contains(error);
+        prop_assert!(told.iter().all(both));
     }
 }
