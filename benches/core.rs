@@ -58,6 +58,11 @@ spec:
   - name: alias
     matches: [{model: {value: fast}}]
     backends: [{name: openai, model: gpt-4o-mini}]
+  - name: changed
+    matches: [{model: {value: gpt-4o}}]
+    backends: [{name: openai}]
+    parameters: {defaults: {temperature: 0.2}, overrides: {store: false}, remove: [logit_bias], maxOutputTokens: 4096}
+    prompt: {prepend: [{role: system, content: Answer briefly.}]}
 "#;
 
 /// What one row measures, an exchange.
@@ -177,7 +182,7 @@ fn measure<I, O>(make: impl Fn() -> I, work: impl Fn(&mut I) -> O) -> Cost {
 
 const NOW: Now = Now { mono: now::Instant(1_000_000), unix_nanos: 1_700_000_000_000_000_000 };
 
-fn cases() -> [(&'static str, Vec<Event>); 5] {
+fn cases() -> [(&'static str, Vec<Event>); 6] {
     let stream = |asks: bool| {
         let options = if asks { r#""stream_options":{"include_usage":true},"# } else { "" };
         let mut events = vec![request("application/json"), body(&format!(r#""stream":true,{options}"#))];
@@ -188,6 +193,7 @@ fn cases() -> [(&'static str, Vec<Event>); 5] {
     };
     [
         ("1 KB call, whole answer", whole(request("application/json"), body(""))),
+        ("the same, changed by a rule", whole(request("application/json"), body_for("gpt-4o", ""))),
         ("32 events, usage asked for by the client", stream(true)),
         ("32 events, usage asked for by Weir and taken out", stream(false)),
         ("pass: the same call as text/plain", whole(request("text/plain"), body(""))),
@@ -226,7 +232,11 @@ fn request(kind: &str) -> Event {
 }
 
 fn body(more: &str) -> Event {
-    let mut body = format!(r#"{{"model":"fast",{more}"messages":[{{"role":"user","content":""#);
+    body_for("fast", more)
+}
+
+fn body_for(model: &str, more: &str) -> Event {
+    let mut body = format!(r#"{{"model":"{model}",{more}"messages":[{{"role":"user","content":""#);
     let text = "The weir holds the river back. ".repeat(40);
     body.push_str(&text[..1024 - body.len() - 4]);
     body.push_str("\"}]}");

@@ -8,7 +8,7 @@ use super::discovery;
 use super::models::{self, Serves};
 use super::provider::{ProviderFacts, Providers};
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{At, CredentialSpec, Kind, LlmBackend, LlmRoute, RouteRule, Tls};
+use super::spec::{At, CredentialSpec, HeaderEdits, Kind, LlmBackend, LlmRoute, RouteRule, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
@@ -118,8 +118,17 @@ fn backend(spec: &LlmBackend, facts: &ProviderFacts, endpoint: &Endpoint) -> Bac
         prefix: endpoint.prefix.clone(),
         asks_stream_usage: facts.asks_stream_usage,
         quirks: facts.quirks.clone(),
-        headers: facts.headers.clone(),
+        headers: headers(spec, facts),
+        removed_headers: spec.headers.remove.iter().map(|name| name.value.as_str().into()).collect(),
     }
+}
+
+/// What every request leaves with. The configuration wins over the catalogue.
+fn headers(spec: &LlmBackend, facts: &ProviderFacts) -> Vec<(Arc<str>, Arc<str>)> {
+    let HeaderEdits { set, remove } = &spec.headers;
+    let is_named = |name: &str| set.iter().map(|(name, _)| name).chain(remove).any(|named| named.value == name);
+    let kept = facts.headers.iter().filter(|(name, _)| !is_named(name)).cloned();
+    kept.chain(set.iter().map(|(name, value)| (name.value.as_str().into(), value.as_str().into()))).collect()
 }
 
 fn upstream(entry: &Entry, endpoint: &Endpoint, secrets: &dyn Secrets, warnings: &mut Vec<ConfigError>) -> Upstream {
@@ -223,6 +232,7 @@ fn compile_rule(route: &str, rule: &RouteRule, set: &Set<'_>) -> Rule {
         choices: choices.collect(),
         affinity: rule.affinity.clone(),
         retry: rule.retry.clone(),
+        changes: rule.changes.clone().map(Arc::new),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reads the fields of a document and reports everything that is wrong with them, each with its
 //! path. Reading goes on after an error: what could not be read is `None`, and the error is kept.
 
+mod json;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -190,7 +192,7 @@ impl<'a> Reader<'a> {
         match self.node {
             Node::Text(text) if text.is_empty() => self.error("the text is empty"),
             Node::Text(text) => return Some(text),
-            Node::Bool | Node::Int(_) | Node::Float => {
+            Node::Bool(_) | Node::Int(_) | Node::Float(_) => {
                 self.error(format_args!("must be text, not {}: put it in quotes", self.node.what()));
             }
             _ => self.wrong("text"),
@@ -206,7 +208,7 @@ impl<'a> Reader<'a> {
     /// A decimal. A YAML number may be a float to whoever reads it next, so only text is accepted.
     pub fn decimal<T>(&self, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
         match self.node {
-            Node::Int(_) | Node::Float => {
+            Node::Int(_) | Node::Float(_) => {
                 self.error("a decimal must be text, or it would become a float: put it in quotes, like \"0.85\"");
                 None
             }
@@ -219,7 +221,7 @@ impl<'a> Reader<'a> {
         let number = match self.node {
             Node::Int(number) => u64::try_from(*number).ok(),
             Node::Text(text) => Some(parse(text).map_err(|error| self.error(error)).ok()?),
-            Node::Float => None,
+            Node::Float(_) => None,
             _ => {
                 self.wrong("a whole number");
                 return None;

@@ -5,6 +5,7 @@ mod bad;
 mod compiled;
 mod fake;
 mod files;
+mod rewrite;
 mod routing;
 mod words;
 
@@ -93,11 +94,8 @@ fn every_field_of_the_language_that_is_not_built_yet_is_named() {
         "3:spec.region",
         "3:spec.carriedBy",
         "3:spec.credentials[0].from",
-        "3:spec.headers",
         "4:spec.rules[0].matches[1].from",
         "4:spec.rules[0].retry.on[3]",
-        "4:spec.rules[0].parameters",
-        "4:spec.rules[0].prompt",
         "4:spec.rules[0].onLoss",
         "5:LLMConsumer",
         "6:LLMAccessPolicy",

@@ -176,6 +176,11 @@ fn check_backend(backend: &LlmBackend, at: &At, providers: &dyn Providers, error
         errors.push(at.error(&provider.path, format!("unknown provider {:?}; {hint}", short(&provider.value))));
     }
     let Some(facts) = facts else { return };
+    let named = backend.headers.set.iter().map(|(name, _)| name).chain(&backend.headers.remove);
+    for name in named.filter(|name| *name.value == *facts.auth_header) {
+        let message = "this header cannot be set or removed: it carries the backend's key; use `credentials`";
+        errors.push(at.error(&name.path, message));
+    }
     let endpoint = endpoint(backend, &facts);
     if let (Some(provider), None) = (&backend.provider, &endpoint) {
         let message = format!("the catalogue has no URL for provider {:?}: give an `endpoint`", provider.value);

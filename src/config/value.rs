@@ -72,7 +72,9 @@ pub(super) enum ValueError {
     PathPattern,
     #[error("not the name of a header: use letters, digits and any of !#$%&'*+-.^_`|~")]
     FieldName,
-    #[error("not the value of a header: use visible ASCII characters, with spaces and tabs only between them")]
+    #[error(
+        "not the value of a header: use at most 8192 visible ASCII characters, with spaces and tabs only between them"
+    )]
     FieldValue,
     #[error("not a share: write a whole number from 0% to 100%, like 10%")]
     Percent,
@@ -283,7 +285,7 @@ pub(super) fn field_name(text: &str) -> Parsed<String> {
 /// The value of a header, as it arrives: a proxy takes the white space around it away.
 pub(super) fn field_value(text: &str) -> Parsed<String> {
     let plain = |byte: u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t');
-    let is_value = text.bytes().all(plain) && text.trim() == text;
+    let is_value = text.len() <= 8192 && text.bytes().all(plain) && text.trim() == text;
     if is_value { Ok(text.to_owned()) } else { Err(ValueError::FieldValue) }
 }
 

@@ -1,5 +1,5 @@
-//! YAML text to a tree of values that forgets nothing the checks need: repeated keys, the order of
-//! keys, and whether a number was a float. Resolves nothing and checks no field.
+//! YAML text to a tree of values that forgets nothing that is needed: repeated keys, the order of keys,
+//! and whether a number was a float. Resolves nothing and checks no field.
 
 use std::fmt;
 
@@ -12,10 +12,11 @@ use serde_saphyr::{
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     Null,
-    Bool,
+    Bool(bool),
     Int(i128),
-    /// A number with a point or an exponent. Nothing in the configuration is one, so its value is not kept.
-    Float,
+    /// A number with a point or an exponent, or too large for 64 bits. No field of the configuration is
+    /// one; a parameter of a call may be.
+    Float(f64),
     Text(String),
     List(Vec<Node>),
     /// As written, repeated keys included.
@@ -44,8 +45,8 @@ impl Node {
     pub fn what(&self) -> &'static str {
         match self {
             Node::Null => "empty",
-            Node::Bool => "a boolean",
-            Node::Int(_) | Node::Float => "a number",
+            Node::Bool(_) => "a boolean",
+            Node::Int(_) | Node::Float(_) => "a number",
             Node::Text(_) => "text",
             Node::List(_) => "a list",
             Node::Map(_) => "a mapping",
@@ -76,8 +77,8 @@ impl<'de> Visitor<'de> for Build {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
@@ -96,8 +97,8 @@ impl<'de> Visitor<'de> for Build {
         Ok(Node::Int(i128::try_from(value).unwrap_or(i128::MAX)))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Float)
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {

@@ -9,10 +9,12 @@ use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
 use super::phase::Phase;
 use super::request::{State, remove_credentials};
 use super::steps::Deciding;
+use crate::base::words::Words;
 use crate::credential::{self, Credential, Leaving, Signing};
 use crate::llm::{Code, Operation, Refusal};
 use crate::target::{Backend, Target};
-use crate::wire::{Rewrite, openai};
+use crate::wire::rewrite::Done;
+use crate::wire::{self, Rewrite, openai};
 
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
@@ -28,14 +30,23 @@ impl Exchange {
         let Some(target) = deciding.target.clone() else {
             return self.refuse(Refusal::new(Code::NoBackend, "No backend was chosen for this call."), out);
         };
-        let (head, body) = self.write_attempt(&deciding, &target, &deciding.signing);
+        let (head, body, done) = match self.write_attempt(&deciding, &target, &deciding.signing) {
+            Ok(written) => written,
+            Err(refusal) => {
+                self.story.decide("rewrite", "refused", refusal.code.as_str(), "");
+                return self.refuse(refusal, out);
+            }
+        };
+        self.tell_changes(&deciding, &target, &body, done);
         let sent = self.now.mono;
         self.story.decided(sent);
         self.story.sent_at = Some(sent);
         self.story.left = true;
         self.story.signed = matches!(deciding.signing, Signing::Set(_));
         let policy = self.policy();
-        let count = self.counts_input(&target).then(|| deciding.body.clone());
+        // What a rule put in is billed as well.
+        let counted = if done.kinds().is_some() { &body } else { &deciding.body };
+        let count = self.counts_input(&target).then(|| counted.clone());
         self.response.expect(&deciding, self.asks_usage(&deciding, &target));
         self.request = State::Released(policy.keep_original.then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
@@ -54,9 +65,12 @@ impl Exchange {
         }
         let State::Released(kept) = &mut self.request else { return };
         let Some(kept) = kept.take() else { return };
-        match self.sign_attempt(&kept, backend) {
-            Ok((target, signing)) => {
-                let (head, body) = self.write_attempt(&kept, &target, &signing);
+        let written = self.sign_attempt(&kept, backend).and_then(|(target, signing)| {
+            let (head, body, _) = self.write_attempt(&kept, &target, &signing)?;
+            Ok((target, signing, head, body))
+        });
+        match written {
+            Ok((target, signing, head, body)) => {
                 self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
                 self.story.signed = matches!(signing, Signing::Set(_));
                 self.response.trims(self.asks_usage(&kept, &target));
@@ -75,7 +89,9 @@ impl Exchange {
     fn sign_attempt(&self, kept: &Deciding, backend: &str) -> Result<(Target, Signing), Refusal> {
         let first = kept.target.as_ref();
         let model = first.map(|target| target.model.clone()).unwrap_or_default();
-        let target = self.setup.policy.targets.named(backend, &model)?;
+        let mut target = self.setup.policy.targets.named(backend, &model)?;
+        // The rule that matched the call holds wherever it goes.
+        target.changes = first.and_then(|first| first.changes.clone());
         if first.is_some_and(|first| first.index == target.index) {
             return Ok((target, kept.signing.clone()));
         }
@@ -89,7 +105,12 @@ impl Exchange {
         }
     }
 
-    fn write_attempt(&self, deciding: &Deciding, target: &Target, signing: &Signing) -> (Edits, Bytes) {
+    fn write_attempt(
+        &self,
+        deciding: &Deciding,
+        target: &Target,
+        signing: &Signing,
+    ) -> Result<(Edits, Bytes, Done), Refusal> {
         let mut edits = self.leaving_edits(&deciding.head, &target.backend);
         apply_signing(&mut edits, &deciding.head, signing);
         let ask_usage = self.asks_usage(deciding, target);
@@ -102,10 +123,33 @@ impl Exchange {
         if let Some(retry) = &target.retry {
             edits.order(retry);
         }
-        let want = Rewrite { model: &target.model, ask_usage, quirks: &target.backend.quirks };
-        let body = openai::rewrite(&deciding.body, &deciding.fields, want);
+        let (quirks, changes) = (&target.backend.quirks, target.changes.as_deref());
+        let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
+        let (body, done) = openai::rewrite(&deciding.body, &deciding.fields, want)?;
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
-        (edits, body)
+        Ok((edits, body, done))
+    }
+
+    /// Writes down what a rule changed: the kinds of it and no value. What is billed and estimated is
+    /// what left.
+    fn tell_changes(&mut self, deciding: &Deciding, target: &Target, left: &Bytes, done: Done) {
+        let Some(changes) = &target.changes else { return };
+        match done.kinds() {
+            Some(kinds) => self.story.decide("rewrite", "edited", kinds, ""),
+            None if !done.no_messages => self.story.decide("rewrite", "untouched", "nothing_to_edit", ""),
+            None => {}
+        }
+        if done.no_messages {
+            self.story.decide("rewrite", "untouched", "no_messages", "");
+        }
+        let Some(call) = self.story.call.as_mut().filter(|_| done.kinds().is_some()) else { return };
+        call.body_bytes = left.len() as u64;
+        if done.parameters
+            && changes.touch_the_call()
+            && let Ok(fields) = wire::codec(call.dialect).read(deciding.fields.call.operation, left)
+        {
+            (call.service_tier, call.choices) = (fields.call.service_tier, fields.call.choices);
+        }
     }
 
     /// A usage event is asked for where the client did not, so that the call can be billed exactly.
@@ -125,6 +169,8 @@ impl Exchange {
                 edits.remove.push(name.to_owned().into());
             }
         }
+        let gone = backend.removed_headers.iter().filter(|name| head.headers.contains(name));
+        edits.remove.extend(gone.map(Words::from));
         for (name, value) in &backend.headers {
             edits.set(name, value);
         }

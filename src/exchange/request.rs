@@ -216,6 +216,7 @@ impl Exchange {
             model: Arc::from(""),
             rule: pass.route,
             retry: None,
+            changes: None,
         });
         self.request = State::Released(None);
         self.push(Action::Pass(edits), out);

@@ -282,8 +282,11 @@ impl Exchange {
                 "The limit is exhausted, and so is its fallback.",
             ));
         }
+        // The rule that matched the call holds wherever it goes.
+        let changes = deciding.target.take().and_then(|target| target.changes);
         match self.policy().targets.named(backend, model) {
             Ok(target) => {
+                let target = Target { changes, ..target };
                 self.story.decide(step.as_str(), "retargeted", "downgrade", format!("{backend}/{model}"));
                 deciding.target = Some(target);
                 // What another model answers is no answer to what was led.
@@ -326,7 +329,8 @@ impl Exchange {
     fn estimated_input(&self, deciding: &Deciding) -> u64 {
         let Some(target) = &deciding.target else { return 0 };
         let key = Key { backend: &target.backend.name, model: &target.model };
-        self.setup.learned.estimate_input(key, deciding.fields.call.body_bytes)
+        let added = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
+        self.setup.learned.estimate_input(key, deciding.fields.call.body_bytes.saturating_add(added))
     }
 }
 

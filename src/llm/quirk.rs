@@ -10,4 +10,7 @@ pub enum Quirk {
     UsageInXGroq,
     /// A request with `stream_options` is an error, so they are taken out of it.
     RefusesStreamOptions,
+    /// The output of a chat completion is bounded by `max_tokens` alone: `max_completion_tokens` is an
+    /// error, or is not read.
+    OnlyMaxTokens,
 }

@@ -91,6 +91,7 @@ pub(super) fn choose(
         model: draft.model_of(choice).clone(),
         rule: Some(rule.name.clone()),
         retry: rule.retry.clone(),
+        changes: rule.changes.clone(),
     };
     Ok(Chosen { target, why, passed_over })
 }

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::llm::{Code, Dialect, Quirk, Refusal};
+use crate::wire::rewrite::Changes;
 
 pub use choose::{Choosing, Chosen, PassedOver, Why};
 pub use glob::Glob;
@@ -37,8 +38,11 @@ pub struct Backend {
     pub asks_stream_usage: bool,
     /// How the provider differs from its dialect; what leaves is written accordingly.
     pub quirks: Vec<Quirk>,
-    /// Headers that the provider wants on every request.
+    /// Headers that every request leaves with, whatever the caller sent: the provider's, and those of
+    /// the configuration, which win.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Headers that no request leaves with, in lower case. None is in `headers`.
+    pub removed_headers: Vec<Arc<str>>,
 }
 
 /// Where the proxy connects for a backend, for whoever renders the proxy's configuration.
@@ -87,6 +91,8 @@ pub struct Target {
     pub rule: Option<Arc<str>>,
     /// What that rule says of another attempt.
     pub retry: Option<Arc<Retry>>,
+    /// What that rule changes.
+    pub changes: Option<Arc<Changes>>,
 }
 
 /// Where a request without a model goes, and whether its path earns a signature.
@@ -170,7 +176,7 @@ impl Targets {
     }
 
     fn target(&self, index: usize, model: Arc<str>) -> Target {
-        Target { index, backend: self.backends[index].clone(), model, rule: None, retry: None }
+        Target { index, backend: self.backends[index].clone(), model, rule: None, retry: None, changes: None }
     }
 
     fn pass_to(&self, index: usize, route: Option<Arc<str>>) -> Pass {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Glob;
 use crate::llm::Operation;
+use crate::wire::rewrite::Changes;
 
 /// Calls that match go to one of these backends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Rule {
     /// What keeps a caller with the same choice; empty chooses at random for each request.
     pub affinity: Vec<StickyBy>,
     pub retry: Option<Arc<Retry>>,
+    /// What is changed in these calls, if anything is.
+    pub changes: Option<Arc<Changes>>,
 }
 
 /// One alternative of a rule: everything it says must be true of the call.

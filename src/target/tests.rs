@@ -16,6 +16,7 @@ fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
         asks_stream_usage: true,
         quirks: Vec::new(),
         headers: Vec::new(),
+        removed_headers: Vec::new(),
     })
 }
 

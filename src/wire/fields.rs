@@ -109,11 +109,42 @@ fn read_stream_options(body: &[u8], member: &Member<'_>) -> Result<StreamOptions
 /// The member with that key. A second one in another case is as bad as a second one.
 fn only<'m, 'a>(members: &'m [Member<'a>], key: &str) -> Result<Option<&'m Member<'a>>, Refusal> {
     let found = json::unique(members, key).map_err(refuse)?;
-    let is_twin = |member: &Member<'_>| member.key != key && member.key.eq_ignore_ascii_case(key);
-    match found.filter(|_| members.iter().any(is_twin)) {
+    match found.filter(|_| members.iter().any(|member| is_twin(&member.key, key))) {
         Some(_) => Err(refuse(JsonError::DuplicateKey { key: key.to_owned() })),
         None => Ok(found),
     }
+}
+
+/// The index of the member with that key, for a rule that acts on it: one in another case alone, which a
+/// provider may read all the same, is an error as well.
+///
+/// # Errors
+/// 400 `duplicate_field` or `unsupported_value`.
+pub(super) fn named(members: &[Member<'_>], key: &str) -> Result<Option<usize>, Refusal> {
+    if only(members, key)?.is_some() {
+        return Ok(members.iter().position(|member| member.key == key));
+    }
+    match members.iter().any(|member| is_twin(&member.key, key)) {
+        true => {
+            let message = format!("Write the field {key:?} exactly so: a rule here acts on it.");
+            Err(Refusal::new(Code::UnsupportedValue, message).param(key.to_owned()))
+        }
+        false => Ok(None),
+    }
+}
+
+/// Whether a server that ignores case takes `found` for `key`. Go's does, and it takes the long s and
+/// the sign of the Kelvin for letters, too.
+fn is_twin(found: &str, key: &str) -> bool {
+    if found.is_ascii() {
+        return found != key && found.eq_ignore_ascii_case(key);
+    }
+    let plain = |c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    found.chars().map(plain).eq(key.chars().map(plain))
 }
 
 fn integer(body: &[u8], member: &Member<'_>) -> Option<u64> {
@@ -152,6 +183,8 @@ mod tests {
             r#"{"MODEL":"b","model":"a"}"#,
             r#"{"model":"a","stream":false,"Stream":true}"#,
             r#"{"model":"a","stream_options":{"include_usage":false,"Include_Usage":true}}"#,
+            r#"{"model":"a","stream":false,"\u017ftream":true}"#,
+            "{\"model\":\"a\",\"background\":false,\"bac\u{212a}ground\":true}",
         ] {
             assert_eq!(read_chat(body), Err(Code::DuplicateField), "{body}");
         }

@@ -8,6 +8,7 @@ pub mod fields;
 pub mod opaque;
 pub mod openai;
 pub mod prompt;
+pub mod rewrite;
 pub mod scan;
 pub mod shapes;
 pub mod sse;
@@ -33,6 +34,8 @@ pub struct Rewrite<'a> {
     pub ask_usage: bool,
     /// How the provider differs from the dialect.
     pub quirks: &'a [Quirk],
+    /// What the rule changes that chose the target.
+    pub changes: Option<&'a rewrite::Changes>,
 }
 
 /// One wire format.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::super::read::{Fields, Reader};
 use super::super::secret::SecretSource;
 use super::super::value::{self, Endpoint};
+use super::headers::{HeaderEdits, read_headers};
 use super::{Cloud, Located, cloud, located, or, scope, unique};
 use crate::base::money::{Multiplier, Rate};
 use crate::llm::Dialect;
@@ -23,6 +24,7 @@ pub struct LlmBackend {
     pub allowed: AllowedNamespaces,
     pub credential: Option<CredentialSpec>,
     pub pricing: Option<Pricing>,
+    pub headers: HeaderEdits,
 }
 
 /// Whose documents may refer to a document, besides those of its own namespace.
@@ -110,9 +112,10 @@ const BACKEND: Fields = Fields {
         "allowedNamespaces",
         "carriedBy",
         "credentials",
+        "headers",
         "pricing",
     ],
-    later: &["headers"],
+    later: &[],
 };
 const ALLOWED: Fields = Fields { known: &["from", "selector"], later: &[] };
 const FROMS: &[(&str, Option<From>)] =
@@ -156,6 +159,7 @@ impl LlmBackend {
             allowed: AllowedNamespaces::default(),
             credential: None,
             pricing: None,
+            headers: HeaderEdits::default(),
         }
     }
 
@@ -170,6 +174,7 @@ impl LlmBackend {
             allowed: or(&object, "allowedNamespaces", AllowedNamespaces::default(), |allowed| read_allowed(&allowed)),
             credential: object.get("credentials").and_then(|list| read_credentials(&list)),
             pricing: object.get("pricing").and_then(|pricing| read_pricing(&pricing)),
+            headers: object.get("headers").and_then(|headers| read_headers(&headers)).unwrap_or_default(),
         };
         cloud::read(&object);
         // Its requests leave under another path, or signed over: neither is built yet.

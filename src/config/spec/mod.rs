@@ -7,11 +7,13 @@ pub mod bootstrap;
 pub mod cache;
 pub mod cloud;
 pub mod guard;
+pub mod headers;
 pub mod limit;
 mod matching;
 mod process;
 pub mod profile;
 mod retry;
+pub mod rewrite;
 pub mod route;
 pub mod scope;
 
@@ -27,6 +29,7 @@ pub use bootstrap::{Bootstrap, Egress, Listen, Listeners, Overload, SocketAccess
 pub use cache::LlmCachePolicy;
 pub use cloud::Cloud;
 pub use guard::LlmGuardPolicy;
+pub use headers::HeaderEdits;
 pub use limit::LlmLimitPolicy;
 pub use profile::{Discovery, FailurePolicy, LlmProfile};
 pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};

@@ -7,8 +7,10 @@ use super::super::read::{Fields, Reader};
 use super::super::value;
 use super::matching::read_match;
 use super::retry::{check_failover, read_affinity, read_retry};
+use super::rewrite::read_changes;
 use super::{Located, located, or, unique};
 use crate::target::{Match, Retry, StickyBy};
+use crate::wire::rewrite::Changes;
 
 /// Rules over models, and paths without a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub struct RouteRule {
     /// Empty for a random choice at each request.
     pub affinity: Vec<StickyBy>,
     pub retry: Option<Arc<Retry>>,
+    /// What is changed in these calls, if anything is.
+    pub changes: Option<Changes>,
 }
 
 /// One backend of a rule.
@@ -49,8 +53,8 @@ pub struct PassthroughSpec {
 
 const ROUTE: Fields = Fields { known: &["rules", "passthrough"], later: &[] };
 const RULE: Fields = Fields {
-    known: &["name", "matches", "backends", "affinity", "retry", "failover", "onLoss"],
-    later: &["parameters", "prompt"],
+    known: &["name", "matches", "backends", "affinity", "retry", "failover", "parameters", "prompt", "onLoss"],
+    later: &[],
 };
 const BACKEND: Fields = Fields { known: &["name", "model", "priority", "weight"], later: &[] };
 const PASSTHROUGH: Fields = Fields { known: &["backend", "paths"], later: &[] };
@@ -94,12 +98,13 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
     {
         list.error("no backend has a weight above 0");
     }
+    let changes = read_changes(&object);
     let affinity = object.get("affinity").and_then(|affinity| read_affinity(&affinity)).unwrap_or_default();
     let retry = object.get("retry").and_then(|retry| read_retry(&retry));
     if let Some(failover) = object.get("failover") {
         check_failover(&failover);
     }
-    Some(RouteRule { name: name?, matches: matches.unwrap_or_default(), backends: backends?, affinity, retry })
+    Some(RouteRule { name: name?, matches: matches.unwrap_or_default(), backends: backends?, affinity, retry, changes })
 }
 
 fn read_backend(reader: &Reader<'_>, pairs: &mut Vec<(String, Option<String>)>) -> Option<RouteBackend> {

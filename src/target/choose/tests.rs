@@ -66,6 +66,7 @@ fn backends() -> Vec<Arc<Backend>> {
         asks_stream_usage: false,
         quirks: Vec::new(),
         headers: Vec::new(),
+        removed_headers: Vec::new(),
     };
     ["a", "b", "c", "d", "e"].map(|name| Arc::new(backend(name))).into()
 }

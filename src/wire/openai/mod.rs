@@ -11,9 +11,10 @@ use bytes::Bytes;
 
 pub use chat::DONE;
 
+use super::rewrite::{self as changes, Done, Subject};
 use super::{Codec, Fields, Rewrite, StreamCodec, edit, fields, sse};
-use crate::base::json::{self, Span};
-use crate::llm::{Dialect, Operation, Quirk, Refusal};
+use crate::base::json::{self, Member, Span};
+use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
 
 /// The OpenAI codec.
 pub struct OpenAi;
@@ -43,35 +44,47 @@ impl Codec for OpenAi {
     }
 }
 
-/// The body that leaves, edited in place. A body that needs no edit is the very same bytes.
-pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Bytes {
+/// The body that leaves, edited in place, and what a rule changed in it. A body that needs no edit is
+/// the very same bytes.
+///
+/// # Errors
+/// 400 where a rule's change cannot be made.
+pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Bytes, Done), Refusal> {
     let mut edits = edit::Edits::new();
+    let refused = fields.stream_options.filter(|_| {
+        // Outside of a stream every provider refuses them, and the client shall hear that.
+        let streams = matches!(fields.call.operation, Operation::Chat | Operation::Completion) && fields.call.stream;
+        streams && want.quirks.contains(&Quirk::RefusesStreamOptions)
+    });
+    // Only who needs the members pays for a second look.
+    let members = match want.changes.is_some() || refused.is_some() {
+        true => {
+            json::object(body).map_err(|_| Refusal::new(Code::InvalidJson, "The request body is not valid JSON."))?
+        }
+        false => Vec::new(),
+    };
     if *fields.call.model != *want.model {
         let mut name = Vec::with_capacity(want.model.len() + 2);
         json::write_string(&mut name, want.model);
         edits.replace(fields.model, name);
     }
-    if want.quirks.contains(&Quirk::RefusesStreamOptions) {
-        remove_stream_options(&mut edits, body, fields);
-    } else if want.ask_usage && !fields.call.stream_usage {
+    if let Some(options) = refused {
+        remove(&mut edits, body, &members, options.value);
+    } else if want.ask_usage && !fields.call.stream_usage && !want.quirks.contains(&Quirk::RefusesStreamOptions) {
         ask_usage(&mut edits, fields);
     }
-    if edits.is_empty() {
-        return body.clone();
-    }
-    Bytes::from(edits.apply(body))
+    let done = match want.changes {
+        Some(changes) => changes.edit(Subject { body, members: &members, fields, quirks: want.quirks }, &mut edits)?,
+        None => Done::default(),
+    };
+    let left = if edits.is_empty() { body.clone() } else { Bytes::from(edits.apply(body)) };
+    Ok((left, done))
 }
 
-/// Takes `stream_options` out of a streamed call. Outside of a stream every provider refuses them, and
-/// the client shall hear that.
-fn remove_stream_options(edits: &mut edit::Edits, body: &[u8], fields: &Fields) {
-    let streams = matches!(fields.call.operation, Operation::Chat | Operation::Completion) && fields.call.stream;
-    let Some(options) = fields.stream_options.filter(|_| streams) else { return };
-    // It was read before: this cannot fail, and only who needs it pays for a second look.
-    let Ok(members) = json::object(body) else { return };
-    let place = members.iter().position(|member| member.value == options.value);
-    if let Some(index) = place {
-        edits.remove_member(Span { start: 0, end: body.len() }, &members, index);
+/// Takes the member with this value out of the document.
+fn remove(edits: &mut edit::Edits<'_>, body: &[u8], members: &[Member<'_>], value: Span) {
+    if let Some(index) = members.iter().position(|member| member.value == value) {
+        edits.remove_member(changes::whole(body), members, index);
     }
 }
 

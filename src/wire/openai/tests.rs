@@ -13,7 +13,8 @@ fn read(body: &str) -> Result<Fields, Refusal> {
 fn rewritten(body: &str, model: &str, ask_usage: bool) -> String {
     let bytes = Bytes::copy_from_slice(body.as_bytes());
     let fields = read(body).unwrap();
-    String::from_utf8(rewrite(&bytes, &fields, Rewrite { model, ask_usage, quirks: &[] }).to_vec()).unwrap()
+    let want = Rewrite { model, ask_usage, quirks: &[], changes: None };
+    String::from_utf8(rewrite(&bytes, &fields, want).unwrap().0.to_vec()).unwrap()
 }
 
 /// What leaves for a provider that refuses `stream_options`.
@@ -22,16 +23,17 @@ fn for_who_refuses(operation: Operation, body: &str, model: &str) -> String {
     let fields = OpenAi.read(operation, &bytes).unwrap();
     let quirks = &[Quirk::UsageInXGroq, Quirk::RefusesStreamOptions];
     // Usage is not asked for there, whatever was decided.
-    let want = Rewrite { model, ask_usage: true, quirks };
-    String::from_utf8(rewrite(&bytes, &fields, want).to_vec()).unwrap()
+    let want = Rewrite { model, ask_usage: true, quirks, changes: None };
+    String::from_utf8(rewrite(&bytes, &fields, want).unwrap().0.to_vec()).unwrap()
 }
 
 #[test]
 fn nothing_to_edit_is_the_very_same_bytes() {
     let body = Bytes::from_static(b"{ \"model\" : \"m\", \"n\":1.0e0, \"n2\":[ ] }\n");
     let fields = OpenAi.read(Operation::Chat, &body).unwrap();
-    let same = rewrite(&body, &fields, Rewrite { model: "m", ask_usage: false, quirks: &[] });
-    assert_eq!(same.as_ptr(), body.as_ptr());
+    let want = Rewrite { model: "m", ask_usage: false, quirks: &[], changes: None };
+    let (same, done) = rewrite(&body, &fields, want).unwrap();
+    assert_eq!((same.as_ptr(), done), (body.as_ptr(), Done::default()));
 }
 
 #[test]

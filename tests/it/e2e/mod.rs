@@ -10,6 +10,7 @@ pub mod ledger;
 mod live;
 pub mod pair;
 mod refusals;
+mod rewrites;
 mod routing;
 mod sdk;
 mod tls;

@@ -2,26 +2,22 @@
 //! from a list, and a check of every rule after every event.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use weir::base::now::{Instant, Now};
-use weir::base::secret::Secret;
-use weir::catalog::Catalog;
-use weir::credential::{Credential, Signature};
 use weir::exchange::event::{Action, Answer, Ask, Event, Headers, Note, RequestHead, ResponseHead, Slot};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::{Record, Timings};
 use weir::exchange::{Exchange, Setup};
-use weir::limit::{Decision, Grant, Rule, Settle, Unit};
-use weir::llm::{Dialect, Usage};
-use weir::policy::{Policy, Ruled};
-use weir::target::{Backend, Glob, Passthrough, Targets};
+use weir::limit::{Decision, Settle};
+use weir::llm::Usage;
+use weir::policy::Policy;
 use weir::tokens::Learned;
-use weir::{cache, guard};
 
 use super::envoy::Envoy;
+pub use super::policies::*;
 
 pub const CHAT: &str = "/v1/chat/completions";
 pub const EPOCH: u64 = 1_700_000_000_000_000_000;
@@ -46,68 +42,6 @@ pub struct World {
     /// Called with every event and every action.
     pub transcript: Option<super::golden::Transcript>,
 }
-
-// === policies ===
-
-pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
-    Backend {
-        name: name.into(),
-        provider: "openai".into(),
-        dialect: Dialect::OpenAi,
-        authority: format!("{name}.example").into(),
-        prefix: "/v1".into(),
-        asks_stream_usage,
-        quirks: Vec::new(),
-        headers: vec![("x-extra".into(), "1".into())],
-    }
-}
-
-/// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.
-pub fn policy() -> Policy {
-    static CATALOG: OnceLock<Catalog> = OnceLock::new();
-    let backends = vec![Arc::new(backend("one", true)), Arc::new(backend("two", false))];
-    let bare = [("gpt-4o-mini".into(), 0), ("other".into(), 1), ("text-embedding-3-small".into(), 0)].into();
-    let files = Passthrough { route: "files".into(), backend: 0, paths: vec![Glob::new("/v1/files*")] };
-    let targets = Targets { backends, bare, passthrough: vec![files], ..Targets::default() };
-    let catalog = CATALOG.get_or_init(Catalog::builtin).clone();
-    Policy { may_sign: true, ..Policy::new(targets, vec![key("k-one"), key("k-two")], catalog) }
-}
-
-pub fn key(secret: &str) -> Credential {
-    Credential::Key(signature(secret))
-}
-
-pub fn signature(secret: &str) -> Signature {
-    Signature { header: "authorization".into(), prefix: "Bearer ", secret: Secret::new(secret) }
-}
-
-/// A gate at each step: Admit, Guard, Recall, Reserve and Sign, in this order.
-pub fn gated() -> Policy {
-    let mut policy = policy();
-    let rule = |name: &str, unit| Rule { name: name.to_owned(), unit };
-    policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
-    policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
-    policy.cache.rules = Some(cache::Rule { name: "all".to_owned() });
-    policy.credentials[0] = Credential::Fetched;
-    policy
-}
-
-/// What lets a request of [`gated`] through.
-pub fn all_clear() -> Vec<Answer> {
-    vec![
-        granted(1),
-        Answer::Judge(guard::Verdict::Pass),
-        Answer::Recall(cache::Recall::Miss),
-        granted(2),
-        Answer::Token(signature("fresh")),
-    ]
-}
-
-pub fn granted(id: u64) -> Answer {
-    Answer::Reserve(Decision::Granted(Grant { id }))
-}
-
-// === events ===
 
 pub fn bytes(data: impl AsRef<[u8]>) -> Bytes {
     Bytes::copy_from_slice(data.as_ref())

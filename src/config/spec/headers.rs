@@ -1,0 +1,77 @@
+//! `headers` of an LLMBackend: what every request to it leaves with, and without.
+
+use std::collections::HashSet;
+
+use super::super::read::{Fields, Reader};
+use super::super::value;
+use super::Located;
+
+/// Headers of requests. Names are in lower case, and none stands twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    pub set: Vec<(Located<String>, String)>,
+    pub remove: Vec<Located<String>>,
+}
+
+const HEADERS: Fields = Fields { known: &["set", "remove"], later: &[] };
+const HEADER: Fields = Fields { known: &["name", "value"], later: &[] };
+
+/// Names that the configuration leaves alone, and why.
+const RESERVED: &[(&[&str], &str)] = &[
+    (&["host"], "the host is that of the `endpoint`"),
+    (
+        &["content-length", "transfer-encoding", "content-type", "content-encoding"],
+        "it describes the body, and a wrong one smuggles a second request",
+    ),
+    (
+        &["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect"],
+        "it belongs to the connection, which is the proxy's",
+    ),
+    (&["accept-encoding"], "an answer in a coding that is not read here could not be billed"),
+    (
+        &["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"],
+        "it carries a credential; use `credentials`",
+    ),
+];
+
+/// Beginnings of names that the configuration leaves alone, and why.
+const RESERVED_PREFIXES: &[(&str, &str)] = &[
+    (":", "pseudo headers come from the `endpoint` and the path"),
+    ("x-weir-", "these names are Weir's own and reach no provider"),
+    ("x-envoy-", "these names steer the proxy"),
+];
+
+pub(super) fn read_headers(reader: &Reader<'_>) -> Option<HeaderEdits> {
+    let object = reader.object(&HEADERS)?;
+    if object.is_empty() {
+        object.at().error("says nothing: give it `set` or `remove`, or leave it out");
+    }
+    let mut seen = HashSet::new();
+    let set = object.get("set").and_then(|list| {
+        list.list_or_empty(|item| {
+            let header = item.object(&HEADER)?;
+            let name = header.need("name").and_then(|name| read_name(&name, &mut seen));
+            // It may be a key of somebody's own gateway: no error repeats it.
+            let value = header.need("value").and_then(|value| value.hushed().parsed(value::field_value));
+            Some((name?, value?))
+        })
+    });
+    let remove = object.get("remove").and_then(|list| list.list_or_empty(|name| read_name(&name, &mut seen)));
+    Some(HeaderEdits { set: set.unwrap_or_default(), remove: remove.unwrap_or_default() })
+}
+
+fn read_name(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<Located<String>> {
+    let written = reader.text()?.to_ascii_lowercase();
+    let by_name = RESERVED.iter().find(|(names, _)| names.contains(&written.as_str())).map(|row| row.1);
+    let by_prefix = || RESERVED_PREFIXES.iter().find(|(prefix, _)| written.starts_with(prefix)).map(|row| row.1);
+    if let Some(why) = by_name.or_else(by_prefix) {
+        reader.error(format_args!("this header cannot be set or removed: {why}"));
+        return None;
+    }
+    let name = reader.parsed(value::field_name)?;
+    if !seen.insert(name.clone()) {
+        reader.error("is named twice in these `headers`");
+        return None;
+    }
+    Some(Located { value: name, path: reader.path().to_owned() })
+}

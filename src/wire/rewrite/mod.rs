@@ -1,0 +1,129 @@
+//! What a rule changes in the calls it matches, made as in-place edits: every byte that no change
+//! names leaves as it came, white space, order, number spelling, unknown and repeated fields included.
+//!
+//! | operation | parameters | bound on output | prompt |
+//! |---|---|---|---|
+//! | chat (OpenAI) | yes | `max_completion_tokens`, `max_tokens` | `messages` |
+//! | chat (Anthropic) | yes | `max_tokens` | `system`, `messages` |
+//! | responses | yes | `max_output_tokens` | `instructions`, `input` |
+//! | completions | yes | `max_tokens` | `prompt` |
+//! | count_tokens | | | as chat: what is counted is what would leave |
+//! | every other that is held | yes | | |
+//!
+//! A field that a change names must stand once, in its own spelling: `Temperature` is `temperature`
+//! to a server written in Go, and would get past a rule. Each attempt starts from what the client
+//! sent, so nothing is changed twice.
+
+mod parameters;
+mod prompt;
+
+#[cfg(test)]
+mod tests;
+
+use super::edit::Edits;
+use super::fields::Fields;
+use crate::base::json::{Member, Span};
+use crate::llm::{Operation, Quirk, Refusal};
+
+pub use parameters::{Action, Parameter};
+pub use prompt::{Message, Prompt, Role};
+
+/// What a rule changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Top-level members of the body, no name twice; none of those that this module or Weir decides.
+    pub parameters: Vec<Parameter>,
+    /// The most output tokens that a call may ask for; at least 1.
+    pub max_output: Option<u64>,
+    pub prompt: Prompt,
+}
+
+/// What was changed in one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    pub parameters: bool,
+    pub cap: bool,
+    pub prompt: bool,
+    /// There is a prompt to insert, and the operation has no place for one.
+    pub no_messages: bool,
+}
+
+/// A body that was read, and for whom it is written anew.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'s> {
+    pub body: &'s [u8],
+    /// Of the whole document.
+    pub members: &'s [Member<'s>],
+    pub fields: &'s Fields,
+    pub quirks: &'s [Quirk],
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// True when nothing would ever be changed.
+    pub fn is_empty(&self) -> bool {
+        self.parameters.is_empty() && self.max_output.is_none() && self.prompt.is_empty()
+    }
+
+    /// True when a field that is read into a [`crate::llm::Call`] may become another one.
+    pub fn touch_the_call(&self) -> bool {
+        self.parameters.iter().any(|parameter| matches!(parameter.name.as_str(), "service_tier" | "n"))
+    }
+
+    /// Collects the edits of one call.
+    ///
+    /// # Errors
+    /// 400 for a body in which a change cannot be made: a field of it stands twice, or in another case,
+    /// or has a type that cannot be compared or extended. It would get past the rule otherwise.
+    pub(super) fn edit<'c>(&'c self, subject: Subject<'_>, edits: &mut Edits<'c>) -> Result<Done, Refusal> {
+        let mut done = Done::default();
+        if subject.fields.call.operation != Operation::CountTokens {
+            done.parameters = parameters::edit(&self.parameters, subject, edits)?;
+            if let Some(most) = self.max_output {
+                done.cap = parameters::cap(most, subject, edits)?;
+            }
+        }
+        if !self.prompt.is_empty() {
+            done.prompt = self.prompt.edit(subject, edits)?;
+            done.no_messages = !done.prompt;
+        }
+        Ok(done)
+    }
+}
+
+// === impl Done ===
+
+impl Done {
+    /// The kinds of what was changed, for records; none when nothing was.
+    pub fn kinds(self) -> Option<&'static str> {
+        Some(match (self.parameters, self.cap, self.prompt) {
+            (false, false, false) => return None,
+            (true, false, false) => "parameters",
+            (false, true, false) => "cap",
+            (false, false, true) => "prompt",
+            (true, true, false) => "parameters_cap",
+            (true, false, true) => "parameters_prompt",
+            (false, true, true) => "cap_prompt",
+            (true, true, true) => "parameters_cap_prompt",
+        })
+    }
+}
+
+// === impl Subject ===
+
+impl Subject<'_> {
+    /// The object that all changes are made in. Everybody who edits its members must name it so.
+    pub fn whole(&self) -> Span {
+        whole(self.body)
+    }
+
+    fn bytes(&self, member: &Member<'_>) -> &[u8] {
+        member.value.slice(self.body)
+    }
+}
+
+/// The outermost object of a body, as [`Edits`] knows it.
+pub(super) fn whole(body: &[u8]) -> Span {
+    Span { start: 0, end: body.len() }
+}

@@ -1,0 +1,72 @@
+//! Policies and answers that tests share.
+
+use std::sync::{Arc, OnceLock};
+
+use weir::base::secret::Secret;
+use weir::catalog::Catalog;
+use weir::credential::{Credential, Signature};
+use weir::exchange::event::Answer;
+use weir::limit::{Decision, Grant, Rule, Unit};
+use weir::llm::Dialect;
+use weir::policy::{Policy, Ruled};
+use weir::target::{Backend, Glob, Passthrough, Targets};
+use weir::{cache, guard};
+
+pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
+    Backend {
+        name: name.into(),
+        provider: "openai".into(),
+        dialect: Dialect::OpenAi,
+        authority: format!("{name}.example").into(),
+        prefix: "/v1".into(),
+        asks_stream_usage,
+        quirks: Vec::new(),
+        headers: vec![("x-extra".into(), "1".into())],
+        removed_headers: Vec::new(),
+    }
+}
+
+/// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.
+pub fn policy() -> Policy {
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    let backends = vec![Arc::new(backend("one", true)), Arc::new(backend("two", false))];
+    let bare = [("gpt-4o-mini".into(), 0), ("other".into(), 1), ("text-embedding-3-small".into(), 0)].into();
+    let files = Passthrough { route: "files".into(), backend: 0, paths: vec![Glob::new("/v1/files*")] };
+    let targets = Targets { backends, bare, passthrough: vec![files], ..Targets::default() };
+    let catalog = CATALOG.get_or_init(Catalog::builtin).clone();
+    Policy { may_sign: true, ..Policy::new(targets, vec![key("k-one"), key("k-two")], catalog) }
+}
+
+pub fn key(secret: &str) -> Credential {
+    Credential::Key(signature(secret))
+}
+
+pub fn signature(secret: &str) -> Signature {
+    Signature { header: "authorization".into(), prefix: "Bearer ", secret: Secret::new(secret) }
+}
+
+/// A gate at each step: Admit, Guard, Recall, Reserve and Sign, in this order.
+pub fn gated() -> Policy {
+    let mut policy = policy();
+    let rule = |name: &str, unit| Rule { name: name.to_owned(), unit };
+    policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
+    policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
+    policy.cache.rules = Some(cache::Rule { name: "all".to_owned() });
+    policy.credentials[0] = Credential::Fetched;
+    policy
+}
+
+/// What lets a request of [`gated`] through.
+pub fn all_clear() -> Vec<Answer> {
+    vec![
+        granted(1),
+        Answer::Judge(guard::Verdict::Pass),
+        Answer::Recall(cache::Recall::Miss),
+        granted(2),
+        Answer::Token(signature("fresh")),
+    ]
+}
+
+pub fn granted(id: u64) -> Answer {
+    Answer::Reserve(Decision::Granted(Grant { id }))
+}
