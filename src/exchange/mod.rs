@@ -22,6 +22,7 @@ pub mod event;
 mod follow;
 mod forward;
 mod local_reply;
+mod models;
 mod orders;
 pub mod phase;
 pub mod record;

@@ -80,6 +80,8 @@ pub enum Outcome {
     Abandoned,
     /// The process stopped before the answer was complete.
     Stopped,
+    /// Weir answered by itself, from its configuration.
+    Answered,
 }
 
 /// How long each part took, where it was reached.
@@ -134,6 +136,7 @@ impl Outcome {
             Outcome::Truncated => "truncated",
             Outcome::Abandoned => "abandoned",
             Outcome::Stopped => "stopped",
+            Outcome::Answered => "answered",
         }
     }
 }

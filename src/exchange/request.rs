@@ -16,9 +16,9 @@ use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::credential::CALLER_HEADERS;
 use crate::identity::{self, Role};
-use crate::llm::{Code, Refusal};
+use crate::llm::{Code, Operation, Refusal};
 use crate::target::{Pass, Target};
-use crate::wire::{self, Endpoint};
+use crate::wire::{self, Endpoint, Fields, multipart};
 
 /// How long, and how many bytes, a refused request is listened to before it is answered: clients
 /// that only write would otherwise see a reset instead of the answer.
@@ -85,7 +85,11 @@ impl Exchange {
         if let Err(refusal) = self.identify(&head) {
             return self.refuse(refusal, out);
         }
-        if !endpoint.held || !is_json(&head) || is_upgrade(&head) {
+        if endpoint.operation == Operation::Models && !is_upgrade(&head) {
+            return self.answer_models(&head, out);
+        }
+        let is_form = endpoint.multipart && multipart::is_form(head.headers.get("content-type"));
+        if !endpoint.held || !(is_form || is_json(&head)) || is_upgrade(&head) {
             return self.pass(&head, out);
         }
         if let Some(refusal) = self.refused_by_head(&head) {
@@ -175,7 +179,11 @@ impl Exchange {
     fn decide_body(&mut self, hold: Hold, out: &mut Vec<Action>) {
         let Hold { head, endpoint, body } = hold;
         let body = body.into_whole();
-        match wire::codec(endpoint.dialect).read(endpoint.operation, &body) {
+        let read = match read_form(&head, endpoint, &body) {
+            Some(read) => read,
+            None => wire::codec(endpoint.dialect).read(endpoint.operation, &body),
+        };
+        match read {
             Ok(fields) => {
                 self.story.call = Some(fields.call.clone());
                 self.request = State::Deciding(Box::new(Deciding::new(head, body, fields)));
@@ -312,6 +320,15 @@ pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
 
 fn too_large(max: u64) -> Refusal {
     Refusal::new(Code::RequestTooLarge, format!("The request body is larger than the {max} bytes allowed here."))
+}
+
+/// A form that names its model; none where the body is said to be JSON, or nothing is said.
+fn read_form(head: &RequestHead, endpoint: Endpoint, body: &Bytes) -> Option<Result<Fields, Refusal>> {
+    let mut kinds = head.headers.all("content-type").filter(|_| endpoint.multipart);
+    let kind = kinds.next().filter(|kind| multipart::is_form(Some(kind)))?;
+    // A server that reads the other one would find other parts.
+    let one = if kinds.next().is_some() { Err(multipart::two_types()) } else { Ok(kind) };
+    Some(one.and_then(|kind| multipart::read(kind, endpoint, body)))
 }
 
 /// JSON, or nothing said.

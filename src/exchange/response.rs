@@ -49,6 +49,9 @@ pub(super) struct Expected {
     pub trims: bool,
     pub dialect: Dialect,
     pub lead: Option<Ticket>,
+    /// Streams of sounds and images have end events of their own, and not all of them have one: the end of
+    /// the body is theirs.
+    is_media: bool,
 }
 
 /// What happens to the body.
@@ -75,7 +78,8 @@ impl State {
     pub fn expect(&mut self, deciding: &Deciding, trims: bool) {
         let dialect = deciding.fields.call.dialect;
         self.fold = deciding.lead.map(|_| Fold::default());
-        self.expected = Some(Expected { trims, dialect, lead: deciding.lead });
+        let is_media = deciding.fields.call.operation.is_media();
+        self.expected = Some(Expected { trims, dialect, lead: deciding.lead, is_media });
     }
 
     /// Another attempt asks for a usage event, or does not.
@@ -138,7 +142,8 @@ impl State {
     /// True when the answer's own end was seen, or when nothing tells its end but the connection's.
     pub fn was_complete(&self) -> bool {
         let Some(meter) = &self.meter else { return self.ended };
-        match self.expected {
+        match &self.expected {
+            Some(expected) if expected.is_media && self.ended => true,
             Some(_) => meter.is_complete() || (self.ended && meter.blind().is_some()),
             None => self.ended,
         }

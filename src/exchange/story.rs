@@ -128,7 +128,7 @@ impl Exchange {
         let sent = if target.model.is_empty() { requested } else { &target.model };
         let through = Through {
             request_bytes: story.call.as_ref().map_or(0, |call| call.body_bytes),
-            text_bytes: self.response.text_bytes(),
+            text_bytes: self.response.text_bytes().filter(|_| !story.operation.is_media()),
             complete: self.response.was_complete(),
             status: self.response.upstream_status(),
         };

@@ -52,7 +52,8 @@ impl Tariff<'_> {
 impl Exchange {
     /// Whether the prompt is counted beside the call, in case nobody states its tokens.
     pub(super) fn counts_input(&self, target: &Target) -> bool {
-        let free = self.story.operation == Operation::CountTokens;
+        let operation = self.story.operation;
+        let free = operation == Operation::CountTokens || operation.is_media();
         let key = Key { backend: &target.backend.name, model: &target.model };
         self.setup.policy.count_exactly && !free && counts(&target.model, || self.setup.learned.knows_input(key))
     }

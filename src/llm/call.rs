@@ -83,6 +83,12 @@ impl fmt::Display for Dialect {
 // === impl Operation ===
 
 impl Operation {
+    /// True where the bytes of a request and of its answer say nothing about tokens: they are images,
+    /// sounds, or what is found in them.
+    pub fn is_media(self) -> bool {
+        matches!(self, Operation::Image | Operation::Audio)
+    }
+
     /// `gen_ai.operation.name` of the OpenTelemetry GenAI conventions, own words where it has none.
     pub fn as_str(self) -> &'static str {
         match self {

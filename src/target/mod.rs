@@ -5,6 +5,7 @@ mod choose;
 mod glob;
 pub mod health;
 mod index;
+mod names;
 pub mod rule;
 pub mod sticky;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use choose::{Choosing, Chosen, PassedOver, Why};
 pub use glob::Glob;
 pub use health::Health;
 pub use index::Rules;
+pub use names::Name;
 pub use rule::{Asked, Choice, HeaderMatch, Match, Retry, RetryOn, Rule, StickyBy};
 pub use sticky::Sticky;
 

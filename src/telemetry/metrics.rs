@@ -207,7 +207,7 @@ fn truncated_by(record: &Record) -> Option<Side> {
         Outcome::Truncated => Some(Side::Upstream),
         Outcome::Abandoned => Some(Side::Either),
         Outcome::Cut | Outcome::Stopped => Some(Side::Weir),
-        Outcome::Completed | Outcome::UpstreamError | Outcome::Refused | Outcome::Replayed => None,
+        Outcome::Completed | Outcome::UpstreamError | Outcome::Refused | Outcome::Replayed | Outcome::Answered => None,
     }
 }
 

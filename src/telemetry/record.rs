@@ -238,6 +238,7 @@ impl From<Outcome> for v1::Outcome {
             Outcome::Truncated => v1::Outcome::Truncated,
             Outcome::Abandoned => v1::Outcome::Abandoned,
             Outcome::Stopped => v1::Outcome::Stopped,
+            Outcome::Answered => v1::Outcome::Answered,
         }
     }
 }

@@ -8,7 +8,9 @@ use crate::llm::{Call, Code, Dialect, Operation, Refusal};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
     pub call: Call,
-    /// The model's value, quotes included.
+    /// A form, of which the model alone is edited; else JSON.
+    pub is_form: bool,
+    /// The model's value; in JSON, quotes included.
     pub model: Span,
     /// Just behind the last member of the body: where another one can be inserted.
     pub tail: usize,
@@ -33,7 +35,7 @@ const MAX_OUTPUT: &[&str] = &["max_completion_tokens", "max_output_tokens", "max
 
 /// The longest model name that is read, in bytes. It goes into headers, metadata and records, so it
 /// is bounded here, where it comes in; the longest real ones are Bedrock's resource names.
-const MAX_MODEL: usize = 512;
+pub(super) const MAX_MODEL: usize = 512;
 
 /// The longest service tier that is read.
 const MAX_TIER: usize = 64;
@@ -85,6 +87,7 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
             service_tier,
             body_bytes: body.len() as u64,
         },
+        is_form: false,
         model: model.value,
         tail: members.last().map_or(0, |last| last.value.end),
         stream_options,

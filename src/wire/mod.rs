@@ -5,6 +5,8 @@ pub mod anthropic;
 pub mod decode;
 pub mod edit;
 pub mod fields;
+pub mod models;
+pub mod multipart;
 pub mod opaque;
 pub mod openai;
 pub mod prompt;
@@ -22,8 +24,10 @@ pub use fields::Fields;
 pub struct Endpoint {
     pub dialect: Dialect,
     pub operation: Operation,
-    /// A JSON body that names its model: it is held, read and routed by it.
+    /// A body that names its model: it is held, read and routed by it. It is JSON.
     pub held: bool,
+    /// Its body may also be `multipart/form-data`.
+    pub multipart: bool,
 }
 
 /// What shall leave instead of what came. Everything else stays as it is, byte for byte.
@@ -131,19 +135,32 @@ const HELD: &[(&str, Dialect, Operation)] = &[
     ("/messages/count_tokens", Dialect::Anthropic, Operation::CountTokens),
 ];
 
+/// Paths with a form that names its model. OpenAI's image edits are taken as JSON as well.
+const FORMS: &[(&str, Operation)] = &[
+    ("/audio/transcriptions", Operation::Audio),
+    ("/audio/translations", Operation::Audio),
+    ("/images/edits", Operation::Image),
+    ("/images/variations", Operation::Image),
+];
+
 /// What a request's first line asks for. A path that is not known is `Other` and is not held.
 pub fn detect(method: &str, path: &str) -> Endpoint {
     let path = path.split('?').next().unwrap_or(path);
     let short = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-    let other = |dialect| Endpoint { dialect, operation: Operation::Other, held: false };
+    let other = |dialect| Endpoint { dialect, operation: Operation::Other, held: false, multipart: false };
     if let Some(&(_, dialect, operation)) = HELD.iter().find(|(known, ..)| *known == short) {
         return match method {
-            "POST" => Endpoint { dialect, operation, held: true },
+            "POST" => Endpoint { dialect, operation, held: true, multipart: false },
             _ => other(dialect),
         };
     }
+    if let Some(&(_, operation)) = FORMS.iter().find(|(known, _)| *known == short && method == "POST") {
+        return Endpoint { operation, held: true, multipart: true, ..other(Dialect::OpenAi) };
+    }
     match short {
-        "/models" => Endpoint { operation: Operation::Models, ..other(Dialect::OpenAi) },
+        _ if method == "GET" && (short == "/models" || models::wanted(path).is_some()) => {
+            Endpoint { operation: Operation::Models, ..other(Dialect::OpenAi) }
+        }
         _ if path.starts_with("/v1beta/") => other(Dialect::Gemini),
         _ if path.starts_with("/model/") => other(Dialect::Bedrock),
         _ => other(Dialect::OpenAi),
@@ -163,12 +180,25 @@ mod tests {
             ("POST", "/v1/messages", Dialect::Anthropic, Operation::Chat, true),
             ("POST", "/v1/messages/count_tokens", Dialect::Anthropic, Operation::CountTokens, true),
             ("GET", "/v1/models", Dialect::OpenAi, Operation::Models, false),
+            ("GET", "/models/one/gpt-4o?x", Dialect::OpenAi, Operation::Models, false),
+            ("DELETE", "/v1/models/ft:x", Dialect::OpenAi, Operation::Other, false),
+            ("GET", "/v1/images/edits", Dialect::OpenAi, Operation::Other, false),
             ("POST", "/v1/files", Dialect::OpenAi, Operation::Other, false),
             ("POST", "/v1beta/models/g:generateContent", Dialect::Gemini, Operation::Other, false),
             ("POST", "/model/x/converse", Dialect::Bedrock, Operation::Other, false),
             ("POST", "/v1chat/completions", Dialect::OpenAi, Operation::Other, false),
         ] {
-            assert_eq!(detect(method, path), Endpoint { dialect, operation, held }, "{method} {path}");
+            let expected = Endpoint { dialect, operation, held, multipart: false };
+            assert_eq!(detect(method, path), expected, "{method} {path}");
+        }
+        for (path, operation) in [
+            ("/v1/audio/transcriptions", Operation::Audio),
+            ("/audio/translations?x", Operation::Audio),
+            ("/v1/images/edits", Operation::Image),
+            ("/v1/images/variations", Operation::Image),
+        ] {
+            let expected = Endpoint { dialect: Dialect::OpenAi, operation, held: true, multipart: true };
+            assert_eq!(detect("POST", path), expected, "{path}");
         }
     }
 

@@ -122,9 +122,9 @@ impl Models {
         models
     }
 
-    /// Counts one exchange. An answer from memory is not a provider's operation.
+    /// Counts one exchange. An answer of Weir's own is not a provider's operation.
     pub fn observe(&self, record: &Record) {
-        if record.outcome == Outcome::Replayed {
+        if matches!(record.outcome, Outcome::Replayed | Outcome::Answered) {
             return;
         }
         let series = self.series(record);
@@ -249,7 +249,7 @@ fn requested(record: &Record) -> &str {
 fn error(record: &Record) -> ErrorType {
     match (record.outcome, record.refusal) {
         (_, Some(word)) => ErrorType::Word(word),
-        (Outcome::Completed | Outcome::Replayed, None) => ErrorType::Word(""),
+        (Outcome::Completed | Outcome::Replayed | Outcome::Answered, None) => ErrorType::Word(""),
         (Outcome::UpstreamError, None) => ErrorType::Status(record.status),
         (outcome, None) => ErrorType::Word(outcome.as_str()),
     }

@@ -218,6 +218,7 @@ prop_compose! {
         outcome in select(vec![
             Outcome::Completed, Outcome::UpstreamError, Outcome::Refused, Outcome::Replayed,
             Outcome::Cut, Outcome::Truncated, Outcome::Abandoned, Outcome::Stopped,
+            Outcome::Answered,
         ]),
         usage_source in select(vec![UsageSource::Provider, UsageSource::Estimated, UsageSource::Unknown]),
         [receive, decide, wait, first_byte, first_token] in [time(), time(), time(), time(), time()],

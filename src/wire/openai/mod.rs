@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub use chat::DONE;
 
 use super::rewrite::{self as changes, Done, Subject};
-use super::{Codec, Fields, Rewrite, StreamCodec, edit, fields, sse};
+use super::{Codec, Fields, Rewrite, StreamCodec, edit, fields, multipart, sse};
 use crate::base::json::{self, Member, Span};
 use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
 
@@ -50,6 +50,14 @@ impl Codec for OpenAi {
 /// # Errors
 /// 400 where a rule's change cannot be made.
 pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Bytes, Done), Refusal> {
+    if fields.is_form {
+        // Nothing that a rule orders may be left undone in silence.
+        if want.changes.is_some_and(|changes| !changes.parameters.is_empty()) {
+            let message = "The rule for this model sets parameters, and those of a form cannot be set.";
+            return Err(Refusal::new(Code::UnsupportedValue, message));
+        }
+        return Ok((multipart::rewrite(body, fields, want.model), Done::default()));
+    }
     let mut edits = edit::Edits::new();
     let refused = fields.stream_options.filter(|_| {
         // Outside of a stream every provider refuses them, and the client shall hear that.

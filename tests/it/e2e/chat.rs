@@ -108,7 +108,6 @@ async fn other_endpoints_answer_as_the_provider_does() {
         ("embeddings", Call::post("/v1/embeddings", input)),
         ("completions", Call::post("/v1/completions", prompt)),
         ("completions-stream", Call::post("/v1/completions", prompt_stream)),
-        ("models", Call::bare("GET", "/v1/models")),
         ("unknown", Call::post("/v1/unheard/of?a=b&c=%20d", r#"{"any":"thing"}"#)),
         ("chat-query", Call { path: "/v1/chat/completions?api-version=1&x=%2F", ..Call::chat(ASK) }),
         ("no-prefix", Call { path: "/v1/files?purpose=batch", ..Call::bare("GET", "") }),

@@ -74,7 +74,7 @@ async fn requests_without_a_body() {
             ("HEAD", "/v1/models", 200),
             ("HEAD", "/v1/chat/completions", 200),
             ("OPTIONS", "/v1/chat/completions", 200),
-            ("GET", "/v1/models", 200),
+            ("GET", "/v1/files/f/content", 200),
             ("DELETE", "/v1/files/f", 200),
             ("POST", "/v1/files", 200),
         ] {

@@ -41,14 +41,14 @@ fn what_is_read_again_was_billed_when_it_was_made() {
         let record = passed(method, path, USED);
         assert_eq!((record.usage_source, record.cost), (UsageSource::Unknown, None), "{method} {path}");
     }
-    let made = passed("POST", "/v1/audio/transcriptions", USED);
+    let made = passed("POST", "/v1/audio/unheard", USED);
     assert_eq!((made.usage_source, made.usage.total_input()), (UsageSource::Provider, 1000));
     assert!(made.cost.is_some());
 }
 
 #[test]
 fn an_answer_that_states_no_usage_is_estimated_only_where_a_call_was_read() {
-    let record = passed("POST", "/v1/audio/transcriptions", r#"{"text":"a long transcript"}"#);
+    let record = passed("POST", "/v1/audio/unheard", r#"{"text":"a long transcript"}"#);
     assert_eq!((record.usage_source, record.cost), (UsageSource::Unknown, None));
 }
 

@@ -11,6 +11,7 @@ mod answers;
 mod bills;
 mod counts;
 mod edges;
+mod endpoints;
 mod envoy;
 mod golden;
 mod hold;

@@ -17,7 +17,7 @@ const CREDENTIALS: [(&str, &str); 5] = [
 fn passing() -> Vec<RequestHead> {
     let to_one = |head: RequestHead| RequestHead { authority: "one.example".to_owned(), ..head };
     [
-        request("GET", "/v1/models", &CREDENTIALS),
+        request("DELETE", "/v1/models/ft:x", &CREDENTIALS),
         request("POST", "/v1/unknown", &CREDENTIALS),
         request("GET", CHAT, &CREDENTIALS),
         request("POST", CHAT, &[("content-type", "multipart/form-data; boundary=x"), CREDENTIALS[0]]),
@@ -59,10 +59,10 @@ fn what_passes_is_answered_at_its_head_and_echoed() {
 #[test]
 fn a_request_without_a_body_passes_without_one() {
     let mut world = World::new(policy());
-    let head = RequestHead { authority: "ONE.example".to_owned(), ..request("GET", "/v1/models?limit=2", &[]) };
+    let head = RequestHead { authority: "ONE.example".to_owned(), ..request("GET", "/v1/files?limit=2", &[]) };
     world.send(Event::Request(head, true)).send(Event::Response(response(204, &[]), true)).end();
     assert!(world.envoy.upstream.bare && world.envoy.client.bare);
-    assert_eq!(world.envoy.upstream.headers[":path"], b"/v1/models?limit=2");
+    assert_eq!(world.envoy.upstream.headers[":path"], b"/v1/files?limit=2");
     assert_eq!(world.record().outcome, Outcome::Completed);
 }
 

@@ -1,0 +1,64 @@
+//! The list of models, answered from the configuration: no provider is asked and nothing is billed.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Local, RequestHead};
+use super::record::Outcome;
+use super::request::State;
+use super::story::Bill;
+use crate::llm::{Dialect, Refusal};
+use crate::target::Name;
+use crate::wire::models::{self, ANTHROPIC_VERSION, Model};
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Answers the list, or one model of it, in the API that the client speaks.
+    pub(super) fn answer_models(&mut self, head: &RequestHead, out: &mut Vec<Action>) {
+        if head.headers.contains(ANTHROPIC_VERSION) {
+            self.story.dialect = Dialect::Anthropic;
+        }
+        let policy = self.policy();
+        // Nobody is kept from a model yet; who is will not see it here.
+        let names = policy.targets.names(&|name| head.headers.get(name), |_, _| true);
+        match body(self.story.dialect, &head.path, &names) {
+            Ok(body) => {
+                self.story.decide("models", "answered", "configuration", "");
+                self.answer_locally(body, out);
+            }
+            Err(refusal) => {
+                self.story.decide("models", "refused", refusal.code.as_str(), "");
+                self.refuse(refusal, out);
+            }
+        }
+    }
+
+    fn answer_locally(&mut self, body: Vec<u8>, out: &mut Vec<Action>) {
+        let bill = Bill::nothing();
+        let mut local = Local { status: 200, body: Bytes::from(body), ..Local::default() };
+        local.headers.push(("content-type".into(), "application/json".into()));
+        if self.setup.policy.response_headers.request_id {
+            local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
+        }
+        local.meta = self.closing_meta(&bill, Outcome::Answered);
+        self.story.status = local.status;
+        self.story.left = true;
+        self.story.decided(self.now.mono);
+        self.request = State::Released(None);
+        self.push(Action::Respond(local), out);
+        self.response.release();
+        self.tell_bill(Outcome::Answered, &bill, out);
+    }
+}
+
+fn body(dialect: Dialect, path: &str, names: &[Name]) -> Result<Vec<u8>, Refusal> {
+    let mut models = names.iter().map(|name| Model { id: &name.id, owner: &name.backend.provider });
+    match models::wanted(path) {
+        Some(id) => {
+            let found = models.find(|model| model.id == id).ok_or_else(|| models::unknown(&id))?;
+            Ok(models::one(dialect, &found))
+        }
+        None => models::list(dialect, path, &models.collect::<Vec<_>>()),
+    }
+}
