@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `POST …/chat/completions`, `…/completions` | words of 5 bytes and one `o200k` token each, whole or streamed |
 //! | `POST …/embeddings`, `GET …/models` | as OpenAI |
+//! | `POST …/images/…`, `…/audio/…`, `…/moderations`, `…/rerank` | the smallest answer that has usage; JSON or a form |
 //! | a request with `connection: upgrade` | 101, then its bytes come back |
 //! | `HEAD`, `OPTIONS` | headers only |
 //! | `GET /_mock/tally[?id=ID]`, `POST /_mock/reset` | the [`Tally`]; the ids are of `x-mock-id` or `x-request-id` |
@@ -23,6 +24,7 @@ mod body;
 mod codec;
 mod echo;
 mod embed;
+mod media;
 mod openai;
 pub mod program;
 mod reply;
@@ -49,6 +51,7 @@ use tokio_util::task::TaskTracker;
 
 use body::{MockBody, TRAILER};
 use echo::{ReadError, Received};
+use media::Media;
 use openai::{Answer, Caller, Refuse};
 use program::Program;
 use reply::Kind;
@@ -83,6 +86,7 @@ struct Peer {
 enum Route {
     Complete(Kind),
     Embed,
+    Media(Media),
     Models,
     Other,
 }
@@ -218,7 +222,7 @@ impl Peer {
             });
             return Ok(None);
         }
-        let keep = program.echo || matches!(route(head), Route::Complete(_) | Route::Embed);
+        let keep = program.echo || matches!(route(head), Route::Complete(_) | Route::Embed | Route::Media(_));
         Received::read(body, keep).await.map(Some)
     }
 
@@ -234,6 +238,7 @@ impl Peer {
         match route(head) {
             Route::Complete(kind) => return caller.complete(kind, body),
             Route::Embed => return caller.embed(body),
+            Route::Media(media) => return caller.media(media, body),
             Route::Models | Route::Other => {}
         }
         if let Some(status) = program.error() {
@@ -292,6 +297,7 @@ fn route(head: &Parts) -> Route {
         Method::POST if path.ends_with("/chat/completions") => Route::Complete(Kind::Chat),
         Method::POST if path.ends_with("/completions") => Route::Complete(Kind::Text),
         Method::POST if path.ends_with("/embeddings") => Route::Embed,
+        Method::POST => Media::of(path).map_or(Route::Other, Route::Media),
         Method::GET | Method::HEAD if path.ends_with("/models") => Route::Models,
         _ => Route::Other,
     }

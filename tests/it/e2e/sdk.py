@@ -71,6 +71,64 @@ def models():
     return [model.id for model in client.models.list()]
 
 
+def model():
+    return client.models.retrieve("gpt-4o-mini").model_dump()
+
+
+def no_model():
+    try:
+        client.models.retrieve("no-such-model")
+    except openai.NotFoundError as raised:
+        return raised.code
+
+
+WAV = ("said.wav", b"RIFF\0\0\r\n--not-the-boundary\r\n" + bytes(range(256)), "audio/wav")
+PNG = ("drawn.png", b"\x89PNG\r\n\x1a\n" * 100, "image/png")
+
+
+def completions():
+    return client.completions.create(model="mock", prompt="Once", max_tokens=5, extra_headers={"x-mock-id": "c"}).model_dump()
+
+
+def images():
+    return client.images.generate(model="gpt-image-1", prompt="A weir.", n=2).model_dump()
+
+
+def image_edit():
+    return client.images.edit(model="mock/dall-e-2", image=PNG, prompt="More water.", n=2).model_dump()
+
+
+def image_variation():
+    return client.images.create_variation(model="mock/dall-e-2", image=PNG).model_dump()
+
+
+def speech():
+    return client.audio.speech.create(model="mock/tts-1", voice="alloy", input="Water.").content.hex()
+
+
+def transcription():
+    return client.audio.transcriptions.create(model="whisper-1", file=WAV).model_dump()
+
+
+def transcription_by_tokens():
+    answer = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=WAV, response_format="json")
+    return answer.model_dump()
+
+
+def translation():
+    return client.audio.translations.create(model="whisper-1", file=WAV).model_dump()
+
+
+def moderation():
+    return client.moderations.create(model="omni-moderation-latest", input="Water.").model_dump()
+
+
+def files():
+    file = client.files.retrieve("file-1")
+    content = client.files.content("file-1").read()
+    return {"retrieved": file.model_dump(), "content": content.decode()}
+
+
 def upload():
     answer = client.post("/files", cast_to=object, files={"file": ("a.jsonl", b"{}\n" * 1000)}, body={"purpose": "batch"})
     return {"path": answer["path"], "much": answer["bytes"] > 3000}
@@ -112,8 +170,9 @@ def refusals():
             "odd": error(model=17)}
 
 
-CALLS = [whole, stream, stream_usage, raw, lines, helper, tools, tools_stream, vision, embeddings, models, upload,
-         broken_off, errors]
+CALLS = [whole, stream, stream_usage, raw, lines, helper, tools, tools_stream, vision, embeddings, models, model, no_model, upload,
+         broken_off, errors, completions, images, image_edit, image_variation, speech, transcription,
+         transcription_by_tokens, translation, moderation, files]
 if "--refusals" in sys.argv:
     CALLS = [refusals]
 print(json.dumps({call.__name__: call() for call in CALLS}))
