@@ -3,7 +3,9 @@
 //! never half obeyed; [`check`] tells the two apart.
 //!
 //! ```text
-//! file       path -> Source                 the only place that touches the file system
+//! file       path -> Source                 the only place that reads files
+//! watch      paths -> when they may have changed
+//! kept       keys that vanish stay in use   around the secrets that `file` reads
 //! yaml       text -> values                 documents cut apart, repeated keys kept
 //! read       values -> fields               paths, unknown fields, what is not supported yet
 //! spec       fields -> documents            a file a kind
@@ -15,9 +17,11 @@
 
 pub mod discovery;
 pub mod file;
+pub mod kept;
 pub mod provider;
 pub mod secret;
 pub mod spec;
+pub mod watch;
 
 mod compile;
 mod form;
@@ -166,6 +170,30 @@ fn judge(
     (found, Some(compiled))
 }
 
+/// The part that says where to listen, of a configuration that is not valid as a whole: what its
+/// WeirBootstrap says, or the defaults where it has none.
+///
+/// # Errors
+/// Every error of the configuration, when one of them is in the WeirBootstrap, or may hide it.
+pub fn bootstrap(source: &Source, options: &Options) -> Result<Bootstrap, Vec<ConfigError>> {
+    let mut found = Vec::new();
+    let documents = documents(source, &options.root_namespace, &mut found);
+    // What cannot be done yet counts as well: a listener is opened as it is described, or not at all.
+    let errors: Vec<ConfigError> = found.into_iter().map(|(_, error)| error).collect();
+    let mut found = documents.iter().filter(|document| document.kind == spec::Kind::WeirBootstrap);
+    match (found.next(), found.next()) {
+        (Some(spec::Document { at, spec: Some(spec::Spec::Bootstrap(bootstrap)), .. }), None)
+            if !errors.iter().any(|error| error.file == *at.file && error.document == at.document) =>
+        {
+            Ok((**bootstrap).clone())
+        }
+        (None, _) if !source.files.iter().any(|(_, text)| text.contains(spec::Kind::WeirBootstrap.as_str())) => {
+            Ok(Bootstrap::default())
+        }
+        _ => Err(errors),
+    }
+}
+
 fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<(Gravity, ConfigError)>) -> Vec<spec::Document> {
     let mut documents = Vec::new();
     for (name, text) in &source.files {
@@ -190,6 +218,26 @@ fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<(Gravity, C
 }
 
 // === impl Source ===
+
+impl Source {
+    /// True when no document is in it, not even a wrong one.
+    pub fn is_empty(&self) -> bool {
+        self.files
+            .iter()
+            .all(|(_, text)| yaml::chunks(text).into_iter().all(|chunk| matches!(yaml::parse(chunk), Ok(None))))
+    }
+
+    /// 16 hexadecimal digits that say which texts these are: the same on every machine and in every
+    /// version (FNV-1a of names without their directories, and texts).
+    pub fn hash(&self) -> String {
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let pieces = self.files.iter().flat_map(|(path, text)| [name(path), text.clone()]);
+        let bytes = pieces.flat_map(|piece| piece.into_bytes().into_iter().chain([0]));
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{hash:016x}")
+    }
+}
 
 /// The names of the files, and nothing of what stands in them.
 impl fmt::Debug for Source {

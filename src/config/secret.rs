@@ -140,6 +140,6 @@ fn from_file(secrets: &dyn Secrets, path: &Path) -> Result<Secret, Missing> {
 }
 
 /// Visible ASCII without a line break: what every server takes in a header.
-fn is_header_value(secret: &Secret) -> bool {
+pub(super) fn is_header_value(secret: &Secret) -> bool {
     !secret.is_empty() && secret.expose().bytes().all(|byte| matches!(byte, 0x20..=0x7e))
 }
