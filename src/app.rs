@@ -1,5 +1,12 @@
 //! The composition root: configuration in, servers up, notes worked off, an end in good order.
 
+pub mod documents;
+pub mod reload;
+pub mod status;
+
+mod notes;
+mod runtime;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,20 +24,18 @@ use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
 use crate::catalog::Catalog;
 use crate::config::{self, Bootstrap, Checked, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
-use crate::exchange::event::Note;
-use crate::exchange::record::{Outcome, Record};
 use crate::extproc::server::{self, Listener};
 use crate::extproc::signing::{self, Signing};
 use crate::extproc::{Pool, PoolLimits};
-use crate::llm::UsageSource;
-use crate::meter::{self, Through};
+use crate::identity::Role;
 use crate::policy::Policy;
-use crate::telemetry::{BATCH, Ledger, Metrics, Recent, Sinks};
+use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
-use crate::tokens::learned::Key;
-use crate::world::{Closer, Local, Notes};
+use crate::world::{Closer, Local, Policies};
 
-mod runtime;
+use self::documents::{Documents, First};
+use self::reload::{Alone, Follower, Reload, Running};
+use self::status::Status;
 
 pub use runtime::runtime;
 
@@ -39,15 +45,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often a drain looks whether exchanges are left that no stream belongs to any more.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long notes gather before they are worked off: nobody waits for them, and waking a thread for
-/// each costs more than all that is then done with it.
-const GATHER: Duration = Duration::from_millis(10);
-
 /// Why Weir does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error("the configuration is not valid:\n{}", lines(.0))]
     Config(Vec<ConfigError>),
+    #[error("the configuration is not valid, and so it is not known where to listen:\n{}", lines(.0))]
+    Bootstrap(Vec<ConfigError>),
     #[error("cannot listen on {what}: {source}")]
     Listen { what: String, source: io::Error },
     #[error("cannot write the ledger {path}: {source}", path = path.display())]
@@ -72,6 +76,10 @@ pub struct Core {
     serving: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
     notes: JoinHandle<()>,
     closer: Closer,
+    policies: Policies,
+    status: Arc<Status>,
+    unauthorized: Arc<Notify>,
+    signing: Signing,
 }
 
 /// Reads, checks and compiles a configuration as the command line gives it.
@@ -168,7 +176,9 @@ impl Core {
         let learned = Arc::new(Learned::new());
         let dropped = metrics.notes_dropped.clone();
         let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
-        let closer = world.closer();
+        let (closer, policies) = (world.closer(), world.policies());
+        let unauthorized = Arc::new(Notify::new());
+        let told = unauthorized.clone();
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
         Ok(Core {
@@ -179,20 +189,49 @@ impl Core {
             drain,
             drain_timeout: bootstrap.drain_timeout,
             serving: Some(tokio::spawn(serving)),
-            notes: tokio::task::spawn_blocking(|| work_off(receiver, sinks, learned)),
+            notes: tokio::task::spawn_blocking(|| notes::work_off(receiver, sinks, learned, told)),
             closer,
+            policies,
+            status: Arc::default(),
+            unauthorized,
+            signing,
         })
     }
 
-    /// What the admin servers show of this process.
-    pub fn admin(&self, config: String) -> Admin {
-        let ready = self.ready.clone();
+    /// What the admin servers show of this process. A gateway is not ready before it has a
+    /// configuration; whether a sidecar is never depends on one.
+    pub fn admin(&self) -> Admin {
+        let (ready, policies, status) = (self.ready.clone(), self.policies.clone(), self.status.clone());
+        let is_served = move || {
+            let policy = policies.get();
+            policy.is_configured || policy.role == Role::Sidecar
+        };
         Admin {
             metrics: self.metrics.clone(),
             recent: self.recent.clone(),
-            ready: Arc::new(move || ready.load(Ordering::Relaxed)),
-            config: Arc::new(move || config.clone()),
+            ready: Arc::new(move || ready.load(Ordering::Relaxed) && is_served()),
+            config: Arc::new(move || status.page()),
         }
+    }
+
+    /// What puts later configurations in force. `bootstrap` and the rest are what this was started with.
+    pub fn reload<F: Follower>(
+        &self,
+        documents: Arc<Documents>,
+        bootstrap: Bootstrap,
+        follower: F,
+        source: Source,
+        errors: Vec<ConfigError>,
+    ) -> Reload<F> {
+        let running = Running {
+            policies: self.policies.clone(),
+            metrics: self.metrics.clone(),
+            status: self.status.clone(),
+            unauthorized: self.unauthorized.clone(),
+            bootstrap,
+            signing: self.signing,
+        };
+        Reload::new(documents, running, follower, source, errors)
     }
 
     /// Readiness goes, new work is refused, live streams finish up to the drain timeout; then they
@@ -265,20 +304,23 @@ async fn finish(
 }
 
 /// `weir run`: serves until `stop` is done, then drains. `ready` is told one line when it would
-/// answer.
+/// answer. Without a valid configuration it serves too, and refuses every request until there is one.
 ///
 /// # Errors
 /// When it cannot start, or a server fails.
-pub async fn run(
-    compiled: Compiled,
+pub async fn run<H: Future<Output = ()> + Send>(
+    documents: Documents,
     insist: bool,
     stop: impl Future<Output = ()>,
+    hangup: impl FnMut() -> H + Send,
     ready: impl FnOnce(&str),
 ) -> Result<(), AppError> {
-    let Compiled { policy, bootstrap, .. } = compiled;
+    let First { source, compiled, errors } = documents.first()?;
+    let Compiled { policy, bootstrap, warnings, .. } = compiled;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (listener, signing, extproc) = listen(&bootstrap, insist).await?;
-    let shown = describe(&policy, &bootstrap, signing);
     let mut core = Core::start(policy, &bootstrap, listener, signing, bootstrap.ledger.as_deref())?;
+    let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, source, errors);
     let socket = &bootstrap.listen.admin_socket;
     let failed = |what: String| move |source| AppError::Listen { what, source };
     private_parent(socket).map_err(failed(socket.display().to_string()))?;
@@ -288,9 +330,10 @@ pub async fn run(
     let public = public.map_err(failed(address.to_string()))?;
     let bound: SocketAddr = public.local_addr().map_err(failed(address.to_string()))?;
     ready(&format!("ready extproc={extproc} admin=unix:{} metrics={bound}", socket.display()));
-    let admin = core.admin(shown);
+    let admin = core.admin();
     let pages = async {
         tokio::select! {
+            () = reload.run(hangup) => Ok(()),
             result = admin::serve(admin_listener, admin.clone()) => result,
             result = admin::serve_tcp(public, admin.clone(), Scope::Public) => result,
         }
@@ -313,57 +356,6 @@ pub async fn run(
         () = stay => {}
     }
     result
-}
-
-/// The configuration in words, without a secret in it.
-pub fn describe(policy: &Policy, bootstrap: &Bootstrap, signing: Signing) -> String {
-    let targets = &policy.targets;
-    let backends: Vec<String> = targets.backends.iter().map(|backend| backend.name.to_string()).collect();
-    let rules: Vec<String> = targets.rules.iter().map(|rule| rule.name.to_string()).collect();
-    serde_json::json!({
-        "role": policy.role.as_str(), "backends": backends, "rules": rules,
-        "signing": signing.is_on(), "ledger": bootstrap.ledger,
-        "overload": {"maxExchanges": bootstrap.overload.max_exchanges, "maxBuffered": bootstrap.overload.max_buffered},
-    })
-    .to_string()
-}
-
-/// Works off what exchanges leave until the notes end, and closes the ledger. On a thread of its own,
-/// so that no stream waits for it.
-fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        let count = notes.receive(&mut batch, BATCH);
-        if count == 0 {
-            break;
-        }
-        for note in &batch {
-            if let Note::Record(record) = note {
-                learn(record, &learned);
-            }
-        }
-        sinks.work_off(batch.drain(..));
-        if count < BATCH && !notes.is_closed() {
-            std::thread::sleep(GATHER);
-        }
-    }
-    tokio::runtime::Handle::current().block_on(sinks.close());
-}
-
-/// A complete call with the provider's own numbers teaches what its model makes of bytes.
-fn learn(record: &Record, learned: &Learned) {
-    let (Some(backend), UsageSource::Provider, Outcome::Completed) =
-        (&record.backend, record.usage_source, record.outcome)
-    else {
-        return;
-    };
-    let through = Through {
-        request_bytes: record.body_bytes,
-        text_bytes: record.text_bytes,
-        complete: true,
-        status: Some(record.status),
-    };
-    meter::learn(&record.usage, through, learned, Key { backend, model: &record.sent_model });
 }
 
 fn lines(errors: &[ConfigError]) -> String {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::app::{self, AppError};
 use crate::config::{self, Discovery, Options, Source, WorkloadNames};
@@ -94,6 +95,12 @@ pub struct Signals {
     both: Option<(Signal, Signal)>,
 }
 
+/// Every SIGHUP since it was made: an order to reload.
+pub struct Hangups {
+    /// None where they cannot be had, or are not taken; then none ever comes.
+    signal: Option<Mutex<Signal>>,
+}
+
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -136,9 +143,9 @@ async fn command(command: Command) -> ExitCode {
 }
 
 async fn run(args: Run) -> Result<(), AppError> {
-    let source = args.config.as_deref().map_or_else(|| Ok(Source::default()), read)?;
-    let compiled = app::load(&source, &args.names.options(Discovery::Disabled))?;
-    app::run(compiled, args.insecure_sign_over_tcp, stop_signal(), say).await
+    let documents = app::documents::Documents::new(args.config, args.names.options(Discovery::Disabled), Vec::new());
+    let hangups = Hangups::taken();
+    app::run(documents, args.insecure_sign_over_tcp, stop_signal(), || hangups.next(), say).await
 }
 
 fn check(documents: &Documents) -> Result<(), AppError> {
@@ -233,6 +240,28 @@ impl Signals {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
+        }
+    }
+}
+
+// === impl Hangups ===
+
+impl Hangups {
+    /// Takes them from now on.
+    pub fn taken() -> Self {
+        Hangups { signal: signal(SignalKind::hangup()).ok().map(Mutex::new) }
+    }
+
+    /// Takes none, so that the signal ends the process as it does by default.
+    pub fn untaken() -> Self {
+        Hangups { signal: None }
+    }
+
+    /// Done when the next one has come.
+    pub async fn next(&self) {
+        match &self.signal {
+            Some(signal) => drop(signal.lock().await.recv().await),
+            None => std::future::pending().await,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Semaphore, mpsc};
@@ -100,10 +101,14 @@ const MAX_COUNTED: usize = 4 << 20;
 /// much once more because every answer is primed with the beginning of one.
 const FRAME: u64 = 3;
 
+/// The policy in force, of which there is always one. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct Policies(Arc<ArcSwap<Policy>>);
+
 /// The world of one process: answers by computing, notes to a queue.
 #[derive(Debug)]
 pub struct Local {
-    policy: Arc<Policy>,
+    policies: Policies,
     learned: Arc<Learned>,
     health: Arc<Health>,
     queue: mpsc::UnboundedSender<Item>,
@@ -128,7 +133,13 @@ impl Local {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let counts = Arc::new(Semaphore::new(cores));
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
-        (Local { policy, learned, health: Arc::default(), queue, room, counts }, notes)
+        let policies = Policies(Arc::new(ArcSwap::new(policy)));
+        (Local { policies, learned, health: Arc::default(), queue, room, counts }, notes)
+    }
+
+    /// Where its policy is replaced.
+    pub fn policies(&self) -> Policies {
+        self.policies.clone()
     }
 
     /// What ends the notes of this world.
@@ -161,7 +172,7 @@ impl World for Local {
     }
 
     fn policy(&self) -> Arc<Policy> {
-        self.policy.clone()
+        self.policies.get()
     }
 
     fn learned(&self) -> Arc<Learned> {
@@ -204,6 +215,20 @@ fn prompt_tokens(model: &str, body: &[u8]) -> Option<u64> {
     let shape = prompt::read(body, &mut |text| tokens += bpe::count(model, text)).ok()?;
     let framed = if shape.messages > 0 { FRAME * (shape.messages + 1) + shape.names } else { 0 };
     Some(tokens + framed + shape.tokens)
+}
+
+// === impl Policies ===
+
+impl Policies {
+    pub fn get(&self) -> Arc<Policy> {
+        self.0.load_full()
+    }
+
+    /// Puts another policy in force for exchanges that begin from now on, and gives the one before:
+    /// exchanges that run keep it.
+    pub fn replace(&self, policy: Policy) -> Arc<Policy> {
+        self.0.swap(Arc::new(policy))
+    }
 }
 
 // === impl Permit ===

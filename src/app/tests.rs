@@ -11,11 +11,12 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
+use super::notes::work_off;
 use super::*;
-use crate::exchange::event::{Answer, Ask};
+use crate::exchange::event::{Answer, Ask, Note};
 use crate::limit::{Decision, Grant, Rule, Unit};
 use crate::target::Health;
-use crate::telemetry::sample;
+use crate::telemetry::{BATCH, sample};
 use crate::world::{Permit, World};
 
 /// Longer than anything here takes unless it never ends.
@@ -61,7 +62,7 @@ async fn the_notes_end_when_they_are_closed_and_the_ledger_with_them() {
         permit.note(Note::Record(Box::new(sample())));
     }
     world.closer().close();
-    let worker = tokio::task::spawn_blocking(|| work_off(notes, sinks, learned));
+    let worker = tokio::task::spawn_blocking(|| work_off(notes, sinks, learned, Arc::default()));
     timeout(LONG, worker).await.expect("it ends although every exchange keeps its places").unwrap();
     assert_eq!(ids(&path).len(), 1000);
     permits[0].note(Note::Record(Box::new(sample())));

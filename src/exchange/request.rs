@@ -82,6 +82,10 @@ impl Exchange {
         if let Some(stop) = self.early_stop.take() {
             return self.on_stop(stop, out);
         }
+        if !self.setup.policy.is_configured {
+            self.story.decide("target", "refused", Code::NoConfiguration.as_str(), "");
+            return self.refuse(no_configuration(), out);
+        }
         if let Err(refusal) = self.identify(&head) {
             return self.refuse(refusal, out);
         }
@@ -329,6 +333,12 @@ fn read_form(head: &RequestHead, endpoint: Endpoint, body: &Bytes) -> Option<Res
     // A server that reads the other one would find other parts.
     let one = if kinds.next().is_some() { Err(multipart::two_types()) } else { Ok(kind) };
     Some(one.and_then(|kind| multipart::read(kind, endpoint, body)))
+}
+
+fn no_configuration() -> Refusal {
+    Refusal::new(Code::NoConfiguration, "There is no valid configuration yet; ask again when there is one.")
+        .detail("The errors stand in Weir's log and on the page /config of its admin socket.")
+        .retry_after(Duration::from_secs(1))
 }
 
 /// JSON, or nothing said.

@@ -37,8 +37,8 @@ pub mod words;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
@@ -70,6 +70,8 @@ struct Shared {
     book: Book,
     /// Number of the next request.
     next: AtomicU64,
+    /// The only keys that are taken; none where every key is, and no key.
+    keys: RwLock<Option<Vec<String>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -124,6 +126,12 @@ impl Mock {
     /// The counters as they stand.
     pub fn tally(&self) -> Tally {
         self.shared.book.snapshot(None)
+    }
+
+    /// From now on answers 401 to a request whose bearer token is none of these.
+    pub fn require_keys(&self, keys: &[&str]) {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        *self.shared.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
     }
 
     /// Drops the listener and all connections, and returns when they are gone.
@@ -194,6 +202,10 @@ impl Peer {
                 );
             }
         };
+        if !self.takes_key_of(&head) {
+            let refuse = StatusCode::UNAUTHORIZED.into();
+            return respond(&head, &program, self.caller(&head, &program).refuse(&refuse, None, false));
+        }
         if let Some(protocol) = echo::upgrade(&head).filter(|_| program.error().is_none()) {
             return self.upgrade(&mut head, protocol);
         }
@@ -211,6 +223,13 @@ impl Peer {
             tokio::time::sleep(program.delay).await;
         }
         respond(&head, &program, answer)
+    }
+
+    fn takes_key_of(&self, head: &Parts) -> bool {
+        let keys = self.shared.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(keys) = &*keys else { return true };
+        let sent = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        sent.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|sent| keys.iter().any(|key| key == sent))
     }
 
     /// Reads the body; `None` when the answer shall not wait for it.

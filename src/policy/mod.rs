@@ -15,6 +15,8 @@ use crate::{cache, guard, limit};
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub role: Role,
+    /// False while there has been no valid configuration yet: every request is refused.
+    pub is_configured: bool,
     pub workload: Workload,
     /// Whether the listener may put keys on requests (see `credential`).
     pub may_sign: bool,
@@ -146,6 +148,7 @@ impl Policy {
         let overlays = vec![None; targets.backends.len()];
         Policy {
             role: Role::default(),
+            is_configured: true,
             workload: Workload::default(),
             may_sign: false,
             bodies: Bodies::default(),
@@ -163,5 +166,10 @@ impl Policy {
             count_exactly: false,
             keep_original: false,
         }
+    }
+    /// What is in force until there is a valid configuration.
+    pub fn unconfigured(role: Role) -> Self {
+        let nothing = Policy::new(Targets::default(), Vec::new(), Catalog::default());
+        Policy { role, is_configured: false, ..nothing }
     }
 }

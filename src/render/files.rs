@@ -36,6 +36,16 @@ pub fn update(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
+/// Replaces routes, then clusters, under a running Envoy: for a plan that only removes.
+///
+/// # Errors
+/// As [`update`].
+pub fn reduce(plan: &Plan) -> io::Result<()> {
+    replace(plan.files, ROUTES_FILE, &routes(plan))?;
+    replace(plan.files, CLUSTERS_FILE, &clusters(plan))?;
+    Ok(())
+}
+
 /// The system's CA bundle, for [`Plan::system_ca`]. Where there is none it names a file that does
 /// not exist: Envoy then refuses an https cluster, instead of not checking its certificate.
 pub fn system_ca() -> PathBuf {

@@ -4,6 +4,7 @@
 //! Names under `gen_ai_` are those of the OpenTelemetry GenAI conventions and hold only what a
 //! provider stated; an estimate never enters them.
 
+mod config;
 mod labels;
 mod money;
 mod series;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use self::config::Loads;
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
 use self::money::UsdCounter;
 use self::series::Models;
@@ -47,6 +49,8 @@ pub struct Metrics {
     pub ledger_dropped: Counter,
     /// Notes that an exchange could not leave. The queue of the notes counts here.
     pub notes_dropped: Counter,
+    /// How the configuration and the secrets are loaded.
+    pub loads: Loads,
     registry: Registry,
     models: Models,
     phases: Phases,
@@ -112,6 +116,7 @@ impl Metrics {
             fail_open: family(r, "weir_fail_open", "Times a policy let pass what it could not check"),
             policies: RwLock::default(),
             fail_open_sets: series::Sets::new(FAIL_OPEN),
+            loads: Loads::register(r),
             registry,
         }
     }

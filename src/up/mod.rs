@@ -12,11 +12,13 @@
 //! envoy.wait_ready(timeout)           requests would succeed now; tells the bound addresses
 //! sdk_lines(base_url)                 how to point each SDK at it
 //! demo::tour(base_url, admin, out)    with --demo
+//! follow::Proxy                       Envoy's files follow each later configuration
 //! envoy.stop()                        when a signal comes, after Weir has drained
 //! ```
 
 pub mod demo;
 pub mod discover;
+mod follow;
 mod http;
 pub mod install;
 mod leftover;

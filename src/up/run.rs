@@ -1,20 +1,24 @@
 //! `weir up`: Envoy, Weir and, where it is wanted, the built-in provider, as one tree of processes
 //! that comes and goes together.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::demo::{self, DemoError};
+use super::follow::Proxy;
 use super::install::{self, InstallError};
 use super::process::{Envoy, Launch, ProcessError, Ready};
 use super::{RunDir, sdk_lines};
 use crate::admin::{self, Scope};
+use crate::app::documents::Documents;
 use crate::app::{self, AppError, Core};
-use crate::cli::{self, Names, Signals, say, tell};
+use crate::cli::{Hangups, Names, Signals, say, tell};
 use crate::config::{Compiled, Discovery, Listen, Source};
 use crate::mock::Mock;
 use crate::render::envoy::{ExtProc, Plan};
@@ -89,6 +93,16 @@ struct Egress {
     admin: SocketAddr,
     ledger: PathBuf,
     mock: Option<Mock>,
+    /// Puts later configurations in force; ends with the rest.
+    reload: AbortOnDropHandle<()>,
+}
+
+/// The first configuration and what it came from.
+struct First {
+    documents: Documents,
+    source: Source,
+    compiled: Compiled,
+    mock: Option<Mock>,
 }
 
 /// Brings the egress up, stays until a signal comes, and takes it down again: calls that run may finish,
@@ -145,8 +159,10 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let binary = install::locate(args.envoy.as_deref()).await?;
     let version = install::version(&binary).await?;
     let directory = RunDir::create().map_err(UpError::RunDir)?;
-    let (compiled, mock) = configure(args).await?;
+    let First { documents, source, compiled, mock } = configure(args).await?;
     let Compiled { policy, mut bootstrap, .. } = compiled;
+    // What a later configuration is compared with; below it is adapted to this machine.
+    let said = bootstrap.clone();
     let socket = directory.file("extproc.sock");
     bootstrap.listen.ext_proc = Listen::Unix(socket.clone());
     let ledger = bootstrap.ledger.clone().unwrap_or_else(|| directory.file("usage.jsonl"));
@@ -170,9 +186,9 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let config = files::write(&plan).map_err(UpError::RunDir)?;
     let plan_admin = plan.admin;
     let (listener, signing, _) = app::listen(&bootstrap, false).await?;
-    let shown = app::describe(&policy, &bootstrap, signing);
+    let mut proxy = Proxy::new(&plan, &policy);
     let core = Core::start(policy, &bootstrap, listener, signing, Some(&ledger))?;
-    let admin = serve_admin(&core, shown, args.admin_port).await?;
+    let admin = serve_admin(&core, args.admin_port).await?;
     let launch = Launch {
         envoy: &binary,
         config: &config,
@@ -184,23 +200,32 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     };
     let mut envoy = Envoy::spawn(&launch)?;
     let ready = envoy.wait_ready(ENVOY_START).await?;
-    Ok(Egress { directory, core, envoy, ready, admin, ledger, mock })
+    proxy.runs_at(ready.admin);
+    let reload = core.reload(Arc::new(documents), said, proxy, source, Vec::new());
+    // Somebody who closes the terminal wants all of this gone.
+    let hangups = if io::stderr().is_terminal() { Hangups::untaken() } else { Hangups::taken() };
+    let hangups = Arc::new(hangups);
+    let next = move || {
+        let hangups = hangups.clone();
+        async move { hangups.next().await }
+    };
+    let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(next)));
+    Ok(Egress { directory, core, envoy, ready, admin, ledger, mock, reload })
 }
 
 /// The documents, what the environment adds, and the built-in provider where it serves.
-async fn configure(args: &Args) -> Result<(Compiled, Option<Mock>), UpError> {
-    let mut source = args.config.as_deref().map_or_else(|| Ok(Source::default()), cli::read)?;
-    if args.demo {
-        source.files.push(("demo".to_owned(), demo::ROUTE.to_owned()));
-    }
+async fn configure(args: &Args) -> Result<First, UpError> {
+    let more: Vec<_> = args.demo.then(|| ("demo".to_owned(), demo::ROUTE.to_owned())).into_iter().collect();
     let mut options = args.names.options(Discovery::Enabled);
     let wants_mock = args.mock || (args.demo && !args.live);
     if wants_mock {
         options.discovery_default = Discovery::Disabled;
     }
-    let first = if wants_mock { None } else { Some(app::load(&source, &options)?) };
-    match first {
-        Some(compiled) if !compiled.policy.targets.backends.is_empty() => Ok((compiled, None)),
+    let mut documents = Documents::new(args.config.clone(), options.clone(), more.clone());
+    let source = documents.read().map_err(AppError::Config)?;
+    let first = if wants_mock { None } else { Some(documents.load(&source).map_err(AppError::Config)?) };
+    let (compiled, mock) = match first {
+        Some(compiled) if !compiled.policy.targets.backends.is_empty() => (compiled, None),
         _ => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let listener = TcpListener::bind(address).await.map_err(|error| UpError::Listen(address, error))?;
@@ -211,18 +236,21 @@ async fn configure(args: &Args) -> Result<(Compiled, Option<Mock>), UpError> {
                     "No provider key was found in the environment and no backend is configured: the built-in provider serves.",
                 );
             }
-            Ok((app::load(&source, &options)?, Some(mock)))
+            documents = Documents::new(args.config.clone(), options, more);
+            (documents.load(&source).map_err(AppError::Config)?, Some(mock))
         }
-    }
+    };
+    compiled.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(First { documents, source, compiled, mock })
 }
 
 /// The admin endpoint is on loopback TCP here, for convenience. It ends with the process.
-async fn serve_admin(core: &Core, shown: String, port: u16) -> Result<SocketAddr, UpError> {
+async fn serve_admin(core: &Core, port: u16) -> Result<SocketAddr, UpError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let failed = |error| UpError::Listen(address, error);
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let admin = core.admin(shown);
+    let admin = core.admin();
     tokio::spawn(async move {
         if let Err(error) = admin::serve_tcp(listener, admin, Scope::Full).await {
             tracing::error!("the admin server failed: {error}");
@@ -244,7 +272,8 @@ impl Egress {
     /// No call comes any more, those that run finish in their time, then everything ends; with none at
     /// once, and at once when a second signal comes.
     async fn stop(self, signals: &mut Signals) -> Result<(), UpError> {
-        let Egress { directory, core, envoy, mock, .. } = self;
+        let Egress { directory, core, envoy, mock, reload, .. } = self;
+        drop(reload);
         envoy.stop_listening().await;
         let running = core.metrics.in_flight.get();
         let stopped = match running {

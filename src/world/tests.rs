@@ -1,10 +1,12 @@
 //! The places of notes, and the text that waits for its count.
 
 use super::*;
+use crate::base::now::Instant;
 use crate::catalog::Catalog;
 use crate::limit::{Grant, Settle};
 use crate::llm::Usage;
 use crate::target::Targets;
+use crate::target::health::{Observation, Outcome};
 use crate::tokens::Uncounted;
 use crate::tokens::uncounted::{Counted, Text};
 
@@ -148,4 +150,17 @@ async fn counts_are_bounded_in_size_and_in_number() {
     assert_eq!(ask(small.clone()).await, Answer::Failed(Failure::Unavailable));
     drop(taken);
     assert_eq!(ask(small).await, Answer::Count(8));
+}
+
+#[test]
+fn what_is_known_of_backends_outlives_a_policy() {
+    let (world, _notes) = world(1);
+    let before = world.policy();
+    let (health, at) = (world.health(), Instant(0));
+    let outcome = Outcome::RateLimited(None);
+    world.hint(Note::Observe(Observation { backend: "a".into(), model: "m".into(), outcome, cooldown: None, at }));
+    let replaced = world.policies().replace(Policy::new(Targets::default(), Vec::new(), Catalog::builtin()));
+    assert!(Arc::ptr_eq(&replaced, &before) && !Arc::ptr_eq(&world.policy(), &before));
+    assert!(Arc::ptr_eq(&world.health(), &health));
+    assert!(world.health().cooling_until("a", "m", at).is_some());
 }

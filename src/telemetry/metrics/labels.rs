@@ -88,6 +88,18 @@ pub struct Ended {
     pub side: &'static str,
 }
 
+/// How a load of the configuration went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Loaded {
+    pub result: &'static str,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct InForce {
+    pub hash: Arc<str>,
+}
+
 /// A policy that let pass what it could not check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FailOpen {

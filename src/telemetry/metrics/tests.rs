@@ -30,7 +30,10 @@ fn every_family_has_its_exact_name() {
     metrics.observe(&sample());
     metrics.shed("exchanges");
     metrics.fail_open("default/limits", "timeout");
+    metrics.loads.succeeded("00ff", 1_700_000_000);
+    metrics.loads.succeeded("ff00", 1_700_000_001);
     let text = metrics.render();
+    assert!(text.contains("weir_config_in_force{hash=\"ff00\"} 1\n") && !text.contains("00ff"), "one at a time");
     let names = names(&text);
     let histograms = [
         "gen_ai_client_token_usage",
@@ -52,6 +55,11 @@ fn every_family_has_its_exact_name() {
         "weir_unknown_usage_fields_total",
         "weir_fail_open_total",
         "weir_build_info",
+        "weir_config_reloads_total",
+        "weir_config_last_success_timestamp_seconds",
+        "weir_config_in_force",
+        "weir_secret_reloads_total",
+        "weir_secrets_kept",
     ];
     let mut expected: HashSet<String> = others.iter().map(ToString::to_string).collect();
     expected.extend(histograms.iter().flat_map(|name| ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))));

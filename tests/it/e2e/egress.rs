@@ -45,6 +45,9 @@ pub struct Egress {
     pub address: String,
     /// Weir's admin endpoint, as `host:port`.
     pub admin: String,
+    /// What it was started with.
+    pub config: PathBuf,
+    _directory: RunDir,
     /// Where `up` keeps its files.
     pub run_directory: PathBuf,
     /// Envoy's process.
@@ -98,7 +101,7 @@ impl Egress {
         let envoy = process::ready_value(&told, "process").parse().expect("a process id");
         let oracle = Oracle::new(Admin::new(&process::ready_value(&told, "admin")), envoy, &[EXTPROC_CLUSTER]);
         let run_directory = process::ready_value(&told, "directory").into();
-        Egress { mock, direct, weir, address, admin, run_directory, envoy, oracle }
+        Egress { mock, direct, weir, address, admin, config: file, _directory: directory, run_directory, envoy, oracle }
     }
 
     /// The address of the mock that is asked directly.

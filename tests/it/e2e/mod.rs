@@ -10,6 +10,7 @@ pub mod ledger;
 mod live;
 pub mod pair;
 mod refusals;
+mod reload;
 mod rewrites;
 mod routing;
 mod sdk;

@@ -100,7 +100,11 @@ fn check_says_every_error_and_exits_with_1() {
     assert!(code == Some(1) && err.contains("stdin:1:spec: ") && err.contains("stdin:2:kind: unknown kind"), "{err}");
     let (code, _, err) = run(&["check", "/nowhere/weir.yaml"]);
     assert!(code == Some(1) && err.contains("/nowhere/weir.yaml"), "{err}");
-    assert_eq!(run(&["run", "--config", &bad]).0, Some(1));
+    let (_directory, bad) = documents(
+        "apiVersion: weir.dev/v1alpha1\nkind: WeirBootstrap\nmetadata: {name: p}\nspec: {listen: {extProc: nowhere}}\n",
+    );
+    let (code, _, err) = run(&["run", "--config", &bad]);
+    assert!(code == Some(1) && err.contains("not known where to listen") && err.contains("extProc"), "{err}");
     assert_eq!(run(&["no-such-command"]).0, Some(2));
 }
 

@@ -9,6 +9,7 @@ mod gone;
 mod hostile;
 mod load;
 mod metrics;
+mod reload;
 mod rig;
 mod scripted;
 mod tally;

@@ -135,6 +135,23 @@ impl Rig {
         std::mem::replace(&mut self.weir, fresh)
     }
 
+    /// The documents that Weir was started with.
+    pub fn config(&self) -> String {
+        self.config.replace("{admin}", &self.generation.to_string())
+    }
+
+    /// Replaces the documents under a running Weir, as an editor does.
+    pub fn configure(&self, documents: &str) {
+        let path = self.directory.file(&format!("weir-{}.yaml", self.generation));
+        std::fs::write(self.directory.file("next"), documents).expect("the directory can be written to");
+        std::fs::rename(self.directory.file("next"), path).expect("the directory can be written to");
+    }
+
+    /// What the next process of Weir is started with.
+    pub fn start_next_with(&mut self, documents: impl FnOnce(&str) -> String) {
+        self.config = documents(&self.config);
+    }
+
     /// Sends a chat call over HTTP/1.1 and reads its whole answer.
     pub async fn chat(&self, headers: &[(&str, &str)], body: &Value) -> Response {
         self.post(CHAT, headers, body.to_string().as_bytes()).await

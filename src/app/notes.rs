@@ -1,0 +1,61 @@
+//! The thread that works off what exchanges leave: what models teach, keys that were not taken, and
+//! everything that is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::exchange::event::Note;
+use crate::exchange::record::{Outcome, Record};
+use crate::llm::UsageSource;
+use crate::meter::{self, Through};
+use crate::telemetry::{BATCH, Sinks};
+use crate::tokens::Learned;
+use crate::tokens::learned::Key;
+use crate::world::Notes;
+
+/// How long notes gather before they are worked off: nobody waits for them, and waking a thread for
+/// each costs more than all that is then done with it.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Works off what exchanges leave until the notes end, and closes the ledger. On a thread of its own,
+/// so that no stream waits for it. `unauthorized` is told when a backend did not take a key.
+pub(super) fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>, unauthorized: Arc<Notify>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let count = notes.receive(&mut batch, BATCH);
+        if count == 0 {
+            break;
+        }
+        for note in &batch {
+            if let Note::Record(record) = note {
+                learn(record, &learned);
+                if record.signed && record.status == 401 && record.outcome == Outcome::UpstreamError {
+                    unauthorized.notify_one();
+                }
+            }
+        }
+        sinks.work_off(batch.drain(..));
+        if count < BATCH && !notes.is_closed() {
+            std::thread::sleep(GATHER);
+        }
+    }
+    tokio::runtime::Handle::current().block_on(sinks.close());
+}
+
+/// A complete call with the provider's own numbers teaches what its model makes of bytes.
+fn learn(record: &Record, learned: &Learned) {
+    let (Some(backend), UsageSource::Provider, Outcome::Completed) =
+        (&record.backend, record.usage_source, record.outcome)
+    else {
+        return;
+    };
+    let through = Through {
+        request_bytes: record.body_bytes,
+        text_bytes: record.text_bytes,
+        complete: true,
+        status: Some(record.status),
+    };
+    meter::learn(&record.usage, through, learned, Key { backend, model: &record.sent_model });
+}

@@ -1,0 +1,317 @@
+//! Puts a new configuration in force while the process runs, and new keys, or refuses them whole and
+//! leaves what there is. An exchange keeps the policy that it began with.
+//!
+//! | what happens                    | what is done                                                     |
+//! |---------------------------------|------------------------------------------------------------------|
+//! | the documents change            | read, checked, compiled, put in force; or refused, said once     |
+//! | SIGHUP                          | the same, changed or not                                         |
+//! | a file with a key changes       | the documents in force are compiled again with the new key       |
+//! | a backend answers a signed 401  | the files with keys are read, once in [`PAUSE`] at most          |
+//! | a key is gone or is none        | the one before stays in use, with a warning                      |
+//! | no document is left             | refused: it is far more often an accident than meant             |
+//! | `spec.role` is another          | refused: half of each role is no configuration                   |
+//! | another part of the WeirBootstrap that the process was started with | said; all the rest applies    |
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::documents::Documents;
+use super::status::{Status, describe};
+use crate::config::watch::Watch;
+use crate::config::{Bootstrap, Compiled, ConfigError, Source};
+use crate::extproc::signing::Signing;
+use crate::policy::Policy;
+use crate::telemetry::Metrics;
+use crate::world::Policies;
+
+/// The least time between two looks for new keys because a backend did not take the old one.
+pub const PAUSE: Duration = Duration::from_secs(2);
+
+/// How often a follower is asked to tidy up, while it wants to.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// What has to change with the policy, such as the proxy in front.
+pub trait Follower: Send + 'static {
+    /// Prepares for a policy that is about to be in force, so that what it adds can be used.
+    ///
+    /// # Errors
+    /// When it cannot be followed; then the policy is refused.
+    fn prepare(&mut self, next: &Policy) -> impl Future<Output = Result<(), FollowError>> + Send;
+
+    /// The policy before is out of force, though exchanges may still run with it.
+    fn left(&mut self, before: Arc<Policy>);
+
+    /// Removes what nothing uses any more; true when there is more to remove later.
+    fn tidy(&mut self) -> impl Future<Output = bool> + Send;
+}
+
+/// Why the rest of the process does not follow.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    #[error("Envoy's files cannot be written: {0}")]
+    Files(std::io::Error),
+    #[error("Envoy refuses the clusters or the routes of this configuration; its log says why")]
+    Refused,
+    #[error("Envoy has not taken over the new clusters and routes after {0:?}; it is tried again")]
+    Late(Duration),
+}
+
+/// Nothing follows: a mesh configures the proxy.
+pub struct Alone;
+
+/// What a reload works on.
+pub struct Running {
+    pub policies: Policies,
+    pub metrics: Arc<Metrics>,
+    pub status: Arc<Status>,
+    /// Told when a backend did not take a key.
+    pub unauthorized: Arc<Notify>,
+    /// What the process was started with.
+    pub bootstrap: Bootstrap,
+    pub signing: Signing,
+}
+
+/// The task that reloads.
+pub struct Reload<F> {
+    documents: Arc<Documents>,
+    running: Running,
+    follower: F,
+    /// The documents in force.
+    good: Option<Source>,
+    /// The documents that were tried last; none where they are to be tried again.
+    tried: Option<Result<Source, Vec<ConfigError>>>,
+    /// When a follower is to be asked again.
+    tidy_at: Option<Instant>,
+}
+
+/// Why a look is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Files,
+    Hangup,
+    Unauthorized,
+}
+
+// === impl Alone ===
+
+impl Follower for Alone {
+    async fn prepare(&mut self, _: &Policy) -> Result<(), FollowError> {
+        Ok(())
+    }
+
+    fn left(&mut self, _: Arc<Policy>) {}
+
+    async fn tidy(&mut self) -> bool {
+        false
+    }
+}
+
+// === impl Reload ===
+
+impl<F: Follower> Reload<F> {
+    /// What follows the first load, which is told here: `first` without its compiled part.
+    pub fn new(
+        documents: Arc<Documents>,
+        running: Running,
+        follower: F,
+        source: Source,
+        errors: Vec<ConfigError>,
+    ) -> Self {
+        let policy = running.policies.get();
+        let mut reload =
+            Reload { documents, running, follower, good: None, tried: Some(Ok(source.clone())), tidy_at: None };
+        if errors.is_empty() {
+            reload.accepted(source, &policy, Vec::new());
+        } else {
+            reload.running.status.show(describe(&policy, &reload.running.bootstrap, reload.running.signing));
+            reload.refused(&errors);
+        }
+        reload
+    }
+
+    /// Reloads until it is dropped. `hangup` gives each SIGHUP.
+    pub async fn run<H: Future<Output = ()> + Send>(mut self, mut hangup: impl FnMut() -> H + Send) {
+        let mut watch = Watch::new(self.watched());
+        let mut rested = Instant::now();
+        let unauthorized = self.running.unauthorized.clone();
+        loop {
+            let asked = async {
+                // A 401 that comes in the pause is seen to when it is over.
+                sleep_until(rested).await;
+                unauthorized.notified().await;
+            };
+            let cause = tokio::select! {
+                () = watch.changed() => Some(Cause::Files),
+                () = hangup() => Some(Cause::Hangup),
+                () = asked => Some(Cause::Unauthorized),
+                () = when(self.tidy_at) => None,
+            };
+            match cause {
+                Some(cause) => self.look(cause).await,
+                None => {
+                    let more = self.follower.tidy().await;
+                    self.tidy_at = more.then(|| Instant::now() + TIDY);
+                }
+            }
+            if cause == Some(Cause::Unauthorized) {
+                rested = Instant::now() + PAUSE;
+            }
+            watch.set(self.watched());
+        }
+    }
+
+    /// The documents, and every file with a key.
+    fn watched(&self) -> Vec<std::path::PathBuf> {
+        let path = self.documents.path().map(Path::to_path_buf);
+        path.into_iter().chain(self.documents.secrets.files()).collect()
+    }
+
+    async fn look(&mut self, cause: Cause) {
+        if cause != Cause::Unauthorized && self.documents.path().is_some() {
+            let read = self.blocking(Documents::read).await;
+            let Some(read) = read else { return };
+            if cause == Cause::Hangup || self.tried.as_ref() != Some(&read) {
+                self.tried = Some(read.clone());
+                return match read {
+                    Ok(source) => self.try_source(source).await,
+                    Err(errors) => self.refused(&errors),
+                };
+            }
+        }
+        let Some(good) = self.good.clone() else { return };
+        let load = move |documents: &Documents| documents.secrets.have_changed().then(|| documents.load(&good));
+        // It was valid with other keys, and what a key says is no matter of validity.
+        if let Some(Some(Ok(compiled))) = self.blocking(load).await {
+            self.put_keys(compiled);
+        }
+    }
+
+    /// Keys have changed, and nothing else.
+    fn put_keys(&mut self, compiled: Compiled) {
+        tracing::info!("keys have changed in their files; the new ones are in use");
+        warn(&compiled.warnings);
+        self.running.metrics.loads.secrets_changed();
+        self.replace(compiled.policy);
+        self.tell_kept();
+    }
+
+    async fn try_source(&mut self, source: Source) {
+        if self.good.as_ref().is_some_and(|good| !good.is_empty()) && source.is_empty() {
+            let message = "no document is left, and that is more often an accident than meant; restart with it to \
+                           run without any";
+            return self.refused(&[self.about("", message.to_owned())]);
+        }
+        let of = source.clone();
+        let compiled = match self.blocking(move |documents| documents.load(&of)).await {
+            Some(Ok(compiled)) => compiled,
+            Some(Err(errors)) => return self.refused(&errors),
+            None => return,
+        };
+        let bootstrap = &self.running.bootstrap;
+        if compiled.bootstrap.role != bootstrap.role {
+            let message = format!(
+                "is {}, and this process was started as {}: restart it to change its role",
+                compiled.bootstrap.role.as_str(),
+                bootstrap.role.as_str()
+            );
+            return self.refused(&[self.about("spec.role", message)]);
+        }
+        let needs_restart = needs_restart(bootstrap, &compiled.bootstrap);
+        if let Err(error) = self.follower.prepare(&compiled.policy).await {
+            if let FollowError::Late(_) = error {
+                self.tried = None;
+            }
+            return self.refused(&[self.about("", error.to_string())]);
+        }
+        for field in &needs_restart {
+            tracing::warn!("needs a restart: {field}; the rest of the new configuration is in force");
+        }
+        warn(&compiled.warnings);
+        tracing::info!(
+            backends = compiled.policy.targets.backends.len(),
+            rules = compiled.policy.targets.rules.len(),
+            hash = source.hash(),
+            "a new configuration is in force"
+        );
+        self.replace(compiled.policy);
+        let policy = self.running.policies.get();
+        self.accepted(source, &policy, needs_restart);
+    }
+
+    fn replace(&mut self, mut policy: Policy) {
+        policy.may_sign = self.running.signing.is_on();
+        self.follower.left(self.running.policies.replace(policy));
+        self.tidy_at.get_or_insert_with(|| Instant::now() + TIDY);
+    }
+
+    fn accepted(&mut self, source: Source, policy: &Policy, needs_restart: Vec<String>) {
+        let (running, hash) = (&self.running, source.hash());
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        running.metrics.loads.succeeded(&hash, since.as_secs());
+        running.status.accepted(describe(policy, &running.bootstrap, running.signing), hash, needs_restart);
+        self.good = Some(source);
+        self.tell_kept();
+    }
+
+    fn refused(&self, errors: &[ConfigError]) {
+        let stays = if self.good.is_some() { "the last valid one stays in force" } else { "there is none yet" };
+        tracing::error!("the configuration is refused, {stays}; errors: {}", errors.len());
+        for error in errors {
+            tracing::error!("{error}");
+        }
+        self.running.metrics.loads.refused();
+        self.running.status.refused(errors);
+    }
+
+    fn tell_kept(&self) {
+        let kept = self.documents.secrets.kept();
+        for path in &kept {
+            tracing::warn!("file {} holds no key any more; the one that it held stays in use", path.display());
+        }
+        self.running.metrics.loads.secrets_kept(kept.len());
+        self.running.status.keeps(kept);
+    }
+
+    fn about(&self, path: &str, message: String) -> ConfigError {
+        let file = self.documents.path().map_or_else(|| "stdin".to_owned(), |path| path.display().to_string());
+        ConfigError { file, document: 0, path: path.to_owned(), message }
+    }
+
+    /// Reads or compiles beside the threads that serve.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Documents) -> T + Send + 'static) -> Option<T> {
+        let documents = self.documents.clone();
+        tokio::task::spawn_blocking(move || work(&documents)).await.ok()
+    }
+}
+
+/// The parts of the WeirBootstrap that only a new process takes over.
+fn needs_restart(running: &Bootstrap, next: &Bootstrap) -> Vec<String> {
+    let (r, n) = (running, next);
+    let rows = [
+        ("spec.listen", r.listen != n.listen),
+        ("spec.egress", r.egress != n.egress),
+        ("spec.overload.maxExchanges", r.overload.max_exchanges != n.overload.max_exchanges),
+        ("spec.overload.maxBuffered", r.overload.max_buffered != n.overload.max_buffered),
+        ("spec.ledger", r.ledger != n.ledger),
+        ("spec.drainTimeout", r.drain_timeout != n.drain_timeout),
+    ];
+    rows.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field.to_owned()).collect()
+}
+
+fn warn(warnings: &[ConfigError]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+async fn when(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

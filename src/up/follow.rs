@@ -1,0 +1,203 @@
+//! [io] Envoy follows the configuration: what a new one adds is there before Weir sends a call to it,
+//! and what it removes goes only when no exchange can still be sent there.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::http::{Client, HttpError};
+use crate::app::reload::{FollowError, Follower};
+use crate::policy::Policy;
+use crate::render::envoy::{CLUSTERS_FILE, ExtProc, Plan, ROUTES, ROUTES_FILE};
+use crate::render::files;
+use crate::target::Upstream;
+
+/// Envoy reads its files in milliseconds, and resolves a new name in seconds at most.
+const LIMIT: Duration = Duration::from_secs(10);
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(15);
+
+/// The files of one Envoy.
+pub struct Proxy {
+    directory: PathBuf,
+    system_ca: PathBuf,
+    extproc: PathBuf,
+    version: String,
+    listen: SocketAddr,
+    /// Envoy's admin endpoint, as it is bound.
+    admin: SocketAddr,
+    max_request: u64,
+    /// What the policy in force, or the one that comes, needs.
+    current: Vec<Upstream>,
+    /// What is needed only by exchanges that began before.
+    leaving: Vec<(Weak<Policy>, Vec<Upstream>)>,
+    client: Client,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// Follows from what this plan, which was written for this policy, says.
+    pub fn new(plan: &Plan<'_>, policy: &Policy) -> Proxy {
+        let extproc = match plan.extproc {
+            ExtProc::Unix(path) => path.to_owned(),
+            ExtProc::Tcp(_) => PathBuf::new(),
+        };
+        Proxy {
+            directory: plan.files.to_owned(),
+            system_ca: plan.system_ca.to_owned(),
+            extproc,
+            version: plan.envoy_version.to_owned(),
+            listen: plan.listen,
+            admin: plan.admin,
+            max_request: plan.max_request,
+            current: policy.upstreams.clone(),
+            leaving: Vec::new(),
+            client: Client::new(),
+        }
+    }
+
+    /// Where Envoy's admin endpoint is.
+    pub fn runs_at(&mut self, admin: SocketAddr) {
+        self.admin = admin;
+    }
+
+    /// What is needed now, and what is still needed; of one name the newest.
+    fn union(&self) -> Vec<Upstream> {
+        let mut all = self.current.clone();
+        for upstream in self.leaving.iter().rev().flat_map(|(_, upstreams)| upstreams) {
+            if !all.iter().any(|known| known.name == upstream.name) {
+                all.push(upstream.clone());
+            }
+        }
+        all
+    }
+
+    /// Writes both files: clusters before the routes that name them, or after those that do no more.
+    fn write(&self, upstreams: &[Upstream], adds: bool) -> Result<(), FollowError> {
+        let plan = Plan {
+            listen: self.listen,
+            admin: self.admin,
+            extproc: ExtProc::Unix(&self.extproc),
+            files: &self.directory,
+            access_log: None,
+            system_ca: &self.system_ca,
+            max_request: self.max_request,
+            upstreams,
+            node_id: "weir-up",
+            envoy_version: &self.version,
+        };
+        let write = if adds { files::update } else { files::reduce };
+        write(&plan).map_err(FollowError::Files)
+    }
+
+    /// Waits until Envoy uses what stands in the files and knows each of these clusters.
+    async fn wait(&self, upstreams: &[Upstream], rejected: u64) -> Result<(), FollowError> {
+        let (clusters, routes) = (version(&self.directory, CLUSTERS_FILE), version(&self.directory, ROUTES_FILE));
+        let until = Instant::now() + LIMIT;
+        loop {
+            if let Ok(seen) = self.look().await {
+                if seen.rejected > rejected {
+                    return Err(FollowError::Refused);
+                }
+                let has = |name: &str| seen.names.iter().any(|known| known == name);
+                let knows_all = upstreams.iter().all(|upstream| has(&upstream.name));
+                if seen.clusters == clusters && seen.routes == routes && knows_all {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= until {
+                return Err(FollowError::Late(LIMIT));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn look(&self) -> Result<Seen, HttpError> {
+        let get = async |path: &str| self.client.get(&format!("http://{}{path}", self.admin), ADMIN_TIMEOUT).await;
+        let stats = get("/stats?filter=%5E(cluster_manager%5C.cds%7Chttp%5C.weir%5C.rds)%5C.").await?;
+        let stats = String::from_utf8_lossy(&stats.body).into_owned();
+        let value = |name: &str| {
+            let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim_matches('"').to_owned())
+        };
+        let (cds, rds) = ("cluster_manager.cds", format!("http.{ROUTES}.rds.{ROUTES}"));
+        let number = |name: String| value(&name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+        let rejected = number(format!("{cds}.update_rejected")) + number(format!("{rds}.update_rejected"));
+        let clusters: Value = serde_json::from_slice(&get("/clusters?format=json").await?.body).unwrap_or_default();
+        let statuses = clusters["cluster_statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(Seen {
+            clusters: value(&format!("{cds}.version_text")).unwrap_or_default(),
+            routes: value(&format!("{rds}.version_text")).unwrap_or_default(),
+            names: statuses.iter().filter_map(|cluster| Some(cluster["name"].as_str()?.to_owned())).collect(),
+            rejected,
+        })
+    }
+}
+
+impl Follower for Proxy {
+    async fn prepare(&mut self, next: &Policy) -> Result<(), FollowError> {
+        let max_request = next.bodies.max_request as u64;
+        if next.upstreams == self.current && max_request == self.max_request {
+            return Ok(());
+        }
+        let rejected = self.look().await.map_or(0, |seen| seen.rejected);
+        let before = std::mem::replace(&mut self.current, next.upstreams.clone());
+        let size = std::mem::replace(&mut self.max_request, max_request);
+        // Exchanges go on with the policy before until this one is in force, and some after it.
+        self.leaving.push((Weak::new(), before.clone()));
+        let all = self.union();
+        let taken = match self.write(&all, true) {
+            Ok(()) => self.wait(&all, rejected).await,
+            Err(error) => Err(error),
+        };
+        if taken.is_err() {
+            self.leaving.pop();
+            (self.current, self.max_request) = (before, size);
+            // Envoy refuses a bad cluster and keeps the rest; the files say again what is in force.
+            let _ = self.write(&self.union(), true);
+        }
+        taken
+    }
+
+    fn left(&mut self, before: Arc<Policy>) {
+        match self.leaving.last_mut() {
+            Some((policy, upstreams)) if policy.strong_count() == 0 && *upstreams == before.upstreams => {
+                *policy = Arc::downgrade(&before);
+            }
+            _ if before.upstreams == self.current => {}
+            _ => self.leaving.push((Arc::downgrade(&before), before.upstreams.clone())),
+        }
+    }
+
+    async fn tidy(&mut self) -> bool {
+        let before = self.union();
+        self.leaving.retain(|(policy, _)| policy.strong_count() > 0);
+        let all = self.union();
+        if all != before && self.write(&all, false).is_err() {
+            tracing::warn!("Envoy's files cannot be written; clusters that nothing uses stay in them");
+        }
+        !self.leaving.is_empty()
+    }
+}
+
+/// What Envoy has.
+struct Seen {
+    clusters: String,
+    routes: String,
+    names: Vec<String>,
+    rejected: u64,
+}
+
+/// The version that stands in a file.
+fn version(directory: &Path, file: &str) -> String {
+    let content: Value = std::fs::read(directory.join(file))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    content["version_info"].as_str().unwrap_or_default().to_owned()
+}
