@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::discovery;
 use super::models::{self, Serves};
 use super::provider::{ProviderFacts, Providers};
 use super::secret::{self, SecretError, Secrets};
@@ -12,6 +11,8 @@ use super::spec::{At, CredentialSpec, HeaderEdits, Kind, LlmBackend, LlmRoute, R
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
+use super::{callers, discovery};
+use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
 use crate::credential::{Credential, Signature};
@@ -65,7 +66,9 @@ pub(super) fn compile(
     warn_of_overload(set, &mut warnings);
     let mut policy = Policy::new(targets, credentials, catalog);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
-    policy.workload = workload(set, options);
+    policy.identity = callers::identity(set, &workload(set, options));
+    policy.access = callers::access(set);
+    policy.labels = set.backends.iter().map(Entry::labels).collect();
     policy.bodies = set.profile.bodies;
     policy.unpriced = set.profile.unpriced;
     policy.response_headers = set.profile.response_headers;
@@ -281,6 +284,10 @@ fn names<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Arc<str>> {
 // === impl Entry ===
 
 impl Entry {
+    fn labels(&self) -> Labels {
+        self.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
+    }
+
     /// What no document says, no document can be warned of.
     fn warn(&self, path: &str, message: String, warnings: &mut Vec<ConfigError>) {
         if let Some(at) = &self.at {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use regex::RegexBuilder;
 
 use super::value::ValueError;
+use crate::base::glob::Glob;
 use crate::base::money::{Multiplier, NanoUsd};
 
 /// A whole number of hundredths, from 0 to 100.
@@ -136,6 +137,25 @@ pub(super) fn spiffe_id(text: &str) -> Parsed<String> {
         Some(rest) if fits(rest) && text.len() <= 2048 => Ok(text.to_owned()),
         _ => Err(ValueError::SpiffeId),
     }
+}
+
+/// SPIFFE ids: one, or a pattern over them.
+pub(super) fn spiffe_glob(text: &str) -> Parsed<Glob> {
+    spiffe_id(text).map(|text| Glob::new(&text))
+}
+
+/// The name of a document or a namespace, or a pattern over such names.
+pub(super) fn name_glob(text: &str) -> Parsed<Glob> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'*');
+    let fits = text.len() <= 253 && text.bytes().all(plain);
+    if fits { Ok(Glob::new(text)) } else { Err(ValueError::NamePattern) }
+}
+
+/// Namespace and name of a service account; a name alone is one in any namespace.
+pub(super) fn account_glob(text: &str) -> Parsed<(Glob, Glob)> {
+    let part = |part: &str| name_glob(part).ok().filter(|_| !part.is_empty());
+    let (namespace, name) = text.split_once('/').unwrap_or(("*", text));
+    part(namespace).zip(part(name)).ok_or(ValueError::AccountPattern)
 }
 
 /// `redis://HOST:PORT[/DATABASE]` or `rediss://…`; user and password are fields of their own.

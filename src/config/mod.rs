@@ -13,6 +13,7 @@
 //! validate   documents against each other and against the catalogue
 //! refs       what policies refer to
 //! compile    documents -> Policy            keys are fetched here
+//! callers    who calls and who may          consumers, identity, access, and what they refer to
 //! ```
 
 pub mod discovery;
@@ -23,6 +24,7 @@ pub mod secret;
 pub mod spec;
 pub mod watch;
 
+mod callers;
 mod compile;
 mod form;
 mod models;
@@ -30,6 +32,7 @@ mod read;
 mod refs;
 #[cfg(test)]
 mod tests;
+mod time;
 mod validate;
 mod value;
 mod yaml;

@@ -8,7 +8,7 @@ use super::read::{did_you_mean, short};
 use super::spec::cache::Embedder;
 use super::spec::limit::WhenExceeded;
 use super::spec::{
-    At, CredentialSpec, FailurePolicy, Kind, LlmCachePolicy, LlmLimitPolicy, Located, Scope, Spec, TargetKind,
+    At, Callers, CredentialSpec, FailurePolicy, Kind, LlmCachePolicy, LlmLimitPolicy, Located, Scope, Spec, TargetKind,
     TargetRef,
 };
 use super::validate::Set;
@@ -19,15 +19,17 @@ struct Names<'a> {
     backends: &'a BTreeSet<&'a str>,
     /// The routes with the names of their rules; none for a route that could not be read.
     routes: HashMap<&'a str, Option<BTreeSet<&'a str>>>,
+    consumers: BTreeSet<&'a str>,
 }
 
 /// Reports references to nothing, and what is wrong between a policy and another document.
 pub(super) fn check<'a>(set: &Set<'a>, backends: &'a BTreeSet<&'a str>, errors: &mut Vec<ConfigError>) {
-    let names = Names { backends, routes: routes(set) };
+    let names = Names { backends, routes: routes(set), consumers: consumers(set) };
     check_failure_policy(set, errors);
     for document in set.documents {
         let at = &document.at;
         match &document.spec {
+            Some(Spec::Access(policy)) => check_scope(&policy.scope, at, set, &names, errors),
             Some(Spec::Limit(policy)) => check_limit(policy, at, set, &names, errors),
             Some(Spec::Cache(policy)) => check_cache(policy, at, set, &names, errors),
             Some(Spec::Guard(policy)) => check_scope(&policy.scope, at, set, &names, errors),
@@ -45,9 +47,17 @@ fn routes<'a>(set: &Set<'a>) -> HashMap<&'a str, Option<BTreeSet<&'a str>>> {
     documents.map(|document| (document.meta.name.as_str(), rules(&document.spec))).collect()
 }
 
+fn consumers<'a>(set: &Set<'a>) -> BTreeSet<&'a str> {
+    let documents = set.documents.iter().filter(|document| document.kind == Kind::LlmConsumer);
+    documents.map(|document| document.meta.name.as_str()).collect()
+}
+
 fn check_limit(policy: &LlmLimitPolicy, at: &At, set: &Set<'_>, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
     check_scope(&policy.scope, at, set, names, errors);
     for limit in &policy.limits {
+        if let Some(reserve) = &limit.reserve {
+            check_callers(&reserve.callers, at, names, errors);
+        }
         if let WhenExceeded::Downgrade(backend, _) = &limit.when_exceeded {
             errors.extend(set.dangling(names.backends, at, backend));
         }
@@ -56,6 +66,9 @@ fn check_limit(policy: &LlmLimitPolicy, at: &At, set: &Set<'_>, names: &Names<'_
 
 fn check_cache(policy: &LlmCachePolicy, at: &At, set: &Set<'_>, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
     check_scope(&policy.scope, at, set, names, errors);
+    if let Some(callers) = &policy.bypass {
+        check_callers(callers, at, names, errors);
+    }
     let Some(semantic) = &policy.semantic else { return };
     match &semantic.embedder.value {
         Embedder::Backend { backend, .. } => errors.extend(set.dangling(names.backends, at, backend)),
@@ -68,7 +81,17 @@ fn check_cache(policy: &LlmCachePolicy, at: &At, set: &Set<'_>, names: &Names<'_
     }
 }
 
+fn check_callers(callers: &Callers, at: &At, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
+    for Located { value: name, path } in &callers.consumers {
+        if !names.consumers.contains(name.as_str()) {
+            let hint = hint(name, names.consumers.iter().copied());
+            errors.push(at.error(path, format!("there is no LLMConsumer {:?}{hint}", short(name))));
+        }
+    }
+}
+
 fn check_scope(scope: &Scope, at: &At, set: &Set<'_>, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
+    check_callers(&scope.from, at, names, errors);
     for target in &scope.targets {
         let path = format!("{}.name", target.path);
         let TargetRef { kind, name, section } = &target.value;

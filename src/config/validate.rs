@@ -1,24 +1,28 @@
 //! Checks the documents against each other and against the catalogue: names used twice, references
 //! to nothing, providers that nobody knows.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::discovery::{self, discovered};
 use super::provider::{ProviderFacts, Providers};
 use super::read::{did_you_mean, short};
 use super::secret::Secrets;
-use super::spec::{At, Bootstrap, Discovery, Document, Kind, LlmBackend, LlmProfile, LlmRoute, Located, Spec};
+use super::spec::{At, Bootstrap, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
+use super::spec::{LlmProfile, LlmRoute, Located, Spec};
 use super::value::{self, Endpoint};
 use super::{ConfigError, Options, refs};
 
 /// Everything that applies: what the documents say, and what discovery adds to it.
 pub(super) struct Set<'a> {
     pub documents: &'a [Document],
+    pub root_namespace: &'a str,
     pub bootstrap: Bootstrap,
     pub profile: LlmProfile,
     /// Those of documents first; their order is the order of indices everywhere.
     pub backends: Vec<Entry>,
     pub routes: Vec<(&'a At, &'a LlmRoute)>,
+    pub consumers: Vec<(&'a Document, &'a LlmConsumer)>,
+    pub access: Vec<(&'a Document, &'a LlmAccessPolicy)>,
     discovery: Discovery,
     providers: &'a dyn Providers,
 }
@@ -27,6 +31,8 @@ pub(super) struct Set<'a> {
 pub(super) struct Entry {
     pub at: Option<At>,
     pub backend: LlmBackend,
+    /// Of its document.
+    pub labels: BTreeMap<String, String>,
     /// Found by its key in the environment.
     pub discovered: bool,
 }
@@ -36,16 +42,19 @@ pub(super) struct Entry {
 impl<'a> Set<'a> {
     pub fn gather(
         documents: &'a [Document],
-        options: &Options,
+        options: &'a Options,
         providers: &'a dyn Providers,
         secrets: &dyn Secrets,
     ) -> Self {
         let mut set = Set {
             documents,
+            root_namespace: &options.root_namespace,
             bootstrap: Bootstrap::default(),
             profile: LlmProfile::default(),
             backends: Vec::new(),
             routes: Vec::new(),
+            consumers: Vec::new(),
+            access: Vec::new(),
             discovery: options.discovery_default,
             providers,
         };
@@ -55,9 +64,12 @@ impl<'a> Set<'a> {
                 Some(Spec::Profile(profile)) => set.profile = profile.clone(),
                 Some(Spec::Backend(backend)) => {
                     let at = Some(document.at.clone());
-                    set.backends.push(Entry { at, backend: (**backend).clone(), discovered: false });
+                    let labels = document.meta.labels.clone();
+                    set.backends.push(Entry { at, backend: (**backend).clone(), labels, discovered: false });
                 }
                 Some(Spec::Route(route)) => set.routes.push((&document.at, route)),
+                Some(Spec::Consumer(consumer)) => set.consumers.push((document, consumer)),
+                Some(Spec::Access(access)) => set.access.push((document, access)),
                 Some(Spec::Limit(_) | Spec::Cache(_) | Spec::Guard(_)) | None => {}
             }
         }
@@ -88,6 +100,7 @@ impl<'a> Set<'a> {
             let of_paths = route.passthrough.iter().map(|passthrough| &passthrough.backend);
             errors.extend(of_rules.chain(of_paths).filter_map(|name| self.dangling(&names, at, name)));
         }
+        super::callers::check(self, errors);
         refs::check(self, &names, errors);
     }
 
@@ -101,7 +114,7 @@ impl<'a> Set<'a> {
     fn add(&mut self, backend: LlmBackend, discovered: bool) {
         let is_known = facts(&backend, self.providers).is_some_and(|facts| endpoint(&backend, &facts).is_some());
         if is_known && !self.declared().any(|name| name == backend.name) {
-            self.backends.push(Entry { at: None, backend, discovered });
+            self.backends.push(Entry { at: None, backend, labels: BTreeMap::new(), discovered });
         }
     }
 

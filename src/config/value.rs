@@ -5,7 +5,9 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::base::glob::Glob;
 use crate::base::money::{Multiplier, Rate};
+use crate::identity::key::Digest;
 
 /// `HOST:PORT`. Port 0 lets the system choose one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +70,12 @@ pub(super) enum ValueError {
     EnvName,
     #[error("not the key of a secret: use letters, digits, '-', '_' and '.'")]
     SecretKey,
+    #[error("not a SHA-256: write the 64 hexadecimal digits that `weir key new` prints, never the key itself")]
+    Sha256,
+    #[error("not a time: write it in RFC 3339, like 2027-01-01T00:00:00Z")]
+    Time,
+    #[error("is longer than 256 bytes, or has a control character in it")]
+    Name,
     #[error("not a path pattern: it begins with '/', and '*' is the only wildcard")]
     PathPattern,
     #[error("not the name of a header: use letters, digits and any of !#$%&'*+-.^_`|~")]
@@ -287,6 +295,27 @@ pub(super) fn field_value(text: &str) -> Parsed<String> {
     let plain = |byte: u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t');
     let is_value = text.len() <= 8192 && text.bytes().all(plain) && text.trim() == text;
     if is_value { Ok(text.to_owned()) } else { Err(ValueError::FieldValue) }
+}
+
+/// A name of people's own choice: a team, a group, a claim.
+pub(super) fn name(text: &str) -> Parsed<String> {
+    let fits = text.len() <= 256 && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(ValueError::Name) }
+}
+
+/// The digest of a key.
+pub(super) fn sha256(text: &str) -> Parsed<Digest> {
+    Digest::parse(text).ok_or(ValueError::Sha256)
+}
+
+/// A point in time, in seconds since the Unix epoch; a fraction of a second is left off.
+pub(super) fn time(text: &str) -> Parsed<u64> {
+    super::time::unix(text).ok_or(ValueError::Time)
+}
+
+/// Any name with wildcards.
+pub(super) fn glob(text: &str) -> Parsed<Glob> {
+    name(text).map(|text| Glob::new(&text))
 }
 
 fn is_label(text: &str) -> bool {

@@ -12,9 +12,9 @@ use crate::llm::{Code, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::Unpriced;
 use crate::target::health::{Observation, Outcome};
-use crate::target::{Asked, Choosing, Sticky, Target};
+use crate::target::{Asked, Choosing, Chosen, Sticky, Target};
 
-/// Where the caller names its session.
+/// Where a caller names its session by default.
 const SESSION_HEADER: &str = "x-session-id";
 
 /// Choices that were passed over and are told of: what a record holds is bounded.
@@ -53,7 +53,16 @@ impl Exchange {
     }
 
     fn resolve(&mut self, deciding: &Deciding) -> Result<(Target, &'static str), Refusal> {
-        let policy = self.policy();
+        let chosen = self.resolved(deciding)?;
+        for passed in chosen.passed_over.iter().take(TOLD) {
+            let detail = format!("{}/{}", passed.backend, passed.model);
+            self.story.decide("target", "passed_over", passed.reason, detail);
+        }
+        Ok((chosen.target, chosen.why.as_str()))
+    }
+
+    fn resolved(&self, deciding: &Deciding) -> Result<Chosen, Refusal> {
+        let targets = &self.setup.policy.targets;
         let call = &deciding.fields.call;
         let header = |name: &str| deciding.head.headers.get(name);
         let asked = Asked { model: &call.model, operation: call.operation, header: &header };
@@ -63,19 +72,26 @@ impl Exchange {
             sticky: self.sticky(&deciding.head),
             health: &self.setup.health,
             now: self.now.mono,
-            admits: &|_| true,
+            admits: &|candidate| self.is_open(candidate, &call.model),
         };
-        let chosen = policy.targets.resolve(&call.model, &asked, &how)?;
-        for passed in chosen.passed_over.iter().take(TOLD) {
-            let detail = format!("{}/{}", passed.backend, passed.model);
-            self.story.decide("target", "passed_over", passed.reason, detail);
+        match targets.resolve(&call.model, &asked, &how) {
+            // One that is closed is chosen, so that the policy that closes it can say why.
+            Err(refusal) if refusal.code == Code::ModelNotAllowed => {
+                targets.resolve(&call.model, &asked, &Choosing { admits: &|_| true, ..how })
+            }
+            chosen => chosen,
         }
-        Ok((chosen.target, chosen.why.as_str()))
     }
 
-    /// What this call may be kept by. Consumers are not told apart yet, so nobody is one.
+    /// What this call may be kept by. Where the configuration does not say what a session is, it is what
+    /// the caller names in [`SESSION_HEADER`].
     fn sticky<'a>(&'a self, head: &'a RequestHead) -> Sticky<'a> {
-        Sticky { session: head.headers.get(SESSION_HEADER), consumer: None, namespace: Some(&self.story.namespace) }
+        let caller = &self.story.caller;
+        let session = match self.setup.policy.identity.session.is_empty() {
+            true => head.headers.get(SESSION_HEADER),
+            false => caller.session.as_deref(),
+        };
+        Sticky { session, consumer: caller.consumer.as_deref(), namespace: Some(&caller.namespace) }
     }
 
     fn refuses_unpriced(&self, target: &Target) -> Option<Refusal> {

@@ -11,6 +11,7 @@ use super::request::{State, remove_credentials};
 use super::steps::Deciding;
 use crate::base::words::Words;
 use crate::credential::{self, Credential, Leaving, Signing};
+use crate::identity::FORWARDED_HEADER;
 use crate::llm::{Code, Operation, Refusal};
 use crate::target::{Backend, Target};
 use crate::wire::rewrite::Done;
@@ -99,6 +100,7 @@ impl Exchange {
             let message = format!("Backend {:?} speaks {}.", target.backend.name, target.backend.dialect);
             return Err(Refusal::new(Code::UnsupportedValue, message));
         }
+        self.may_visit(&target, &kept.fields.call.model)?;
         match self.setup.policy.credentials.get(target.index) {
             Some(credential) => Ok((target.clone(), no_token_needed(credential, self.leaving(&target.backend))?)),
             None => Ok((target, Signing::Nothing)),
@@ -171,6 +173,10 @@ impl Exchange {
         }
         let gone = backend.removed_headers.iter().filter(|name| head.headers.contains(name));
         edits.remove.extend(gone.map(Words::from));
+        // Who stands behind the proxies is nothing that a provider is told.
+        if head.headers.contains(FORWARDED_HEADER) {
+            edits.remove.push(Words::Fixed(FORWARDED_HEADER));
+        }
         for (name, value) in &backend.headers {
             edits.set(name, value);
         }
@@ -204,8 +210,12 @@ impl Exchange {
         let story = &self.story;
         let mut meta = Meta::with_capacity(8);
         meta.push(("request_id", (&story.id).into()));
-        meta.push(("principal", (&story.principal).into()));
-        meta.push(("namespace", (&story.namespace).into()));
+        let caller = &story.caller;
+        meta.push(("principal", (&caller.name).into()));
+        meta.push(("namespace", (&caller.namespace).into()));
+        for (name, fact) in [("consumer", &caller.consumer), ("team", &caller.team), ("end_user", &caller.end_user)] {
+            meta.extend(fact.as_ref().map(|fact| (name, fact.into())));
+        }
         meta.push(("operation", story.operation.as_str().into()));
         meta.push(("backend", backend.into()));
         if let Some(call) = &story.call {

@@ -17,6 +17,7 @@
 //!
 //! `tests/it/exchange` holds a property for each.
 
+mod access;
 mod choose;
 pub mod event;
 mod follow;
@@ -97,7 +98,7 @@ impl Exchange {
     /// An exchange to which nothing has happened yet.
     pub fn new(setup: Setup) -> Self {
         Exchange {
-            story: story::Story::new(setup.id.clone()),
+            story: story::Story::new(setup.id.clone(), setup.policy.identity.nobody.clone()),
             setup,
             phase: Phase::Fresh,
             now: Now { mono: Instant(0), unix_nanos: 0 },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
+use crate::identity::Principal;
 use crate::llm::{Dialect, Operation, PriceRow, Usage, UsageSource};
 use crate::tokens::Uncounted;
 
@@ -16,8 +17,8 @@ pub struct Record {
     /// When the request's head came, in nanoseconds since the Unix epoch.
     pub started: u64,
     pub duration: Duration,
-    pub principal: Words,
-    pub namespace: Words,
+    /// Whose call it was, and is billed to.
+    pub caller: Arc<Principal>,
     pub dialect: Dialect,
     pub operation: Operation,
     pub method: Words,

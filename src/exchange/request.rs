@@ -122,17 +122,15 @@ impl Exchange {
     /// The first step. It needs the head alone, so that a body is not held for nothing.
     fn identify(&mut self, head: &RequestHead) -> Result<(), Refusal> {
         let policy = self.policy();
-        let credentials = CALLER_HEADERS.iter().flat_map(|name| head.headers.all(name));
-        let principal = identity::identify(policy.role, &policy.workload, &head.facts, credentials);
-        match principal {
-            Ok(principal) => {
-                self.story.principal = principal.name().into();
-                self.story.namespace = principal.namespace.into();
+        let now = self.now.unix_nanos / 1_000_000_000;
+        match identity::identify(&policy.identity, policy.role, &head.facts, || head.headers.iter(), now) {
+            Ok(caller) => {
+                self.story.caller = caller;
                 Ok(())
             }
-            Err(refusal) => {
-                self.story.decide("identify", "refused", refusal.code.as_str(), "");
-                Err(refusal)
+            Err(denied) => {
+                self.story.decide("identify", "refused", denied.reason, denied.detail);
+                Err(denied.refusal)
             }
         }
     }
@@ -189,6 +187,11 @@ impl Exchange {
         };
         match read {
             Ok(fields) => {
+                if self.setup.policy.identity.asks_body()
+                    && let Some(user) = wire::user(endpoint.dialect, &body)
+                {
+                    self.story.caller = identity::with_end_user(&self.story.caller, &user);
+                }
                 self.story.call = Some(fields.call.clone());
                 self.request = State::Deciding(Box::new(Deciding::new(head, body, fields)));
                 self.advance(out);
@@ -210,6 +213,12 @@ impl Exchange {
                 return self.refuse(refusal, out);
             }
         };
+        let hidden = wire::detect(&head.method, &head.path).held;
+        if let Err(refusal) = self.check_pass(&pass, hidden, out) {
+            let detail = refusal.detail.as_deref().unwrap_or_default().to_owned();
+            self.story.decide("access", "refused", refusal.code.as_str(), detail);
+            return self.refuse(refusal, out);
+        }
         let edits = match self.pass_edits(head, &pass) {
             Ok(edits) => edits,
             Err(refusal) => {

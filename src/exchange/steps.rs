@@ -22,6 +22,7 @@ use crate::wire::Fields;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Target,
+    Access,
     Admit,
     Guard,
     Recall,
@@ -31,7 +32,8 @@ pub enum Step {
 
 /// All steps, in order. Who calls was settled by the head alone, before the body was held. A cache
 /// hit counts as a request (Admit) and spends neither tokens nor money (Reserve comes after Recall).
-pub const REQUEST: &[Step] = &[Step::Target, Step::Admit, Step::Guard, Step::Recall, Step::Reserve, Step::Sign];
+pub const REQUEST: &[Step] =
+    &[Step::Target, Step::Access, Step::Admit, Step::Guard, Step::Recall, Step::Reserve, Step::Sign];
 
 /// A complete request on its way through the steps.
 pub(super) struct Deciding {
@@ -92,6 +94,7 @@ impl Step {
     pub fn as_str(self) -> &'static str {
         match self {
             Step::Target => "target",
+            Step::Access => "access",
             Step::Admit => "admit",
             Step::Guard => "guard",
             Step::Recall => "recall",
@@ -171,6 +174,15 @@ impl Exchange {
         let policy = self.policy();
         let ask = match step {
             Step::Target => return self.choose_target(deciding),
+            Step::Access => {
+                let target = deciding.target.clone();
+                return match target
+                    .map_or(Ok(()), |target| self.check_access(&target, &deciding.fields.call.model, out))
+                {
+                    Ok(()) => Flow::Go,
+                    Err(refusal) => Flow::Refuse(refusal),
+                };
+            }
             Step::Admit | Step::Reserve => {
                 let stage = if step == Step::Admit { Stage::Admit } else { Stage::Reserve };
                 let estimate = self.estimated_input(deciding);
@@ -242,7 +254,7 @@ impl Exchange {
             Step::Admit | Step::Reserve => (policy.limits.mode, policy.limits.on_error, Code::LimitStoreUnavailable),
             Step::Guard => (policy.guards.mode, policy.guards.on_error, Code::UpstreamUnavailable),
             // A cache that cannot be asked is a cache that has nothing.
-            Step::Recall | Step::Target => (Mode::Enforce, OnError::Allow, Code::Overloaded),
+            Step::Recall | Step::Target | Step::Access => (Mode::Enforce, OnError::Allow, Code::Overloaded),
             Step::Sign => (Mode::Enforce, OnError::Deny, Code::CredentialUnavailable),
         };
         if on_error == OnError::Allow {

@@ -10,6 +10,7 @@ use super::tariff::Tariff;
 use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
 use crate::base::words::Words;
+use crate::identity::Principal;
 use crate::llm::{Call, Dialect, Operation, PriceRow, Usage, UsageSource};
 use crate::meter::{self, Measure, Through};
 use crate::target::Target;
@@ -21,8 +22,7 @@ pub(super) struct Story {
     pub id: Arc<str>,
     pub started: Instant,
     pub started_unix: u64,
-    pub principal: Words,
-    pub namespace: Words,
+    pub caller: Arc<Principal>,
     pub method: Words,
     pub path: Words,
     pub dialect: Dialect,
@@ -58,13 +58,12 @@ pub(super) struct Bill {
 // === impl Story ===
 
 impl Story {
-    pub fn new(id: Arc<str>) -> Self {
+    pub fn new(id: Arc<str>, caller: Arc<Principal>) -> Self {
         Story {
             id,
             started: Instant(0),
             started_unix: 0,
-            principal: Words::default(),
-            namespace: Words::default(),
+            caller,
             method: Words::default(),
             path: Words::default(),
             dialect: Dialect::OpenAi,
@@ -220,8 +219,7 @@ impl Exchange {
             id: story.id.clone(),
             started: story.started_unix,
             duration: story.age(self.now.mono),
-            principal: story.principal.clone(),
-            namespace: story.namespace.clone(),
+            caller: story.caller.clone(),
             dialect: story.dialect,
             operation: story.operation,
             method: story.method.clone(),

@@ -17,6 +17,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
+use super::claims;
 use super::incoming::{Incoming, Modes};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
@@ -48,6 +49,8 @@ pub struct Drive<W: World> {
     stopped: bool,
     /// How long a question may take.
     max_wait: Duration,
+    /// The metadata namespace in which a token's claims are; none where none are looked at.
+    claims_from: Option<Arc<str>>,
     feeds: Option<mpsc::Receiver<Feed>>,
     /// None once the exchange was told that it is gone.
     running: Option<Running>,
@@ -76,6 +79,7 @@ impl<W: World> Drive<W> {
         let draw = pool.draw();
         let policy = world.policy();
         let max_wait = policy.max_wait;
+        let claims_from = policy.identity.claims_from(policy.role).cloned();
         let setup = Setup {
             id: hex(draw),
             policy,
@@ -98,6 +102,7 @@ impl<W: World> Drive<W> {
             waker: None,
             stopped: false,
             max_wait,
+            claims_from,
             feeds: world.feeds(),
             running: Some(running),
             actions: Vec::new(),
@@ -155,11 +160,15 @@ impl<W: World> Drive<W> {
         Err(Status::failed_precondition("Weir needs FULL_DUPLEX_STREAMED bodies in both directions"))
     }
 
-    fn receive(&mut self, message: Incoming) {
+    fn receive(&mut self, mut message: Incoming) {
+        let metadata = std::mem::take(&mut message.metadata);
         let Some(event) = read(message, &mut self.writer) else { return };
         match event {
             Event::RequestBody(bytes, end) => self.receive_body(bytes, end),
-            Event::Request(head, end) => {
+            Event::Request(mut head, end) => {
+                if let Some(namespace) = self.claims_from.as_deref().filter(|_| !metadata.is_empty()) {
+                    head.facts.claims = claims::read(&metadata, namespace);
+                }
                 if self.running.as_ref().is_some_and(|running| running.permit.is_none()) {
                     self.tell(Event::Stop(Stop::Shed));
                 }

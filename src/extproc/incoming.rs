@@ -26,6 +26,8 @@ const SHARED: usize = 16 << 10;
 pub struct Incoming {
     /// None in a message that carries nothing an exchange could use.
     pub part: Option<Part>,
+    /// The `Metadata` that came with the message, still encoded; empty where there is none.
+    pub metadata: Bytes,
     /// Said in the first message of a stream.
     pub modes: Option<Modes>,
 }
@@ -60,6 +62,7 @@ struct Found<'a> {
     end: bool,
     end_without_message: bool,
     facts: Facts,
+    metadata: Vec<u8>,
     modes: Option<Modes>,
 }
 
@@ -98,8 +101,8 @@ impl<'a> Found<'a> {
                 2..=7 => {
                     let member = fields.bytes(kind)?;
                     if found.member != field {
-                        let (facts, modes) = (found.facts, found.modes);
-                        found = Found { member: field, facts, modes, ..Found::default() };
+                        let Found { facts, metadata, modes, .. } = found;
+                        found = Found { member: field, facts, metadata, modes, ..Found::default() };
                     }
                     match field {
                         2 | 3 => found.read_head(member)?,
@@ -107,6 +110,8 @@ impl<'a> Found<'a> {
                         _ => {}
                     }
                 }
+                // A message that comes in pieces is what they are behind one another.
+                8 => found.metadata.extend_from_slice(fields.bytes(kind)?),
                 9 => read_attributes(fields.bytes(kind)?, &mut found.facts)?,
                 11 => read_modes(fields.bytes(kind)?, found.modes.get_or_insert_default())?,
                 _ => fields.skip(field, kind)?,
@@ -129,7 +134,7 @@ impl<'a> Found<'a> {
             7 => Some(Part::ResponseTrailers),
             _ => None,
         };
-        Incoming { part, modes: self.modes }
+        Incoming { part, metadata: self.metadata.into(), modes: self.modes }
     }
 
     /// `HttpHeaders`

@@ -16,6 +16,7 @@
 //! |---|---|---|---|
 //! | `FULL_DUPLEX_STREAMED` | held or passed chunk by chunk | likewise | `StreamedImmediateResponse`, after the request has ended |
 
+pub mod claims;
 mod drive;
 mod fields;
 mod incoming;

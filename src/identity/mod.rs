@@ -1,9 +1,40 @@
-//! Who calls: from what the mesh says of the peer and from what this process knows of its own pod.
-//! Never from a header that a client can write.
+//! Who calls: from what the mesh says of the peer, from what a token says that the proxy has checked,
+//! from a key that Weir has issued, and from what this process knows of its own pod. Never from any
+//! other header that a client can write.
+//!
+//! Facts have ranks, Peer > Jwt > ApiKey > Workload. A fact of a lower rank fills what is missing and
+//! never overwrites; two facts that name different teams are a contradiction, which is refused.
+//!
+//! | fact | role Sidecar | role Gateway |
+//! |---|---|---|
+//! | Peer | ignored | the certificate of the connection; behind it `trustedHops` of `x-forwarded-client-cert` |
+//! | Jwt | ignored | what `jwt_authn` has left in the metadata of the request |
+//! | ApiKey | a `sk-weir-` key | a `sk-weir-` key |
+//! | Workload | the pod itself | none |
+
+pub mod claims;
+pub mod directory;
+mod forwarded;
+mod identify;
+mod index;
+pub mod key;
+mod said;
 
 use std::sync::Arc;
 
-use crate::llm::{Code, Refusal};
+pub use claims::{Claim, Claims};
+pub use directory::{Consumer, Directory, Match};
+pub use identify::{Denied, identify};
+pub use index::Index;
+pub use key::KEY_PREFIX;
+pub use said::{MAX_TAGS, Source, with_end_user};
+
+/// The header by which proxies tell who their own peer was. It is removed from what leaves.
+pub const FORWARDED_HEADER: &str = "x-forwarded-client-cert";
+
+/// The longest text from outside that names anybody, in bytes. A longer one is not cut, for then two
+/// callers could come to have one name.
+pub const MAX_TEXT: usize = 256;
 
 /// Where this process stands, and so which facts can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -23,13 +54,15 @@ pub struct Workload {
     pub name: Arc<str>,
 }
 
-/// What the host can tell about one connection. Envoy fills it from its own attributes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the host can tell about one request. Envoy fills it from its own attributes and metadata.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// The URI SAN of the peer's certificate, checked by the proxy.
     pub peer_uri: Option<String>,
     /// `address:port` of the connection's other end.
     pub source: Option<String>,
+    /// What a token says that the proxy has checked.
+    pub claims: Claims,
 }
 
 /// How well a fact is known. A lower rank fills what is missing and never overwrites.
@@ -43,79 +76,70 @@ pub enum Rank {
     Peer,
 }
 
-/// The caller, as far as it is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The caller, as far as it is known. Every text in it that comes from outside has at most
+/// [`MAX_TEXT`] bytes, but for the SPIFFE id, which has at most 2048.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
+    /// The rank of the strongest fact.
     pub rank: Rank,
+    /// One line that names the caller in records, by the strongest fact: a SPIFFE id, the subject of a
+    /// token, the name of a consumer, `NAMESPACE/ACCOUNT` of a workload, or `anonymous`.
+    pub name: Arc<str>,
+    /// Empty where it is not known.
     pub namespace: Arc<str>,
     pub service_account: Arc<str>,
     pub workload: Arc<str>,
     pub spiffe: Option<Arc<str>>,
+    /// The LLMConsumer.
+    pub consumer: Option<Arc<str>>,
+    pub team: Option<Arc<str>>,
+    /// Of a token; where anything is decided by them, all of them are here.
+    pub groups: Vec<Arc<str>>,
+    pub subject: Option<Arc<str>>,
+    /// For whom the caller asks. The caller says so itself.
+    pub end_user: Option<Arc<str>>,
+    pub session: Option<Arc<str>>,
+    /// Of the consumer, and behind them those that the caller says itself.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
 }
 
-/// Prefix of the keys that Weir itself issues. A credential that carries it and is not known is
-/// refused in every role; any other client credential is not an identity.
-pub const KEY_PREFIX: &str = "sk-weir-";
-
-/// Names the caller. `credentials` are the values of the client's credential headers.
-///
-/// # Errors
-/// 401 `invalid_api_key` for a key with Weir's prefix that is not known here, and for a caller of whom
-/// nothing is known in role Gateway.
-pub fn identify<'a>(
-    role: Role,
-    own: &Workload,
-    facts: &Facts,
-    mut credentials: impl Iterator<Item = &'a str>,
-) -> Result<Principal, Refusal> {
-    if credentials.any(|value| bearer(value).starts_with(KEY_PREFIX)) {
-        return Err(Refusal::new(
-            Code::InvalidApiKey,
-            "This Weir key is not known here. Check that it was not revoked and that its consumer is configured.",
-        ));
-    }
-    Ok(match (role, &facts.peer_uri) {
-        (Role::Sidecar, _) => Principal {
-            rank: Rank::Workload,
-            namespace: own.namespace.clone(),
-            service_account: own.service_account.clone(),
-            workload: own.name.clone(),
-            spiffe: None,
-        },
-        (Role::Gateway, Some(uri)) => peer(uri),
-        (Role::Gateway, None) => {
-            return Err(Refusal::new(
-                Code::InvalidApiKey,
-                "This gateway serves callers with an identity: connect over mTLS, so that the proxy can name the peer.",
-            ));
-        }
-    })
+/// How callers are told apart: what the configuration says of it, compiled.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The pod's own workload with its consumer: the caller of a sidecar, shared by all exchanges.
+    pub own: Arc<Principal>,
+    /// Who a caller is until it is known who it is.
+    pub nobody: Arc<Principal>,
+    pub directory: Arc<Directory>,
+    /// None where no token is looked at.
+    pub jwt: Option<Jwt>,
+    pub end_user: Vec<Source>,
+    pub session: Vec<Source>,
+    /// The names that are taken from `x-weir-tags`.
+    pub tags: Vec<Arc<str>>,
+    /// Whether a caller of whom nothing is known is served.
+    pub anonymous: Anonymous,
+    /// How many elements of `x-forwarded-client-cert`, from its end, are believed.
+    pub trusted_hops: usize,
 }
 
-/// The credential inside an `authorization` value, or the value itself.
-fn bearer(value: &str) -> &str {
-    let value = value.trim_start();
-    match value.split_once([' ', '\t']) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
-        _ => value,
-    }
+/// Where the claims of a token are, and which of them mean something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// The metadata namespace of the filter that has checked the token.
+    pub namespace: Arc<str>,
+    /// The way from there to the claims.
+    pub path: Vec<Arc<str>>,
+    pub subject: Arc<str>,
+    pub team: Option<Arc<str>>,
+    pub groups: Option<Arc<str>>,
 }
 
-/// A peer by its SPIFFE id. Istio's form is `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT`; another form
-/// names the peer and no namespace.
-fn peer(uri: &str) -> Principal {
-    let mut parts = uri.strip_prefix("spiffe://").unwrap_or("").split('/').skip(1);
-    let (namespace, account) = match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some("ns"), Some(namespace), Some("sa"), Some(account), None) => (namespace, account),
-        _ => ("", ""),
-    };
-    Principal {
-        rank: Rank::Peer,
-        namespace: namespace.into(),
-        service_account: account.into(),
-        workload: "".into(),
-        spiffe: Some(uri.into()),
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Anonymous {
+    Allow,
+    #[default]
+    Deny,
 }
 
 // === impl Role ===
@@ -132,53 +156,89 @@ impl Role {
 
 // === impl Principal ===
 
+impl Default for Principal {
+    fn default() -> Self {
+        let empty: Arc<str> = Arc::from("");
+        Principal {
+            rank: Rank::Anonymous,
+            name: "anonymous".into(),
+            namespace: empty.clone(),
+            service_account: empty.clone(),
+            workload: empty,
+            spiffe: None,
+            consumer: None,
+            team: None,
+            groups: Vec::new(),
+            subject: None,
+            end_user: None,
+            session: None,
+            tags: Vec::new(),
+        }
+    }
+}
+
 impl Principal {
-    /// One line that names the caller in records: a SPIFFE id, else `namespace/account`, else `anonymous`.
-    pub fn name(&self) -> String {
-        match (&self.spiffe, self.rank) {
-            (Some(uri), _) => uri.to_string(),
-            (None, Rank::Anonymous) => "anonymous".to_owned(),
-            (None, _) => format!("{}/{}", self.namespace, self.service_account),
+    /// The caller that a workload is, as far as its own pod knows it.
+    pub fn workload(own: &Workload) -> Self {
+        Principal {
+            rank: Rank::Workload,
+            name: format!("{}/{}", own.namespace, own.service_account).into(),
+            namespace: own.namespace.clone(),
+            service_account: own.service_account.clone(),
+            workload: own.name.clone(),
+            ..Principal::default()
+        }
+    }
+
+    /// Takes from a consumer what is not known yet. False if the two speak of different teams.
+    pub(crate) fn fill(&mut self, consumer: &Consumer) -> bool {
+        if self.consumer.is_none() {
+            self.consumer = Some(consumer.name.clone());
+            self.tags.extend(consumer.tags.iter().cloned());
+        }
+        self.fill_team(consumer.team.as_ref())
+    }
+
+    /// Takes a team where none is known yet. False if another one is.
+    pub(crate) fn fill_team(&mut self, team: Option<&Arc<str>>) -> bool {
+        match (&self.team, team) {
+            (Some(known), Some(said)) => known == said,
+            (Some(_), None) => true,
+            (None, said) => {
+                self.team = said.cloned();
+                true
+            }
+        }
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// Callers of whom no document says anything.
+    pub fn new(own: &Workload) -> Self {
+        Rules::with_directory(own, Directory::default())
+    }
+
+    /// Callers of whom this directory says something.
+    pub fn with_directory(own: &Workload, directory: Directory) -> Self {
+        let mut principal = Principal::workload(own);
+        if let Some(consumer) = directory.by_namespace(&own.namespace) {
+            principal.fill(consumer);
+        }
+        Rules {
+            own: Arc::new(principal),
+            nobody: Arc::new(Principal { name: "".into(), ..Principal::default() }),
+            directory: Arc::new(directory),
+            jwt: None,
+            end_user: Vec::new(),
+            session: Vec::new(),
+            tags: Vec::new(),
+            anonymous: Anonymous::Deny,
+            trusted_hops: 0,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn own() -> Workload {
-        Workload { namespace: "shop".into(), service_account: "cart".into(), name: "cart-1".into() }
-    }
-
-    fn named(role: Role, peer: Option<&str>) -> String {
-        let facts = Facts { peer_uri: peer.map(str::to_owned), source: None };
-        identify(role, &own(), &facts, std::iter::empty()).unwrap().name()
-    }
-
-    #[test]
-    fn a_sidecar_is_its_own_workload_whatever_the_peer_says() {
-        assert_eq!(named(Role::Sidecar, None), "shop/cart");
-        assert_eq!(named(Role::Sidecar, Some("spiffe://d/ns/root/sa/admin")), "shop/cart");
-    }
-
-    #[test]
-    fn a_gateway_believes_the_peer_certificate_and_nothing_else() {
-        let nobody = identify(Role::Gateway, &own(), &Facts::default(), std::iter::empty());
-        assert_eq!(nobody.unwrap_err().code, Code::InvalidApiKey);
-        let facts = Facts { peer_uri: Some("spiffe://d/ns/search/sa/api".into()), source: None };
-        let principal = identify(Role::Gateway, &own(), &facts, std::iter::empty()).unwrap();
-        assert_eq!((&*principal.namespace, &*principal.service_account), ("search", "api"));
-        let odd = Facts { peer_uri: Some("spiffe://d/ns/search/sa/api/extra".into()), source: None };
-        assert_eq!(&*identify(Role::Gateway, &own(), &odd, std::iter::empty()).unwrap().namespace, "");
-    }
-
-    #[test]
-    fn an_unknown_weir_key_is_refused_and_any_other_key_is_no_identity() {
-        for value in ["sk-weir-abc", "Bearer sk-weir-abc", "bearer  sk-weir-abc", " Bearer\tsk-weir-abc"] {
-            let refused = identify(Role::Sidecar, &own(), &Facts::default(), std::iter::once(value));
-            assert_eq!(refused.unwrap_err().code, Code::InvalidApiKey, "{value}");
-        }
-        assert!(identify(Role::Sidecar, &own(), &Facts::default(), std::iter::once("Bearer sk-abc")).is_ok());
-    }
-}
+mod tests;

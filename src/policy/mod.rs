@@ -1,15 +1,20 @@
 //! One snapshot of everything that was configured, compiled. An exchange holds the snapshot it began
 //! with to its end; a reload makes a new one.
 
+pub mod access;
+pub mod select;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::Labels;
 use crate::catalog::{Catalog, Overlay};
 use crate::credential::Credential;
-use crate::identity::{Role, Workload};
+use crate::identity::{self, Role, Workload};
 use crate::llm::Refusal;
 use crate::target::{Targets, Upstream};
 use crate::{cache, guard, limit};
+use access::AccessPolicy;
 
 /// What a running exchange needs to decide.
 #[derive(Clone, Debug)]
@@ -17,7 +22,8 @@ pub struct Policy {
     pub role: Role,
     /// False while there has been no valid configuration yet: every request is refused.
     pub is_configured: bool,
-    pub workload: Workload,
+    /// How callers are told apart.
+    pub identity: identity::Rules,
     /// Whether the listener may put keys on requests (see `credential`).
     pub may_sign: bool,
     pub bodies: Bodies,
@@ -30,9 +36,13 @@ pub struct Policy {
     pub upstreams: Vec<Upstream>,
     /// By backend index.
     pub credentials: Vec<Credential>,
+    /// By backend index: what access policies choose backends by.
+    pub labels: Vec<Labels>,
     /// By backend index: prices that the configuration states itself.
     pub overlays: Vec<Option<Arc<Overlay>>>,
     pub catalog: Catalog,
+    /// Those of all namespaces; all that speak for a call count.
+    pub access: Vec<AccessPolicy>,
     pub limits: Ruled<Vec<limit::Rule>>,
     pub guards: Ruled<Vec<guard::Rule>>,
     pub cache: Ruled<Option<cache::Rule>>,
@@ -146,10 +156,11 @@ impl Policy {
     /// A policy that routes and meters and does nothing else.
     pub fn new(targets: Targets, credentials: Vec<Credential>, catalog: Catalog) -> Self {
         let overlays = vec![None; targets.backends.len()];
+        let labels = vec![Labels::new(); targets.backends.len()];
         Policy {
             role: Role::default(),
             is_configured: true,
-            workload: Workload::default(),
+            identity: identity::Rules::new(&Workload::default()),
             may_sign: false,
             bodies: Bodies::default(),
             unpriced: Unpriced::default(),
@@ -158,8 +169,10 @@ impl Policy {
             targets,
             upstreams: Vec::new(),
             credentials,
+            labels,
             overlays,
             catalog,
+            access: Vec::new(),
             limits: Ruled::default(),
             guards: Ruled::default(),
             cache: Ruled::default(),

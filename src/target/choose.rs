@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::health::Health;
 use super::rule::{Choice, Rule};
 use super::sticky::{Sticky, StickyKey};
-use super::{Backend, Target};
+use super::{Backend, Candidate, Target};
 use crate::base::now::Instant;
 use crate::llm::{Code, Dialect, Refusal};
 
@@ -20,8 +20,8 @@ pub struct Choosing<'a> {
     pub sticky: Sticky<'a>,
     pub health: &'a Health,
     pub now: Instant,
-    /// Whether the caller may use the backend of this index.
-    pub admits: &'a dyn Fn(usize) -> bool,
+    /// Whether the caller may go there.
+    pub admits: &'a dyn Fn(Candidate<'_>) -> bool,
 }
 
 /// Where a call goes, and why there.
@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
     fn skip(&self, choice: &Choice) -> Option<&'static str> {
         match () {
             () if choice.weight == 0 => Some("weight"),
-            () if !(self.how.admits)(choice.backend) => Some("not_allowed"),
+            () if !self.is_admitted(choice) => Some("not_allowed"),
             () if !self.fits_dialect(choice) => Some("dialect"),
             () if self.cooling(choice).is_some() => Some("cooled"),
             () => None,
@@ -144,7 +144,13 @@ impl<'a> Draft<'a> {
     }
 
     fn is_open(&self, choice: &Choice) -> bool {
-        choice.weight > 0 && (self.how.admits)(choice.backend)
+        choice.weight > 0 && self.is_admitted(choice)
+    }
+
+    fn is_admitted(&self, choice: &Choice) -> bool {
+        let model = choice.model.as_ref().unwrap_or(self.model);
+        let backend = &self.backends[choice.backend].name;
+        (self.how.admits)(Candidate { index: choice.backend, backend, model, rule: &self.rule.name })
     }
 
     fn speaks(&self, choice: &Choice) -> bool {

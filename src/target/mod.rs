@@ -2,7 +2,6 @@
 //! from configuration alone; no part of a request can name one.
 
 mod choose;
-mod glob;
 pub mod health;
 mod index;
 mod names;
@@ -17,8 +16,8 @@ use std::sync::Arc;
 use crate::llm::{Code, Dialect, Quirk, Refusal};
 use crate::wire::rewrite::Changes;
 
+pub use crate::base::glob::Glob;
 pub use choose::{Choosing, Chosen, PassedOver, Why};
-pub use glob::Glob;
 pub use health::Health;
 pub use index::Rules;
 pub use names::Name;
@@ -95,6 +94,18 @@ pub struct Target {
     pub retry: Option<Arc<Retry>>,
     /// What that rule changes.
     pub changes: Option<Arc<Changes>>,
+}
+
+/// One choice of a rule, for whoever says whether it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// Of the backend.
+    pub index: usize,
+    pub backend: &'a str,
+    /// The model name that would leave.
+    pub model: &'a str,
+    /// `ROUTE/RULE`
+    pub rule: &'a str,
 }
 
 /// Where a request without a model goes, and whether its path earns a signature.

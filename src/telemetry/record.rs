@@ -16,6 +16,7 @@ use super::v1;
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
+use crate::identity::{MAX_TAGS, Principal};
 use crate::llm::{Dialect, Usage, UsageSource};
 
 /// Longest path, in bytes.
@@ -24,6 +25,8 @@ const PATH: usize = 1024;
 const NAME: usize = 256;
 /// Most decisions that are kept. An exchange makes about a dozen.
 const DECISIONS: usize = 64;
+/// Most tags that are written: a consumer's and a caller's.
+const TAGS: usize = 2 * MAX_TAGS;
 /// Room for a line whose names have the usual length, in bytes.
 const LINE: usize = 1536;
 
@@ -42,10 +45,7 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
     name(&mut line, "id", &record.id);
     line.quoted("startTime", |out| time::Timestamp::from_unix_nanos(record.started).write(out));
     line.duration("duration", Some(record.duration));
-    let mut principal = line.object("principal");
-    name(&mut principal, "name", &record.principal);
-    name(&mut principal, "namespace", &record.namespace);
-    principal.end();
+    principal(line.object("principal"), &record.caller);
     line.text("dialect", v1::Dialect::from(record.dialect).as_str_name());
     line.text("operation", record.operation.as_str());
     name(&mut line, "method", &record.method);
@@ -90,13 +90,13 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
 pub fn bound(record: &mut Record) {
     record.decisions.truncate(DECISIONS);
     record.decisions.shrink_to(DECISIONS);
-    let Record { principal, namespace, method, requested_model, sent_model, served_model, .. } = record;
+    let Record { method, requested_model, sent_model, served_model, .. } = record;
     let details = record.decisions.iter_mut().map(|decision| &mut decision.detail);
-    for text in details.chain([principal, namespace, method, requested_model, sent_model, served_model]) {
+    for text in details.chain([method, requested_model, sent_model, served_model]) {
         cut_words(text, NAME);
     }
     cut_words(&mut record.path, PATH);
-    // The price's row is shared with the catalogue: nothing of it is kept for this record alone.
+    // The price's row is shared with the catalogue, and a caller's texts were bounded when they came in.
     let Record { id, route, backend, provider, service_tier, .. } = record;
     for text in [route, backend, provider, service_tier].into_iter().flatten().chain([id]) {
         cut(text, NAME);
@@ -137,6 +137,18 @@ fn name(object: &mut Object<'_>, key: &str, text: &str) {
 
 fn optional(object: &mut Object<'_>, key: &str, text: Option<&str>) {
     name(object, key, text.unwrap_or_default());
+}
+
+fn principal(mut object: Object<'_>, caller: &Principal) {
+    name(&mut object, "name", &caller.name);
+    name(&mut object, "namespace", &caller.namespace);
+    optional(&mut object, "consumer", caller.consumer.as_deref());
+    optional(&mut object, "team", caller.team.as_deref());
+    optional(&mut object, "endUser", caller.end_user.as_deref());
+    optional(&mut object, "session", caller.session.as_deref());
+    let tags = caller.tags.iter().take(TAGS);
+    object.map("tags", tags.map(|(name, value)| (clip(name, NAME), clip(value, NAME))));
+    object.end();
 }
 
 fn usage(mut object: Object<'_>, usage: &Usage) {

@@ -8,6 +8,7 @@ use super::{Ledger, Metrics, Sinks, v1};
 use crate::base::money::NanoUsd;
 use crate::exchange::event::Note;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
+use crate::identity::Principal;
 use crate::llm::PriceRow;
 use crate::llm::{Dialect, Operation, Usage, UsageSource};
 
@@ -17,8 +18,16 @@ pub(crate) fn sample() -> Record {
         id: Arc::from("req-1"),
         started: 1_790_003_200_000_000_001,
         duration: Duration::from_millis(1500),
-        principal: "checkout".into(),
-        namespace: "shop".into(),
+        caller: Arc::new(Principal {
+            name: "checkout".into(),
+            namespace: "shop".into(),
+            consumer: Some("ci".into()),
+            team: Some("build".into()),
+            end_user: Some("ada".into()),
+            session: Some("s1".into()),
+            tags: vec![("feature".into(), "search".into())],
+            ..Principal::default()
+        }),
         dialect: Dialect::OpenAi,
         operation: Operation::Chat,
         method: "POST".into(),

@@ -14,10 +14,12 @@ pub mod rewrite;
 pub mod scan;
 pub mod shapes;
 pub mod sse;
+mod user;
 
 use crate::base::json::Span;
 use crate::llm::{Code, Delta, Dialect, Finish, Operation, Quirk, Refusal, Reply};
 pub use fields::Fields;
+pub use user::user;
 
 /// What a path asks for, before any body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

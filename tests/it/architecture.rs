@@ -12,7 +12,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["base"]),
     (1, &["llm"]),
     (2, &["wire", "catalog", "tokens"]),
-    (3, &["identity", "guard", "limit", "cache", "target", "credential", "meter"]),
+    (3, &["access", "identity", "guard", "limit", "cache", "target", "credential", "meter"]),
     (4, &["policy"]),
     (5, &["exchange"]),
     (6, &["world", "config", "telemetry", "render"]),

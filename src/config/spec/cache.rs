@@ -19,7 +19,7 @@ pub struct LlmCachePolicy {
     pub readers: Readers,
     pub exact: Option<Exact>,
     /// Who may say `x-weir-cache: bypass`; none for nobody.
-    pub bypass: Option<Vec<Callers>>,
+    pub bypass: Option<Callers>,
     /// Identical requests in flight share one call.
     pub coalescing: bool,
     pub semantic: Option<Semantic>,

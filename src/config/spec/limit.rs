@@ -152,7 +152,7 @@ pub enum OnExhausted {
 /// A part of a limit that only these callers may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserve {
-    pub callers: Vec<Callers>,
+    pub callers: Callers,
     pub share: Percent,
 }
 

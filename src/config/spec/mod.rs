@@ -2,12 +2,15 @@
 //! of the language that is not built yet is refused by name, an unknown one with a hint; what refers
 //! to other documents is checked in `validate`.
 
+pub mod access;
 pub mod backend;
 pub mod bootstrap;
 pub mod cache;
 pub mod cloud;
+pub mod consumer;
 pub mod guard;
 pub mod headers;
+pub mod identity;
 pub mod limit;
 mod matching;
 mod process;
@@ -24,12 +27,15 @@ use super::read::{Fields, Object, Reader, did_you_mean, short};
 use super::value;
 use super::yaml::Node;
 
+pub use access::LlmAccessPolicy;
 pub use backend::{AllowedNamespaces, ApiKey, CredentialSpec, LlmBackend, ModelPrice, Pricing, Tls};
 pub use bootstrap::{Bootstrap, Egress, Listen, Listeners, Overload, SocketAccess, WorkloadNames};
 pub use cache::LlmCachePolicy;
 pub use cloud::Cloud;
+pub use consumer::LlmConsumer;
 pub use guard::LlmGuardPolicy;
 pub use headers::HeaderEdits;
+pub use identity::IdentitySpec;
 pub use limit::LlmLimitPolicy;
 pub use profile::{Discovery, FailurePolicy, LlmProfile};
 pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};
@@ -48,6 +54,8 @@ pub enum Kind {
     LlmProfile,
     LlmBackend,
     LlmRoute,
+    LlmConsumer,
+    LlmAccessPolicy,
     LlmLimitPolicy,
     LlmCachePolicy,
     LlmGuardPolicy,
@@ -82,6 +90,8 @@ pub enum Spec {
     Profile(LlmProfile),
     Backend(Box<LlmBackend>),
     Route(LlmRoute),
+    Consumer(LlmConsumer),
+    Access(LlmAccessPolicy),
     Limit(LlmLimitPolicy),
     Cache(LlmCachePolicy),
     Guard(LlmGuardPolicy),
@@ -105,8 +115,8 @@ const KINDS: &[(&str, Option<Kind>)] = &[
     ("LLMProfile", Some(Kind::LlmProfile)),
     ("LLMBackend", Some(Kind::LlmBackend)),
     ("LLMRoute", Some(Kind::LlmRoute)),
-    ("LLMConsumer", None),
-    ("LLMAccessPolicy", None),
+    ("LLMConsumer", Some(Kind::LlmConsumer)),
+    ("LLMAccessPolicy", Some(Kind::LlmAccessPolicy)),
     ("LLMLimitPolicy", Some(Kind::LlmLimitPolicy)),
     ("LLMCachePolicy", Some(Kind::LlmCachePolicy)),
     ("LLMGuardPolicy", Some(Kind::LlmGuardPolicy)),
@@ -179,6 +189,8 @@ impl Spec {
             Kind::LlmProfile => LlmProfile::read(reader).map(Spec::Profile),
             Kind::LlmBackend => LlmBackend::read(reader, name).map(Box::new).map(Spec::Backend),
             Kind::LlmRoute => LlmRoute::read(reader, name).map(Spec::Route),
+            Kind::LlmConsumer => LlmConsumer::read(reader).map(Spec::Consumer),
+            Kind::LlmAccessPolicy => LlmAccessPolicy::read(reader).map(Spec::Access),
             Kind::LlmLimitPolicy => LlmLimitPolicy::read(reader).map(Spec::Limit),
             Kind::LlmCachePolicy => LlmCachePolicy::read(reader).map(Spec::Cache),
             Kind::LlmGuardPolicy => LlmGuardPolicy::read(reader).map(Spec::Guard),

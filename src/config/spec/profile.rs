@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::super::read::{Fields, Object, Reader};
 use super::super::value;
+use super::identity::IdentitySpec;
 use super::scope::labels;
 use super::{Located, or, unique};
 use crate::policy::{Bodies, ResponseHeaders, Unpriced};
@@ -13,6 +14,7 @@ use crate::policy::{Bodies, ResponseHeaders, Unpriced};
 pub struct LlmProfile {
     /// None for the default of the command.
     pub discovery: Option<Discovery>,
+    pub identity: IdentitySpec,
     pub failure_policy: Option<Located<FailurePolicy>>,
     pub bodies: Bodies,
     pub unpriced: Unpriced,
@@ -54,6 +56,7 @@ const PROFILE: Fields = Fields {
         "selector",
         "targetRefs",
         "discovery",
+        "identity",
         "bodies",
         "failurePolicy",
         "unpriced",
@@ -61,7 +64,7 @@ const PROFILE: Fields = Fields {
         "telemetry",
         "explain",
     ],
-    later: &["identity"],
+    later: &[],
 };
 const DISCOVERY: Fields = Fields { known: &["environment"], later: &[] };
 const BODIES: Fields = Fields { known: &["maxRequest", "maxResponseHold", "maxEvent", "maxCapture"], later: &[] };
@@ -119,6 +122,7 @@ impl LlmProfile {
                 let object = discovery.object(&DISCOVERY)?;
                 object.get("environment").and_then(|word| word.word(&environment))
             }),
+            identity: or(&object, "identity", IdentitySpec::default(), |identity| IdentitySpec::read(&identity)),
             failure_policy,
             bodies: or(&object, "bodies", Bodies::default(), |bodies| read_bodies(&bodies)),
             unpriced: or(&object, "unpriced", Unpriced::default(), |word| word.word(&unpriced)),

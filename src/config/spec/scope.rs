@@ -7,7 +7,9 @@ use super::super::form;
 use super::super::read::{Fields, Object, Reader};
 use super::super::value::{self, ValueError};
 use super::{GROUP, Located, or, unique};
+use crate::base::glob::Glob;
 use crate::policy::Mode;
+use crate::policy::select::{Caller, From};
 
 /// Where a policy applies: where all of this does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,8 +17,7 @@ pub struct Scope {
     pub mode: Mode,
     /// Any of these; empty for everything that the document may speak for.
     pub targets: Vec<Located<TargetRef>>,
-    /// Any of these; empty for every caller.
-    pub from: Vec<Callers>,
+    pub from: Callers,
 }
 
 /// A document that a policy is about.
@@ -35,18 +36,12 @@ pub enum TargetKind {
     Backend,
 }
 
-/// Callers of whom all that is said here is true. Names may hold stars.
+/// Whose calls; empty for every caller's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Callers {
-    pub namespaces: Vec<String>,
-    /// Labels of the namespace.
-    pub namespace_selector: Option<BTreeMap<String, String>>,
-    /// `NAMESPACE/NAME`, or a name in any namespace.
-    pub service_accounts: Vec<String>,
-    pub principals: Vec<String>,
-    pub consumers: Vec<String>,
-    pub teams: Vec<String>,
-    pub groups: Vec<String>,
+    pub from: From,
+    /// The consumers that are called by their whole names, with the places where they are.
+    pub consumers: Vec<Located<String>>,
 }
 
 const TARGET: Fields = Fields { known: &["group", "kind", "name", "sectionName"], later: &[] };
@@ -105,34 +100,54 @@ fn target(reader: &Reader<'_>, seen: &mut HashSet<TargetRef>) -> Option<Located<
 }
 
 /// A list of callers, at least one.
-pub(super) fn callers(reader: &Reader<'_>) -> Option<Vec<Callers>> {
-    reader.list(|item| {
-        let object = item.object(&CALLERS)?;
-        if object.is_empty() {
-            item.error("says of nobody who it is; leave out the whole list to mean every caller");
+pub(super) fn callers(reader: &Reader<'_>) -> Option<Callers> {
+    let mut consumers = Vec::new();
+    let from = reader.list(|item| caller(&item, &mut consumers))?;
+    Some(Callers { from: From(from), consumers })
+}
+
+fn caller(reader: &Reader<'_>, consumers: &mut Vec<Located<String>>) -> Option<Caller> {
+    let object = reader.object(&CALLERS)?;
+    if object.is_empty() {
+        reader.error("says of nobody who it is; leave out the whole list to mean every caller");
+    }
+    // Files say nothing of the labels of namespaces.
+    object.later("namespaceSelector").as_ref().and_then(labels);
+    let globs = |field, parse: fn(&str) -> Result<Glob, ValueError>| {
+        object.get(field).and_then(|list| distinct(&list, |item| item.parsed(parse))).unwrap_or_default()
+    };
+    let mut consumer = |item: &Reader<'_>| {
+        let glob = item.parsed(form::name_glob)?;
+        if glob.is_exact() {
+            consumers.push(Located { value: glob.as_str().to_owned(), path: item.path().to_owned() });
         }
-        let names = |field, parse: fn(&str) -> Result<String, ValueError>| {
-            object.get(field).and_then(|list| texts(&list, parse)).unwrap_or_default()
-        };
-        Some(Callers {
-            namespaces: names("namespaces", name_pattern),
-            namespace_selector: object.get("namespaceSelector").and_then(|selector| labels(&selector)),
-            service_accounts: names("serviceAccounts", account_pattern),
-            principals: names("principals", form::spiffe_id),
-            consumers: names("consumers", name_pattern),
-            teams: names("teams", any_text),
-            groups: names("groups", any_text),
-        })
+        Some(glob)
+    };
+    Some(Caller {
+        namespaces: globs("namespaces", form::name_glob),
+        service_accounts: object
+            .get("serviceAccounts")
+            .and_then(|list| distinct(&list, |item| item.parsed(form::account_glob)))
+            .unwrap_or_default(),
+        principals: globs("principals", form::spiffe_glob),
+        consumers: object.get("consumers").and_then(|list| distinct(&list, &mut consumer)).unwrap_or_default(),
+        teams: globs("teams", value::glob),
+        groups: globs("groups", value::glob),
+    })
+}
+
+/// Items that do not repeat, at least one.
+fn distinct<T>(reader: &Reader<'_>, mut read: impl FnMut(&Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
+    let mut seen = HashSet::new();
+    reader.list(|item| {
+        unique(&item, &mut seen, "entry");
+        read(&item)
     })
 }
 
 /// A list of texts that do not repeat, at least one.
 pub(super) fn texts(reader: &Reader<'_>, parse: fn(&str) -> Result<String, ValueError>) -> Option<Vec<String>> {
-    let mut seen = HashSet::new();
-    reader.list(|item| {
-        unique(&item, &mut seen, "entry");
-        item.parsed(parse)
-    })
+    distinct(reader, |item| item.parsed(parse))
 }
 
 /// `{matchLabels: {KEY: VALUE}}`, to the labels. No label at all matches everything.
@@ -151,18 +166,4 @@ pub(super) fn labels(reader: &Reader<'_>) -> Option<BTreeMap<String, String>> {
 /// The field as text of any form.
 pub(super) fn any_text(text: &str) -> Result<String, ValueError> {
     Ok(text.to_owned())
-}
-
-/// The name of a document, or a pattern over such names.
-fn name_pattern(text: &str) -> Result<String, ValueError> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'*');
-    if text.len() <= 253 && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err(ValueError::NamePattern) }
-}
-
-fn account_pattern(text: &str) -> Result<String, ValueError> {
-    let fits = match text.split_once('/') {
-        Some((namespace, name)) => [namespace, name].iter().all(|part| !part.is_empty() && name_pattern(part).is_ok()),
-        None => name_pattern(text).is_ok(),
-    };
-    if fits { Ok(text.to_owned()) } else { Err(ValueError::AccountPattern) }
 }

@@ -7,7 +7,7 @@ use super::fake::{Catalogue, Fakes, lines, load_text};
 use super::*;
 use crate::base::now::Instant;
 use crate::credential::Credential;
-use crate::identity::{Role, Workload};
+use crate::identity::{Principal, Role, Workload};
 use crate::llm::{Code, Dialect, Operation, Quirk, Refusal, Usage};
 use crate::policy::Unpriced;
 use crate::target::{Asked, Choosing, Health, Sticky, Target, Upstream};
@@ -42,8 +42,8 @@ fn names(compiled: &Compiled) -> Vec<&str> {
 fn drawn(compiled: &Compiled, model: &str, draw: u64) -> Result<Target, Refusal> {
     let asked = Asked { model, operation: Operation::Chat, header: &|_| None };
     let (sticky, health) = (Sticky::default(), Health::new());
-    let (now, admits) = (Instant::default(), &|_| true);
-    let how = Choosing { draw, dialect: Dialect::OpenAi, sticky, health: &health, now, admits };
+    let now = Instant::default();
+    let how = Choosing { draw, dialect: Dialect::OpenAi, sticky, health: &health, now, admits: &|_| true };
     compiled.policy.targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 
@@ -78,7 +78,7 @@ fn nothing_is_a_configuration_with_the_defaults_of_the_language() {
     assert_eq!(compiled.policy.bodies.max_request, 32 << 20);
     assert!(!compiled.policy.may_sign);
     let own = Workload { namespace: "default".into(), service_account: "default".into(), name: "app".into() };
-    assert_eq!(compiled.policy.workload, own);
+    assert_eq!(*compiled.policy.identity.own, Principal::workload(&own));
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn the_environment_names_the_workload_before_the_document() {
     let workload = WorkloadNames { namespace: Some("shop".into()), ..WorkloadNames::default() };
     let compiled = compiled(SUPPORTED, &[], Options { workload, ..Options::default() });
     let own = Workload { namespace: "shop".into(), service_account: "default".into(), name: "app".into() };
-    assert_eq!(compiled.policy.workload, own);
+    assert_eq!(*compiled.policy.identity.own, Principal::workload(&own));
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Case {
             sticky: Sticky { session: Some(self.session), ..Sticky::default() },
             health: &health,
             now: Instant(0),
-            admits: &|index| !self.denied.contains(&index),
+            admits: &|candidate| !self.denied.contains(&candidate.index),
         };
         choose(&rules[0], &backends(), &"m".into(), &how)
     }

@@ -98,6 +98,24 @@ impl<'a> Object<'a> {
         out.push(b']');
     }
 
+    /// An object of texts under keys of somebody's choice, which are escaped, if there are any. No key
+    /// may come twice.
+    pub fn map<T: AsRef<str>>(&mut self, key: &str, entries: impl Iterator<Item = (T, T)>) {
+        let mut entries = entries.peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let out = self.key(key);
+        let mut before = b'{';
+        for (key, text) in entries {
+            out.push(std::mem::replace(&mut before, b','));
+            json::write_string(out, key.as_ref());
+            out.push(b':');
+            json::write_string(out, text.as_ref());
+        }
+        out.push(b'}');
+    }
+
     /// What stands before a value.
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
         let out = &mut *self.out;

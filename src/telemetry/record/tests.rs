@@ -2,6 +2,7 @@
 
 mod message;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::option;
@@ -11,6 +12,7 @@ use prost::Message;
 use serde_json::Value;
 
 use super::*;
+use crate::identity::Principal;
 use crate::llm::Operation;
 use crate::llm::PriceRow;
 use crate::telemetry::sample;
@@ -92,7 +94,14 @@ fn money_is_exact() {
 fn huge() -> Record {
     let mut record = sample();
     let huge = "é".repeat(1 << 14);
-    let texts = [&mut record.principal, &mut record.namespace, &mut record.path, &mut record.method];
+    let tags = (0..1000).map(|n| (format!("{n}").into(), huge.as_str().into())).collect();
+    record.caller = Arc::new(Principal {
+        name: huge.as_str().into(),
+        namespace: huge.as_str().into(),
+        tags,
+        ..Principal::default()
+    });
+    let texts = [&mut record.path, &mut record.method];
     for text in texts.into_iter().chain([&mut record.requested_model, &mut record.sent_model]) {
         *text = huge.clone().into();
     }
@@ -112,7 +121,7 @@ fn the_line_of_a_record_of_huge_texts_is_small() {
     let message = v1::UsageRecord::from(&record);
     assert_eq!(message.decisions.len(), DECISIONS);
     assert!(message.decisions[0].detail.ends_with('…'));
-    assert!(line(&record).len() < 40_000);
+    assert!(line(&record).len() < 50_000);
     assert_eq!(serde_json::from_str::<Value>(&line(&record)).unwrap(), generated(&record));
 }
 
@@ -124,7 +133,7 @@ fn what_is_cut_from_a_record_that_is_kept_is_not_in_its_line_either() {
     let before = line(&record);
     bound(&mut record);
     assert_eq!(line(&record), before);
-    let texts = [&record.principal, &record.namespace, &record.method, &record.requested_model, &record.sent_model];
+    let texts = [&record.method, &record.requested_model, &record.sent_model];
     let details = record.decisions.iter().map(|decision| &decision.detail);
     assert!(texts.into_iter().chain([&record.served_model]).chain(details).all(|text| held(text) <= NAME));
     let optional = [&record.route, &record.backend, &record.provider, &record.service_tier];
@@ -188,11 +197,23 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn caller()(
+        [name, namespace] in [shared(), shared()],
+        [consumer, team, end_user, session] in
+            [option::of(shared()), option::of(shared()), option::of(shared()), option::of(shared())],
+        tags in prop::collection::btree_map("[a-z\"\\\\\n]{0,5}", shared(), 0..4),
+    ) -> Arc<Principal> {
+        let tags = tags.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        Arc::new(Principal { name, namespace, consumer, team, end_user, session, tags, ..Principal::default() })
+    }
+}
+
+prop_compose! {
     /// Where a record comes from and where it went.
     fn texts()(
         id in shared(),
-        [principal, namespace, method, path, requested_model, sent_model, served_model] in
-            [words(), words(), words(), words(), words(), words(), words()],
+        caller in caller(),
+        [method, path, requested_model, sent_model, served_model] in [words(), words(), words(), words(), words()],
         [route, backend, provider, service_tier] in
             [option::of(shared()), option::of(shared()), option::of(shared()), option::of(shared())],
         price in option::of((shared(), words())), refusal in option::of(word()),
@@ -201,7 +222,7 @@ prop_compose! {
         let decisions = if many { decisions.iter().cycle().take(decisions.len() * 30).cloned().collect() } else { decisions };
         let price = price.map(|(name, version)| PriceRow { name, version });
         Record {
-            id, principal, namespace, method, path, requested_model, sent_model, route, backend, provider, price,
+            id, caller, method, path, requested_model, sent_model, route, backend, provider, price,
             served_model, service_tier, refusal, decisions, ..sample()
         }
     }

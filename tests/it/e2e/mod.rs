@@ -2,6 +2,7 @@
 
 mod billed;
 mod bodies;
+mod callers;
 mod chat;
 pub mod egress;
 mod http;

@@ -9,6 +9,7 @@
 
 mod answers;
 mod bills;
+mod callers;
 mod counts;
 mod edges;
 mod endpoints;

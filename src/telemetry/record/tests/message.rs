@@ -10,6 +10,20 @@ fn optional(text: Option<&str>) -> String {
     text.map(name).unwrap_or_default()
 }
 
+fn principal(record: &Record) -> v1::Principal {
+    let caller = &record.caller;
+    let tags = caller.tags.iter().take(TAGS);
+    v1::Principal {
+        name: name(&caller.name),
+        namespace: name(&caller.namespace),
+        consumer: optional(caller.consumer.as_deref()),
+        team: optional(caller.team.as_deref()),
+        end_user: optional(caller.end_user.as_deref()),
+        session: optional(caller.session.as_deref()),
+        tags: tags.map(|(key, value)| (name(key), name(value))).collect(),
+    }
+}
+
 // === impl UsageRecord ===
 
 impl From<&Record> for v1::UsageRecord {
@@ -18,7 +32,7 @@ impl From<&Record> for v1::UsageRecord {
             id: name(&record.id),
             start_time: Some(time::Timestamp::from_unix_nanos(record.started)),
             duration: Some(record.duration.into()),
-            principal: Some(v1::Principal { name: name(&record.principal), namespace: name(&record.namespace) }),
+            principal: Some(principal(record)),
             dialect: v1::Dialect::from(record.dialect).into(),
             operation: record.operation.as_str().to_owned(),
             method: name(&record.method),

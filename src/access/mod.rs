@@ -1,0 +1,109 @@
+//! Who may use which model and which backend: one rule against one place that a call could go to. Whose
+//! calls a rule is about, and what becomes of several, is not known here.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::glob::Glob;
+
+/// What may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    allow: Option<Vec<Glob>>,
+    /// In lower case.
+    deny: Vec<Glob>,
+    backends: Labels,
+}
+
+/// Labels of a backend, or those that it must have.
+pub type Labels = Vec<(Arc<str>, Arc<str>)>;
+
+/// The model of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model<'a> {
+    /// Every name that it has on its way: as the client asked, as it leaves, and as `BACKEND/MODEL`.
+    Named(&'a [&'a str]),
+    /// There is none in such a request.
+    None,
+    /// There may be one, and nobody can read it.
+    Unreadable,
+}
+
+/// Why a place may not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused<'a> {
+    Denied {
+        model: &'a str,
+        pattern: &'a str,
+    },
+    /// No name of the model is one of those that are allowed.
+    NotAllowed,
+    Unreadable,
+    /// The backend lacks this label.
+    Backend {
+        key: &'a str,
+        value: &'a str,
+    },
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// A rule that allows the models that match (none: every one), denies those that match, whatever
+    /// their case, and wants these labels of a backend.
+    pub fn new(allow: Option<Vec<Glob>>, deny: &[Glob], backends: Labels) -> Self {
+        // Some servers take a model's name in any case; one that is denied stays so.
+        let deny = deny.iter().map(|glob| Glob::new(&glob.as_str().to_lowercase())).collect();
+        Rule { allow, deny, backends }
+    }
+
+    /// Whether a call for this model may go to a backend with these labels.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check<'a>(&'a self, model: Model<'a>, labels: &Labels) -> Result<(), Refused<'a>> {
+        let has = |wanted: &(Arc<str>, Arc<str>)| labels.contains(wanted);
+        if let Some((key, value)) = self.backends.iter().find(|wanted| !has(wanted)) {
+            return Err(Refused::Backend { key, value });
+        }
+        match model {
+            Model::Named(names) => self.check_names(names),
+            Model::Unreadable if self.allow.is_some() || !self.deny.is_empty() => Err(Refused::Unreadable),
+            Model::Unreadable | Model::None => Ok(()),
+        }
+    }
+
+    fn check_names<'a>(&'a self, names: &'a [&'a str]) -> Result<(), Refused<'a>> {
+        for &model in names.iter().filter(|_| !self.deny.is_empty()) {
+            let lower = match model.chars().any(char::is_uppercase) {
+                true => Cow::Owned(model.to_lowercase()),
+                false => Cow::Borrowed(model),
+            };
+            if let Some(pattern) = self.deny.iter().find(|glob| glob.matches(&lower)) {
+                return Err(Refused::Denied { model, pattern: pattern.as_str() });
+            }
+        }
+        let is_allowed = |allow: &[Glob]| names.iter().any(|name| allow.iter().any(|glob| glob.matches(name)));
+        match self.allow.as_deref().is_none_or(is_allowed) {
+            true => Ok(()),
+            false => Err(Refused::NotAllowed),
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Denied { model, pattern } => write!(f, "models.deny has {pattern:?}, which is {model:?}"),
+            Refused::NotAllowed => f.write_str("models.allow has none of its names"),
+            Refused::Unreadable => f.write_str("its model cannot be read, and models are restricted"),
+            Refused::Backend { key, value } => write!(f, "the backend has no label {key}={value}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

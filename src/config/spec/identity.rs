@@ -1,0 +1,123 @@
+//! `identity` of an LLMProfile: which facts count, and where a caller's own words are taken from.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::read::{Fields, Reader};
+use super::super::value;
+use super::{or, unique};
+use crate::credential::CALLER_HEADERS;
+use crate::identity::{Anonymous, Jwt, MAX_TAGS, Source};
+
+/// How callers are told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentitySpec {
+    pub jwt: Option<Jwt>,
+    pub end_user: Vec<Source>,
+    pub session: Vec<Source>,
+    pub tags: Vec<String>,
+    /// None for the default, Deny.
+    pub anonymous: Option<Anonymous>,
+    pub trusted_hops: usize,
+}
+
+#[derive(Clone, Copy)]
+enum BodyField {
+    User,
+}
+
+/// Proxies in a row that anybody trusts.
+const MAX_HOPS: u64 = 16;
+
+const IDENTITY: Fields =
+    Fields { known: &["jwt", "endUser", "session", "tags", "anonymous", "trustedHops"], later: &[] };
+const JWT: Fields = Fields { known: &["metadataNamespace", "metadataPath", "claims"], later: &[] };
+const CLAIMS: Fields = Fields { known: &["subject", "team", "groups"], later: &[] };
+const SOURCES: Fields = Fields { known: &["sources"], later: &[] };
+const SOURCE: Fields = Fields { known: &["jwtClaim", "header", "body"], later: &[] };
+const ANONYMOUS: &[(&str, Option<Anonymous>)] = &[("Allow", Some(Anonymous::Allow)), ("Deny", Some(Anonymous::Deny))];
+const BODY: &[(&str, Option<BodyField>)] = &[("User", Some(BodyField::User))];
+
+// === impl IdentitySpec ===
+
+impl IdentitySpec {
+    pub(in super::super) fn read(reader: &Reader<'_>) -> Option<IdentitySpec> {
+        let object = reader.object(&IDENTITY)?;
+        let sources = |name: &str| {
+            let list = object.get(name)?.object(&SOURCES)?.need("sources")?;
+            let sources = list.list(|item| read_source(&item))?;
+            // The body is read when the head has been decided on.
+            if sources.iter().position(|source| *source == Source::Body).is_some_and(|at| at + 1 < sources.len()) {
+                list.error("`body` must be the last source: it is read after the others");
+            }
+            Some(sources)
+        };
+        let session = sources("session").unwrap_or_default();
+        if let (Some(field), true) = (object.get("session"), session.contains(&Source::Body)) {
+            field.error("no dialect has a session in its body; take a header or a claim");
+        }
+        Some(IdentitySpec {
+            jwt: object.get("jwt").and_then(|jwt| read_jwt(&jwt)),
+            end_user: sources("endUser").unwrap_or_default(),
+            session,
+            tags: object.get("tags").and_then(|tags| read_tags(&tags)).unwrap_or_default(),
+            anonymous: object.get("anonymous").and_then(|word| word.word(ANONYMOUS)),
+            trusted_hops: or(&object, "trustedHops", 0, |hops| {
+                hops.whole(value::quantity, 0, MAX_HOPS)?.try_into().ok()
+            }),
+        })
+    }
+}
+
+fn read_jwt(reader: &Reader<'_>) -> Option<Jwt> {
+    let object = reader.object(&JWT)?;
+    let name = |field: &Reader<'_>| field.parsed(value::name).map(Arc::from);
+    let path = object.get("metadataPath").and_then(|path| path.list(|step| name(&step)));
+    let claims = object.get("claims").and_then(|claims| claims.object(&CLAIMS));
+    let claim = |word: &str| claims.as_ref()?.get(word).and_then(|claim| name(&claim));
+    Some(Jwt {
+        namespace: or(&object, "metadataNamespace", "envoy.filters.http.jwt_authn".into(), |field| name(&field)),
+        path: path.unwrap_or_else(|| vec!["payload".into()]),
+        subject: claim("subject").unwrap_or_else(|| "sub".into()),
+        team: claim("team"),
+        groups: claim("groups"),
+    })
+}
+
+fn read_source(reader: &Reader<'_>) -> Option<Source> {
+    let object = reader.object(&SOURCE)?;
+    let &[name] = object.names().as_slice() else {
+        object.at().error("needs exactly one of jwtClaim, header, body");
+        return None;
+    };
+    let field = object.get(name)?;
+    match name {
+        "jwtClaim" => field.parsed(value::name).map(|claim| Source::Claim(claim.into())),
+        "header" => {
+            let header = field.parsed(value::field_name)?;
+            if CALLER_HEADERS.contains(&header.as_str()) {
+                field.error("this header carries credentials, and a record would show it");
+            } else if header.starts_with("x-weir-") {
+                field.error("headers of this name are Weir's own");
+            }
+            Some(Source::Header(header.into()))
+        }
+        _ => field.word(BODY).map(|BodyField::User| Source::Body),
+    }
+}
+
+fn read_tags(reader: &Reader<'_>) -> Option<Vec<String>> {
+    let mut seen = HashSet::new();
+    let tags = reader.list_or_empty(|item| {
+        unique(&item, &mut seen, "tag");
+        let name = item.parsed(value::name)?;
+        if name.contains([',', '=', ' ']) {
+            item.error("a tag's name has no ',', no '=' and no space in it");
+        }
+        Some(name)
+    })?;
+    if tags.len() > MAX_TAGS {
+        reader.error(format_args!("has more than {MAX_TAGS} tags"));
+    }
+    Some(tags)
+}

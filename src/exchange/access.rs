@@ -1,0 +1,121 @@
+//! Who may go where: the access policies asked about the place that was chosen, before anything is
+//! spent, and about the places that could be chosen.
+
+use super::Exchange;
+use super::event::{Action, Note};
+use crate::access::{Labels, Model};
+use crate::llm::{Code, Refusal};
+use crate::policy::access::{self, Visit};
+use crate::policy::select::Place;
+use crate::policy::{Decided, Policy, decide};
+use crate::target::{Candidate, Pass, Target};
+
+static NO_LABELS: Labels = Labels::new();
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Whether a place that could be chosen is open to the caller of a request for this model.
+    pub(super) fn is_open(&self, candidate: Candidate<'_>, requested: &str) -> bool {
+        let policy = &self.setup.policy;
+        if policy.access.is_empty() {
+            return true;
+        }
+        let place = Place::new(Some(candidate.rule), candidate.backend);
+        let long = [candidate.backend, "/", candidate.model].concat();
+        let model = [requested, candidate.model, &long];
+        let labels = labels(policy, candidate.index);
+        let visit = Visit { caller: &self.story.caller, place, model: Model::Named(&model), labels };
+        access::is_allowed(&policy.access, visit)
+    }
+
+    /// Whether the call may go there; writes down what the policies decided.
+    pub(super) fn check_access(
+        &mut self,
+        target: &Target,
+        requested: &str,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        if self.setup.policy.access.is_empty() {
+            return Ok(());
+        }
+        let long = [&*target.backend.name, "/", &*target.model].concat();
+        let names = [requested, &*target.model, &long];
+        self.ask_access(target.index, Place::of(target), Model::Named(&names), out)
+    }
+
+    /// As [`Exchange::check_access`], for a request whose model is not read: there is none, or it is
+    /// `hidden` in a body that is not JSON.
+    pub(super) fn check_pass(&mut self, pass: &Pass, hidden: bool, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        let model = if hidden { Model::Unreadable } else { Model::None };
+        let place = Place::new(pass.route.as_deref(), &pass.backend.name);
+        self.ask_access(pass.index, place, model, out)
+    }
+
+    /// As [`Exchange::check_access`], for another attempt: nothing is written down.
+    pub(super) fn may_visit(&self, target: &Target, requested: &str) -> Result<(), Refusal> {
+        let policy = &self.setup.policy;
+        let long = [&*target.backend.name, "/", &*target.model].concat();
+        let names = [requested, &*target.model, &long];
+        let labels = labels(policy, target.index);
+        let (place, model) = (Place::of(target), Model::Named(&names));
+        match access::is_allowed(&policy.access, Visit { caller: &self.story.caller, place, model, labels }) {
+            true => Ok(()),
+            false => Err(refusal(model)),
+        }
+    }
+
+    fn ask_access(
+        &mut self,
+        index: usize,
+        place: Place<'_>,
+        model: Model<'_>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let policy = self.policy();
+        let caller = self.story.caller.clone();
+        let visit = Visit { caller: &caller, place, model, labels: labels(&policy, index) };
+        let mut refused = None;
+        for (asked, said) in access::asked(&policy.access, visit) {
+            let id = &asked.scope.id;
+            let detailed = said.map_err(|why| refusal(model).detail(format!("{id}: {why}.")));
+            match decide(asked.scope.mode, detailed) {
+                Decided::Go(()) => self.story.decide("access", "allowed", "policy", id),
+                // The first one is reported; the others are written down.
+                Decided::Refuse(refusal) => match &refused {
+                    None => refused = Some(refusal),
+                    Some(_) => self.story.decide("access", "refused", refusal.code.as_str(), id),
+                },
+                Decided::Would(refusal) => {
+                    let reason = refusal.code.as_str();
+                    let detail = refusal.detail.unwrap_or_default().into_owned();
+                    self.story.decide("access", "would_refuse", reason, detail);
+                    self.note(Note::Shadow { step: "access", reason }, out);
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+fn labels(policy: &Policy, index: usize) -> &Labels {
+    policy.labels.get(index).unwrap_or(&NO_LABELS)
+}
+
+/// What the caller is told. Which policy it was is the operator's to know.
+fn refusal(model: Model<'_>) -> Refusal {
+    let message = match model {
+        Model::Named(names) => {
+            let asked: String = names.first().copied().unwrap_or_default().chars().take(64).collect();
+            format!("The model {asked:?} is not allowed for this caller, or not where it is served.")
+        }
+        Model::None => "This path is not allowed for this caller.".to_owned(),
+        Model::Unreadable => {
+            "The models of this caller are restricted, and what this request asks for cannot be read; \
+                              send it as application/json."
+                .to_owned()
+        }
+    };
+    let refusal = Refusal::new(Code::ModelNotAllowed, message);
+    if model == Model::None { refusal } else { refusal.param("model") }
+}
