@@ -1,6 +1,8 @@
 //! The commands. Each prints at most one line on stdout, when it is ready; everything for people goes
 //! to stderr.
 
+mod keys;
+
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -36,6 +38,9 @@ enum Command {
     Run(Run),
     /// Validate configuration; every error at once.
     Check(Documents),
+    /// Keys that Weir issues to consumers.
+    #[command(subcommand)]
+    Key(keys::Command),
     /// The mock provider, for tests and benches.
     Mock {
         /// The port to listen on, on loopback; 0 for any.
@@ -134,6 +139,10 @@ async fn command(command: Command) -> ExitCode {
         Command::Check(documents) => match check(&documents) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
+        },
+        Command::Key(command) => match keys::run(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&chain(&error)),
         },
         Command::Mock { port } => match serve_mock(port).await {
             Ok(()) => ExitCode::SUCCESS,
