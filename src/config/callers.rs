@@ -56,7 +56,7 @@ pub(super) fn access(set: &Set<'_>) -> Vec<AccessPolicy> {
         let labels = access.backends.iter().flatten();
         let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
         AccessPolicy {
-            scope: scope(document, &access.scope, &set.root_namespace),
+            scope: scope(document, &access.scope, set.root_namespace),
             rule: Rule::new(access.allow.clone(), &access.deny, labels),
         }
     });

@@ -2,6 +2,7 @@
 //! the errors that they give; nothing here reads the environment of the machine.
 
 mod bad;
+mod callers;
 mod compiled;
 mod fake;
 mod files;

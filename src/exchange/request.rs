@@ -130,7 +130,7 @@ impl Exchange {
             }
             Err(denied) => {
                 self.story.decide("identify", "refused", denied.reason, denied.detail);
-                Err(denied.refusal)
+                Err(*denied.refusal)
             }
         }
     }

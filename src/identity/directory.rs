@@ -36,9 +36,12 @@ pub struct Directory {
     keys: Keys,
     namespaces: Index,
     principals: Index,
-    /// By claim, and then by its value.
-    jwt: Vec<(Arc<str>, HashMap<Arc<str>, u32>)>,
+    /// By claim.
+    jwt: Vec<(Arc<str>, Owners)>,
 }
+
+/// By the value of a claim.
+type Owners = HashMap<Arc<str>, u32>;
 
 // === impl Directory ===
 
@@ -59,7 +62,7 @@ impl Directory {
 
     fn add_claim(&mut self, claim: Arc<str>, value: Arc<str>, owner: u32) {
         let at = self.jwt.iter().position(|(known, _)| *known == claim).unwrap_or_else(|| {
-            self.jwt.push((claim, HashMap::new()));
+            self.jwt.push((claim, Owners::new()));
             self.jwt.len() - 1
         });
         // The first document that claims a value keeps it.

@@ -26,7 +26,7 @@ const MAX_GROUPS: usize = 512;
 /// `reason` and `detail` are for the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    pub refusal: Refusal,
+    pub refusal: Box<Refusal>,
     pub reason: &'static str,
     /// A key's name and its consumer's; never a key.
     pub detail: Words,
@@ -233,7 +233,8 @@ impl Gathering<'_> {
                 Code::IdentityConflict,
                 "What is known of this caller contradicts itself: its credentials belong to different teams. Send \
                  only those of one team.",
-            ),
+            )
+            .into(),
             reason: Code::IdentityConflict.as_str(),
             detail: format!("team {known:?} is known, and {who} says {team:?}").into(),
         }
@@ -267,7 +268,7 @@ fn bad_key(reason: &'static str, detail: impl Into<Words>) -> Denied {
         "This Weir key is not valid here. Send one key, in one header, and check that it was not revoked and that \
          its consumer is configured.",
     );
-    Denied { refusal, reason, detail: detail.into() }
+    Denied { refusal: refusal.into(), reason, detail: detail.into() }
 }
 
 fn unreadable() -> Denied {
@@ -275,7 +276,7 @@ fn unreadable() -> Denied {
         Code::InvalidApiKey,
         "The token says more than what is read here: ask for one with fewer or shorter claims.",
     );
-    Denied { refusal, reason: "token_unreadable", detail: Words::default() }
+    Denied { refusal: refusal.into(), reason: "token_unreadable", detail: Words::default() }
 }
 
 fn nobody() -> Denied {
@@ -284,7 +285,7 @@ fn nobody() -> Denied {
         "This gateway serves callers with an identity: connect over mTLS, so that the proxy can name the peer, or \
          send a token or a Weir key.",
     );
-    Denied { refusal, reason: "anonymous", detail: Words::default() }
+    Denied { refusal: refusal.into(), reason: "anonymous", detail: Words::default() }
 }
 
 // === impl Rules ===

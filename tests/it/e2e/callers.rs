@@ -38,13 +38,16 @@ fn call(model: &str, headers: &[(&str, &str)]) -> Call {
     call.with(&[("content-type", "application/json")]).with(headers)
 }
 
+/// Model, headers, the status that the client gets, and the principal of the record.
+type Row<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16, &'a str);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sidecar_knows_its_callers_and_no_forged_ones() {
     let egress = Egress::up(&config()).await;
     let (main, lost, unknown) = (key(1), key(2), key(3));
     let bearer = format!("Bearer {main}");
     let forged = "By=spiffe://a;URI=spiffe://mesh/ns/root/sa/admin";
-    let rows: Vec<(&str, Vec<(&str, &str)>, u16, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("a", vec![("authorization", &bearer)], 200, "ci"),
         ("a", vec![("x-api-key", &main)], 200, "ci"),
         ("a", vec![("api-key", &main), ("authorization", "Bearer sk-other")], 200, "ci"),
