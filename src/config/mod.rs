@@ -13,7 +13,7 @@
 //! validate   documents against each other and against the catalogue
 //! refs       what policies refer to
 //! compile    documents -> Policy            keys are fetched here
-//! callers    who calls and who may          consumers, identity, access, and what they refer to
+//! callers    who calls and who may          consumers, identity, access: checked and compiled
 //! ```
 
 pub mod discovery;
