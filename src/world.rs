@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -64,7 +64,10 @@ pub struct Notes {
 
 /// The right to say that no more notes are taken.
 #[derive(Debug)]
-pub struct Closer(mpsc::WeakUnboundedSender<Item>);
+pub struct Closer {
+    queue: mpsc::WeakUnboundedSender<Item>,
+    room: Arc<Room>,
+}
 
 /// A note; none where the notes end.
 type Item = Option<Note>;
@@ -78,6 +81,8 @@ struct Room {
     dropped: Counter,
     /// Bytes of text that may still come to wait for its count.
     text: AtomicUsize,
+    /// The notes end: nothing is counted any more.
+    closing: AtomicBool,
 }
 
 /// Notes that an exchange may leave and that must not be lost: a settlement for each of two stages and
@@ -90,9 +95,9 @@ const SLOTS: usize = 6;
 const SLACK: usize = 1024;
 
 /// Text that waits to be counted with the notes, in bytes, at most; of what does not fit, the estimate
-/// stands. Prose takes a sixth of a second, and the worst text (random letters, or white space) some
-/// two: nothing that is told waits longer, nor does the end of the process.
-const TEXT: usize = 8 << 20;
+/// stands. Prose takes a fiftieth of a second, and the worst text (random letters, or white space) a
+/// quarter: nothing that is told waits longer, nor does the end of the process.
+const TEXT: usize = 1 << 20;
 
 /// The largest request body whose prompt is counted; the estimate of a larger one stands.
 const MAX_COUNTED: usize = 4 << 20;
@@ -129,7 +134,7 @@ impl Local {
     fn with_places(policy: Arc<Policy>, learned: Arc<Learned>, free: usize, dropped: Counter) -> (Self, Notes) {
         let (queue, receiver) = mpsc::unbounded_channel();
         let (free, text) = (AtomicUsize::new(free), AtomicUsize::new(TEXT));
-        let room = Arc::new(Room { free, dropped, text });
+        let room = Arc::new(Room { free, dropped, text, closing: AtomicBool::new(false) });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let counts = Arc::new(Semaphore::new(cores));
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
@@ -144,7 +149,7 @@ impl Local {
 
     /// What ends the notes of this world.
     pub fn closer(&self) -> Closer {
-        Closer(self.queue.downgrade())
+        Closer { queue: self.queue.downgrade(), room: self.room.clone() }
     }
 }
 
@@ -262,7 +267,8 @@ impl Closer {
     /// Ends the notes: those that were left before this are still received, also while exchanges keep
     /// their places. Of those that come later some may be; the others are dropped and counted.
     pub fn close(&self) {
-        if let Some(queue) = self.0.upgrade() {
+        self.room.closing.store(true, Ordering::Relaxed);
+        if let Some(queue) = self.queue.upgrade() {
             // It fails when nobody receives any more.
             let _ = queue.send(None);
         }
@@ -288,7 +294,13 @@ impl Notes {
         let count = notes.len() - before;
         self.room.give(count);
         for note in notes.iter_mut().skip(before) {
-            note.count(|bytes| self.room.give_text(bytes));
+            let give = |bytes| self.room.give_text(bytes);
+            if self.room.closing.load(Ordering::Relaxed)
+                && let Some(uncounted) = note.uncounted()
+            {
+                uncounted.forget(give);
+            }
+            note.count(give);
         }
         count
     }

@@ -80,6 +80,20 @@ impl Uncounted {
         };
     }
 
+    /// Drops a text that was not counted yet, and gives its room back: what was estimated stands.
+    pub fn forget(&self, give: impl FnOnce(usize)) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = match std::mem::replace(&mut *state, State::Forgotten) {
+            State::Admitted(text) => {
+                give(text.kept.len());
+                State::Forgotten
+            }
+            State::Fresh(_) | State::Forgotten => State::Forgotten,
+            // Its clones agree.
+            counted @ State::Counted(_) => counted,
+        };
+    }
+
     /// Counts, once for all clones: time linear in the text, which is dropped, and its room given
     /// back. None where the estimate stands.
     pub fn count(&self, give: impl FnOnce(usize)) -> Option<Counted> {

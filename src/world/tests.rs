@@ -127,6 +127,37 @@ fn output(note: &Note) -> u64 {
 }
 
 #[test]
+fn text_that_still_waits_when_the_notes_end_is_not_counted() {
+    let (world, mut notes) = world(1);
+    let mut permit = world.admit().unwrap();
+    let texts: Vec<_> = (0..4).map(|_| uncounted(TEXT / 4 / 5 * 5)).collect();
+    texts.iter().for_each(|text| permit.note(settle(text)));
+    assert!(world.room.text.load(Ordering::Relaxed) < 20, "it is full");
+    world.closer().close();
+    let mut got = Vec::new();
+    assert_eq!(notes.receive(&mut got, 100), 4, "every note is told");
+    assert_eq!(got.iter().map(output).collect::<Vec<_>>(), [0; 4], "what was estimated stands");
+    assert!(got.iter().all(|note| note.uncounted().is_none()));
+    assert_eq!(world.room.text.load(Ordering::Relaxed), TEXT);
+}
+
+#[test]
+fn an_end_in_the_middle_of_counting_waits_for_one_text_and_clones_agree() {
+    let (world, mut notes) = world(1);
+    let mut permit = world.admit().unwrap();
+    let closer = world.closer();
+    let text = Text { kept: b" time".to_vec(), whole: 5, beyond: 0 };
+    let first = Uncounted::new("gpt-4o", text, move |output| {
+        closer.close();
+        Counted { usage: Usage { output, ..Usage::default() }, cost: None, price: None }
+    });
+    [&first, &uncounted(50), &first].into_iter().for_each(|text| permit.note(settle(text)));
+    let mut got = Vec::new();
+    assert_eq!(notes.receive(&mut got, 100), 3);
+    assert_eq!(got.iter().map(output).collect::<Vec<_>>(), [1, 0, 1]);
+}
+
+#[test]
 fn a_prompt_is_its_text_and_its_frame() {
     let count = |body: &str| prompt_tokens("gpt-4o", body.as_bytes());
     // What OpenAI states for this call.
