@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::claims;
 use super::incoming::{Incoming, Modes};
@@ -289,6 +289,12 @@ fn bounded<W: World>(world: &W, ask: Ask, max_wait: Duration) -> Asked {
     Box::pin(async move { tokio::time::timeout(max_wait, answer).await.unwrap_or(Answer::Failed(Failure::Timeout)) })
 }
 
+/// True when a message came that cannot be decoded (this server's decoder says so), or is too large
+/// (`tonic` does). Other errors are ends of the connection.
+fn is_unreadable(status: &Status) -> bool {
+    matches!(status.code(), Code::InvalidArgument | Code::OutOfRange)
+}
+
 /// 32 digits.
 fn hex(number: u128) -> Arc<str> {
     let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
@@ -332,6 +338,11 @@ impl<W: World> Stream for Drive<W> {
                     }
                     this.receive(message);
                 }
+                Poll::Ready(Some(Err(status))) if is_unreadable(&status) => {
+                    this.pool.complain_of_message(status.message());
+                    this.finish();
+                    return Poll::Ready(Some(Err(status)));
+                }
                 // Either kind of end says nothing; see the head of this folder's `mod.rs`.
                 Poll::Ready(Some(Err(_)) | None) => {
                     this.finish();
@@ -352,3 +363,6 @@ impl<W: World> Drop for Drive<W> {
         self.finish();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ pub struct Pool {
     random: RandomState,
     counter: AtomicU64,
     wrong_mode: Once,
+    unreadable: Once,
     deadline: CancellationToken,
     /// The same as a flag, which costs less to look at.
     over: AtomicBool,
@@ -53,6 +54,7 @@ impl Pool {
             random: RandomState::new(),
             counter: AtomicU64::new(0),
             wrong_mode: Once::new(),
+            unreadable: Once::new(),
             deadline: CancellationToken::new(),
             over: AtomicBool::new(false),
         })
@@ -101,6 +103,16 @@ impl Pool {
             tracing::error!(
                 "an Envoy sends bodies in a mode that Weir does not speak yet; set request_body_mode and \
                  response_body_mode of the ext_proc filter to FULL_DUPLEX_STREAMED, and send trailers"
+            );
+        });
+    }
+
+    /// Once for a process: a message cannot be read, or is too large. `why` says nothing of its content.
+    pub(super) fn complain_of_message(&self, why: &str) {
+        self.unreadable.call_once(|| {
+            tracing::error!(
+                "an exchange failed because a message of Envoy's cannot be read; let only Envoy connect to the \
+                 ext_proc listener, and its ext_proc filter send what Weir's configuration allows: {why}"
             );
         });
     }

@@ -128,7 +128,7 @@ impl Decoder for Messages {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Incoming>, Status> {
-        Incoming::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
+        Incoming::decode(buffer).map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -1,0 +1,148 @@
+//! Streams through the real server: messages that cannot be read.
+
+use bytes::{Buf, BufMut};
+use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Part;
+use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, ProcessingRequest};
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::credential::Credential;
+use crate::extproc::PoolLimits;
+use crate::extproc::server::{Listener, serve};
+use crate::extproc::service::MAX_MESSAGE;
+use crate::llm::Dialect;
+use crate::policy::Policy;
+use crate::target::{Backend, Targets};
+use crate::telemetry::Metrics;
+use crate::tokens::Learned;
+use crate::world::{Local, Notes};
+
+/// Sends bytes as they are, and reads nothing of the answers.
+#[derive(Clone, Copy)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = ();
+    type Encoder = Raw;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> Raw {
+        Raw
+    }
+
+    fn decoder(&mut self) -> Raw {
+        Raw
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        buffer.advance(buffer.remaining());
+        Ok(Some(()))
+    }
+}
+
+/// One backend, which serves `gpt-4o-mini`.
+fn policy() -> Policy {
+    let backend = Backend {
+        name: "one".into(),
+        provider: "openai".into(),
+        dialect: Dialect::OpenAi,
+        authority: "one.example".into(),
+        prefix: "/v1".into(),
+        asks_stream_usage: false,
+        quirks: Vec::new(),
+        headers: Vec::new(),
+    };
+    let bare = [("gpt-4o-mini".into(), 0)].into();
+    let targets = Targets { backends: vec![backend.into()], bare, ..Targets::default() };
+    Policy::new(targets, vec![Credential::Anonymous], Catalog::builtin())
+}
+
+fn local(policy: Policy) -> (Local, Notes) {
+    let dropped = Metrics::new().notes_dropped.clone();
+    Local::new(Arc::new(policy), Arc::new(Learned::new()), 8, dropped)
+}
+
+/// A server that ends with the test, and a connection to it.
+async fn start<W: World>(world: W, max_buffered: usize) -> (Arc<Pool>, Channel) {
+    let pool = Pool::new(PoolLimits { max_exchanges: 8, max_buffered }, Arc::new(Metrics::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let serving = serve(Listener::Tcp(listener), Arc::new(world), pool.clone(), std::future::pending());
+    tokio::spawn(serving);
+    (pool, endpoint.connect().await.unwrap())
+}
+
+/// A stream that says this and then stays open.
+async fn open(channel: &Channel, messages: Vec<Vec<u8>>) -> Streaming<()> {
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/envoy.service.ext_proc.v3.ExternalProcessor/Process");
+    let stream = tokio_stream::iter(messages).chain(tokio_stream::pending());
+    grpc.streaming(tonic::Request::new(stream), path, Raw).await.unwrap().into_inner()
+}
+
+fn head(fields: &[(&str, &str)]) -> HttpHeaders {
+    let field = |(key, value): &(&str, &str)| HeaderValue {
+        key: (*key).to_owned(),
+        raw_value: value.as_bytes().to_vec(),
+        ..HeaderValue::default()
+    };
+    let headers = Some(HeaderMap { headers: fields.iter().map(field).collect() });
+    HttpHeaders { headers, ..HttpHeaders::default() }
+}
+
+fn body(text: &str, end_of_stream: bool) -> HttpBody {
+    HttpBody { body: text.as_bytes().to_vec(), end_of_stream, ..HttpBody::default() }
+}
+
+fn message(part: Part) -> Vec<u8> {
+    ProcessingRequest { request: Some(part), ..ProcessingRequest::default() }.encode_to_vec()
+}
+
+/// A streamed call.
+fn call() -> Vec<Vec<u8>> {
+    let fields = [(":method", "POST"), (":path", "/v1/chat/completions"), ("content-type", "application/json")];
+    let asked = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+    vec![message(Part::RequestHeaders(head(&fields))), message(Part::RequestBody(body(asked, true)))]
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_or_is_too_large_fails_its_exchange() {
+    let (world, _notes) = local(policy());
+    let (pool, channel) = start(world, 1 << 20).await;
+    for (what, code) in [(vec![0xff], Code::InvalidArgument), (vec![0; MAX_MESSAGE + 1], Code::OutOfRange)] {
+        let messages = [call(), vec![what]].concat();
+        let mut answers = open(&channel, messages).await;
+        let status = loop {
+            match answers.message().await {
+                Ok(Some(())) => {}
+                Ok(None) => panic!("a clean end, not {code:?}"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((status.code(), pool.in_flight()), (code, 0), "{status}");
+    }
+}
