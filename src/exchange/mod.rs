@@ -145,9 +145,18 @@ impl Exchange {
         matches!(self.request, request::State::Holding(_))
     }
 
-    /// True while more of the response would be held rather than sent on. `Stop::Shed` lets it go on.
+    /// True while more of the response would be held in memory: for a header that waits for it, or as a
+    /// copy of what is sent on. `Stop::Shed` gives up the header and the copy, never the answer.
     pub fn is_holding_response(&self) -> bool {
+        self.waits_for_whole() || (self.is_answering() && self.response.keeps_copy())
+    }
+
+    fn waits_for_whole(&self) -> bool {
         self.phase == Phase::Held && matches!(self.response.body, response::Body::Whole(_))
+    }
+
+    fn is_answering(&self) -> bool {
+        matches!(self.phase, Phase::Held | Phase::Streaming)
     }
 
     /// Where it stands.

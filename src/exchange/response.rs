@@ -134,6 +134,19 @@ impl State {
         self.meter.as_mut().and_then(Meter::take_text)
     }
 
+    /// True when a copy of what passes is kept: text to be counted, or a leader's answer.
+    pub fn keeps_copy(&self) -> bool {
+        self.fold.is_some() || self.meter.as_ref().is_some_and(Meter::keeps_text)
+    }
+
+    /// Gives the copies up. The estimate stands, and a leader's answer is remembered by nobody; where it
+    /// is a document, it is published to nobody either.
+    pub fn drop_copy(&mut self) {
+        self.take_text();
+        self.fold = None;
+        self.document = Vec::new();
+    }
+
     /// Part of the answer could not be read, so that what was read of it is not all.
     pub fn is_blind(&self) -> bool {
         self.meter.as_ref().is_some_and(|meter| meter.blind().is_some())
@@ -326,7 +339,10 @@ impl Exchange {
 
     /// The body is larger than what is held for a header: it goes on without that header.
     pub(super) fn give_up_whole(&mut self, out: &mut Vec<Action>) {
-        let Body::Whole(held) = std::mem::take(&mut self.response.body) else { return };
+        let held = match std::mem::take(&mut self.response.body) {
+            Body::Whole(held) => held,
+            other => return self.response.body = other,
+        };
         self.open_flow(out);
         for bytes in held.into_pieces() {
             self.emit(bytes, false, out);

@@ -20,7 +20,10 @@ impl Exchange {
         match stop {
             // Kept, so that a request that would pass at once is refused as well.
             Stop::Shed | Stop::Deadline if self.phase == Phase::Fresh => self.early_stop = Some(stop),
-            Stop::Shed if self.is_holding_response() => self.give_up_whole(out),
+            Stop::Shed if self.is_holding_response() => {
+                self.response.drop_copy();
+                self.give_up_whole(out);
+            }
             Stop::Shed => self.refuse(overloaded(), out),
             Stop::Deadline => self.stop_now(out),
             Stop::Leave => self.leave(),

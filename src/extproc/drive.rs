@@ -179,7 +179,7 @@ impl<W: World> Drive<W> {
                     running.exchange.is_holding_response() && running.place.is_full_for(bytes.len())
                 };
                 if self.running.as_ref().is_some_and(holds) {
-                    // The header that the body was held for is given up, not the answer.
+                    // What the body was held for, or copied for, is given up, not the answer.
                     self.tell(Event::Stop(Stop::Shed));
                 }
                 self.tell(Event::Chunk(bytes, end));

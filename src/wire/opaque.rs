@@ -76,6 +76,11 @@ impl Meter {
         self.scan.take_text()
     }
 
+    /// True when more of the text would be kept.
+    pub fn keeps_text(&self) -> bool {
+        self.scan.keeps_text()
+    }
+
     /// True for a stream of events.
     pub fn is_events(&self) -> bool {
         matches!(self.form, Form::Events(_))

@@ -1,4 +1,4 @@
-//! Streams through the real server: messages that cannot be read.
+//! Streams through the real server: messages that cannot be read, and copies that there is no room for.
 
 use bytes::{Buf, BufMut};
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::*;
 use crate::catalog::Catalog;
 use crate::credential::Credential;
+use crate::exchange::record::Record;
 use crate::extproc::PoolLimits;
 use crate::extproc::server::{Listener, serve};
 use crate::extproc::service::MAX_MESSAGE;
@@ -145,4 +146,32 @@ async fn a_message_that_cannot_be_read_or_is_too_large_fails_its_exchange() {
         };
         assert_eq!((status.code(), pool.in_flight()), (code, 0), "{status}");
     }
+}
+
+#[tokio::test]
+async fn text_is_kept_only_as_long_as_there_is_room_for_everybody() {
+    let event =
+        r#"{"model":"gpt-4o-mini","choices":[{"delta":{"content":" time year good work life made down back"}}]}"#;
+    let text = format!("data: {event}\n\n").repeat(5);
+    // With room the tokens are counted, without it 200 bytes stay an estimate.
+    for (max_buffered, output) in [(1 << 20, 40), (300, 50)] {
+        let (world, mut notes) = local(Policy { count_exactly: true, ..policy() });
+        let (_, channel) = start(world, max_buffered).await;
+        let answer = head(&[(":status", "200"), ("content-type", "text/event-stream")]);
+        let answer = [Part::ResponseHeaders(answer), Part::ResponseBody(body(&text, true))].map(message);
+        let _answers = open(&channel, [call(), answer.to_vec()].concat()).await;
+        let receive = move || {
+            let mut got = Vec::new();
+            notes.receive(&mut got, 100);
+            got
+        };
+        let got = tokio::task::spawn_blocking(receive).await.unwrap();
+        assert_eq!(record(&got).usage.output, output, "{max_buffered} bytes");
+    }
+}
+
+/// The only note.
+fn record(notes: &[Note]) -> &Record {
+    let [Note::Record(record)] = notes else { panic!("{notes:?}") };
+    record
 }

@@ -75,6 +75,11 @@ impl Scan {
         self.text.kept.take().map(|kept| kept.text)
     }
 
+    /// True until the text is taken.
+    pub fn keeps_text(&self) -> bool {
+        self.text.kept.is_some()
+    }
+
     /// Bytes of memory that text is kept in.
     pub fn kept(&self) -> usize {
         self.text.kept.as_ref().map_or(0, |kept| kept.text.capacity())

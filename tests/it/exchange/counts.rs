@@ -234,6 +234,46 @@ fn the_text_is_seen_nowhere() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// For want of room the text is given up and the estimate stands; the answer goes on.
+    #[test]
+    fn an_answer_goes_on_when_its_text_is_given_up(
+        step in 1_usize..200,
+        at in 0_usize..40,
+        stream in any::<bool>(),
+        held in any::<bool>(),
+    ) {
+        let run = |shed: bool| {
+            let mut policy = exact();
+            policy.response_headers.cost = held;
+            let (head, body) = match stream {
+                true => (sse(), words()),
+                false => (json(), DOCUMENT[..DOCUMENT.len() - 90].to_owned()),
+            };
+            let mut world = World::new(policy);
+            world.call(CHAT, chat(stream)).send(Event::Response(head, false));
+            let carried = body.split("\n\n").map(str::len).max().unwrap_or(0) + 2;
+            for (n, chunk) in body.as_bytes().chunks(step).enumerate() {
+                if shed && n == at {
+                    world.send(Event::Stop(Stop::Shed));
+                }
+                world.send(Event::Chunk(bytes(chunk), false));
+                if shed && n >= at {
+                    assert!(!world.exchange.is_holding_response());
+                    assert!(world.exchange.buffered() <= if stream { carried } else { 0 });
+                }
+            }
+            let came = body.len().div_ceil(step) > at;
+            world.send(Event::Chunk(bytes(""), true)).end();
+            (world, came)
+        };
+        let ((whole, _), (shed, came)) = (run(false), run(true));
+        prop_assert_eq!(shed.client(), whole.client());
+        prop_assert_eq!(shed.record().outcome, whole.record().outcome);
+        prop_assert_eq!(shed.record().usage, whole.record().usage);
+        prop_assert!(kept(whole.record()).is_some());
+        prop_assert_eq!(kept(shed.record()).is_none(), came);
+    }
+
     /// Invariant 8, and the bound.
     #[test]
     fn however_it_is_cut_the_same_text_is_kept_and_no_more_than_there_is_room_for(

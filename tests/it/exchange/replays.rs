@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use weir::cache::{Recall, Ticket};
 use weir::exchange::event::{Answer, Event, Feed, Note, ResponseHead, Stop};
 use weir::exchange::phase::BodyMode;
@@ -328,6 +329,33 @@ fn a_follower_is_told_when_what_it_was_fed_cannot_be_said_again() {
     feed(&mut world, &[call, Delta::End]);
     world.end();
     assert_eq!(world.refused(), (502, "upstream_invalid_response".to_owned()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A stream was published as it passed, up to its end; a document was not, so somebody else has to lead.
+    #[test]
+    fn a_leader_without_room_keeps_nothing_and_its_answer_goes_on(step in 1_usize..200, stream in any::<bool>()) {
+        let mut world = recalling(stream, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
+        let (head, body) = if stream { (sse(), UNASKED) } else { (json(), DOCUMENT) };
+        world.send(Event::Response(head, false));
+        let (first, rest) = body.as_bytes().split_at(step);
+        world.send(Event::Chunk(bytes(first), false)).send(Event::Stop(Stop::Shed));
+        prop_assert!(!world.exchange.is_holding_response());
+        for chunk in rest.chunks(step) {
+            world.send(Event::Chunk(bytes(chunk), false));
+            prop_assert!(stream || world.exchange.buffered() == 0);
+        }
+        world.send(Event::Chunk(bytes(""), true)).end();
+        prop_assert_eq!(world.client(), body);
+        prop_assert_eq!(world.record().outcome, Outcome::Completed);
+        let notes = world.notes();
+        prop_assert!(!notes.iter().any(|note| matches!(note, Note::Remember(_))));
+        let ends = notes.iter().filter(|note| matches!(note, Note::Publish(_, Delta::End))).count();
+        let forsaken = notes.iter().filter(|note| matches!(note, Note::Forsake(Ticket(2)))).count();
+        prop_assert_eq!((ends, forsaken), if stream { (1, 0) } else { (0, 1) });
+    }
 }
 
 #[test]
