@@ -131,7 +131,7 @@ impl StreamCodec for Chat {
             return true;
         }
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return false };
-        let mut sayable = whole::is_sayable(data);
+        let mut sayable = whole::is_sayable(data, &whole::CHUNK);
         for choice in chunk.choices {
             let finish = choice.finish_reason.as_deref();
             sayable &=
@@ -205,7 +205,7 @@ impl StreamCodec for Chat {
         let document = serde_json::from_slice::<Document<'_>>(body).ok()?;
         let [choice] = <[DocumentChoice<'_>; 1]>::try_from(document.choices).ok()?;
         let message = choice.message;
-        if !whole::is_sayable(body) || !message.is_sayable() {
+        if !whole::is_sayable(body, &whole::DOCUMENT) || !message.is_sayable() {
             return None;
         }
         let finish = match choice.finish_reason.as_deref() {

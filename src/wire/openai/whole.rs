@@ -8,28 +8,36 @@
 use crate::base::json::{self, JsonError, Kind, Member, Span};
 
 /// The members of an object that are read, or may be lost.
-struct Shape {
+pub(super) struct Shape {
     plain: &'static [&'static str],
     /// Objects, or arrays of them.
     nested: &'static [(&'static str, &'static Shape)],
 }
 
-/// A document or a chunk. `object` follows from which of them it is; usage is read elsewhere; the rest
-/// tells of the provider's machines, and `obfuscation` only evens out the size of chunks.
-const ANSWER: Shape = Shape {
-    plain: &["id", "object", "created", "model", "usage", "system_fingerprint", "service_tier", "obfuscation"],
-    nested: &[("choices", &CHOICE), ("x_groq", &X_GROQ)],
-};
-const CHOICE: Shape =
-    Shape { plain: &["index", "finish_reason"], nested: &[("delta", &MESSAGE), ("message", &MESSAGE)] };
+/// A whole answer.
+pub(super) const DOCUMENT: Shape = answer(&[("choices", &DOCUMENT_CHOICE), ("x_groq", &X_GROQ)]);
+/// An event of a stream.
+pub(super) const CHUNK: Shape = answer(&[("choices", &CHUNK_CHOICE), ("x_groq", &X_GROQ)]);
+
+/// `object` follows from which of the two it is; usage is read elsewhere; the rest tells of the
+/// provider's machines, and `obfuscation` only evens out the size of chunks.
+const fn answer(nested: &'static [(&'static str, &'static Shape)]) -> Shape {
+    let plain = &["id", "object", "created", "model", "usage", "system_fingerprint", "service_tier", "obfuscation"];
+    Shape { plain, nested }
+}
+
+const DOCUMENT_CHOICE: Shape = Shape { plain: CHOICE, nested: &[("message", &MESSAGE)] };
+const CHUNK_CHOICE: Shape = Shape { plain: CHOICE, nested: &[("delta", &MESSAGE)] };
+const CHOICE: &[&str] = &["index", "finish_reason"];
 const MESSAGE: Shape = Shape { plain: &["role", "content", "reasoning_content"], nested: &[("tool_calls", &CALL)] };
 const CALL: Shape = Shape { plain: &["index", "id", "type"], nested: &[("function", &FUNCTION)] };
 const FUNCTION: Shape = Shape { plain: &["name", "arguments"], nested: &[] };
 const X_GROQ: Shape = Shape { plain: &["id", "seed", "usage"], nested: &[] };
 
-/// True when nothing in this document or chunk would be lost, as far as the names of its members tell.
-pub(super) fn is_sayable(data: &[u8]) -> bool {
-    json::object(data).is_ok_and(|members| fits(data, &members, &ANSWER).unwrap_or(false))
+/// True when nothing in this [`DOCUMENT`] or [`CHUNK`] would be lost, as far as the names of its members
+/// tell.
+pub(super) fn is_sayable(data: &[u8], shape: &Shape) -> bool {
+    json::object(data).is_ok_and(|members| fits(data, &members, shape).unwrap_or(false))
 }
 
 fn fits(data: &[u8], members: &[Member<'_>], shape: &Shape) -> Result<bool, JsonError> {

@@ -271,6 +271,9 @@ const BESIDE: &[(&str, &str)] = &[
     ),
     ("choice", r#""logprobs":{"content":[{"token":"H","logprob":-0.1}]}"#),
     ("choice", r#""content_filter_results":{"hate":{"filtered":false}}"#),
+    // The one in a chunk, the other in a document.
+    ("choice", r#""message":{"content":"Hi."}"#),
+    ("choice", r#""delta":{"content":"Hi."}"#),
     ("answer", r#""citations":["https://example.com"]"#),
     ("answer", r#""x_groq":{"error":"no"}"#),
 ];
