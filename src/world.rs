@@ -20,6 +20,8 @@ use crate::wire::prompt;
 /// What a host needs of the outside.
 pub trait World: Send + Sync + 'static {
     /// Answers one question. A question that cannot be answered is `Failed`; the host bounds the time.
+    /// What is returned may be dropped at any await (the time is over, or the process ends); what it
+    /// granted by then is the world's to release.
     fn answer(&self, ask: Ask) -> impl Future<Output = Answer> + Send + 'static;
 
     /// Room for the notes of one more exchange, or none.

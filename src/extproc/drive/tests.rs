@@ -1,4 +1,7 @@
-//! Streams through the real server: messages that cannot be read, and copies that there is no room for.
+//! Streams through the real server: messages that cannot be read, copies that there is no room for, and
+//! a world that takes too long to answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Buf, BufMut};
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
@@ -18,6 +21,7 @@ use crate::exchange::record::Record;
 use crate::extproc::PoolLimits;
 use crate::extproc::server::{Listener, serve};
 use crate::extproc::service::MAX_MESSAGE;
+use crate::limit::{Rule, Unit};
 use crate::llm::Dialect;
 use crate::policy::Policy;
 use crate::target::{Backend, Targets};
@@ -174,4 +178,65 @@ async fn text_is_kept_only_as_long_as_there_is_room_for_everybody() {
 fn record(notes: &[Note]) -> &Record {
     let [Note::Record(record)] = notes else { panic!("{notes:?}") };
     record
+}
+
+/// A world whose answers never come.
+struct Stuck {
+    local: Local,
+    released: Arc<AtomicUsize>,
+}
+
+/// What it granted, which it releases when nobody waits any more.
+struct Reservation(Arc<AtomicUsize>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl World for Stuck {
+    fn answer(&self, _: Ask) -> impl Future<Output = Answer> + Send + 'static {
+        let reservation = Reservation(self.released.clone());
+        async move {
+            let _reservation = reservation;
+            std::future::pending().await
+        }
+    }
+
+    fn admit(&self) -> Option<Permit> {
+        self.local.admit()
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.local.policy()
+    }
+
+    fn learned(&self) -> Arc<Learned> {
+        self.local.learned()
+    }
+
+    fn hint(&self, note: Note) {
+        self.local.hint(note);
+    }
+}
+
+#[tokio::test]
+async fn what_a_world_reserved_for_nobody_is_its_own_to_release() {
+    let mut policy = Policy { max_wait: Duration::from_millis(20), ..policy() };
+    policy.limits.rules = vec![Rule { name: "tokens".into(), unit: Unit::Tokens }];
+    let (local, mut notes) = local(policy);
+    let (closer, released) = (local.closer(), Arc::new(AtomicUsize::new(0)));
+    let (_, channel) = start(Stuck { local, released: released.clone() }, 1 << 20).await;
+    let mut answers = open(&channel, call()).await;
+    answers.message().await.unwrap().expect("a refusal");
+    assert_eq!(released.load(Ordering::Relaxed), 1);
+    closer.close();
+    let receive = move || {
+        let mut got = Vec::new();
+        while notes.receive(&mut got, 100) > 0 {}
+        got
+    };
+    let got = tokio::task::spawn_blocking(receive).await.unwrap();
+    assert_eq!(record(&got).refusal, Some("limit_store_unavailable"), "and nothing was settled");
 }
