@@ -138,8 +138,15 @@ async fn connection(
 ) {
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
-        let response = routes::answer(&admin, form, &request);
-        async { Ok::<_, std::convert::Infallible>(response) }
+        // Nobody reads the request's body.
+        let (admin, request) = (admin.clone(), request.map(drop));
+        async move {
+            // A probe asks for the threads that serve; a large page must not keep them from it.
+            match routes::is_probe(&request) {
+                true => Ok(routes::answer(&admin, form, &request)),
+                false => tokio::task::spawn_blocking(move || routes::answer(&admin, form, &request)).await,
+            }
+        }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);

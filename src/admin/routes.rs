@@ -48,6 +48,11 @@ pub fn answer<B>(admin: &Admin, form: Form, request: &Request<B>) -> Answer {
     }
 }
 
+/// True for a page that is made at once.
+pub fn is_probe<B>(request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
 fn exchange(admin: &Admin, id: &str) -> Answer {
     if let Some(found) = admin.recent.get(id) {
         return page(StatusCode::OK, JSON, record::line(&found));

@@ -137,6 +137,29 @@ async fn a_rebound_name_is_refused_on_loopback() {
 }
 
 #[tokio::test]
+async fn a_page_is_made_beside_the_threads_that_serve_and_a_probe_on_them() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let ready = Arc::new(AtomicBool::new(true));
+    let (mut admin, here) = (admin(&ready), std::thread::current().id());
+    let tell = told.clone();
+    admin.ready = Arc::new(move || std::thread::current().id() == here);
+    admin.config = Arc::new(move || {
+        tell.lock().unwrap().push(std::thread::current().id());
+        String::new()
+    });
+    let task = tokio::spawn(serve_tcp(listener, admin, Scope::Full)).abort_handle();
+    let server = Server { address, ready, task };
+    // Metrics go the same way.
+    for page in ["/config", "/metrics", "/readyz"] {
+        assert!(server.get(page).await.0.starts_with("http/1.1 200 "), "{page}");
+    }
+    let told = told.lock().unwrap().clone();
+    assert!(told.len() == 1 && told[0] != here, "{told:?}");
+}
+
+#[tokio::test]
 async fn only_get_and_head_are_served() {
     let server = serve(Scope::Full).await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
