@@ -107,25 +107,27 @@ impl Exchange {
         }
         // An answer with an error in it, or with a part that nobody can read, is none to hand on.
         self.response.spoilt |= meter.seen().has_error || !readable;
-        if self.response.spoilt {
-            deltas.retain(|delta| *delta != Delta::End);
-        }
         if !self.response.published {
-            self.response.published = deltas.contains(&Delta::End);
             self.publish(ticket, deltas, out);
         }
     }
 
+    /// Publishes these steps; of a spoilt answer all but its end, so that nobody takes it for whole.
     fn publish(&mut self, ticket: Ticket, deltas: Vec<Delta>, out: &mut Vec<Action>) {
         let room = self.setup.policy.bodies.max_capture;
         for delta in deltas {
+            if delta == Delta::End && self.response.spoilt {
+                continue;
+            }
             if let Some(fold) = &mut self.response.fold {
                 fold.push(&delta);
+                self.response.spoilt |= fold.is_lossy();
             }
             if self.response.fold.as_ref().is_some_and(|fold| fold.len() > room) {
                 self.response.fold = None;
             }
             if delta == Delta::End {
+                self.response.published = true;
                 self.lead = None;
             }
             self.note(Note::Publish(ticket, delta), out);

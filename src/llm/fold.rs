@@ -66,6 +66,11 @@ impl Fold {
         self.bytes == 0
     }
 
+    /// Something was said that this answer does not hold.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
     /// The answer, if its own end was seen and all of it is in it.
     pub fn complete(self) -> Option<Reply> {
         (self.complete && !self.lossy).then_some(self.reply)

@@ -326,6 +326,17 @@ fn an_answer_that_says_more_than_can_be_said_again_is_not_kept() {
 }
 
 #[test]
+fn a_leader_whose_answer_cannot_be_said_again_does_not_end_its_flight() {
+    let call = r#"{"tool_calls":[{"index":5,"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
+    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
+    world.reply(sse(), UNASKED.replace("{\"content\":\"Hello.\"}", call)).end();
+    assert_eq!(world.record().outcome, Outcome::Completed);
+    let notes = world.notes();
+    assert!(!notes.iter().any(|note| matches!(note, Note::Publish(_, Delta::End) | Note::Remember(_))), "{notes:?}");
+    assert!(notes.contains(&&Note::Forsake(Ticket(2))), "{notes:?}");
+}
+
+#[test]
 fn a_follower_is_told_when_what_it_was_fed_cannot_be_said_again() {
     let mut world = recalling(false, BodyMode::FullDuplex, Recall::Follow(Ticket(2)));
     let call = Delta::ToolCall { index: 5000, id: None, name: Some("f".into()), arguments: "{}".into() };
