@@ -1,7 +1,7 @@
 //! [io] Run directories whose process was killed before it could remove them. Which these are is told
 //! by a lock that the kernel releases with its process, never by a process id, which is given anew.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,17 +9,31 @@ use std::path::Path;
 /// The file in a run directory that its process holds locked.
 const OWNER: &str = ".owner";
 
-/// Marks `directory` as in use for as long as the file that is returned stays open.
+/// Marks `directory` as in use for as long as the file that is returned stays open. None where it stays
+/// without a mark, because locks do not work there: then nobody else will remove it.
 ///
 /// # Errors
-/// When the file cannot be made, or locks are not supported there.
-pub(super) fn mark(directory: &Path) -> io::Result<File> {
+/// When somebody else holds the lock.
+pub(super) fn mark(directory: &Path) -> io::Result<Option<File>> {
+    mark_with(directory, File::try_lock)
+}
+
+fn mark_with(directory: &Path, lock: impl FnOnce(&File) -> Result<(), TryLockError>) -> io::Result<Option<File>> {
     let unnamed = directory.join(".owner-to-be");
-    let file = File::create_new(&unnamed)?;
-    file.try_lock()?;
-    // Under its name it is locked from the first moment: nobody can find it in between.
-    fs::rename(unnamed, directory.join(OWNER))?;
-    Ok(file)
+    let marked = File::create_new(&unnamed).map_err(TryLockError::Error).and_then(|file| {
+        lock(&file)?;
+        // Under its name it is locked from the first moment: nobody can find it in between.
+        fs::rename(&unnamed, directory.join(OWNER)).map_err(TryLockError::Error)?;
+        Ok(file)
+    });
+    match marked {
+        Ok(file) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!("{} is not marked as in use: {error}", directory.display());
+            Ok(None)
+        }
+    }
 }
 
 /// Removes the directories beside `own` that were made under the same name by processes of the same
@@ -57,6 +71,23 @@ fn is_directory_of(path: &Path, uid: u32) -> bool {
 mod tests {
     use super::*;
     use crate::up::RunDir;
+
+    #[test]
+    fn where_locks_do_not_work_a_directory_is_used_without_a_mark() {
+        let parent = tempfile::tempdir().unwrap();
+        let unmarked = parent.path().join("weir-1-2-3");
+        fs::create_dir(&unmarked).unwrap();
+        let unsupported = || TryLockError::Error(io::ErrorKind::Unsupported.into());
+        assert!(mark_with(&unmarked, |_| Err(unsupported())).unwrap().is_none());
+        assert!(!unmarked.join(OWNER).exists());
+        let own = RunDir::inside(parent.path(), "weir").unwrap();
+        remove(own.path(), "weir");
+        assert!(unmarked.exists(), "nobody can say that it is left behind");
+        let other = parent.path().join("weir-1-2-4");
+        fs::create_dir(&other).unwrap();
+        let error = mark_with(&other, |_| Err(TryLockError::WouldBlock)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
 
     #[test]
     fn only_what_a_dead_process_of_ours_left_is_removed() {

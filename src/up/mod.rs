@@ -37,8 +37,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    /// Held as long as the directory is in use.
-    _mark: File,
+    /// Held as long as the directory is in use, where locks work.
+    _mark: Option<File>,
 }
 
 // === impl RunDir ===
