@@ -272,7 +272,6 @@ async fn finish(
     pool: &Pool,
 ) -> Result<(), AppError> {
     let time = if serving.is_some() { time } else { Duration::ZERO };
-    let connections = serving.as_ref().map(JoinHandle::abort_handle);
     let ended = async {
         let served = match serving {
             Some(serving) => serving.await,
@@ -294,10 +293,8 @@ async fn finish(
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(_) => Ok(()),
         Err(_) => {
-            tracing::warn!(exchanges = pool.in_flight(), "some exchanges did not end; their connections are cut");
-            if let Some(connections) = connections {
-                connections.abort();
-            }
+            // Each connection is a task of its own that nobody here can end; the process does.
+            tracing::warn!(exchanges = pool.in_flight(), "some exchanges did not end; they end with the process");
             Ok(())
         }
     }
