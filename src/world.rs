@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::exchange::event::{Answer, Ask, Failure, Note};
+use crate::llm::Operation;
 use crate::policy::Policy;
 use crate::target::Health;
 use crate::tokens::bpe;
@@ -104,10 +105,6 @@ const TEXT: usize = 1 << 20;
 /// The largest request body whose prompt is counted; the estimate of a larger one stands.
 const MAX_COUNTED: usize = 4 << 20;
 
-/// What the documentation of OpenAI's chat format adds to the text: so much for each message, and as
-/// much once more because every answer is primed with the beginning of one.
-const FRAME: u64 = 3;
-
 /// The policy in force, of which there is always one. A clone shares it.
 #[derive(Clone, Debug)]
 pub struct Policies(Arc<ArcSwap<Policy>>);
@@ -193,7 +190,9 @@ impl World for Local {
 
 async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
     match ask {
-        Ask::Count { model, body } => count(model, body, counts).await.map_or(UNAVAILABLE, Answer::Count),
+        Ask::Count { operation, model, body } => {
+            count(operation, model, body, counts).await.map_or(UNAVAILABLE, Answer::Count)
+        }
         // No capability that asks these is configurable yet.
         Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token(_) => UNAVAILABLE,
     }
@@ -202,7 +201,7 @@ async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
 const UNAVAILABLE: Answer = Answer::Failed(Failure::Unavailable);
 
 /// The tokens of a request body's prompt; none where it is too large, or too many are being counted.
-async fn count(model: String, body: Bytes, counts: Arc<Semaphore>) -> Option<u64> {
+async fn count(operation: Operation, model: String, body: Bytes, counts: Arc<Semaphore>) -> Option<u64> {
     if body.len() > MAX_COUNTED {
         return None;
     }
@@ -211,17 +210,9 @@ async fn count(model: String, body: Bytes, counts: Arc<Semaphore>) -> Option<u64
     // to its end, also when nobody waits for the answer any more.
     let work = move || {
         let _place = place;
-        prompt_tokens(&model, &body)
+        prompt::tokens(operation, &body, |text| bpe::count(&model, text))
     };
     tokio::task::spawn_blocking(work).await.ok()?
-}
-
-/// The tokens of the prompt in a request body; none where it is no JSON.
-fn prompt_tokens(model: &str, body: &[u8]) -> Option<u64> {
-    let mut tokens = 0_u64;
-    let shape = prompt::read(body, &mut |text| tokens += bpe::count(model, text)).ok()?;
-    let framed = if shape.messages > 0 { FRAME * (shape.messages + 1) + shape.names } else { 0 };
-    Some(tokens + framed + shape.tokens)
 }
 
 // === impl Policies ===
@@ -267,7 +258,8 @@ impl Drop for Permit {
 
 impl Closer {
     /// Ends the notes: those that were left before this are still received, also while exchanges keep
-    /// their places. Of those that come later some may be; the others are dropped and counted.
+    /// their places. Of those that come later some may be; the others are dropped and counted. Text that
+    /// still waits is not counted any more, so that the end waits for one text at most.
     pub fn close(&self) {
         self.room.closing.store(true, Ordering::Relaxed);
         if let Some(queue) = self.queue.upgrade() {

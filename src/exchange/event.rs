@@ -12,7 +12,7 @@ use crate::base::words::Words;
 use crate::cache::{self, Ticket};
 use crate::credential::Signature;
 use crate::identity::Facts;
-use crate::llm::Delta;
+use crate::llm::{Delta, Operation};
 use crate::target::health::Observation;
 use crate::tokens::Uncounted;
 use crate::{guard, limit};
@@ -88,6 +88,7 @@ pub enum Ask {
     Embed(Bytes),
     /// The exact number of tokens of a request body, for a model.
     Count {
+        operation: Operation,
         model: String,
         body: Bytes,
     },

@@ -53,7 +53,11 @@ impl Exchange {
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(body) = count {
             self.side_open = true;
-            self.ask(Slot::Side, Ask::Count { model: target.model.to_string(), body }, out);
+            self.ask(
+                Slot::Side,
+                Ask::Count { operation: self.story.operation, model: target.model.to_string(), body },
+                out,
+            );
         }
     }
 

@@ -11,7 +11,7 @@ use super::replay::stream_codec;
 use super::response::Body;
 use super::{Exchange, request};
 use crate::llm::{Code, Finish, Operation, Refusal};
-use crate::wire::{self, StreamStart};
+use crate::wire::{self, StreamCodec, StreamStart};
 
 // === impl Exchange ===
 
@@ -66,7 +66,7 @@ impl Exchange {
             return;
         };
         let mut bytes = Vec::new();
-        codec.write_end(&self.start_of_stream(), Finish::Length, &mut bytes);
+        codec.write_end(&self.start_of_stream(codec), Finish::Length, &mut bytes);
         self.story.decide("limit", "cut", "exhausted", String::new());
         self.emit_last(Bytes::from(bytes), Outcome::Cut, out);
     }
@@ -85,11 +85,11 @@ impl Exchange {
         self.emit_last(Bytes::from(bytes), outcome, out);
     }
 
-    fn start_of_stream(&self) -> StreamStart {
+    fn start_of_stream(&self, codec: &dyn StreamCodec) -> StreamStart {
         let served = self.response.seen().and_then(|seen| seen.model.clone());
         let asked = self.story.call.as_ref();
         StreamStart {
-            id: format!("chatcmpl-{}", self.story.id),
+            id: codec.stream_id(&self.story.id),
             model: served
                 .or_else(|| asked.map(|call| call.model.clone()))
                 .map(|model| model.to_string())

@@ -78,6 +78,9 @@ pub trait StreamCodec: Sync {
     #[must_use]
     fn read_event(&self, data: &[u8], out: &mut Vec<Delta>) -> bool;
 
+    /// The id of a stream that is written here, made of an exchange's.
+    fn stream_id(&self, exchange: &str) -> String;
+
     /// Writes one canonical step as the events of a stream that began with `start`.
     fn write_delta(&self, start: &StreamStart, delta: &Delta, out: &mut Vec<u8>);
 

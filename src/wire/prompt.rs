@@ -9,9 +9,14 @@
 //! | a tool's call in a message: `input`, or `arguments`, that is an object | as it stands |
 //!
 //! How a provider writes tools into the prompt is not published, and neither is how much any but
-//! OpenAI's chat format adds to the text; that much the caller of [`read`] has to know.
+//! OpenAI's chat format adds to the text.
 
 use crate::base::json::{self, JsonError, Kind, Span};
+use crate::llm::Operation;
+
+/// What the documentation of OpenAI's chat format adds to the text: so much for each message, and as
+/// much once more because every answer is primed with the beginning of one.
+const FRAME: u64 = 3;
 
 /// What of a prompt is not text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +37,17 @@ struct Reader<'a, 'f> {
     body: &'a [u8],
     each: &'f mut dyn FnMut(&str),
     shape: Shape,
+}
+
+/// The tokens of the prompt in a request body, by `count` of each string; none where it is no JSON.
+/// Messages are framed as OpenAI's chat format frames them, whichever format they are in: the others
+/// add something as well.
+pub fn tokens(operation: Operation, body: &[u8], mut count: impl FnMut(&str) -> u64) -> Option<u64> {
+    let mut tokens = 0_u64;
+    let shape = read(body, &mut |text| tokens += count(text)).ok()?;
+    let talks = matches!(operation, Operation::Chat | Operation::Responses);
+    let framed = if talks && shape.messages > 0 { FRAME * (shape.messages + 1) + shape.names } else { 0 };
+    Some(tokens + framed + shape.tokens)
 }
 
 /// Calls `each` with every string of the prompt, in order.

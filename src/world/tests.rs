@@ -159,19 +159,22 @@ fn an_end_in_the_middle_of_counting_waits_for_one_text_and_clones_agree() {
 
 #[test]
 fn a_prompt_is_its_text_and_its_frame() {
-    let count = |body: &str| prompt_tokens("gpt-4o", body.as_bytes());
+    let count = |operation, body: &str| prompt::tokens(operation, body.as_bytes(), |text| bpe::count("gpt-4o", text));
+    let chat = |body| count(Operation::Chat, body);
     // What OpenAI states for this call.
-    assert_eq!(count(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#), Some(8));
-    assert_eq!(count(r#"{"model":"gpt-4o","messages":[{"role":"user","name":"bob","content":"hi"}]}"#), Some(10));
-    assert_eq!(count(r#"{"model":"text-embedding-3-small","input":"hello world"}"#), Some(2));
-    assert_eq!(count(r#"{"prompt":[15339,1917]}"#), Some(2));
-    assert_eq!(count("no JSON"), None);
+    assert_eq!(chat(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#), Some(8));
+    assert_eq!(chat(r#"{"model":"gpt-4o","messages":[{"role":"user","name":"bob","content":"hi"}]}"#), Some(10));
+    assert_eq!(chat("no JSON"), None);
+    let embed = |body| count(Operation::Embeddings, body);
+    assert_eq!(embed(r#"{"model":"text-embedding-3-small","input":"hello world"}"#), Some(2));
+    assert_eq!(embed(r#"{"input":[{"text":"hello world"}]}"#), Some(2), "a list of texts is no conversation");
+    assert_eq!(count(Operation::Completion, r#"{"prompt":[15339,1917]}"#), Some(2));
 }
 
 #[tokio::test]
 async fn counts_are_bounded_in_size_and_in_number() {
     let (world, _notes) = world(1);
-    let ask = |body: Bytes| world.answer(Ask::Count { model: "gpt-4o".to_owned(), body });
+    let ask = |body: Bytes| world.answer(Ask::Count { operation: Operation::Chat, model: "gpt-4o".to_owned(), body });
     let small = Bytes::from_static(br#"{"messages":[{"role":"user","content":"hi"}]}"#);
     let large = Bytes::from(vec![b' '; MAX_COUNTED + 1]);
     assert_eq!(ask(small.clone()).await, Answer::Count(8));

@@ -145,6 +145,10 @@ impl StreamCodec for Chat {
         sayable
     }
 
+    fn stream_id(&self, exchange: &str) -> String {
+        format!("chatcmpl-{exchange}")
+    }
+
     fn write_delta(&self, start: &StreamStart, delta: &Delta, out: &mut Vec<u8>) {
         let choice = match delta {
             Delta::Start { .. } => json!({"delta": {"role": "assistant", "content": ""}, "finish_reason": null}),

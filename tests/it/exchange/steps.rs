@@ -203,7 +203,7 @@ fn an_exact_count_completes_an_estimate_and_never_blocks() {
     let mut world = World::new(policy);
     world.side = Some(Answer::Count(5));
     world.call(CHAT, chat(true));
-    let [Ask::Count { model, body }] = &world.asks[..] else { panic!("{:?}", world.asks) };
+    let [Ask::Count { model, body, .. }] = &world.asks[..] else { panic!("{:?}", world.asks) };
     assert_eq!((model.as_str(), body), ("gpt-4o-mini", &bytes(chat(true))));
     world.reply(sse(), &UNASKED[..UNASKED.len() - 40]).end();
     let record = world.record();
