@@ -239,10 +239,10 @@ proptest! {
         prop_assert_eq!(pieces.remaining(), 0);
     }
 
-    /// Whatever the general decoder takes is read alike. What it refuses is refused, or lies in a
-    /// field that nobody reads.
+    /// Whatever the general decoder takes is read alike. Of what it refuses nothing is said here, for it
+    /// may lie in a field that nobody reads; the two tests below take it case by case.
     #[test]
-    fn damaged_messages_are_judged_alike(
+    fn a_damaged_message_that_can_be_read_is_read_alike(
         message in message(),
         stray in stray(),
         flips in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
@@ -255,9 +255,9 @@ proptest! {
             bytes[at] = byte;
         }
         bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
-        match (ProcessingRequest::decode(&bytes[..]), decode(&bytes)) {
-            (Ok(message), read) => prop_assert_eq!(read, Ok(expected(message))),
-            (Err(_), _) => {}
+        let read = decode(&bytes);
+        if let Ok(message) = ProcessingRequest::decode(&bytes[..]) {
+            prop_assert_eq!(read, Ok(expected(message)));
         }
     }
 
