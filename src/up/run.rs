@@ -85,8 +85,6 @@ pub enum UpError {
 
 /// Everything that runs.
 struct Egress {
-    /// Removed last, when everything that uses it is gone.
-    directory: RunDir,
     core: Core,
     envoy: Envoy,
     ready: Ready,
@@ -95,6 +93,8 @@ struct Egress {
     mock: Option<Mock>,
     /// Puts later configurations in force; ends with the rest.
     reload: AbortOnDropHandle<()>,
+    /// Removed last, when everything that uses it is gone: fields are dropped in this order.
+    directory: RunDir,
 }
 
 /// The first configuration and what it came from.

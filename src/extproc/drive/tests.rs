@@ -24,7 +24,7 @@ use crate::extproc::service::MAX_MESSAGE;
 use crate::limit::{Rule, Unit};
 use crate::llm::Dialect;
 use crate::policy::Policy;
-use crate::target::{Backend, Targets};
+use crate::target::{Backend, Health, Targets};
 use crate::telemetry::Metrics;
 use crate::tokens::Learned;
 use crate::world::{Local, Notes};
@@ -79,6 +79,7 @@ fn policy() -> Policy {
         asks_stream_usage: false,
         quirks: Vec::new(),
         headers: Vec::new(),
+        removed_headers: Vec::new(),
     };
     let bare = [("gpt-4o-mini".into(), 0)].into();
     let targets = Targets { backends: vec![backend.into()], bare, ..Targets::default() };
@@ -214,6 +215,10 @@ impl World for Stuck {
 
     fn learned(&self) -> Arc<Learned> {
         self.local.learned()
+    }
+
+    fn health(&self) -> Arc<Health> {
+        self.local.health()
     }
 
     fn hint(&self, note: Note) {
