@@ -1,9 +1,10 @@
-//! The commands. Each prints at most one line on stdout, when it is ready; everything for people goes
-//! to stderr.
+//! The commands. One that serves prints one line on stdout, when it is ready; one that is asked for
+//! something prints that there and nothing else. Everything else for people goes to stderr.
 
 mod keys;
 
 use std::future::Future;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
 use crate::app::{self, AppError};
+use crate::catalog::Catalog;
 use crate::config::{self, Discovery, Options, Source, WorkloadNames};
 use crate::up::run::UpError;
 use crate::{mock, telemetry, up};
+
+mod prices;
+mod providers;
+mod render;
+mod table;
 
 /// Weir: an Envoy external processor that rewrites, meters, caches and rate-limits LLM calls.
 #[derive(Debug, Parser)]
@@ -41,6 +48,12 @@ enum Command {
     /// Keys that Weir issues to consumers.
     #[command(subcommand)]
     Key(keys::Command),
+    /// The configuration of an Envoy that asks Weir.
+    Render(render::Args),
+    /// The providers of the catalogue.
+    Providers(providers::Args),
+    /// What a model costs.
+    Prices(prices::Args),
     /// The mock provider, for tests and benches.
     Mock {
         /// The port to listen on, on loopback; 0 for any.
@@ -144,6 +157,15 @@ async fn command(command: Command) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&chain(&error)),
         },
+        Command::Render(args) => match render::render(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        },
+        Command::Providers(args) => answer(&providers::providers(&args, &Catalog::builtin())),
+        Command::Prices(args) => match prices::prices(&args, &Catalog::builtin()) {
+            Ok(text) => answer(&text),
+            Err(error) => fail(&error.to_string()),
+        },
         Command::Mock { port } => match serve_mock(port).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("the mock provider cannot serve: {error}")),
@@ -201,6 +223,22 @@ fn stop_signal() -> impl Future<Output = ()> {
             // Nothing is left to say: whoever asks twice wants the process gone.
             std::process::exit(INTERRUPTED.into());
         });
+    }
+}
+
+fn answer(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("cannot write to stdout: {error}")),
+    }
+}
+
+/// What was asked for, on stdout. A reader that has enough, as `head`, is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 

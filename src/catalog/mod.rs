@@ -124,6 +124,13 @@ impl Catalog {
         models
     }
 
+    /// Every name that any provider has a price for, sorted.
+    pub fn models(&self) -> Vec<&str> {
+        let mut models: Vec<&str> = self.inner.by_model.keys().map(|name| &**name).collect();
+        models.sort_unstable();
+        models
+    }
+
     /// The providers that have a price for a bare model name, which may carry a date.
     pub fn knows(&self, model: &str) -> Vec<&str> {
         let found = spellings(model).find_map(|name| self.inner.by_model.get(name));
