@@ -15,7 +15,7 @@ use crate::support::process::{self, Child, Stream, ready_value};
 use crate::support::response::Response;
 
 /// Runs a command to its end: its exit code, stdout and stderr.
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut child = Child::spawn("weir", process::weir(arguments));
     let status = child.wait(LONG).unwrap_or_else(|| panic!("{arguments:?} does not end: {}", child.written()));
     (status.code(), child.stdout(), child.stderr())

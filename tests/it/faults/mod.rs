@@ -5,6 +5,7 @@ mod canary;
 mod commands;
 mod counted;
 mod drain;
+mod examples;
 mod gone;
 mod hostile;
 mod load;
