@@ -56,14 +56,14 @@ pub struct Egress {
 }
 
 /// The path of an Envoy, which is installed if need be. Panics, and says why, when it cannot be had.
-async fn envoy() -> &'static Path {
+pub(super) async fn envoy() -> &'static Path {
     static ENVOY: OnceCell<PathBuf> = OnceCell::const_new();
     let located = || async { install::locate(None).await };
     ENVOY.get_or_try_init(located).await.unwrap_or_else(|error| panic!("these tests need an Envoy: {error}"))
 }
 
 /// A mock on a port of its own.
-async fn mock() -> Mock {
+pub(super) async fn mock() -> Mock {
     Mock::start(TcpListener::bind("127.0.0.1:0").await.expect("a free port")).await
 }
 

@@ -12,6 +12,7 @@ mod live;
 pub mod pair;
 mod refusals;
 mod reload;
+mod render;
 mod rewrites;
 mod routing;
 mod sdk;
