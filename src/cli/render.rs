@@ -9,7 +9,7 @@ use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
 use crate::config::{Bootstrap, Compiled, Discovery, Listen};
 use crate::render::document::{self, YamlError};
-use crate::render::envoy::{ENVOY_VERSION, ExtProc, Plan};
+use crate::render::envoy::{BodyMode, ENVOY_VERSION, ExtProc, Plan};
 use crate::render::files;
 
 /// `weir render` on the command line.
@@ -90,6 +90,8 @@ fn plan<'a>(compiled: &'a Compiled, directory: &'a Path, ca: &'a Path) -> Result
         access_log: Some(Path::new(ACCESS_LOG)),
         system_ca: ca,
         max_request: policy.bodies.max_request as u64,
+        body_mode: BodyMode::FullDuplex,
+        max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
         node_id: "weir",
         envoy_version: ENVOY_VERSION,

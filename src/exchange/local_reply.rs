@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Exchange;
 use super::event::{Action, Length, ResponseHead};
+use super::phase::Phase;
 use super::record::Outcome;
 use super::response::Body;
 use crate::llm::refusal::CODES;
@@ -24,16 +25,31 @@ impl Exchange {
         self.refuse_now(refusal, Outcome::UpstreamError, out);
     }
 
+    /// The proxy's own reply is read before it is said in other words. A head that cannot wait for it goes on
+    /// with what is known of them.
+    pub(super) fn begin_local_reply(&mut self, out: &mut Vec<Action>) {
+        self.response.body = Body::LocalReply(Vec::new());
+        if !self.setup.mode.holds_responses() {
+            self.send_reply_head(Length::Unknown, out);
+        }
+    }
+
+    fn send_reply_head(&mut self, length: Length, out: &mut Vec<Action>) {
+        let mut edits = self.head_edits();
+        edits.set("content-type", "application/json");
+        edits.length = length;
+        self.push(Action::Head(edits), out);
+    }
+
     /// Says the proxy's own reply in the client's dialect, with the proxy's status.
     pub(super) fn say_local_reply(&mut self, out: &mut Vec<Action>) {
         let Body::LocalReply(text) = std::mem::take(&mut self.response.body) else { return };
         let refusal = translate(self.upstream_status(), &text);
         let body = Bytes::from(wire::codec(self.story.dialect).refusal(&refusal));
         self.story.refusal = Some(refusal.code.as_str());
-        let mut edits = self.head_edits();
-        edits.set("content-type", "application/json");
-        edits.length = Length::Exactly(body.len() as u64);
-        self.push(Action::Head(edits), out);
+        if self.phase == Phase::Held {
+            self.send_reply_head(Length::Exactly(body.len() as u64), out);
+        }
         self.emit_last(body, Outcome::UpstreamError, out);
     }
 

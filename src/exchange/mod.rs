@@ -114,6 +114,15 @@ impl Exchange {
         }
     }
 
+    /// The proxy sends bodies in this mode. Returns false, and changes nothing, once the exchange has begun.
+    pub fn speak(&mut self, mode: BodyMode) -> bool {
+        let fresh = self.phase == Phase::Fresh;
+        if fresh {
+            self.setup.mode = mode;
+        }
+        fresh
+    }
+
     /// Takes one event and appends what is to be done, in order.
     pub fn on(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
         if self.gone {

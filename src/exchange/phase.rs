@@ -72,6 +72,9 @@ const EVERY: &[BodyMode] = &[BodyMode::FullDuplex, BodyMode::BufferedStreamed, B
 /// A streamed local answer exists in one mode only (`StreamedImmediateResponse`, Envoy 1.37).
 const DUPLEX: &[BodyMode] = &[BodyMode::FullDuplex];
 
+/// Modes in which a response's head can wait for its body.
+const HOLDING: &[BodyMode] = &[BodyMode::FullDuplex, BodyMode::Buffered];
+
 const fn row(phase: Phase, kind: Kind, modes: &'static [BodyMode], next: Phase) -> Row {
     Row { phase, kind, modes, next }
 }
@@ -93,7 +96,8 @@ pub const TABLE: &[Row] = &[
     row(Phase::Sent, Kind::Retry, EVERY, Phase::Sent),
     row(Phase::Held, Kind::Head, EVERY, Phase::Streaming),
     row(Phase::Held, Kind::Respond, EVERY, Phase::Done),
-    row(Phase::Held, Kind::Wait, EVERY, Phase::Held),
+    // A head whose body is streamed goes on before any of it comes: it cannot wait.
+    row(Phase::Held, Kind::Wait, HOLDING, Phase::Held),
     // No body message may follow a head that ended the response, not even an empty one.
     row(Phase::HeldBare, Kind::Head, EVERY, Phase::Done),
     row(Phase::HeldBare, Kind::Respond, EVERY, Phase::Done),
@@ -112,6 +116,28 @@ pub fn next(mode: BodyMode, phase: Phase, kind: Kind) -> Option<Phase> {
         return Some(phase);
     }
     TABLE.iter().find(|row| row.phase == phase && row.kind == kind && row.modes.contains(&mode)).map(|row| row.next)
+}
+
+/// True where an exchange may stand still between two events.
+pub fn may_wait(mode: BodyMode, phase: Phase) -> bool {
+    matches!(phase, Phase::Fresh | Phase::Done) || next(mode, phase, Kind::Wait).is_some()
+}
+
+// === impl BodyMode ===
+
+impl BodyMode {
+    /// True where a response's head can wait for its body.
+    pub fn holds_responses(self) -> bool {
+        may_wait(self, Phase::Held)
+    }
+
+    /// What becomes of it for a request that passes: its body, and the answer's, come chunk by chunk.
+    pub fn passing(self) -> BodyMode {
+        match self {
+            BodyMode::FullDuplex => BodyMode::FullDuplex,
+            BodyMode::BufferedStreamed | BodyMode::Buffered => BodyMode::BufferedStreamed,
+        }
+    }
 }
 
 // === impl Kind ===

@@ -241,6 +241,7 @@ impl Exchange {
         });
         self.request = State::Released(None);
         self.push(Action::Pass(edits), out);
+        self.setup.mode = self.setup.mode.passing();
     }
 
     fn pass_edits(&mut self, head: &RequestHead, pass: &Pass) -> Result<Edits, Refusal> {

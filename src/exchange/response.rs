@@ -206,7 +206,7 @@ impl Exchange {
         match end {
             true if replied && early && code_of(head.status).status() == head.status => self.say_bare(out),
             true => self.head_alone(out),
-            false if replied => self.response.body = Body::LocalReply(Vec::new()),
+            false if replied => self.begin_local_reply(out),
             false if self.holds_whole(&head) => self.response.body = Body::Whole(Rope::default()),
             false => self.open_flow(out),
         }
@@ -217,7 +217,7 @@ impl Exchange {
         let policy = &self.setup.policy;
         let fits = head.headers.content_length().is_none_or(|length| length <= policy.bodies.max_response_hold as u64);
         let waits = policy.response_headers.wait_for_usage() && self.response.expected.is_some();
-        waits && fits && !self.response.is_stream()
+        waits && fits && !self.response.is_stream() && self.setup.mode.holds_responses()
     }
 
     /// The response is its head.

@@ -148,16 +148,21 @@ impl<W: World> Drive<W> {
         }
     }
 
-    /// Envoy says in its first message how it sends bodies. Another mode is a mistake of whoever
-    /// configured the filter: said once in the log, and refused, for its messages mean something else.
-    fn check_mode(&self, said: Option<Modes>) -> Result<(), Status> {
-        let duplex = i32::from(BodySendMode::FullDuplexStreamed);
+    /// Envoy says in its first message how it sends bodies. A mode that is not spoken is a mistake of
+    /// whoever configured the filter: said once in the log, and refused, for its messages mean something
+    /// else.
+    fn take_mode(&mut self, said: Option<Modes>) -> Result<(), Status> {
         let Some(said) = said else { return Ok(()) };
-        if said.request == duplex && said.response == duplex {
-            return Ok(());
+        let Some(mode) = body_mode(said) else {
+            self.pool.complain_of_mode();
+            return Err(Status::failed_precondition("Weir does not speak these body modes; its log says which ones"));
+        };
+        if let (true, Some(running)) = (mode != BodyMode::FullDuplex, &mut self.running)
+            && running.exchange.speak(mode)
+        {
+            self.writer = Writer::new(mode);
         }
-        self.pool.complain_of_mode();
-        Err(Status::failed_precondition("Weir needs FULL_DUPLEX_STREAMED bodies in both directions"))
+        Ok(())
     }
 
     fn receive(&mut self, mut message: Incoming) {
@@ -259,6 +264,20 @@ impl<W: World> Drive<W> {
     }
 }
 
+/// The mode that Envoy means; none for one that is not spoken.
+fn body_mode(said: Modes) -> Option<BodyMode> {
+    use BodySendMode::{Buffered, FullDuplexStreamed, Streamed};
+    let known = [
+        (FullDuplexStreamed, FullDuplexStreamed, BodyMode::FullDuplex),
+        (Buffered, Streamed, BodyMode::BufferedStreamed),
+        (Buffered, Buffered, BodyMode::Buffered),
+    ];
+    let same = |mode: BodySendMode, said: i32| i32::from(mode) == said;
+    let found =
+        known.iter().find(|(request, response, _)| same(*request, said.request) && same(*response, said.response));
+    found.map(|(_, _, mode)| *mode)
+}
+
 /// The last event, and what it leaves.
 fn end<W: World>(mut running: Running, world: &W, pool: &Pool) {
     let mut actions = Vec::new();
@@ -332,11 +351,12 @@ impl<W: World> Stream for Drive<W> {
             }
             match Pin::new(&mut this.inbound).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
-                    if let Err(status) = this.check_mode(message.modes) {
+                    if let Err(status) = this.take_mode(message.modes) {
                         this.finish();
                         return Poll::Ready(Some(Err(status)));
                     }
                     this.receive(message);
+                    this.writer.settle(&mut this.outbox);
                 }
                 Poll::Ready(Some(Err(status))) if is_unreadable(&status) => {
                     this.pool.complain_of_message(status.message());

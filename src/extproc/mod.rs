@@ -1,5 +1,5 @@
 //! The only place that knows Envoy: the `ext_proc` v3 service (`envoy.service.ext_proc.v3`), as
-//! Envoy 1.40 was seen to speak it in `FULL_DUPLEX_STREAMED` mode.
+//! Envoy 1.40 was seen to speak it.
 //!
 //! # The life of a stream
 //!
@@ -15,11 +15,17 @@
 //! | body mode | request | response | a streamed local answer |
 //! |---|---|---|---|
 //! | `FULL_DUPLEX_STREAMED` | held or passed chunk by chunk | likewise | `StreamedImmediateResponse`, after the request has ended |
+//! | `BUFFERED` request, `STREAMED` response | held by Envoy; what passes is switched to `STREAMED` at its head | its head goes on at once, each chunk is answered by one | none: one `ImmediateResponse` |
+//! | `BUFFERED` both | likewise | held by Envoy, with its head | none |
+//!
+//! Envoy says its mode in its first message. In the last two it waits for the answer to each part (`turns`),
+//! and `end` of a body that trailers follow is said by the body itself.
 
 pub mod claims;
 mod drive;
 mod fields;
 mod incoming;
+mod metadata;
 mod outbox;
 mod outgoing;
 mod pool;
@@ -28,6 +34,7 @@ mod read;
 pub mod server;
 pub mod service;
 pub mod signing;
+mod turns;
 mod write;
 
 pub use drive::Drive;

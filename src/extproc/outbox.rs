@@ -11,7 +11,7 @@ use crate::exchange::event::Meta;
 /// Envoy recommends body messages of at most this size.
 pub const CHUNK: usize = 64 << 10;
 
-/// The messages of one stream that Envoy has no room for yet. A body in it may be of any size; the last
+/// The messages of one stream that Envoy has no room for yet. A streamed body in it may be of any size; the last
 /// message made of it says whether it ends, and carries its metadata.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -29,8 +29,7 @@ impl Outbox {
                 self.held -= CHUNK;
                 return Some(Outgoing::new(What::Body(*way, rest.split_to(CHUNK), false)));
             }
-            What::Body(_, rest, _) => self.held -= rest.len(),
-            _ => {}
+            what => self.held -= held(what),
         }
         self.queue.pop_front()
     }
@@ -41,12 +40,20 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, message: Outgoing) {
+        self.held += held(&message.what);
         self.queue.push_back(message);
     }
 
     pub(super) fn push_body(&mut self, way: Way, bytes: Bytes, end: bool, meta: Meta) {
-        self.held += bytes.len();
-        self.queue.push_back(Outgoing { what: What::Body(way, bytes, end), meta });
+        self.push(Outgoing { what: What::Body(way, bytes, end), meta });
+    }
+}
+
+/// Bytes of a body in a message.
+fn held(what: &What) -> usize {
+    match what {
+        What::Body(_, bytes, _) | What::Held(_, _, Some(bytes)) => bytes.len(),
+        _ => 0,
     }
 }
 

@@ -10,14 +10,14 @@
 //!                             request_body 3, response_body 4: BodyResponse
 //!                             request_trailers 5, response_trailers 6: TrailersResponse (empty)
 //!                             immediate_response 7, streamed_immediate_response 11
-//!                             dynamic_metadata 8: Struct
+//!                             dynamic_metadata 8: Struct, mode_override 9: ProcessingMode
 //! HeadersResponse             response 1: CommonResponse
 //! BodyResponse                response 1: CommonResponse
 //! CommonResponse              header_mutation 2, body_mutation 3, clear_route_cache 5
 //! HeaderMutation              set_headers 1: HeaderValueOption, remove_headers 2
 //! HeaderValueOption           header 1: HeaderValue, append_action 3
 //! HeaderValue                 key 1, raw_value 3
-//! BodyMutation                streamed_response 3: StreamedBodyResponse
+//! BodyMutation                body 1, streamed_response 3: StreamedBodyResponse
 //! StreamedBodyResponse        body 1, end_of_stream 2
 //! ImmediateResponse           status 1: HttpStatus (code 1), headers 2: HeaderMutation, body 3, details 5
 //! StreamedImmediateResponse   headers_response 1: HttpHeaders (headers 1: HeaderMap (headers 1)),
@@ -29,13 +29,12 @@
 
 use bytes::{BufMut, Bytes};
 
+use super::metadata;
 use super::put::{self, Decimal, delimited, number_len};
-use crate::exchange::event::{Edits, Length, Local, Meta, MetaValue, Value};
+use crate::exchange::event::{Edits, Length, Local, Meta, Value};
 
 /// `HeaderValueOption.HeaderAppendAction`: set, whatever stood there.
 const OVERWRITE_IF_EXISTS_OR_ADD: u64 = 2;
-/// The top key of the metadata is the namespace.
-const NAMESPACE: &str = "weir";
 /// What Envoy shows as the reason of an immediate response (`%RESPONSE_CODE_DETAILS%`).
 const DETAILS: &str = "weir";
 
@@ -55,6 +54,14 @@ pub enum What {
     ResponseHead(Edits),
     /// A piece of a body, and whether it ends there.
     Body(Way, Bytes, bool),
+    /// The request's head goes on, its route is chosen anew, and both bodies come chunk by chunk from here
+    /// on, whatever the filter's mode is.
+    PassHead(Edits),
+    /// The head stays where it is until its body has come.
+    Continue(Way),
+    /// The answer to a body, or to a chunk, that waits for it: what is changed in a head that waits as well,
+    /// and what stands in the place of the bytes. None leaves them as they are.
+    Held(Way, Option<Edits>, Option<Bytes>),
     RequestTrailers,
     ResponseTrailers,
     /// A local answer in one piece.
@@ -71,6 +78,11 @@ pub enum Way {
     /// A local answer that is streamed.
     Local,
 }
+
+/// `mode_override`: every part is sent, and bodies are `STREAMED`. Fields of
+/// `envoy/extensions/filters/http/ext_proc/v3/processing_mode.proto`: the modes of both heads (1, 2), bodies
+/// (3, 4) and trailers (5, 6), of which each has the number 1.
+const STREAMED_OVERRIDE: &[u8] = &[0x4a, 12, 0x08, 1, 0x10, 1, 0x18, 1, 0x20, 1, 0x28, 1, 0x30, 1];
 
 /// The buffer has too little room for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,15 +109,17 @@ impl Outgoing {
     /// When the buffer has no room for all of it; then nothing is written.
     pub fn encode(&self, out: &mut impl BufMut) -> Result<(), NoRoom> {
         let layers = self.what.layers();
-        let meta = if self.meta.is_empty() { 0 } else { delimited(meta_len(&self.meta)) };
-        let (needed, room) = (delimited(layers[0]) + meta, out.remaining_mut());
+        let meta = if self.meta.is_empty() { 0 } else { delimited(metadata::size(&self.meta)) };
+        let more = if matches!(self.what, What::PassHead(_)) { STREAMED_OVERRIDE } else { &[] };
+        let (needed, room) = (delimited(layers[0]) + meta + more.len(), out.remaining_mut());
         if needed > room {
             return Err(NoRoom { needed, room });
         }
         self.what.encode(layers, out);
         if !self.meta.is_empty() {
-            encode_meta(&self.meta, out);
+            metadata::encode(&self.meta, out);
         }
+        out.put_slice(more);
         Ok(())
     }
 }
@@ -117,7 +131,7 @@ impl What {
     /// there are not.
     fn layers(&self) -> [usize; 4] {
         match self {
-            What::RequestHead(edits) => {
+            What::RequestHead(edits) | What::PassHead(edits) => {
                 let mutation = mutation_len(edits);
                 let common = delimited(mutation) + number_len(1);
                 [delimited(common), common, mutation, 0]
@@ -137,6 +151,8 @@ impl What {
                 let common = delimited(mutation);
                 [delimited(common), common, mutation, streamed]
             }
+            What::Held(way, edits, bytes) => held_layers(*way, edits.as_ref(), bytes.as_ref()),
+            What::Continue(_) => [delimited(0), 0, 0, 0],
             What::RequestTrailers | What::ResponseTrailers => [0; 4],
             What::Immediate(local) => {
                 let status = number_len(u64::from(local.status));
@@ -161,7 +177,7 @@ impl What {
     /// Writes the answer as a field of its `ProcessingResponse`.
     fn encode(&self, [outermost, second, third, fourth]: [usize; 4], out: &mut impl BufMut) {
         match self {
-            What::RequestHead(edits) => {
+            What::RequestHead(edits) | What::PassHead(edits) => {
                 put::key(1, outermost, out);
                 put::key(1, second, out);
                 put::key(2, third, out);
@@ -185,6 +201,15 @@ impl What {
                 put::key(3, third, out);
                 put::key(3, fourth, out);
                 encode_streamed(bytes, *end, out);
+            }
+            What::Held(way, edits, bytes) => {
+                put::key(if *way == Way::Request { 3 } else { 4 }, outermost, out);
+                put::key(1, second, out);
+                encode_held(*way, (edits.as_ref(), third), (bytes.as_ref(), fourth), out);
+            }
+            What::Continue(way) => {
+                put::key(if *way == Way::Request { 1 } else { 2 }, outermost, out);
+                put::key(1, second, out);
             }
             What::RequestTrailers => put::key(5, outermost, out),
             What::ResponseTrailers => put::key(6, outermost, out),
@@ -287,6 +312,40 @@ fn encode_header(name: &str, [first, second]: Pieces<'_>, out: &mut impl BufMut)
 
 // === Bodies ===
 
+fn held_layers(way: Way, edits: Option<&Edits>, bytes: Option<&Bytes>) -> [usize; 4] {
+    let mutation = edits.map_or(0, mutation_len);
+    let body = bytes.map_or(0, |bytes| delimited(bytes.len()));
+    let common = edits.map_or(0, |_| delimited(mutation))
+        + bytes.map_or(0, |_| delimited(body))
+        + if reroutes(way, edits) { number_len(1) } else { 0 };
+    [delimited(common), common, mutation, body]
+}
+
+/// The `CommonResponse` of an answer to a body that is held, each part with its size.
+fn encode_held(
+    way: Way,
+    (edits, mutation): (Option<&Edits>, usize),
+    (bytes, body): (Option<&Bytes>, usize),
+    out: &mut impl BufMut,
+) {
+    if let Some(edits) = edits {
+        put::key(2, mutation, out);
+        encode_mutation(edits, out);
+    }
+    if let Some(bytes) = bytes {
+        put::key(3, body, out);
+        put::bytes(1, bytes, out);
+    }
+    if reroutes(way, edits) {
+        put::number(5, 1, out);
+    }
+}
+
+/// True where an answer chooses the route anew: when it changes the request's head.
+fn reroutes(way: Way, edits: Option<&Edits>) -> bool {
+    way == Way::Request && edits.is_some()
+}
+
 fn streamed_len(bytes: &Bytes, end: bool) -> usize {
     delimited(bytes.len()) + if end { number_len(1) } else { 0 }
 }
@@ -296,51 +355,6 @@ fn encode_streamed(bytes: &Bytes, end: bool, out: &mut impl BufMut) {
     if end {
         put::number(2, 1, out);
     }
-}
-
-// === Metadata ===
-
-fn fields_len(meta: &Meta) -> usize {
-    meta.iter().map(|(name, value)| delimited(entry_len(name, value_len(value)))).sum()
-}
-
-fn meta_len(meta: &Meta) -> usize {
-    delimited(entry_len(NAMESPACE, delimited(fields_len(meta))))
-}
-
-/// `{"weir": {…}}`
-fn encode_meta(meta: &Meta, out: &mut impl BufMut) {
-    let fields = fields_len(meta);
-    let outer = entry_len(NAMESPACE, delimited(fields));
-    put::key(8, delimited(outer), out);
-    put::key(1, outer, out);
-    put::bytes(1, NAMESPACE.as_bytes(), out);
-    put::key(2, delimited(fields), out);
-    put::key(5, fields, out);
-    for (name, value) in meta {
-        let length = value_len(value);
-        put::key(1, entry_len(name, length), out);
-        put::bytes(1, name.as_bytes(), out);
-        put::key(2, length, out);
-        match value {
-            MetaValue::Text(value) => put::bytes(3, value.as_bytes(), out),
-            #[expect(clippy::cast_precision_loss, reason = "dynamic metadata has no integers; exact up to 2^53")]
-            MetaValue::Number(number) => put::double(2, *number as f64, out),
-        }
-    }
-}
-
-/// A `Value` with one of its fields.
-fn value_len(value: &MetaValue) -> usize {
-    match value {
-        MetaValue::Text(text) => delimited(text.len()),
-        MetaValue::Number(_) => put::DOUBLE,
-    }
-}
-
-/// An entry of a map: its key as field 1, its value as field 2.
-fn entry_len(name: &str, value: usize) -> usize {
-    delimited(name.len()) + delimited(value)
 }
 
 #[cfg(test)]

@@ -101,8 +101,9 @@ impl Pool {
     pub(super) fn complain_of_mode(&self) {
         self.wrong_mode.call_once(|| {
             tracing::error!(
-                "an Envoy sends bodies in a mode that Weir does not speak yet; set request_body_mode and \
-                 response_body_mode of the ext_proc filter to FULL_DUPLEX_STREAMED, and send trailers"
+                "an Envoy sends bodies in a mode that Weir does not speak; set request_body_mode and \
+                 response_body_mode of the ext_proc filter to FULL_DUPLEX_STREAMED, or to BUFFERED and STREAMED, or \
+                 both to BUFFERED, and send trailers"
             );
         });
     }

@@ -17,8 +17,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 
-/// The largest message that is taken: the largest `maxRequest` (64 MiB) in one buffered message.
-pub const MAX_MESSAGE: usize = 65 << 20;
+/// The largest message that is taken: what Envoy buffers of a request with the largest `maxRequest` (64 MiB,
+/// and one more), and what is around it.
+pub const MAX_MESSAGE: usize = 66 << 20;
 
 /// A head with its attributes, or a small body, fits; what is larger makes the buffer grow. The
 /// default of 8 KiB is most of what an open stream holds.

@@ -6,11 +6,15 @@ use bytes::Bytes;
 
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, Way, What};
+use super::turns::Turn;
 use crate::exchange::event::{Action, Edits, Length, Local, Meta, Value};
+use crate::exchange::phase::BodyMode;
 
 /// Writes the answers of one stream, in order.
 #[derive(Debug, Default)]
 pub struct Writer {
+    /// The two directions, where Envoy waits for an answer to every part; none in `FULL_DUPLEX_STREAMED`.
+    turns: Option<Box<Turns>>,
     /// The request was its head.
     bare_request: bool,
     /// How the other side ended its body; ours ends in the same way, or Envoy waits for ever.
@@ -20,22 +24,76 @@ pub struct Writer {
     local: bool,
 }
 
+/// Both directions of an exchange whose parts are answered one by one.
+#[derive(Debug)]
+struct Turns {
+    request: Turn,
+    response: Turn,
+}
+
 // === impl Writer ===
 
 impl Writer {
+    /// For an Envoy that sends bodies in this mode.
+    pub fn new(mode: BodyMode) -> Self {
+        let turns = |buffered| {
+            let (request, response) = (Turn::new(Way::Request, true), Turn::new(Way::Response, buffered));
+            Some(Box::new(Turns { request, response }))
+        };
+        let turns = match mode {
+            BodyMode::FullDuplex => None,
+            BodyMode::BufferedStreamed => turns(false),
+            BodyMode::Buffered => turns(true),
+        };
+        Writer { turns, ..Writer::default() }
+    }
+
     /// The request's head came, and was (`end`) or was not all of it.
     pub fn request_head(&mut self, end: bool) {
         self.bare_request = end;
+        if let Some(turns) = &mut self.turns {
+            turns.request.head(end);
+        }
     }
 
-    /// The request ended by trailers.
-    pub fn request_trailers(&mut self) {
+    /// A part of the request's body came. Returns true when nothing of it follows.
+    pub fn request_body(&mut self, bytes: &Bytes, end: bool) -> bool {
+        self.turns.as_mut().map_or(end, |turns| turns.request.body(bytes, end))
+    }
+
+    /// The request ended by trailers. Returns false where the body was whole before.
+    pub fn request_trailers(&mut self) -> bool {
         self.request_trailers = true;
+        self.turns.as_mut().is_none_or(|turns| turns.request.trailers())
     }
 
-    /// The response ended by trailers.
-    pub fn response_trailers(&mut self) {
+    /// The response's head came, and was (`end`) or was not all of it.
+    pub fn response_head(&mut self, end: bool) {
+        if let Some(turns) = &mut self.turns {
+            turns.response.head(end);
+        }
+    }
+
+    /// A part of the response's body came. Returns true when nothing of it follows.
+    pub fn response_body(&mut self, bytes: &Bytes, end: bool) -> bool {
+        self.turns.as_mut().map_or(end, |turns| turns.response.body(bytes, end))
+    }
+
+    /// The response ended by trailers. Returns false where the body was whole before.
+    pub fn response_trailers(&mut self) -> bool {
         self.response_trailers = true;
+        self.turns.as_mut().is_none_or(|turns| turns.response.trailers())
+    }
+
+    /// The exchange has done what there was to do about what came: where Envoy waits for an answer and
+    /// there is none, it gets the one that changes nothing. A request's body has its answer in the end.
+    pub fn settle(&mut self, out: &mut Outbox) {
+        if let Some(turns) = &mut self.turns {
+            turns.request.settle_head(out);
+            turns.request.settle_late(out);
+            turns.response.settle_head(out);
+            turns.response.settle_body(out);
+        }
     }
 
     /// True when request chunks are echoed as they come.
@@ -45,11 +103,18 @@ impl Writer {
 
     /// Sends a chunk of a passing request on as it came.
     pub fn echo(&mut self, bytes: Bytes, end: bool, out: &mut Outbox) {
+        if let Some(turns) = &mut self.turns {
+            turns.request.emit(bytes, Meta::new());
+            return turns.request.settle_body(out);
+        }
         self.part(Way::Request, bytes, end, Meta::new(), out);
     }
 
     /// Writes one action. Those that concern the host alone write nothing.
     pub fn write(&mut self, action: Action, out: &mut Outbox) {
+        if self.turns.is_some() {
+            return self.write_in_turn(action, out);
+        }
         match action {
             Action::Pass(edits) => {
                 self.passing = true;
@@ -88,6 +153,48 @@ impl Writer {
                 self.part(way, bytes, end, meta, out);
             }
             Action::Retry { .. } | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+        }
+    }
+
+    /// The same where Envoy waits for an answer to every part.
+    fn write_in_turn(&mut self, action: Action, out: &mut Outbox) {
+        let Some(turns) = &mut self.turns else { return };
+        match action {
+            Action::Pass(edits) => {
+                self.passing = true;
+                turns.request.stream();
+                turns.response.stream();
+                let (edits, meta) = checked(edits);
+                turns.request.take_head();
+                out.push(Outgoing { what: What::PassHead(edits), meta });
+            }
+            Action::Forward { mut head, body } => {
+                head.length = match self.bare_request {
+                    true => Length::Kept,
+                    false => turns.request.length(body.iter().map(Bytes::len).sum()),
+                };
+                let (edits, meta) = checked(head);
+                if let Some(answer) = turns.request.answer_head(edits, meta) {
+                    return out.push(answer);
+                }
+                body.into_iter().for_each(|bytes| turns.request.emit(bytes, Meta::new()));
+                turns.request.settle_body(out);
+            }
+            Action::Respond(local) => {
+                self.passing = false;
+                turns.request.close();
+                turns.response.close();
+                out.push(immediate(local));
+            }
+            Action::Head(edits) => {
+                let (edits, meta) = checked(edits);
+                if let Some(answer) = turns.response.answer_head(edits, meta) {
+                    out.push(answer);
+                }
+            }
+            Action::Emit { bytes, meta, .. } => turns.response.emit(bytes, meta),
+            // No local answer is streamed in these modes.
+            Action::Open(_) | Action::Retry { .. } | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
         }
     }
 

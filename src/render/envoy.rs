@@ -6,11 +6,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{local, retry};
+use super::{filter, local, retry};
 pub use crate::exchange::BACKEND_HEADER;
+pub use crate::exchange::phase::BodyMode;
 use crate::target::Upstream;
 
 /// The Envoy that this configuration is written for and was tried on.
@@ -71,8 +73,12 @@ pub struct Plan<'a> {
     pub access_log: Option<&'a Path>,
     /// The CA bundle for upstreams that have none of their own; see `files::system_ca`.
     pub system_ca: &'a Path,
+    /// How Envoy sends bodies to Weir.
+    pub body_mode: BodyMode,
     /// The longest request body that Weir holds, in bytes.
     pub max_request: u64,
+    /// The longest that Weir itself lets a request wait.
+    pub max_wait: Duration,
     pub upstreams: &'a [Upstream],
     /// How Envoy names itself.
     pub node_id: &'a str,
@@ -157,7 +163,7 @@ fn listener(plan: &Plan) -> Value {
     json!({
         "name": "weir",
         "address": socket(plan.listen),
-        "per_connection_buffer_limit_bytes": 1_048_576,
+        "per_connection_buffer_limit_bytes": filter::buffer_limit(plan),
         "filter_chains": [{"filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": connection_manager(plan),
@@ -174,7 +180,7 @@ fn connection_manager(plan: &Plan) -> Value {
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES, "config_source": watched(plan.files, ROUTES_FILE)},
         "http_filters": [
-            {"name": "envoy.filters.http.ext_proc", "typed_config": extproc_filter(plan.envoy_version)},
+            {"name": "envoy.filters.http.ext_proc", "typed_config": filter::ext_proc(plan)},
             {"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE_ROUTER}},
         ],
         // The route is chosen before the first HTTP filter runs, so a filter would strip too late.
@@ -183,7 +189,7 @@ fn connection_manager(plan: &Plan) -> Value {
             "typed_config": {"@type": TYPE_EARLY_MUTATION, "mutations": stripped},
         }],
         "http_protocol_options": {"enable_trailers": true},
-        "http2_protocol_options": windows(),
+        "http2_protocol_options": filter::downstream_http2(plan, windows()),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         // A request that Weir holds counts as idle.
         "stream_idle_timeout": "900s",
@@ -195,37 +201,6 @@ fn connection_manager(plan: &Plan) -> Value {
         "scheme_header_transformation": {"match_upstream": true},
         "local_reply_config": local::config(),
         "access_log": access_log(plan.access_log),
-    })
-}
-
-fn extproc_filter(version: &str) -> Value {
-    json!({
-        "@type": TYPE_EXT_PROC,
-        "grpc_service": {
-            // Without an authority Envoy says the cluster's name, which an HTTP/2 server may refuse.
-            "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER, "authority": "weir", "skip_envoy_headers": true},
-            "initial_metadata": [
-                {"key": "x-weir-envoy-version", "value": version},
-                {"key": "x-weir-role", "value": "route"},
-            ],
-        },
-        "processing_mode": {
-            "request_header_mode": "SEND",
-            "response_header_mode": "SEND",
-            "request_body_mode": "FULL_DUPLEX_STREAMED",
-            "response_body_mode": "FULL_DUPLEX_STREAMED",
-            "request_trailer_mode": "SEND",
-            "response_trailer_mode": "SEND",
-        },
-        "allow_content_length_header": true,
-        // Weir orders retries in Envoy's own headers; those of clients are stripped before.
-        "mutation_rules": {"allow_all_routing": true, "allow_envoy": true},
-        "metadata_options": {
-            "receiving_namespaces": {"untyped": ["weir"]},
-            "forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]},
-        },
-        "request_attributes": ["connection.uri_san_peer_certificate", "source.address", "xds.cluster_name"],
-        "status_on_error": {"code": "ServiceUnavailable"},
     })
 }
 
@@ -380,7 +355,6 @@ const TYPE_CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 const TYPE_ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 const TYPE_CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-const TYPE_EXT_PROC: &str = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor";
 const TYPE_ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 const TYPE_EARLY_MUTATION: &str =
     "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";

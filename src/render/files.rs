@@ -67,7 +67,9 @@ fn replace(directory: &Path, name: &str, content: &Value) -> io::Result<PathBuf>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::envoy::ExtProc;
+    use std::time::Duration;
+
+    use crate::render::envoy::{BodyMode, ExtProc};
     use crate::target::Upstream;
 
     fn written(directory: &Path, upstreams: &[Upstream], make: impl FnOnce(&Plan) -> io::Result<()>) {
@@ -79,7 +81,9 @@ mod tests {
             files: directory,
             access_log: None,
             system_ca: Path::new("/ca.pem"),
+            body_mode: BodyMode::FullDuplex,
             max_request: 1024,
+            max_wait: Duration::from_secs(240),
             upstreams,
             node_id: "test",
             envoy_version: "1.40.0",

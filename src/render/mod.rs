@@ -4,5 +4,6 @@
 pub mod document;
 pub mod envoy;
 pub mod files;
+mod filter;
 mod local;
 mod retry;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::http::{Client, HttpError};
 use crate::app::reload::{FollowError, Follower};
 use crate::policy::Policy;
-use crate::render::envoy::{CLUSTERS_FILE, ExtProc, Plan, ROUTES, ROUTES_FILE};
+use crate::render::envoy::{BodyMode, CLUSTERS_FILE, ExtProc, Plan, ROUTES, ROUTES_FILE};
 use crate::render::files;
 use crate::target::Upstream;
 
@@ -31,6 +31,8 @@ pub struct Proxy {
     /// Envoy's admin endpoint, as it is bound.
     admin: SocketAddr,
     max_request: u64,
+    body_mode: BodyMode,
+    max_wait: Duration,
     /// What the policy in force, or the one that comes, needs.
     current: Vec<Upstream>,
     /// What is needed only by exchanges that began before.
@@ -55,6 +57,8 @@ impl Proxy {
             listen: plan.listen,
             admin: plan.admin,
             max_request: plan.max_request,
+            body_mode: plan.body_mode,
+            max_wait: plan.max_wait,
             current: policy.upstreams.clone(),
             leaving: Vec::new(),
             client: Client::new(),
@@ -87,6 +91,8 @@ impl Proxy {
             access_log: None,
             system_ca: &self.system_ca,
             max_request: self.max_request,
+            body_mode: self.body_mode,
+            max_wait: self.max_wait,
             upstreams,
             node_id: "weir-up",
             envoy_version: &self.version,

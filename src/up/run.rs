@@ -21,7 +21,7 @@ use crate::app::{self, AppError, Core};
 use crate::cli::{Hangups, Names, Signals, say, tell};
 use crate::config::{Compiled, Discovery, Listen, Source};
 use crate::mock::Mock;
-use crate::render::envoy::{ExtProc, Plan};
+use crate::render::envoy::{BodyMode, ExtProc, Plan};
 use crate::render::files;
 
 /// Envoy is ready in a tenth of a second; a machine that needs longer than this is stuck.
@@ -58,8 +58,19 @@ pub struct Args {
     /// The Envoy binary to run.
     #[arg(long, value_name = "FILE")]
     envoy: Option<PathBuf>,
+    /// How Envoy sends bodies. For tests: the others are for Envoys that lack the first.
+    #[arg(long, value_enum, default_value_t = Mode::FullDuplex, hide = true)]
+    body_mode: Mode,
     #[command(flatten)]
     names: Names,
+}
+
+/// The body modes on the command line.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Mode {
+    FullDuplex,
+    BufferedStreamed,
+    Buffered,
 }
 
 /// Why the egress is not up.
@@ -178,7 +189,9 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
         files: directory.path(),
         access_log: None,
         system_ca: &ca,
+        body_mode: args.body_mode.into(),
         max_request: policy.bodies.max_request as u64,
+        max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
         node_id: "weir-up",
         envoy_version: &version,
@@ -257,6 +270,18 @@ async fn serve_admin(core: &Core, port: u16) -> Result<SocketAddr, UpError> {
         }
     });
     Ok(bound)
+}
+
+// === impl Mode ===
+
+impl From<Mode> for BodyMode {
+    fn from(mode: Mode) -> BodyMode {
+        match mode {
+            Mode::FullDuplex => BodyMode::FullDuplex,
+            Mode::BufferedStreamed => BodyMode::BufferedStreamed,
+            Mode::Buffered => BodyMode::Buffered,
+        }
+    }
 }
 
 // === impl Egress ===

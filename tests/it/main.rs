@@ -4,9 +4,12 @@
 // Tells the lints that helpers of tests may panic, as tests may.
 #![cfg(test)]
 
+// Its macros are for what follows.
+#[macro_use]
+mod support;
+
 mod architecture;
 mod bench;
 mod e2e;
 mod exchange;
 mod faults;
-mod support;

@@ -2,6 +2,8 @@
 
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue, HeaderValueOption};
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{BodySendMode, HeaderSendMode};
 use envoy_types::pb::envoy::service::ext_proc::v3::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpHeaders, ImmediateResponse,
     ProcessingResponse, StreamedBodyResponse, StreamedImmediateResponse, TrailersResponse, body_mutation,
@@ -14,8 +16,10 @@ use prop::option::of;
 use proptest::prelude::*;
 use prost::Message;
 
+use super::super::metadata::NAMESPACE;
 use super::*;
 use crate::base::secret::Secret;
+use crate::exchange::event::MetaValue;
 
 // === The same answers as the general messages ===
 
@@ -23,13 +27,41 @@ fn message(answer: &Outgoing) -> ProcessingResponse {
     ProcessingResponse {
         response: Some(response(&answer.what)),
         dynamic_metadata: metadata(&answer.meta),
+        mode_override: matches!(answer.what, What::PassHead(_)).then(every_part_streamed),
         ..ProcessingResponse::default()
     }
 }
 
+fn every_part_streamed() -> ProcessingMode {
+    ProcessingMode {
+        request_header_mode: HeaderSendMode::Send.into(),
+        response_header_mode: HeaderSendMode::Send.into(),
+        request_body_mode: BodySendMode::Streamed.into(),
+        response_body_mode: BodySendMode::Streamed.into(),
+        request_trailer_mode: HeaderSendMode::Send.into(),
+        response_trailer_mode: HeaderSendMode::Send.into(),
+    }
+}
+
+fn held(way: Way, edits: Option<&Edits>, bytes: Option<&Bytes>) -> Response {
+    let bytes = bytes.map(|bytes| BodyMutation { mutation: Some(body_mutation::Mutation::Body(bytes.to_vec())) });
+    let common = CommonResponse {
+        header_mutation: edits.map(mutation),
+        body_mutation: bytes,
+        clear_route_cache: edits.is_some() && way == Way::Request,
+        ..CommonResponse::default()
+    };
+    let answer = BodyResponse { response: Some(common) };
+    if way == Way::Request { Response::RequestBody(answer) } else { Response::ResponseBody(answer) }
+}
+
 fn response(what: &What) -> Response {
+    let bare = || HeadersResponse { response: Some(CommonResponse::default()) };
     match what {
-        What::RequestHead(edits) => {
+        What::Held(way, edits, bytes) => held(*way, edits.as_ref(), bytes.as_ref()),
+        What::Continue(Way::Request) => Response::RequestHeaders(bare()),
+        What::Continue(_) => Response::ResponseHeaders(bare()),
+        What::RequestHead(edits) | What::PassHead(edits) => {
             let header_mutation = Some(mutation(edits));
             let common = CommonResponse { header_mutation, clear_route_cache: true, ..CommonResponse::default() };
             Response::RequestHeaders(HeadersResponse { response: Some(common) })
@@ -166,6 +198,9 @@ fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         edits().prop_map(What::RequestHead),
         edits().prop_map(What::ResponseHead),
+        edits().prop_map(What::PassHead),
+        way.clone().prop_map(What::Continue),
+        (way.clone(), of(edits()), of(bytes())).prop_map(|(way, edits, bytes)| What::Held(way, edits, bytes)),
         (way, bytes(), any::<bool>()).prop_map(|(way, bytes, end)| What::Body(way, bytes, end)),
         Just(What::RequestTrailers),
         Just(What::ResponseTrailers),

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
-use crate::render::envoy::{EXTPROC_CLUSTER, ExtProc};
+use crate::render::envoy::{BodyMode, EXTPROC_CLUSTER, ExtProc};
 use crate::target::Upstream;
 
 fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
@@ -27,6 +29,8 @@ fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
         access_log: Some(Path::new("/dev/stdout")),
         system_ca: Path::new("/ca.pem"),
         max_request: 33_554_432,
+        body_mode: BodyMode::FullDuplex,
+        max_wait: Duration::from_secs(240),
         upstreams: &upstreams,
         node_id: "weir",
         envoy_version: "1.40.0",

@@ -16,7 +16,9 @@ fn with_plan<T>(upstreams: &[Upstream], use_it: impl FnOnce(&Plan) -> T) -> T {
         files: Path::new("/run/weir/envoy"),
         access_log: Some(Path::new("/run/weir/access.jsonl")),
         system_ca: Path::new("/etc/ssl/certs/ca-certificates.crt"),
+        body_mode: BodyMode::FullDuplex,
         max_request: 33_554_432,
+        max_wait: Duration::from_secs(240),
         upstreams,
         node_id: "test",
         envoy_version: "1.40.2",
@@ -203,4 +205,26 @@ fn without_an_access_log_there_is_none() {
     assert_eq!(none.pointer(FILTER).unwrap()["access_log"], json!([]));
     let path = "/access_log/0/typed_config/log_format/json_format/path";
     assert_eq!(manager().pointer(path).unwrap(), "%PATH(NQ:PATH)%", "a query may hold a key");
+}
+
+#[test]
+fn where_envoy_holds_bodies_it_has_room_and_patience_for_them() {
+    for (body_mode, request, response) in
+        [(BodyMode::BufferedStreamed, "BUFFERED", "STREAMED"), (BodyMode::Buffered, "BUFFERED", "BUFFERED")]
+    {
+        let max_wait = Duration::from_millis(4500);
+        let held = with_plan(&[], |plan| bootstrap(&Plan { body_mode, max_wait, ..plan.clone() }));
+        let manager = held.pointer(FILTER).unwrap();
+        let filter = &manager["http_filters"][0]["typed_config"];
+        assert_eq!(filter["processing_mode"]["request_body_mode"], request);
+        assert_eq!(filter["processing_mode"]["response_body_mode"], response);
+        assert_eq!((&filter["message_timeout"], &filter["allow_mode_override"]), (&json!("14.500s"), &json!(true)));
+        let room = json!(33_554_432 + (1 << 20));
+        assert_eq!(held["static_resources"]["listeners"][0]["per_connection_buffer_limit_bytes"], room);
+        assert_eq!(manager["http2_protocol_options"]["initial_stream_window_size"], room);
+    }
+    let duplex = manager();
+    assert_eq!(duplex["http2_protocol_options"]["initial_stream_window_size"], 1 << 20);
+    let filter = &duplex["http_filters"][0]["typed_config"];
+    assert!(filter["message_timeout"].is_null() && filter["allow_mode_override"].is_null(), "{filter}");
 }

@@ -1,6 +1,8 @@
 //! Answers whose head waits for their bill: the profile lists cost and tokens, so the head of a whole
 //! answer is held until its body has been read, and is still the provider's.
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::Egress;
 use super::pair::{BOTH, Call, Protocol, assert_same, both};
 use crate::support::envoy_stats::Exceptions;
@@ -33,9 +35,8 @@ const ADDED: &[&str] = &["x-weir-backend", "x-weir-model", "x-weir-cost-usd", "x
 /// A name, a body, what the mock is ordered to do, and the tokens that the head names.
 type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_whole_answer_says_what_it_cost() {
-    let egress = Egress::up(BILLED).await;
+async fn a_whole_answer_says_what_it_cost(mode: BodyMode) {
+    let egress = Egress::up(mode, BILLED).await;
     let long = (2_u32 << 20).to_string();
     let rows: &[Row] = &[
         ("whole", ASK, &[("x-mock-tokens", "10")], Some("input=4, cached=0, output=10, reasoning=0")),
@@ -72,3 +73,5 @@ async fn a_whole_answer_says_what_it_cost() {
     }
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+modes_that_hold!(a_whole_answer_says_what_it_cost);

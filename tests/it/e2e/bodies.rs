@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{BOTH, Call, Protocol, assert_same, both};
 use crate::support::envoy_stats::Exceptions;
@@ -40,9 +42,8 @@ fn assert_too_large(what: &str, response: &Response) {
     assert_eq!(response.header("content-type"), Some("application/json"), "{what}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_at_the_limit_passes_and_one_over_it_is_refused() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_body_at_the_limit_passes_and_one_over_it_is_refused(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let whole = chat(LIMIT);
     for protocol in BOTH {
         let (direct, through) = both(&egress, protocol, "limit", &Call::chat(whole.clone())).await;
@@ -93,15 +94,17 @@ async fn upload(address: &str, length: usize) -> Response {
     connection.send(&head).await.expect("sent");
     let piece: Vec<u8> = (0..MEBI).map(|at| (at % 251) as u8).collect();
     for _ in 0..length / piece.len() {
-        connection.send(&piece).await.expect("sent");
+        if connection.send(&piece).await.is_err() {
+            // Whoever ended it may have said why.
+            break;
+        }
     }
     connection.finish().await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_of_200_mebibytes_passes_without_being_held() {
+async fn an_upload_of_200_mebibytes_passes_without_being_held(mode: BodyMode) {
     const LENGTH: usize = 200 * MEBI;
-    let egress = Egress::up(ONE_BACKEND).await;
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let (peak, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let watch = tokio::spawn({
         let (peak, over, pid) = (peak.clone(), over.clone(), egress.weir.id());
@@ -118,15 +121,16 @@ async fn an_upload_of_200_mebibytes_passes_without_being_held() {
     assert_eq!(response.status, 200, "{response:?}");
     assert_eq!(response.json()["bytes"], LENGTH, "{response:?}");
     let peak = peak.load(Ordering::Relaxed);
-    assert!(peak > 0 && peak < UPLOAD_RSS, "Weir held {} MiB", peak >> 20);
+    // Where Envoy holds bodies its buffer is large, and so are the chunks that it makes of an upload.
+    let most = if mode == BodyMode::FullDuplex { UPLOAD_RSS } else { UPLOAD_RSS + 3 * LIMIT as u64 };
+    assert!(peak > 0 && peak < most, "Weir held {} MiB", peak >> 20);
     let record = &egress.ledger_of(1).await[0];
     assert_eq!(record["bytes"]["request"], LENGTH.to_string(), "{record}");
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_bodies_of_a_mebibyte_at_once() {
-    let egress = Arc::new(Egress::up(ONE_BACKEND).await);
+async fn fifty_bodies_of_a_mebibyte_at_once(mode: BodyMode) {
+    let egress = Arc::new(Egress::up(mode, ONE_BACKEND).await);
     let body = chat(MEBI);
     let direct = Call::chat(body.clone()).with(&[("x-mock-id", "fifty")]).send(Protocol::Http1, &egress.direct()).await;
     let calls = (0..50).map(|at| {
@@ -144,9 +148,8 @@ async fn fifty_bodies_of_a_mebibyte_at_once() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_may_come_in_any_pieces() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_body_may_come_in_any_pieces(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let call = Call::chat(chat(300)).with(&[("x-mock-id", "pieces")]);
     let direct = call.send(Protocol::Http1, &egress.direct()).await;
     let bytes = call.http1();
@@ -177,9 +180,8 @@ async fn a_body_may_come_in_any_pieces() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_answer_passes_whole() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_large_answer_passes_whole(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let words = (4 * MEBI / 5).to_string();
     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"At length."}]}"#;
     let call = Call::chat(body).with(&[("x-mock-tokens", &words)]);
@@ -197,3 +199,11 @@ async fn a_large_answer_passes_whole() {
     assert!(all.len() > 4 * MEBI && all.starts_with(b"HTTP/1.1 200"));
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+every_mode!(
+    a_body_at_the_limit_passes_and_one_over_it_is_refused,
+    an_upload_of_200_mebibytes_passes_without_being_held,
+    a_large_answer_passes_whole
+);
+
+first_mode!(fifty_bodies_of_a_mebibyte_at_once, a_body_may_come_in_any_pieces);

@@ -1,6 +1,7 @@
 //! A sidecar's callers through a real Envoy: keys, forged identities, and who may use what.
 
 use weir::identity::key::{Digest, RANDOM, new_key};
+use weir::render::envoy::BodyMode;
 
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{BOTH, Call};
@@ -43,7 +44,7 @@ type Row<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16, &'a str);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sidecar_knows_its_callers_and_no_forged_ones() {
-    let egress = Egress::up(&config()).await;
+    let egress = Egress::up(BodyMode::FullDuplex, &config()).await;
     let (main, lost, unknown) = (key(1), key(2), key(3));
     let bearer = format!("Bearer {main}");
     let forged = "By=spiffe://a;URI=spiffe://mesh/ns/root/sa/admin";

@@ -1,6 +1,8 @@
 //! LLM calls through the egress, held against the same calls made directly: every answer is the
 //! provider's own, byte for byte, over HTTP/1.1 and HTTP/2, streamed or not, good or bad.
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{BOTH, Call, Protocol, both, same};
 use crate::support::envoy_stats::Exceptions;
@@ -78,9 +80,8 @@ const ROWS: &[Row] = &[
     row("e500-stream", STREAM, &[("x-mock-status", "500")], 500, "server_error"),
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_the_providers_own() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn every_answer_is_the_providers_own(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     for protocol in BOTH {
         for row in ROWS {
             let call = Call::chat(row.body).with(row.orders);
@@ -98,9 +99,8 @@ async fn every_answer_is_the_providers_own() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_endpoints_answer_as_the_provider_does() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn other_endpoints_answer_as_the_provider_does(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let input = r#"{"model":"text-embedding-3-small","input":["one","two"],"encoding_format":"base64"}"#;
     let prompt = r#"{"model":"mock","prompt":"Once","max_tokens":5}"#;
     let prompt_stream = r#"{"model":"mock","prompt":"Once","max_tokens":5,"stream":true}"#;
@@ -124,9 +124,8 @@ async fn other_endpoints_answer_as_the_provider_does() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_compressed_answer_arrives_as_it_was_sent() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_compressed_answer_arrives_as_it_was_sent(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let accepts = [("x-mock-encoding", "gzip"), ("accept-encoding", "gzip, br")];
     for protocol in BOTH {
         for (name, body) in [("gzip", ASK), ("gzip-stream-usage", STREAM_USAGE)] {
@@ -148,3 +147,7 @@ async fn a_compressed_answer_arrives_as_it_was_sent() {
     assert_eq!(sources, [Some("USAGE_SOURCE_PROVIDER"); 8], "{records:?}");
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+every_mode!(every_answer_is_the_providers_own);
+
+first_mode!(other_endpoints_answer_as_the_provider_does, a_compressed_answer_arrives_as_it_was_sent);

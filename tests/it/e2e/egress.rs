@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use weir::mock::Mock;
-use weir::render::envoy::EXTPROC_CLUSTER;
+use weir::render::envoy::{BodyMode, EXTPROC_CLUSTER};
 use weir::up::RunDir;
 use weir::up::install;
 
@@ -79,18 +79,23 @@ async fn weir(arguments: &[&str], more: &[(&str, &str)]) -> Command {
 
 impl Egress {
     /// Brings up an egress with this configuration.
-    pub async fn up(config: &str) -> Egress {
-        Egress::up_with(config, &[]).await
+    pub async fn up(mode: BodyMode, config: &str) -> Egress {
+        Egress::up_with(mode, config, &[]).await
     }
 
     /// The same with more in Weir's environment.
-    pub async fn up_with(config: &str, environment: &[(&str, &str)]) -> Egress {
+    pub async fn up_with(mode: BodyMode, config: &str, environment: &[(&str, &str)]) -> Egress {
         let (mock, direct) = (mock().await, mock().await);
         let directory = RunDir::create().expect("a temporary directory");
         let file = directory.file("weir.yaml");
         std::fs::write(&file, config.replace("{mock}", &mock.addr().to_string())).expect("a file of our own");
         let path = file.to_str().expect("text");
-        let arguments = ["up", "--config", path, "--port", "0", "--admin-port", "0"];
+        let mode = match mode {
+            BodyMode::FullDuplex => "full-duplex",
+            BodyMode::BufferedStreamed => "buffered-streamed",
+            BodyMode::Buffered => "buffered",
+        };
+        let arguments = ["up", "--config", path, "--port", "0", "--admin-port", "0", "--body-mode", mode];
         let weir = Child::spawn("weir up", weir(&arguments, environment).await);
         let ready = weir.ready_line("ready ", START);
         let address = process::ready_value(&ready, "base_url");

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{BOTH, Call, Protocol, assert_same, same};
 use crate::support::envoy_stats::Exceptions;
@@ -17,9 +19,8 @@ const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content
 const STREAM: &str = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trailers_of_a_request_arrive() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn trailers_of_a_request_arrive(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let (held, passed) = ("/v1/chat/completions", "/v1/files");
     for path in [held, passed] {
         let headers = [JSON, ("x-mock-echo", "1"), ("trailer", "x-sum")];
@@ -50,9 +51,8 @@ fn assert_trailed(path: &str, response: &Response) {
     assert_eq!(echo["body"], CHAT, "{path}: {echo}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trailers_of_a_response_arrive() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn trailers_of_a_response_arrive(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     for body in [CHAT, STREAM] {
         let call = Call::chat(body).with(&[("x-mock-trailers", "1"), ("te", "trailers")]);
         let response = same(&egress, Protocol::Http2, "trailed", &call).await;
@@ -66,9 +66,8 @@ async fn trailers_of_a_response_arrive() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_without_a_body() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn requests_without_a_body(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     for protocol in BOTH {
         for (method, path, status) in [
             ("HEAD", "/v1/models", 200),
@@ -91,9 +90,8 @@ async fn requests_without_a_body() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_expects_a_continue_gets_one() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_client_that_expects_a_continue_gets_one(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let direct = Call::chat(CHAT).with(&[("x-mock-id", "expect")]).send(Protocol::Http1, &egress.direct()).await;
     for path in ["/v1/chat/completions", "/v1/files"] {
         let length = CHAT.len().to_string();
@@ -110,9 +108,8 @@ async fn a_client_that_expects_a_continue_gets_one() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_websocket_carries_bytes_both_ways() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_websocket_carries_bytes_both_ways(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let headers = [
         ("connection", "upgrade"),
         ("upgrade", "websocket"),
@@ -153,9 +150,8 @@ async fn read_u8(stream: &mut TcpStream) -> u8 {
     byte[0]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connect_goes_nowhere() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_connect_goes_nowhere(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let address = egress.mock.addr().to_string();
     let request = format!("CONNECT {address} HTTP/1.1\r\nhost: {address}\r\n\r\n");
     let mut stream = TcpStream::connect(&egress.address).await.expect("a connection");
@@ -169,9 +165,8 @@ async fn a_connect_goes_nowhere() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_early_answer_reaches_a_client_that_still_sends() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn an_early_answer_reaches_a_client_that_still_sends(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     for status in ["200", "413"] {
         let early = [("x-mock-early", "1"), ("x-mock-status", status), ("content-type", "application/octet-stream")];
         let call = Call { headers: Vec::new(), ..Call::post("/v1/files", "") }.with(&early);
@@ -192,3 +187,16 @@ async fn an_early_answer_reaches_a_client_that_still_sends() {
     assert_same("early", &direct, &through);
     egress.assert_clean(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
 }
+
+every_mode!(
+    trailers_of_a_request_arrive,
+    trailers_of_a_response_arrive,
+    requests_without_a_body,
+    a_websocket_carries_bytes_both_ways
+);
+
+first_mode!(
+    a_client_that_expects_a_continue_gets_one,
+    a_connect_goes_nowhere,
+    an_early_answer_reaches_a_client_that_still_sends
+);

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{BOTH, Call, Protocol};
 use crate::support::envoy_stats::Exceptions;
@@ -66,9 +68,8 @@ fn chat(model: &str) -> Call {
     Call::chat(format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]}}"#))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_leaves_with_the_providers_key_and_without_the_callers() {
-    let egress = Egress::up_with(TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
+async fn a_call_leaves_with_the_providers_key_and_without_the_callers(mode: BodyMode) {
+    let egress = Egress::up_with(mode, TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
     let credentials = [
         ("authorization", "Basic c2stb2YtdGhlLWNhbGxlcg=="),
         ("x-api-key", "sk-also"),
@@ -101,9 +102,8 @@ async fn a_call_leaves_with_the_providers_key_and_without_the_callers() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_passes_without_a_rule_leaves_unsigned() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn what_passes_without_a_rule_leaves_unsigned(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     for protocol in BOTH {
         let upload = Call { path: "/v1/files", ..Call::chat("{}") };
         let seen = Seen::of(&upload, protocol, &egress.address).await;
@@ -114,9 +114,8 @@ async fn what_passes_without_a_rule_leaves_unsigned() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_weirs_own_arrives_and_a_caller_chooses_no_route() {
-    let egress = Egress::up_with(TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
+async fn nothing_of_weirs_own_arrives_and_a_caller_chooses_no_route(mode: BodyMode) {
+    let egress = Egress::up_with(mode, TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
     let forged = [
         ("x-weir-backend", "second"),
         ("x-weir-backend", "weir_extproc"),
@@ -154,9 +153,8 @@ async fn nothing_of_weirs_own_arrives_and_a_caller_chooses_no_route() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_headers_survive_and_hop_by_hop_ones_do_not() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn unknown_headers_survive_and_hop_by_hop_ones_do_not(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let kept = [
         ("openai-beta", "assistants=v2"),
         ("idempotency-key", "a b,c;d=\"e\""),
@@ -192,9 +190,8 @@ const ODD: &str = "{ \"a\" : 1e999,\"a\":-0.0 ,\t\"big\":12345678901234567890123
     \"model\" : \"MODEL\", \"messages\":[{\"role\":\"user\",\"content\":\"\\u00e9 \u{e9} \\\"model\\\":\\\"x\\\"\",\"x\":{\"model\":\"y\",\"x\":null,\"x\":1.50}}],\
     \"temperature\":1.0,\"zero\":0e0,\"nested\":[[[{}]]] }  \n";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_byte_that_no_rule_edits_arrives() {
-    let egress = Egress::up_with(TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
+async fn every_byte_that_no_rule_edits_arrives(mode: BodyMode) {
+    let egress = Egress::up_with(mode, TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
     // The caller's model, and the one that leaves.
     let rows = [("fast", "gpt-4o-mini"), ("first/o3", "o3"), ("s-\\u0041", "s-\\u0041"), ("s-same", "s-same")];
     for protocol in BOTH {
@@ -215,9 +212,8 @@ async fn every_byte_that_no_rule_edits_arrives() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_usage_event_is_asked_for_where_the_caller_did_not() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_usage_event_is_asked_for_where_the_caller_did_not(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let rows = [
         (r#"{"model":"m","stream":true,"messages":[]}"#, true),
         (r#"{"model":"m","stream":true,"stream_options":{"include_usage":false,"x":1},"messages":[]}"#, true),
@@ -237,9 +233,8 @@ async fn a_usage_event_is_asked_for_where_the_caller_did_not() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stated_length_is_never_wrong_where_trailers_follow() {
-    let egress = Egress::up_with(TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
+async fn a_stated_length_is_never_wrong_where_trailers_follow(mode: BodyMode) {
+    let egress = Egress::up_with(mode, TWO_BACKENDS, &[("FIRST_KEY", KEY)]).await;
     let mut client = Client::connect(&egress.address).await.expect("a connection");
     let body = ODD.replace("MODEL", "fast");
     let stated = body.len().to_string();
@@ -253,3 +248,16 @@ async fn a_stated_length_is_never_wrong_where_trailers_follow() {
     assert_eq!(seen.0["trailers"], json!([["x-sum", "1"]]));
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+every_mode!(
+    a_call_leaves_with_the_providers_key_and_without_the_callers,
+    what_passes_without_a_rule_leaves_unsigned,
+    a_stated_length_is_never_wrong_where_trailers_follow
+);
+
+first_mode!(
+    nothing_of_weirs_own_arrives_and_a_caller_chooses_no_route,
+    unknown_headers_survive_and_hop_by_hop_ones_do_not,
+    every_byte_that_no_rule_edits_arrives,
+    a_usage_event_is_asked_for_where_the_caller_did_not
+);

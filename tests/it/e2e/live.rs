@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{Call, assert_same};
 use crate::support::envoy_stats::Exceptions;
@@ -38,9 +40,8 @@ fn assert_spread(response: &Response) {
     assert!(response.chunks.len() > 6, "{response:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_arrives_while_the_provider_still_speaks() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn an_event_arrives_while_the_provider_still_speaks(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let direct = call("http1").send(super::pair::Protocol::Http1, &egress.direct()).await;
 
     let mut connection = Connection::open(&egress.address, "POST").await.expect("a connection");
@@ -63,9 +64,8 @@ async fn an_event_arrives_while_the_provider_still_speaks() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_head_does_not_wait_for_the_first_event() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn the_head_does_not_wait_for_the_first_event(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let call = Call::chat(STREAM).with(&[("x-mock-ttft", "400"), ("x-mock-tokens", "2"), ("x-mock-id", "slow")]);
     let mut connection = Connection::open(&egress.address, "POST").await.expect("a connection");
     connection.send(&call.http1()).await.expect("sent");
@@ -77,9 +77,8 @@ async fn the_head_does_not_wait_for_the_first_event() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_streams_side_by_side_keep_their_own_bytes() {
-    let egress = std::sync::Arc::new(Egress::up(ONE_BACKEND).await);
+async fn many_streams_side_by_side_keep_their_own_bytes(mode: BodyMode) {
+    let egress = std::sync::Arc::new(Egress::up(mode, ONE_BACKEND).await);
     let mut client = Client::connect(&egress.address).await.expect("a connection");
     let mut streams = Vec::new();
     for at in 0..40 {
@@ -95,3 +94,7 @@ async fn many_streams_side_by_side_keep_their_own_bytes() {
     }
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+modes_that_stream!(an_event_arrives_while_the_provider_still_speaks, the_head_does_not_wait_for_the_first_event);
+
+first_mode!(many_streams_side_by_side_keep_their_own_bytes);

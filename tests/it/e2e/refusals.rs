@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{BOTH, Call};
 use crate::support::envoy_stats::Exceptions;
@@ -70,9 +72,8 @@ fn chat(body: impl Into<Vec<u8>>) -> Call {
     Call::chat(body)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_cannot_be_read_is_refused() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_body_that_cannot_be_read_is_refused(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let deep = format!(r#"{{"model":"m","messages":[],"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let rows: Vec<(&str, Call, &str)> = vec![
         ("cut JSON", chat(r#"{"model":"m","messages":["#), "invalid_json"),
@@ -101,9 +102,8 @@ async fn a_body_that_cannot_be_read_is_refused() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_nobody_serves_is_refused() {
-    let egress = Egress::up(TWO_BACKENDS).await;
+async fn a_call_that_nobody_serves_is_refused(mode: BodyMode) {
+    let egress = Egress::up(mode, TWO_BACKENDS).await;
     for protocol in BOTH {
         let model = |model: &str| chat(format!(r#"{{"model":"{model}","messages":[]}}"#));
         let unknown = model("no-such-model").send(protocol, &egress.address).await;
@@ -126,9 +126,8 @@ async fn a_call_that_nobody_serves_is_refused() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_speaks_the_callers_dialect() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn a_refusal_speaks_the_callers_dialect(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     for protocol in BOTH {
         // The last one is sound, and the only backend speaks another dialect.
         let sound = r#"{"model":"a","max_tokens":1,"messages":[]}"#;
@@ -148,9 +147,8 @@ async fn a_refusal_speaks_the_callers_dialect() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_that_is_not_there_is_an_error_in_the_callers_dialect() {
-    let egress = Egress::up(NOBODY).await;
+async fn a_provider_that_is_not_there_is_an_error_in_the_callers_dialect(mode: BodyMode) {
+    let egress = Egress::up(mode, NOBODY).await;
     for protocol in BOTH {
         let response = chat(r#"{"model":"one/m","messages":[]}"#).send(protocol, &egress.address).await;
         assert_refused("nobody listens", &response, 503, "upstream_unavailable");
@@ -168,3 +166,7 @@ async fn a_provider_that_is_not_there_is_an_error_in_the_callers_dialect() {
     let complaints = Exceptions { may_miss_requests: true, ..Exceptions::default() };
     egress.assert_clean(&complaints).await;
 }
+
+every_mode!(a_body_that_cannot_be_read_is_refused, a_provider_that_is_not_there_is_an_error_in_the_callers_dialect);
+
+first_mode!(a_call_that_nobody_serves_is_refused, a_refusal_speaks_the_callers_dialect);

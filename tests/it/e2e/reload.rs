@@ -2,6 +2,7 @@
 //! keeps it as long as one may be.
 
 use std::time::{Duration, Instant};
+use weir::render::envoy::BodyMode;
 
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{Call, Protocol};
@@ -45,7 +46,7 @@ async fn until(egress: &Egress, model: &str, status: u16, before: u16) -> Respon
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_comes_is_used_when_envoy_has_it_and_one_that_goes_stays_for_who_began() {
-    let egress = Egress::up(ONE_BACKEND).await;
+    let egress = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     assert_eq!(call("mock/alpha").send(Protocol::Http1, &egress.address).await.status, 200);
     for round in 0..5 {
         let (name, model) = (format!("b{round}"), format!("b{round}/alpha"));

@@ -1,6 +1,7 @@
 //! What a provider receives where a rule changes the calls and a backend the headers.
 
 use serde_json::Value;
+use weir::render::envoy::BodyMode;
 
 use super::egress::Egress;
 use super::pair::{BOTH, Call};
@@ -37,9 +38,8 @@ fn values<'a>(seen: &'a Value, name: &str) -> Vec<&'a str> {
     headers.filter(|pair| pair[0] == name).filter_map(|pair| pair[1].as_str()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rule_changes_the_call_and_a_backend_the_headers() {
-    let egress = Egress::up(CONFIGURATION).await;
+async fn a_rule_changes_the_call_and_a_backend_the_headers(mode: BodyMode) {
+    let egress = Egress::up(mode, CONFIGURATION).await;
     let asked = "{ \"x\":1e999,\"logit_bias\":{}, \"max_tokens\" : 500,\"model\":\"m\",\"messages\":[ {\"role\":\"user\",\"content\":\"hi\"}] }\n";
     let left = "{ \"x\":1e999,\"max_tokens\" : 100,\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"Say \\\"weir\\\".\"}, \
                 {\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"user\",\"content\":\"Now.\"}],\"temperature\":0.2,\"store\":false }\n";
@@ -65,3 +65,5 @@ async fn a_rule_changes_the_call_and_a_backend_the_headers() {
     assert!(text.contains("parameters_cap_prompt") && !text.contains("Say") && !text.contains("gold"), "{text}");
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+every_mode!(a_rule_changes_the_call_and_a_backend_the_headers);

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::Egress;
 use super::pair::{Call, Protocol};
 use crate::support::envoy_stats::Exceptions;
@@ -84,9 +86,8 @@ fn at(status: u16, backend: &str) -> (u16, String) {
     (status, backend.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn weights_share_sessions_stay_and_headers_choose() {
-    let egress = Egress::up(BACKENDS).await;
+async fn weights_share_sessions_stay_and_headers_choose(mode: BodyMode) {
+    let egress = Egress::up(mode, BACKENDS).await;
     let mut shares = [0, 0];
     for _ in 0..100 {
         let (status, backend) = goes(&egress, "canary", &[]).await;
@@ -113,9 +114,8 @@ async fn weights_share_sessions_stay_and_headers_choose() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limited_backend_is_passed_over_until_its_time_is_over() {
-    let egress = Egress::up(BACKENDS).await;
+async fn a_limited_backend_is_passed_over_until_its_time_is_over(mode: BodyMode) {
+    let egress = Egress::up(mode, BACKENDS).await;
     assert_eq!(goes(&egress, "chain-1", &[]).await, at(200, "a"));
     let begun = Instant::now();
     let limited = [("x-mock-status", "429"), ("x-mock-retry-after", "2")];
@@ -136,9 +136,8 @@ async fn a_limited_backend_is_passed_over_until_its_time_is_over() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failures_in_a_row_and_a_lost_connection_cool_a_backend_down() {
-    let egress = Egress::up(BACKENDS).await;
+async fn failures_in_a_row_and_a_lost_connection_cool_a_backend_down(mode: BodyMode) {
+    let egress = Egress::up(mode, BACKENDS).await;
     let failing = [("x-mock-status", "500")];
     for _ in 0..2 {
         assert_eq!(goes(&egress, "chain-1", &failing).await, at(500, "a"));
@@ -157,9 +156,8 @@ async fn failures_in_a_row_and_a_lost_connection_cool_a_backend_down() {
     egress.assert_clean(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envoy_tries_again_what_a_rule_says_and_nothing_that_a_client_orders() {
-    let egress = Egress::up(BACKENDS).await;
+async fn envoy_tries_again_what_a_rule_says_and_nothing_that_a_client_orders(mode: BodyMode) {
+    let egress = Egress::up(mode, BACKENDS).await;
     let mut expected = 0;
     let large = format!(r#"{{"model":"again","messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(3 << 20));
     for (call, status, attempts) in [
@@ -190,3 +188,11 @@ async fn envoy_tries_again_what_a_rule_says_and_nothing_that_a_client_orders() {
     assert_eq!(response.status, 504, "{response:?}");
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+every_mode!(envoy_tries_again_what_a_rule_says_and_nothing_that_a_client_orders);
+
+first_mode!(
+    weights_share_sessions_stay_and_headers_choose,
+    a_limited_backend_is_passed_over_until_its_time_is_over,
+    failures_in_a_row_and_a_lost_connection_cool_a_backend_down
+);

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::refusals::TWO_BACKENDS;
 use crate::support::envoy_stats::Exceptions;
@@ -22,9 +24,8 @@ fn text(chunks: &Value) -> String {
     chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_sdk_finds_what_it_finds_at_the_provider() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn the_sdk_finds_what_it_finds_at_the_provider(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let direct = format!("http://{}/v1", egress.direct());
     let (direct, through) = tokio::join!(found(direct, ""), found(egress.base_url(), ""));
     for (name, expected) in direct.as_object().expect("an object") {
@@ -64,9 +65,8 @@ async fn the_sdk_finds_what_it_finds_at_the_provider() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_sdk_raises_the_class_that_belongs_to_an_error() {
-    let egress = Egress::up(ONE_BACKEND).await;
+async fn the_sdk_raises_the_class_that_belongs_to_an_error(mode: BodyMode) {
+    let egress = Egress::up(mode, ONE_BACKEND).await;
     let all = found(egress.base_url(), "").await;
     let rows = [
         ("400", "BadRequestError", "invalid_request_error"),
@@ -88,9 +88,8 @@ async fn the_sdk_raises_the_class_that_belongs_to_an_error() {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_sdk_understands_weirs_own_refusals() {
-    let egress = Egress::up(TWO_BACKENDS).await;
+async fn the_sdk_understands_weirs_own_refusals(mode: BodyMode) {
+    let egress = Egress::up(mode, TWO_BACKENDS).await;
     let all = found(egress.base_url(), "--refusals").await;
     let rows = [
         ("unknown", "NotFoundError", 404, "model_not_found", json!("model")),
@@ -105,3 +104,9 @@ async fn the_sdk_understands_weirs_own_refusals() {
     assert_eq!(egress.mock.tally().requests, 0);
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+first_mode!(
+    the_sdk_finds_what_it_finds_at_the_provider,
+    the_sdk_raises_the_class_that_belongs_to_an_error,
+    the_sdk_understands_weirs_own_refusals
+);

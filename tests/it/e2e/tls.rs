@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use weir::render::envoy::BodyMode;
 use weir::up::RunDir;
 
 use super::egress::Egress;
@@ -84,7 +85,7 @@ async fn an_https_backend_is_checked_against_its_own_ca_and_name() {
     let (server, port) = serve(&own, &key);
     let call = Call::chat(r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#);
 
-    let egress = Egress::up(&configuration(&port, &own, "llm.test")).await;
+    let egress = Egress::up(BodyMode::FullDuplex, &configuration(&port, &own, "llm.test")).await;
     let answer = call.clone().send(Protocol::Http1, &egress.address).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let record = egress.ledger_of(1).await.remove(0);
@@ -98,7 +99,7 @@ async fn an_https_backend_is_checked_against_its_own_ca_and_name() {
     let asked = server.stderr().matches("asked").count();
 
     for (ca, name) in [(&other, "llm.test"), (&own, "another.test")] {
-        let egress = Egress::up(&configuration(&port, ca, name)).await;
+        let egress = Egress::up(BodyMode::FullDuplex, &configuration(&port, ca, name)).await;
         let answer = call.clone().send(Protocol::Http1, &egress.address).await;
         assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("upstream_unavailable")));
         egress.assert_clean(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;

@@ -3,6 +3,8 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
+use weir::render::envoy::BodyMode;
+
 use super::egress::{Egress, ONE_BACKEND};
 use super::pair::{Call, Protocol};
 use crate::support::envoy_stats::{Admin, Exceptions};
@@ -25,7 +27,7 @@ async fn streaming(egress: &Egress, words: &str) -> Connection {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_shows_a_call_and_leaves_nothing_behind() {
-    let mut egress = Egress::up(ONE_BACKEND).await;
+    let mut egress = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     let call = Call::chat(r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}"#);
     let response = call.send(Protocol::Http1, &egress.address).await;
     let id = response.header("x-weir-request-id").expect("an id").to_owned();
@@ -50,7 +52,7 @@ async fn it_shows_a_call_and_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_runs_may_finish_and_no_other_is_taken() {
-    let mut egress = Egress::up(ONE_BACKEND).await;
+    let mut egress = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     let live = streaming(&egress, "40").await;
     egress.weir.signal("TERM");
     let told = egress.weir.line(Stream::Stderr, |line| line.starts_with("Calls that still run: 1."), LONG);
@@ -64,7 +66,7 @@ async fn a_call_that_runs_may_finish_and_no_other_is_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_what_runs_at_once() {
-    let mut egress = Egress::up(ONE_BACKEND).await;
+    let mut egress = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     let live = streaming(&egress, "100000").await;
     egress.weir.signal("INT");
     egress.weir.line(Stream::Stderr, |line| line.starts_with("Calls that still run: 1."), LONG).expect("a word");
@@ -76,12 +78,12 @@ async fn a_second_signal_ends_what_runs_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_run_left_behind_goes_with_the_next_one() {
-    let mut killed = Egress::up(ONE_BACKEND).await;
+    let mut killed = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     killed.weir.signal("KILL");
     killed.weir.wait(LONG).expect("it is gone");
-    let alive = Egress::up(ONE_BACKEND).await;
+    let alive = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     assert!(!killed.run_directory.exists(), "{} is left", killed.run_directory.display());
     assert!(alive.run_directory.exists());
-    let _next = Egress::up(ONE_BACKEND).await;
+    let _next = Egress::up(BodyMode::FullDuplex, ONE_BACKEND).await;
     assert!(alive.run_directory.exists(), "it is in use");
 }

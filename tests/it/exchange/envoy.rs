@@ -15,6 +15,8 @@ use weir::exchange::event::{Action, Event};
 use weir::exchange::phase::{self, BodyMode, Kind, Phase};
 use weir::extproc::{Outbox, Outgoing, Writer};
 
+use super::envoy_turns::Turns;
+
 /// What one side received.
 #[derive(Debug, Default)]
 pub struct Received {
@@ -37,26 +39,28 @@ pub enum End {
 /// The model.
 #[derive(Debug)]
 pub struct Envoy {
-    mode: BodyMode,
-    phase: Phase,
-    writer: Writer,
+    pub(super) mode: BodyMode,
+    pub(super) phase: Phase,
+    pub(super) writer: Writer,
+    /// What it waits for, in the modes in which it waits.
+    pub(super) turns: Option<Turns>,
     /// How each side shall end its body in this test: by trailers instead of the flag.
     pub request_trailers: bool,
     pub response_trailers: bool,
-    request: BTreeMap<String, Vec<u8>>,
-    request_bare: bool,
-    request_ended: Option<End>,
-    response: BTreeMap<String, Vec<u8>>,
-    response_status: u16,
-    response_bare: bool,
-    response_ended: Option<End>,
+    pub(super) request: BTreeMap<String, Vec<u8>>,
+    pub(super) request_bare: bool,
+    pub(super) request_ended: Option<End>,
+    pub(super) response: BTreeMap<String, Vec<u8>>,
+    pub(super) response_status: u16,
+    pub(super) response_bare: bool,
+    pub(super) response_ended: Option<End>,
     pub upstream: Received,
     pub client: Received,
     /// The client was answered by Weir itself.
     pub local: bool,
     /// Everything the writer wrote, in order.
     pub messages: Vec<ProcessingResponse>,
-    acted: Vec<u8>,
+    pub(super) acted: Vec<u8>,
 }
 
 /// An answer as Envoy reads it from the wire.
@@ -73,7 +77,8 @@ impl Envoy {
         Envoy {
             mode,
             phase: Phase::Fresh,
-            writer: Writer::default(),
+            writer: Writer::new(mode),
+            turns: (mode != BodyMode::FullDuplex).then(|| Turns::new(mode)),
             request_trailers: false,
             response_trailers: false,
             request: BTreeMap::new(),
@@ -105,6 +110,7 @@ impl Envoy {
                 self.request_bare = *end;
                 self.request_ended = end.then_some(End::Flag);
                 self.phase = if *end { Phase::Complete } else { Phase::Arriving };
+                self.turns.iter_mut().for_each(|turns| turns.request.head = true);
             }
             Event::RequestBody(bytes, end) if self.phase != Phase::Fresh && self.request_ended.is_none() => {
                 self.request_body(bytes, *end);
@@ -117,7 +123,14 @@ impl Envoy {
                     self.response_bare = *end;
                     self.response_ended = end.then_some(End::Flag);
                     self.phase = if *end { Phase::HeldBare } else { Phase::Held };
+                    self.writer.response_head(*end);
+                    self.turns.iter_mut().for_each(Turns::respond);
                 }
+            }
+            Event::Chunk(bytes, end)
+                if self.turns.is_some() && matches!(self.phase, Phase::Held | Phase::Streaming) =>
+            {
+                self.response_turn(bytes, *end);
             }
             Event::Chunk(_, true) if matches!(self.phase, Phase::Held | Phase::Streaming) => {
                 if self.response_trailers {
@@ -130,6 +143,9 @@ impl Envoy {
     }
 
     fn request_body(&mut self, bytes: &Bytes, end: bool) {
+        if self.turns.is_some() {
+            return self.request_turn(bytes, end);
+        }
         if end {
             if self.request_trailers {
                 self.writer.request_trailers();
@@ -151,6 +167,9 @@ impl Envoy {
         let kind = Kind::of(&action);
         let next = phase::next(self.mode, self.phase, kind);
         self.phase = next.unwrap_or_else(|| panic!("{kind:?} is illegal in {:?}", self.phase));
+        if kind == Kind::Pass {
+            self.mode = self.mode.passing();
+        }
         match &action {
             Action::Emit { bytes, .. } => self.acted.extend_from_slice(bytes),
             Action::Respond(local) => self.acted.extend_from_slice(&local.body),
@@ -158,13 +177,30 @@ impl Envoy {
         }
         let mut out = Outbox::default();
         self.writer.write(action, &mut out);
+        self.take_all(out);
+        if self.turns.is_none() {
+            assert_eq!(self.acted, self.client.body, "the adapter wrote other bytes than it was given");
+        }
+    }
+
+    /// The exchange has done what there was to do about an event.
+    pub fn settle(&mut self) {
+        let mut out = Outbox::default();
+        self.writer.settle(&mut out);
+        self.take_all(out);
+        self.check_turns();
+    }
+
+    pub(super) fn take_all(&mut self, mut out: Outbox) {
         std::iter::from_fn(|| out.pop()).for_each(|message| self.take(as_read(&message)));
-        assert_eq!(self.acted, self.client.body, "the adapter wrote other bytes than it was given");
     }
 
     /// Takes one message as Envoy would.
     pub fn take(&mut self, message: ProcessingResponse) {
         self.messages.push(message.clone());
+        if self.turns.is_some() {
+            return self.take_in_turn(message);
+        }
         match message.response.expect("a message says something") {
             Response::RequestHeaders(answer) => {
                 let common = answer.response.expect("a head is answered with a response");
@@ -225,7 +261,7 @@ impl Envoy {
         self.client.ended = self.response_bare.then_some(End::Flag);
     }
 
-    fn immediate(&mut self, answer: ImmediateResponse) {
+    pub(super) fn immediate(&mut self, answer: ImmediateResponse) {
         assert!(!self.client.began, "an immediate response after a head");
         let unanswered = !self.upstream.began || self.response_status != 0;
         assert!(unanswered, "an immediate response after the request was sent on and before its answer");
@@ -293,7 +329,7 @@ fn push(side: &mut Received, piece: &StreamedBodyResponse, by: Option<End>) {
     }
 }
 
-fn apply(headers: &mut BTreeMap<String, Vec<u8>>, mutation: HeaderMutation) {
+pub(super) fn apply(headers: &mut BTreeMap<String, Vec<u8>>, mutation: HeaderMutation) {
     for name in &mutation.remove_headers {
         assert!(!name.starts_with(':') && name != "host", "{name} cannot be removed");
         headers.remove(name);

@@ -9,11 +9,13 @@
 
 mod answers;
 mod bills;
+mod bodies;
 mod callers;
 mod counts;
 mod edges;
 mod endpoints;
 mod envoy;
+mod envoy_turns;
 mod golden;
 mod hold;
 mod pass;

@@ -163,7 +163,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Invariants 1 to 5 and 9.
     #[test]
@@ -171,7 +171,7 @@ proptest! {
         flags in proptest::collection::vec(any::<bool>(), 8),
         small in select(vec![24_usize, 200, 32 << 20]),
         max_event in select(vec![40_usize, 1 << 20]),
-        mode in select(vec![BodyMode::FullDuplex, BodyMode::FullDuplex, BodyMode::BufferedStreamed, BodyMode::Buffered]),
+        mode in select(vec![BodyMode::FullDuplex, BodyMode::BufferedStreamed, BodyMode::Buffered]),
         trailers in any::<(bool, bool)>(),
         steps in any_steps(),
     ) {

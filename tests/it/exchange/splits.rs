@@ -6,6 +6,7 @@ use std::io::Write;
 use proptest::prelude::*;
 use weir::cache::{Recall, Ticket};
 use weir::exchange::event::{Answer, Event, Note, ResponseHead};
+use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
 use weir::llm::UsageSource;
 use weir::policy::Policy;
@@ -92,7 +93,11 @@ fn fixtures() -> Vec<Fixture> {
 
 /// What came out at both ends, and what was noted.
 fn run(fixture: &Fixture, request: &[&[u8]], answer: &[&[u8]]) -> (String, Vec<u8>, Vec<Note>) {
-    let mut world = World::new((fixture.policy)()).answers((fixture.answers)());
+    run_in(BodyMode::FullDuplex, fixture, request, answer)
+}
+
+fn run_in(mode: BodyMode, fixture: &Fixture, request: &[&[u8]], answer: &[&[u8]]) -> (String, Vec<u8>, Vec<Note>) {
+    let mut world = World::in_mode((fixture.policy)(), mode).answers((fixture.answers)());
     world.send(Event::Request(post(CHAT), false));
     for (at, chunk) in request.iter().enumerate() {
         world.send(Event::RequestBody(bytes(chunk), at + 1 == request.len()));
@@ -133,6 +138,23 @@ fn every_cut_in_two_gives_the_same() {
         for at in 0..=request.len() {
             let split = run(&fixture, &cut(request.as_bytes(), &[at]), &[&fixture.body]);
             assert_eq!(split, whole, "{}: the request cut at {at}", fixture.name);
+        }
+    }
+}
+
+/// Neither end can tell how the proxy sends bodies, nor can whoever is billed. What a header waits for is
+/// the one exception: it has no place to wait in a streamed response.
+#[test]
+fn every_mode_gives_the_same() {
+    for fixture in fixtures() {
+        let request = chat(fixture.stream);
+        let duplex = run(&fixture, &[request.as_bytes()], &[&fixture.body]);
+        for mode in [BodyMode::BufferedStreamed, BodyMode::Buffered] {
+            for at in 0..=fixture.body.len() {
+                let pieces = cut(&fixture.body, &[at]);
+                let other = run_in(mode, &fixture, &[&request.as_bytes()[..9], &request.as_bytes()[9..]], &pieces);
+                assert_eq!(other, duplex, "{} in {mode:?}, cut at {at}", fixture.name);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir::base::now::{Instant, Now};
-use weir::exchange::event::{Action, Answer, Ask, Event, Headers, Note, RequestHead, ResponseHead, Slot};
+use weir::exchange::event::{Action, Answer, Ask, Event, Headers, Note, RequestHead, ResponseHead, Slot, Stop};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::{Record, Timings};
 use weir::exchange::{Exchange, Setup};
@@ -16,6 +16,7 @@ use weir::llm::Usage;
 use weir::policy::Policy;
 use weir::tokens::Learned;
 
+pub use super::bodies::*;
 use super::envoy::Envoy;
 pub use super::policies::*;
 
@@ -38,6 +39,8 @@ pub struct World {
     pub gate_open: bool,
     side_open: bool,
     gone: bool,
+    /// Nothing can be said to the proxy any more.
+    left: bool,
     granted: Vec<u64>,
     /// Called with every event and every action.
     pub transcript: Option<super::golden::Transcript>,
@@ -109,6 +112,7 @@ impl World {
             gate_open: false,
             side_open: false,
             gone: false,
+            left: false,
             granted: Vec::new(),
             transcript: None,
         }
@@ -121,6 +125,13 @@ impl World {
 
     /// Delivers an event, then the answers that the script has to what it asks.
     pub fn send(&mut self, event: Event) -> &mut World {
+        for event in self.envoy.parts(event) {
+            self.deliver_all(event);
+        }
+        self
+    }
+
+    fn deliver_all(&mut self, event: Event) {
         self.deliver(event);
         loop {
             if self.gate_open && !self.gone && !self.gates.is_empty() {
@@ -130,7 +141,7 @@ impl World {
                 let answer = self.side.take().expect("it is there");
                 self.deliver(Event::Answer(Slot::Side, answer));
             } else {
-                return self;
+                return;
             }
         }
     }
@@ -149,9 +160,12 @@ impl World {
                     self.granted.push(grant.id);
                 }
             }
+            // What the proxy still says to one that has left is no part of the model.
+            _ if self.left => {}
             event => self.envoy.event(event),
         }
         let gone = event == Event::Gone;
+        self.left |= event == Event::Stop(Stop::Leave);
         let now = Now {
             mono: Instant(u64::try_from(self.clock.as_nanos()).unwrap_or(u64::MAX)),
             unix_nanos: EPOCH + u64::try_from(self.clock.as_nanos()).unwrap_or(0),
@@ -162,6 +176,9 @@ impl World {
         self.gone |= gone;
         assert_eq!(self.exchange.faults(), 0, "the phase table forbade an action");
         out.into_iter().for_each(|action| self.act(action));
+        if !self.gone && !self.left {
+            self.envoy.settle();
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -303,32 +320,3 @@ fn get<'a>(headers: &'a BTreeMap<String, Vec<u8>>, name: &str) -> Option<&'a str
 pub fn usage(input: u64, output: u64) -> Usage {
     Usage { input, output, ..Usage::default() }
 }
-
-// === bodies ===
-
-pub const DOCUMENT: &str = r#"{"id":"c-1","object":"chat.completion","created":5,"model":"gpt-4o-mini-2024-07-18",
- "choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],
- "usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}
-"#;
-
-/// What a provider streams when it is asked for usage.
-pub const STREAM: &str = concat!(
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}"#,
-    "\n\n",
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hello."}}],"usage":null}"#,
-    "\n\n",
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#,
-    "\n\n",
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}"#,
-    "\n\ndata: [DONE]\n\n",
-);
-
-/// What it streams when it is not.
-pub const UNASKED: &str = concat!(
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
-    "\n\n",
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hello."}}]}"#,
-    "\n\n",
-    r#"data: {"id":"c-1","created":5,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
-    "\n\ndata: [DONE]\n\n",
-);

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use weir::render::envoy::BodyMode;
+
 use super::rig::{CHAT, Parts, Rig, aborts, ask};
 use crate::support::envoy_stats::Exceptions;
 use crate::support::http1::{Connection, Request};
@@ -44,9 +46,8 @@ async fn requests_that_stop_in_the_middle_leave_nothing_behind() {
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_reset_while_it_sends_leaves_nothing_behind() {
-    let rig = Rig::start(Parts::default()).await;
+async fn a_stream_that_is_reset_while_it_sends_leaves_nothing_behind(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let client = Client::connect(&rig.address).await.expect("Envoy takes the connection");
     let mut bodies = Vec::new();
     let mut sends = Vec::new();
@@ -89,3 +90,5 @@ async fn a_promise_of_too_much_is_refused_and_a_client_that_stays_is_let_go() {
     assert_eq!(rig.mock().tally().requests, 0);
     rig.end(&aborts()).await;
 }
+
+every_mode!(a_stream_that_is_reset_while_it_sends_leaves_nothing_behind);

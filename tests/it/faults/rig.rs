@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixStream};
 use weir::app;
 use weir::config::{Options, Source};
 use weir::mock::Mock;
-use weir::render::envoy::{EXTPROC_CLUSTER, ExtProc, Plan};
+use weir::render::envoy::{BodyMode, EXTPROC_CLUSTER, ExtProc, Plan};
 use weir::render::files;
 use weir::up::RunDir;
 use weir::up::install;
@@ -60,6 +60,8 @@ pub struct Parts {
     pub documents: String,
     /// `WEIR_LOG`.
     pub log: &'static str,
+    /// How Envoy sends bodies.
+    pub mode: BodyMode,
 }
 
 pub struct Rig {
@@ -82,7 +84,7 @@ pub struct Rig {
 
 impl Default for Parts {
     fn default() -> Self {
-        Parts { process: "", documents: BACKEND.to_owned(), log: "warn" }
+        Parts { process: "", documents: BACKEND.to_owned(), log: "warn", mode: BodyMode::FullDuplex }
     }
 }
 
@@ -109,7 +111,7 @@ impl Rig {
         );
         let config = process + &documents;
         let (weir, metrics) = start_weir(&directory, &config, 0, parts.log);
-        let (envoy, address, admin) = start_envoy(&directory, config.clone()).await;
+        let (envoy, address, admin) = start_envoy(&directory, config.clone(), parts.mode).await;
         let pid = envoy.pid().expect("Envoy runs");
         let oracle = Oracle::new(Admin::new(&admin), pid, &[EXTPROC_CLUSTER]);
         let (elsewhere, generation, log, mock) = (Arc::default(), 0, parts.log, Some(mock));
@@ -306,14 +308,18 @@ fn start_weir(directory: &RunDir, config: &str, generation: u32, log: &str) -> (
 }
 
 /// An Envoy for the backends of this configuration: where it listens, for clients and for us.
-async fn start_envoy(directory: &RunDir, config: String) -> (Envoy, String, String) {
+async fn start_envoy(directory: &RunDir, config: String, mode: BodyMode) -> (Envoy, String, String) {
     let source = Source { files: vec![("weir.yaml".to_owned(), config)], ..Source::default() };
     let compiled = app::load(&source, &Options::default()).expect("the configuration of the test is valid");
-    attach_envoy(directory, &compiled.policy.upstreams).await
+    attach_envoy(directory, &compiled.policy.upstreams, mode).await
 }
 
 /// An Envoy in front of the ext_proc socket in `directory`.
-pub async fn attach_envoy(directory: &RunDir, upstreams: &[weir::target::Upstream]) -> (Envoy, String, String) {
+pub async fn attach_envoy(
+    directory: &RunDir,
+    upstreams: &[weir::target::Upstream],
+    mode: BodyMode,
+) -> (Envoy, String, String) {
     let binary = install::locate(None).await.expect("a real Envoy");
     let version = install::version(&binary).await.expect("a real Envoy");
     let socket = directory.file("extproc.sock");
@@ -326,7 +332,9 @@ pub async fn attach_envoy(directory: &RunDir, upstreams: &[weir::target::Upstrea
         files: directory.path(),
         access_log: Some(&log),
         system_ca: &files::system_ca(),
+        body_mode: mode,
         max_request: 32 << 20,
+        max_wait: Duration::from_secs(240),
         upstreams,
         node_id: "faults",
         envoy_version: &version,

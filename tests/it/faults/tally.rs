@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use weir::render::envoy::BodyMode;
 
 use super::rig::{CHAT, Parts, Rig, aborts, ask, number, wait};
 use crate::support::envoy_stats::Exceptions;
@@ -125,9 +126,8 @@ fn words(read: &Response) -> u64 {
     texts.sum::<u64>() / 5
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_the_client_left_is_billed_by_what_went_through() {
-    let rig = Rig::start(Parts::default()).await;
+async fn a_call_that_the_client_left_is_billed_by_what_went_through(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     assert_eq!(rig.chat(&[("x-mock-tokens", "30")], &ask("alpha", false)).await.status, 200);
     rig.records_when(1).await;
     let mut client = Client::connect(&rig.address).await.expect("Envoy takes the connection");
@@ -185,3 +185,5 @@ async fn within(rig: &Rig, name: &str, record: &Value, read: u64) {
     let (input, cost) = (number(&record["usage"]["input"]), number(&record["costNanoUsd"]));
     assert!(input > 0 && cost == input * 150 + billed * 600, "{record:#}");
 }
+
+modes_that_stream!(a_call_that_the_client_left_is_billed_by_what_went_through);

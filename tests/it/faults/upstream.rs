@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use weir::render::envoy::BodyMode;
 
 use super::rig::{BACKEND, Parts, Rig, ask, number};
 use crate::support::envoy_stats::Exceptions;
@@ -19,14 +20,14 @@ use crate::support::proc;
 type Answer = Arc<Vec<u8>>;
 
 /// A rig with one more backend, `raw`, behind which somebody answers every request with `answer`.
-async fn with_raw(answer: Vec<u8>) -> Rig {
+async fn with_raw(mode: BodyMode, answer: Vec<u8>) -> Rig {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let documents = format!(
         "{BACKEND}\n---\napiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {{name: raw}}\n\
          spec: {{endpoint: 'http://{address}/v1', dialect: OpenAI, credentials: [{{type: None}}]}}\n"
     );
-    let rig = Rig::start(Parts { documents, ..Parts::default() }).await;
+    let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
     let (count, answer) = (Arc::clone(&rig.elsewhere), Answer::new(answer));
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -53,8 +54,7 @@ fn http(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_nobody_answers_is_an_error_in_the_clients_dialect() {
+async fn an_upstream_that_nobody_answers_is_an_error_in_the_clients_dialect(mode: BodyMode) {
     const NOBODY: &str = "
 apiVersion: weir.dev/v1alpha1
 kind: LLMBackend
@@ -66,7 +66,7 @@ kind: LLMBackend
 metadata: {name: claude}
 spec: {endpoint: 'http://127.0.0.1:1', dialect: Anthropic, credentials: [{type: None}]}
 ";
-    let rig = Rig::start(Parts { documents: NOBODY.into(), ..Parts::default() }).await;
+    let rig = Rig::start(Parts { documents: NOBODY.into(), mode, ..Parts::default() }).await;
     for stream in [false, true] {
         let answer = rig.chat(&[], &ask("nobody/alpha", stream)).await;
         assert!(answer.status == 503 && answer.complete, "{answer:?}");
@@ -87,9 +87,8 @@ spec: {endpoint: 'http://127.0.0.1:1', dialect: Anthropic, credentials: [{type: 
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_ends_before_its_answer_begins_is_an_error() {
-    let rig = with_raw(Vec::new()).await;
+async fn an_upstream_that_ends_before_its_answer_begins_is_an_error(mode: BodyMode) {
+    let rig = with_raw(mode, Vec::new()).await;
     let answer = rig.chat(&[], &ask("raw/alpha", true)).await;
     assert!(answer.status == 503 && answer.complete, "{answer:?}");
     assert_eq!(answer.json()["error"]["code"], "upstream_unavailable");
@@ -97,9 +96,8 @@ async fn an_upstream_that_ends_before_its_answer_begins_is_an_error() {
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_document_that_ends_in_the_middle_is_billed_by_what_went_through() {
-    let rig = Rig::start(Parts::default()).await;
+async fn a_document_that_ends_in_the_middle_is_billed_by_what_went_through(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     assert_eq!(rig.chat(&[("x-mock-tokens", "30")], &ask("alpha", false)).await.status, 200);
     rig.records_when(1).await;
     // The head is through before the body begins; else Envoy would say 502 in its place.
@@ -117,8 +115,7 @@ async fn a_document_that_ends_in_the_middle_is_billed_by_what_went_through() {
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_decompression_bomb_passes_as_it_is_and_takes_no_memory() {
+async fn a_decompression_bomb_passes_as_it_is_and_takes_no_memory(mode: BodyMode) {
     const EXPANDED: usize = 96 << 20;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(b"{\"x\": \"").expect("in memory");
@@ -128,7 +125,7 @@ async fn a_decompression_bomb_passes_as_it_is_and_takes_no_memory() {
     encoder.write_all(b"\", \"usage\": {\"prompt_tokens\": 1, \"completion_tokens\": 1}}").expect("in memory");
     let bomb = encoder.finish().expect("in memory");
     for kind in ["application/json", "text/event-stream"] {
-        let rig = with_raw(http(&format!("content-type: {kind}\r\ncontent-encoding: gzip\r\n"), &bomb)).await;
+        let rig = with_raw(mode, http(&format!("content-type: {kind}\r\ncontent-encoding: gzip\r\n"), &bomb)).await;
         assert_eq!(rig.chat(&[], &ask("main/alpha", true)).await.status, 200);
         let before = proc::peak_rss_bytes(rig.weir.id()).expect("it runs");
         let answer = rig.chat(&[("accept-encoding", "gzip")], &ask("raw/alpha", kind.ends_with("stream"))).await;
@@ -143,8 +140,7 @@ async fn a_decompression_bomb_passes_as_it_is_and_takes_no_memory() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_beyond_all_measure_passes_as_it_is() {
+async fn an_event_beyond_all_measure_passes_as_it_is(mode: BodyMode) {
     let chunk = |text: &str| {
         let chunk = json!({"id": "c", "object": "chat.completion.chunk", "model": "alpha",
             "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": Value::Null}]});
@@ -153,7 +149,7 @@ async fn an_event_beyond_all_measure_passes_as_it_is() {
     let usage =
         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":9,\"total_tokens\":18}}\n\n";
     let stream = [&chunk("hello"), &chunk(&"y".repeat(3 << 20)), &chunk("bye"), usage, "data: [DONE]\n\n"].concat();
-    let rig = with_raw(http("content-type: text/event-stream\r\n", stream.as_bytes())).await;
+    let rig = with_raw(mode, http("content-type: text/event-stream\r\n", stream.as_bytes())).await;
     let mut body = ask("raw/alpha", true);
     body["stream_options"] = json!({"include_usage": true});
     let answer = rig.chat(&[], &body).await;
@@ -163,3 +159,13 @@ async fn an_event_beyond_all_measure_passes_as_it_is() {
     assert_eq!(record["usageSource"], "USAGE_SOURCE_UNKNOWN", "{record:#}");
     rig.end(&Exceptions::default()).await;
 }
+
+every_mode!(an_upstream_that_ends_before_its_answer_begins_is_an_error);
+
+first_mode!(
+    an_upstream_that_nobody_answers_is_an_error_in_the_clients_dialect,
+    a_decompression_bomb_passes_as_it_is_and_takes_no_memory,
+    an_event_beyond_all_measure_passes_as_it_is
+);
+
+modes_that_stream!(a_document_that_ends_in_the_middle_is_billed_by_what_went_through);

@@ -5,6 +5,8 @@ pub mod envoy_stats;
 pub mod http1;
 pub mod http1_parse;
 pub mod http2;
+#[macro_use]
+mod modes;
 pub mod process;
 pub mod python;
 pub mod response;

@@ -1,0 +1,77 @@
+//! The `ext_proc` filter of the rendered listener, in each body mode. Pure.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::envoy::{BodyMode, EXTPROC_CLUSTER, Plan};
+
+/// What a connection buffers where Envoy does not hold bodies for Weir.
+const BUFFER: u64 = 1 << 20;
+
+/// What Envoy waits longer than Weir: Weir's own end of a wait comes first, with words.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The processor's filter.
+pub(super) fn ext_proc(plan: &Plan) -> Value {
+    let (request, response) = match plan.body_mode {
+        BodyMode::FullDuplex => ("FULL_DUPLEX_STREAMED", "FULL_DUPLEX_STREAMED"),
+        BodyMode::BufferedStreamed => ("BUFFERED", "STREAMED"),
+        BodyMode::Buffered => ("BUFFERED", "BUFFERED"),
+    };
+    let mut filter = json!({
+        "@type": TYPE_EXT_PROC,
+        "grpc_service": {
+            // Without an authority Envoy says the cluster's name, which an HTTP/2 server may refuse.
+            "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER, "authority": "weir", "skip_envoy_headers": true},
+            "initial_metadata": [
+                {"key": "x-weir-envoy-version", "value": plan.envoy_version},
+                {"key": "x-weir-role", "value": "route"},
+            ],
+        },
+        "processing_mode": {
+            "request_header_mode": "SEND",
+            "response_header_mode": "SEND",
+            "request_body_mode": request,
+            "response_body_mode": response,
+            "request_trailer_mode": "SEND",
+            "response_trailer_mode": "SEND",
+        },
+        "allow_content_length_header": true,
+        // Weir orders retries in Envoy's own headers; those of clients are stripped before.
+        "mutation_rules": {"allow_all_routing": true, "allow_envoy": true},
+        "metadata_options": {
+            "receiving_namespaces": {"untyped": ["weir"]},
+            "forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]},
+        },
+        "request_attributes": ["connection.uri_san_peer_certificate", "source.address", "xds.cluster_name"],
+        "status_on_error": {"code": "ServiceUnavailable"},
+    });
+    if plan.body_mode != BodyMode::FullDuplex {
+        // Envoy waits for each answer here. Its default of 200 ms is shorter than any question of Weir's.
+        let wait = plan.max_wait.saturating_add(GRACE);
+        filter["message_timeout"] = json!(format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis()));
+        // Uploads and WebSockets are not buffered: Weir says so at their heads.
+        filter["allow_mode_override"] = json!(true);
+    }
+    filter
+}
+
+/// What the listener's connections buffer. Envoy refuses a body above it with 413 where it holds bodies; up
+/// to there Weir refuses it, in the client's dialect.
+pub(super) fn buffer_limit(plan: &Plan) -> u64 {
+    match plan.body_mode {
+        BodyMode::FullDuplex => BUFFER,
+        BodyMode::BufferedStreamed | BodyMode::Buffered => plan.max_request + BUFFER,
+    }
+}
+
+/// Over HTTP/2 it is the stream's window that limits what is buffered of it (Envoy 1.40).
+pub(super) fn downstream_http2(plan: &Plan, mut options: Value) -> Value {
+    if plan.body_mode != BodyMode::FullDuplex {
+        options["initial_stream_window_size"] = json!(buffer_limit(plan));
+    }
+    options
+}
+
+const TYPE_EXT_PROC: &str = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor";
