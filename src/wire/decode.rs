@@ -1,12 +1,18 @@
 //! Undoes a content encoding on a copy of a body, push by push, so that it can be metered; the body
 //! itself goes on as it came. It bounds what hostile input can make it produce.
 //!
-//! `identity` and `gzip` (RFC 1952, any number of members, zeros behind the last one) are known.
+//! `identity`, `gzip` (RFC 1952, any number of members, zeros behind the last one), `deflate` and `br` are
+//! known. `zstd` is not: what there is in plain Rust holds a whole window back until the end, so that an
+//! answer that is left early would be billed for less than was said.
+//!
 //! The gzip framing is read here and only the deflate stream is left to `flate2`: its own writer
 //! holds output back until a buffer fills, which delays metering, and may panic when it is flushed
 //! on corrupt data.
 
+mod plain;
+
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use plain::Plain;
 
 /// Output up to this size is never taken for a bomb by its ratio: small answers compress well.
 const FREE: u64 = 1 << 20;
@@ -21,6 +27,15 @@ pub struct Limits {
     pub max_ratio: u32,
     /// Decoded bytes altogether.
     pub max_bytes: u64,
+}
+
+/// What a body has grown to, against its limits.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    limits: Limits,
+    /// Encoded and decoded bytes of the whole body.
+    taken: u64,
+    made: u64,
 }
 
 /// The content encoding is none that can be undone.
@@ -49,18 +64,16 @@ pub struct Decoder {
 enum Coding {
     Identity,
     Gzip(Box<Gzip>),
+    Plain(Box<Plain>),
 }
 
 #[derive(Debug)]
 struct Gzip {
     part: Part,
-    limits: Limits,
+    budget: Budget,
     inflate: Decompress,
     crc: Crc,
     scratch: [u8; STEP],
-    /// Encoded and decoded bytes of the whole body.
-    taken: u64,
-    made: u64,
     failed: Option<DecodeError>,
 }
 
@@ -119,12 +132,17 @@ impl Decoder {
             if name.is_empty() || name.eq_ignore_ascii_case("identity") {
                 continue;
             }
-            let gzip = name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip");
             // Nobody sensible encodes twice, and limits would have to hold for each layer.
-            if !gzip || matches!(coding, Coding::Gzip(_)) {
+            if !matches!(coding, Coding::Identity) {
                 return Err(Unsupported);
             }
-            coding = Coding::Gzip(Box::new(Gzip::new(limits)));
+            let budget = Budget { limits, taken: 0, made: 0 };
+            coding = match name.to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => Coding::Gzip(Box::new(Gzip::new(budget))),
+                "deflate" => Coding::Plain(Box::new(Plain::deflate(budget))),
+                "br" => Coding::Plain(Box::new(Plain::brotli(budget))),
+                _ => return Err(Unsupported),
+            };
         }
         Ok(Decoder { coding })
     }
@@ -143,6 +161,7 @@ impl Decoder {
                 Ok(())
             }
             Coding::Gzip(gzip) => gzip.push(bytes, out),
+            Coding::Plain(plain) => plain.push(bytes, out),
         }
     }
 
@@ -151,22 +170,35 @@ impl Decoder {
         match &self.coding {
             Coding::Identity => Ok(()),
             Coding::Gzip(gzip) => gzip.finish(),
+            Coding::Plain(plain) => plain.finish(),
         }
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    fn take(&mut self, bytes: usize) {
+        self.taken = self.taken.saturating_add(bytes as u64);
+    }
+
+    fn make(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.made = self.made.saturating_add(bytes as u64);
+        let by_ratio = self.taken.saturating_mul(u64::from(self.limits.max_ratio)).max(FREE);
+        if self.made > by_ratio.min(self.limits.max_bytes) { Err(DecodeError::Bomb) } else { Ok(()) }
     }
 }
 
 // === impl Gzip ===
 
 impl Gzip {
-    fn new(limits: Limits) -> Self {
+    fn new(budget: Budget) -> Self {
         Gzip {
             part: Part::Head { at: 0, flags: 0 },
-            limits,
+            budget,
             inflate: Decompress::new(false),
             crc: Crc::new(),
             scratch: [0; STEP],
-            taken: 0,
-            made: 0,
             failed: None,
         }
     }
@@ -187,7 +219,7 @@ impl Gzip {
             };
             match step {
                 Ok(used) => {
-                    self.taken = self.taken.saturating_add(used as u64);
+                    self.budget.take(used);
                     rest = rest.get(used..).unwrap_or_default();
                 }
                 Err(error) => {
@@ -203,7 +235,7 @@ impl Gzip {
         match (self.failed, self.part) {
             (Some(error), _) => Err(error),
             (None, Part::Between) => Ok(()),
-            (None, _) if self.taken == 0 => Ok(()),
+            (None, _) if self.budget.taken == 0 => Ok(()),
             (None, _) => Err(DecodeError::Truncated),
         }
     }
@@ -223,8 +255,8 @@ impl Gzip {
             let gave = (self.inflate.total_out() - before_out) as usize;
             used += took;
             let output = &self.scratch[..gave];
-            self.made = self.made.saturating_add(gave as u64);
-            self.check(self.taken.saturating_add(used as u64))?;
+            Budget { taken: self.budget.taken.saturating_add(used as u64), ..self.budget }.make(gave)?;
+            self.budget.made = self.budget.made.saturating_add(gave as u64);
             self.crc.update(output);
             out.extend_from_slice(output);
             if status == Status::StreamEnd {
@@ -239,11 +271,6 @@ impl Gzip {
                 return Err(DecodeError::Corrupt);
             }
         }
-    }
-
-    fn check(&self, taken: u64) -> Result<(), DecodeError> {
-        let by_ratio = taken.saturating_mul(u64::from(self.limits.max_ratio)).max(FREE);
-        if self.made > by_ratio.min(self.limits.max_bytes) { Err(DecodeError::Bomb) } else { Ok(()) }
     }
 
     /// Takes one byte of the framing; says what comes next.

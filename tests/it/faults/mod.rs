@@ -12,6 +12,7 @@ mod load;
 mod metrics;
 mod reload;
 mod rig;
+mod samples;
 mod scripted;
 mod tally;
 mod upstream;

@@ -20,6 +20,7 @@ use weir::up::RunDir;
 use weir::up::install;
 use weir::up::process::{Envoy, Launch};
 
+pub use super::samples::Samples;
 use crate::support::envoy_stats::{Admin, Exceptions, Oracle};
 use crate::support::http1::{self, Connection, Request};
 use crate::support::http1_parse::Parser;
@@ -358,39 +359,6 @@ pub async fn attach_envoy(
 pub fn file(directory: &RunDir, name: &str) -> String {
     let path: PathBuf = directory.file(name);
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
-}
-
-/// The samples of one scrape.
-pub struct Samples(Vec<(String, f64)>);
-
-// === impl Samples ===
-
-impl Samples {
-    /// The OpenMetrics text format: `name{labels} value`.
-    pub fn parse(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let pairs = lines.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line:?}"));
-            (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("no number: {line:?}")))
-        });
-        Samples(pairs.collect())
-    }
-
-    /// The samples of `name` that have all these labels.
-    pub fn of<'a>(&'a self, name: &'a str, labels: &'a [(&str, &str)]) -> impl Iterator<Item = f64> + 'a {
-        let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        let named = self.0.iter().filter(move |(full, _)| full.split('{').next() == Some(name));
-        named.filter(move |(full, _)| wanted.iter().all(|label| full.contains(label))).map(|(_, value)| *value)
-    }
-
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.of(name, labels).sum()
-    }
-
-    /// How many samples there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 /// A whole number of the ledger: numbers of 64 bits are strings there, and zero is left out.
