@@ -79,7 +79,9 @@ async fn a_restart_under_load_truncates_no_stream() {
     let mut old = rig.replace_weir();
     // The new one serves while the old one still drains.
     wait("service by the new process", || async { rig.chat(&[], &ask("alpha", false)).await.status == 200 }).await;
-    assert!(rig.samples().await.sum("weir_decisions_total", &[("step", "target")]) >= 1.0);
+    // A record is counted a little later than its call ends.
+    let counted = || async { rig.samples().await.sum("weir_decisions_total", &[("step", "target")]) >= 1.0 };
+    wait("count of the first call", counted).await;
     for stream in live {
         let whole = stream.finish().await;
         assert!(whole.complete && whole.events().last().is_some_and(|last| last == "[DONE]"), "{whole:?}");
