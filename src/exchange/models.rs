@@ -8,7 +8,7 @@ use super::record::Outcome;
 use super::request::State;
 use super::story::Bill;
 use crate::llm::{Dialect, Refusal};
-use crate::target::Name;
+use crate::target::{Name, Target};
 use crate::wire::models::{self, ANTHROPIC_VERSION, Model};
 
 // === impl Exchange ===
@@ -20,8 +20,9 @@ impl Exchange {
             self.story.dialect = Dialect::Anthropic;
         }
         let policy = self.policy();
-        // Nobody is kept from a model yet; who is will not see it here.
-        let names = policy.targets.names(&|name| head.headers.get(name), |_, _| true);
+        // Who may not use a model does not see it.
+        let admits = |target: &Target, requested: &str| self.may_visit(target, requested).is_ok();
+        let names = policy.targets.names(&|name| head.headers.get(name), admits);
         match body(self.story.dialect, &head.path, &names) {
             Ok(body) => {
                 self.story.decide("models", "answered", "configuration", "");

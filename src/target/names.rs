@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Asked, Backend, Rule, Targets};
+use super::{Asked, Backend, Rule, Target, Targets};
 use crate::llm::Operation;
 
 /// One of them.
@@ -30,7 +30,7 @@ const OPERATIONS: [Operation; 8] = [
 
 impl Targets {
     /// The names, sorted. `header` tells the caller's headers, which rules may match on; `admits` says
-    /// whether the caller may use a model, as it would leave, at a backend.
+    /// whether the caller, who says the second name, may go to a target.
     ///
     /// | name | listed |
     /// |---|---|
@@ -42,7 +42,7 @@ impl Targets {
     pub fn names<'a>(
         &'a self,
         header: &'a dyn Fn(&str) -> Option<&'a str>,
-        admits: impl Fn(&str, &Backend) -> bool,
+        admits: impl Fn(&Target, &str) -> bool,
     ) -> Vec<Name> {
         let rule_for = |model: &'a str| {
             OPERATIONS.iter().find_map(|&operation| self.rules.find(&Asked { model, operation, header }))
@@ -60,7 +60,7 @@ impl Targets {
         for (model, &index) in &self.bare {
             let backend = match rule_for(model) {
                 Some(rule) => self.serves(rule, model, Some(&[index]), &admits),
-                None => self.admitted(index, model, &admits),
+                None => self.admitted(self.target(index, model.clone()), model, &admits),
             };
             names.extend(backend.map(|backend| (model.clone(), backend)));
         }
@@ -70,8 +70,11 @@ impl Targets {
                 names.extend(backend.map(|backend| (model.clone(), backend)));
                 continue;
             }
-            for backend in backends.iter().filter_map(|&index| self.admitted(index, model, &admits)) {
-                names.insert(format!("{}/{model}", backend.name).into(), backend);
+            for &index in backends {
+                let target = self.target(index, model.clone());
+                let id: Arc<str> = format!("{}/{model}", target.backend.name).into();
+                let backend = self.admitted(target, &id, &admits);
+                names.extend(backend.map(|backend| (id, backend)));
             }
         }
         names.into_iter().map(|(id, backend)| Name { id, backend }).collect()
@@ -84,16 +87,26 @@ impl Targets {
         rule: &Rule,
         model: &str,
         known: Option<&[usize]>,
-        admits: &impl Fn(&str, &Backend) -> bool,
+        admits: &impl Fn(&Target, &str) -> bool,
     ) -> Option<Arc<Backend>> {
         let usable = rule.choices.iter().filter(|choice| choice.weight > 0);
         usable
             .filter(|choice| choice.model.is_some() || known.is_none_or(|known| known.contains(&choice.backend)))
-            .find_map(|choice| self.admitted(choice.backend, choice.model.as_deref().unwrap_or(model), admits))
+            .filter(|choice| choice.backend < self.backends.len())
+            .find_map(|choice| {
+                let leaving = choice.model.clone().unwrap_or_else(|| model.into());
+                let target = Target { rule: Some(rule.name.clone()), ..self.target(choice.backend, leaving) };
+                self.admitted(target, model, admits)
+            })
     }
 
-    fn admitted(&self, index: usize, model: &str, admits: &impl Fn(&str, &Backend) -> bool) -> Option<Arc<Backend>> {
-        self.backends.get(index).filter(|backend| admits(model, backend)).cloned()
+    fn admitted(
+        &self,
+        target: Target,
+        requested: &str,
+        admits: &impl Fn(&Target, &str) -> bool,
+    ) -> Option<Arc<Backend>> {
+        admits(&target, requested).then_some(target.backend)
     }
 }
 
@@ -146,7 +159,7 @@ mod tests {
         }
     }
 
-    fn listed(admits: impl Fn(&str, &Backend) -> bool) -> Vec<String> {
+    fn listed(admits: impl Fn(&Target, &str) -> bool) -> Vec<String> {
         let names = targets().names(&|_| None, admits);
         names.iter().map(|name| format!("{} {}", name.id, name.backend.name)).collect()
     }
@@ -158,8 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_not_admitted_is_not_listed() {
-        assert_eq!(listed(|_, backend| &*backend.name == "two"), ["fast two", "o9 two", "two/m two"]);
-        assert_eq!(listed(|model, _| model == "gpt-b"), ["fast two"], "the model that would leave counts");
+        assert_eq!(listed(|target, _| &*target.backend.name == "two"), ["fast two", "o9 two", "two/m two"]);
+        assert_eq!(listed(|target, _| &*target.model == "gpt-b"), ["fast two"], "the model that would leave counts");
         assert!(listed(|_, _| false).is_empty());
     }
 

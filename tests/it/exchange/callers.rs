@@ -282,3 +282,19 @@ fn a_model_cannot_be_hidden_from_a_rule() {
     policy.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")];
     assert_eq!(calling(policy, head(), &chat(false)).refused(), (403, "model_not_allowed".to_owned()));
 }
+
+#[test]
+fn who_may_not_use_a_model_does_not_see_it() {
+    let listed = |key: &str| {
+        let access = vec![denying("no-minis", Mode::Enforce, &[team("build")], "*mini*")];
+        let fields = [("authorization", format!("Bearer {key}"))];
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut world = World::new(Policy { access, ..known(Role::Sidecar) });
+        world.send(Event::Request(request("GET", "/v1/models", &fields), true)).end();
+        let answer: serde_json::Value = serde_json::from_slice(&world.envoy.client.body).unwrap();
+        let ids = answer["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&key()), ["other", "text-embedding-3-small"]);
+    assert_eq!(listed("anything"), ["gpt-4o-mini", "other", "text-embedding-3-small"]);
+}
