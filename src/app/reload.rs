@@ -59,6 +59,11 @@ pub enum FollowError {
     Refused,
     #[error("Envoy has not taken over the new clusters and routes after {0:?}; it is tried again")]
     Late(Duration),
+    #[error(
+        "LLMBackend {0:?} keeps its name and is somewhere else: while calls that began before still run, its key could \
+         reach the new place. Give the new one another name, or restart"
+    )]
+    Moved(String),
 }
 
 /// Nothing follows: a mesh configures the proxy.

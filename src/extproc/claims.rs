@@ -6,7 +6,7 @@
 
 use prost::encoding::{WireType, check_wire_type};
 
-use super::fields::{Fields, Malformed};
+use super::fields::{Fields, Malformed, each_value, key};
 use crate::identity::{Claim, Claims};
 
 /// The largest metadata that is looked into: a token comes in a header, and Envoy's limit for all of
@@ -130,30 +130,6 @@ fn read_list(message: &[u8], items: &mut Vec<Claim>, depth: usize, left: &mut us
                 read_value(fields.bytes(kind)?, &mut claim, depth + 1, left)?;
                 items.push(claim);
             }
-            _ => fields.skip(field, kind)?,
-        }
-    }
-    Ok(())
-}
-
-/// The key of an entry of a map, which may stand behind its value.
-fn key(entry: &[u8]) -> Result<&str, Why> {
-    let mut key = "";
-    let mut fields = Fields::of(entry);
-    while let Some((field, kind)) = fields.next()? {
-        match field {
-            1 => key = fields.text(kind)?,
-            _ => fields.skip(field, kind)?,
-        }
-    }
-    Ok(key)
-}
-
-fn each_value<'a>(entry: &'a [u8], mut each: impl FnMut(&'a [u8]) -> Result<(), Why>) -> Result<(), Why> {
-    let mut fields = Fields::of(entry);
-    while let Some((field, kind)) = fields.next()? {
-        match field {
-            2 => each(fields.bytes(kind)?)?,
             _ => fields.skip(field, kind)?,
         }
     }

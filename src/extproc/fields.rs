@@ -21,6 +21,34 @@ pub(super) struct Fields<'a> {
     rest: &'a [u8],
 }
 
+/// The key of an entry of a map, which may stand behind its value.
+pub(super) fn key(entry: &[u8]) -> Result<&str, Malformed> {
+    let mut key = "";
+    let mut fields = Fields::of(entry);
+    while let Some((field, kind)) = fields.next()? {
+        match field {
+            1 => key = fields.text(kind)?,
+            _ => fields.skip(field, kind)?,
+        }
+    }
+    Ok(key)
+}
+
+/// The value of an entry of a map: a message, which may come in several pieces.
+pub(super) fn each_value<'a, E: From<Malformed>>(
+    entry: &'a [u8],
+    mut each: impl FnMut(&'a [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut fields = Fields::of(entry);
+    while let Some((field, kind)) = fields.next()? {
+        match field {
+            2 => each(fields.bytes(kind)?)?,
+            _ => fields.skip(field, kind)?,
+        }
+    }
+    Ok(())
+}
+
 // === impl Fields ===
 
 impl<'a> Fields<'a> {

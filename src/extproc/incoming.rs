@@ -10,7 +10,7 @@
 use bytes::{Buf, Bytes};
 use prost::encoding::{WireType, check_wire_type};
 
-use super::fields::{Fields, Malformed};
+use super::fields::{Fields, Malformed, each_value, key};
 use crate::exchange::event::{RequestHead, ResponseHead};
 use crate::identity::Facts;
 
@@ -268,31 +268,6 @@ fn read_text<'a>(message: &'a [u8], text: &mut &'a str) -> Result<(), Malformed>
             }
             3 => *text = fields.text(kind)?,
             5 | 6 => _ = fields.bytes(kind)?,
-            _ => fields.skip(field, kind)?,
-        }
-    }
-    Ok(())
-}
-
-/// The key of an entry of a map, which may stand behind its value.
-fn key(entry: &[u8]) -> Result<&str, Malformed> {
-    let mut key = "";
-    let mut fields = Fields::of(entry);
-    while let Some((field, kind)) = fields.next()? {
-        match field {
-            1 => key = fields.text(kind)?,
-            _ => fields.skip(field, kind)?,
-        }
-    }
-    Ok(key)
-}
-
-/// The value of an entry of a map: a message, which may come in several pieces.
-fn each_value<'a>(entry: &'a [u8], mut each: impl FnMut(&'a [u8]) -> Result<(), Malformed>) -> Result<(), Malformed> {
-    let mut fields = Fields::of(entry);
-    while let Some((field, kind)) = fields.next()? {
-        match field {
-            2 => each(fields.bytes(kind)?)?,
             _ => fields.skip(field, kind)?,
         }
     }

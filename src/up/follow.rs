@@ -81,6 +81,18 @@ impl Proxy {
         all
     }
 
+    /// A backend that is to be somewhere else while exchanges may still send a key to where it is: Envoy
+    /// knows it by its name alone, and would send them to the new place.
+    fn moved<'a>(&self, next: &'a [Upstream]) -> Option<&'a Arc<str>> {
+        let place = |upstream: &Upstream| {
+            let Upstream { https, host, port, server_name, .. } = upstream;
+            (*https, host.clone(), *port, server_name.clone())
+        };
+        let known = self.union();
+        let has_moved = |one: &&Upstream| known.iter().any(|old| old.name == one.name && place(old) != place(one));
+        next.iter().find(has_moved).map(|one| &one.name)
+    }
+
     /// Writes both files: clusters before the routes that name them, or after those that do no more.
     fn write(&self, upstreams: &[Upstream], adds: bool) -> Result<(), FollowError> {
         let plan = Plan {
@@ -151,6 +163,9 @@ impl Follower for Proxy {
         if next.upstreams == self.current && max_request == self.max_request {
             return Ok(());
         }
+        if let Some(name) = self.moved(&next.upstreams) {
+            return Err(FollowError::Moved(name.to_string()));
+        }
         let rejected = self.look().await.map_or(0, |seen| seen.rejected);
         let before = std::mem::replace(&mut self.current, next.upstreams.clone());
         let size = std::mem::replace(&mut self.max_request, max_request);
@@ -206,4 +221,50 @@ fn version(directory: &Path, file: &str) -> String {
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     content["version_info"].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(name: &str, port: u16) -> Upstream {
+        let (host, ca) = ("api.example.com".to_owned(), None);
+        Upstream { name: name.into(), https: true, host, port, ca, server_name: None }
+    }
+
+    fn policy(upstreams: Vec<Upstream>) -> Policy {
+        Policy { upstreams, ..Policy::new(Default::default(), Vec::new(), crate::catalog::Catalog::builtin()) }
+    }
+
+    #[tokio::test]
+    async fn a_backend_does_not_move_while_its_key_may_still_be_sent() {
+        let here = policy(vec![at("one", 443)]);
+        let folder = tempfile::tempdir().unwrap();
+        let mut proxy = Proxy::new(
+            &Plan {
+                listen: ([127, 0, 0, 1], 0).into(),
+                admin: ([127, 0, 0, 1], 0).into(),
+                extproc: ExtProc::Unix(Path::new("/s")),
+                files: folder.path(),
+                access_log: None,
+                system_ca: Path::new("/ca"),
+                max_request: here.bodies.max_request as u64,
+                body_mode: BodyMode::FullDuplex,
+                max_wait: here.max_wait,
+                upstreams: &here.upstreams,
+                node_id: "n",
+                envoy_version: "1.40.0",
+            },
+            &here,
+        );
+        let there = policy(vec![at("one", 8443), at("two", 443)]);
+        assert!(matches!(proxy.prepare(&there).await, Err(FollowError::Moved(name)) if name == "one"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
+        let other_ca = Upstream { ca: Some("/other.pem".into()), ..at("one", 443) };
+        assert_eq!(proxy.moved(&[other_ca]), None, "the same place");
+        // Also while only calls that began before need it.
+        proxy.current = Vec::new();
+        proxy.leaving.push((Weak::new(), here.upstreams.clone()));
+        assert_eq!(proxy.moved(&there.upstreams).map(|name| &**name), Some("one"));
+    }
 }
