@@ -261,7 +261,7 @@ fn apply_signing(edits: &mut Edits, head: &RequestHead, signing: &Signing) {
 /// What of the codings that a client accepts is decoded here: the first of these. A provider that chose
 /// another one could not be billed. `gzip` comes first, for its window is 32 KiB and that of `br` 16 MiB.
 fn readable(accepted: &str) -> &'static str {
-    const READABLE: [&str; 3] = ["gzip", "deflate", "br"];
+    const READABLE: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
     let accepts = |wanted: &str| {
         accepted.split(',').any(|coding| {
             let mut parts = coding.split(';').map(str::trim);

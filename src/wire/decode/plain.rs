@@ -1,12 +1,13 @@
-//! The codings without a framing of their own here: `deflate` (RFC 1950, and RFC 1951 as some servers say it)
-//! and `br` (RFC 7932). What a library can give by now comes out at once; nothing is held back.
+//! The codings without a framing of their own here: `deflate` (RFC 1950, and RFC 1951 as some servers say it),
+//! `br` (RFC 7932) and `zstd`. What a library can give by now comes out at once; nothing is held back.
 
 use std::fmt;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{Budget, DecodeError, STEP};
+use super::zstd::Zstd;
+use super::{Budget, DecodeError, STEP, Unsupported};
 
 /// Decodes one body.
 #[derive(Debug)]
@@ -25,16 +26,18 @@ enum Kind {
     Undecided(Option<u8>),
     Deflate(Decompress),
     Brotli(Box<Brotli>),
+    Zstd(Zstd),
 }
 
 /// The library's state, which has no `Debug`.
 struct Brotli(BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>);
 
 /// What one step of a library did.
-struct Step {
-    took: usize,
-    gave: usize,
-    ended: bool,
+pub(super) struct Step {
+    pub took: usize,
+    pub gave: usize,
+    /// Nothing may follow.
+    pub ended: bool,
 }
 
 // === impl Plain ===
@@ -51,6 +54,10 @@ impl Plain {
         Plain::new(Kind::Brotli(Box::new(Brotli(state))), budget)
     }
 
+    pub fn zstd(budget: Budget) -> Result<Self, Unsupported> {
+        Ok(Plain::new(Kind::Zstd(Zstd::new()?), budget))
+    }
+
     fn new(kind: Kind, budget: Budget) -> Self {
         Plain { kind, budget, ended: false, scratch: [0; STEP], failed: None }
     }
@@ -64,8 +71,15 @@ impl Plain {
     pub fn finish(&self) -> Result<(), DecodeError> {
         match self.failed {
             Some(error) => Err(error),
-            None if self.ended || self.budget.taken == 0 => Ok(()),
+            None if self.may_end() || self.budget.taken == 0 => Ok(()),
             None => Err(DecodeError::Truncated),
+        }
+    }
+
+    fn may_end(&self) -> bool {
+        match &self.kind {
+            Kind::Zstd(zstd) => zstd.is_between(),
+            _ => self.ended,
         }
     }
 
@@ -99,6 +113,7 @@ impl Plain {
                 Kind::Undecided(_) => return Ok(()),
                 Kind::Deflate(deflate) => step_deflate(deflate, rest, &mut self.scratch)?,
                 Kind::Brotli(brotli) => step_brotli(&mut brotli.0, rest, &mut self.scratch)?,
+                Kind::Zstd(zstd) => zstd.step(rest, &mut self.scratch)?,
             };
             rest = rest.get(step.took..).unwrap_or_default();
             self.budget.take(step.took);

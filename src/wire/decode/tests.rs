@@ -39,10 +39,10 @@ fn encodings() {
     for identity in ["", "identity", " Identity , "] {
         assert!(Decoder::new(identity, Limits::default()).unwrap().is_identity());
     }
-    for known in ["gzip", "X-GZip", "identity, gzip", "Deflate", "br"] {
+    for known in ["gzip", "X-GZip", "identity, gzip", "Deflate", "br", "ZSTD"] {
         assert!(!Decoder::new(known, Limits::default()).unwrap().is_identity());
     }
-    for unknown in ["zstd", "gzip, gzip", "gzip, br", "br, deflate", "gzipped"] {
+    for unknown in ["compress", "gzip, gzip", "gzip, br", "br, deflate", "zstd, zstd", "gzipped"] {
         assert_eq!(Decoder::new(unknown, Limits::default()).unwrap_err(), Unsupported);
     }
 }

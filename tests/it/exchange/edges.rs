@@ -20,6 +20,8 @@ fn a_provider_is_asked_only_for_codings_that_can_be_metered() {
     for (accepted, asked) in [
         ("gzip, deflate, br, zstd", "gzip"),
         ("br", "br"),
+        ("zstd, compress", "zstd"),
+        ("zstd;q=0, *", "identity"),
         ("br;q=1.0, GZIP;q=0.5", "gzip"),
         ("gzip;q=0", "identity"),
         ("gzip; q=0.0, br", "br"),

@@ -59,6 +59,18 @@ fn zipped(kind: &str) -> ResponseHead {
     response(200, &[("content-type", kind), ("content-encoding", "gzip")])
 }
 
+/// As one frame, which is cut off where nothing more is to come.
+fn zstd(body: &str, left: usize) -> Vec<u8> {
+    let mut frame = vec![0; zstd_safe::compress_bound(body.len())];
+    let length = zstd_safe::compress(&mut frame[..], body.as_bytes(), 3).expect("room enough");
+    frame.truncate(length - left);
+    frame
+}
+
+fn packed(kind: &str) -> ResponseHead {
+    response(200, &[("content-type", kind), ("content-encoding", "zstd")])
+}
+
 fn fixtures() -> Vec<Fixture> {
     let plain = |name, stream, head, body: Vec<u8>| Fixture { name, policy, answers: Vec::new, stream, head, body };
     let odd = format!(": hello\r\n\r\nid: 1\n{}", STREAM.trim_end_matches('\n'));
@@ -72,6 +84,9 @@ fn fixtures() -> Vec<Fixture> {
         plain("stream, cut off", true, sse(), STREAM[..STREAM.len() - 40].into()),
         plain("stream, gzip", true, zipped("text/event-stream"), gzip(STREAM)),
         plain("document, gzip", false, zipped("application/json"), gzip(DOCUMENT)),
+        plain("stream, zstd", true, packed("text/event-stream"), zstd(STREAM, 0)),
+        plain("stream, zstd, cut off", true, packed("text/event-stream"), zstd(STREAM, 4)),
+        plain("document, zstd", false, packed("application/json"), zstd(DOCUMENT, 0)),
         plain("no JSON at all", false, json(), b"{\"a\": nonsense \xff\x00".to_vec()),
     ];
     let lead =
