@@ -1,17 +1,16 @@
 //! A response body that follows a [`Program`]: paced, encoded, cut off, with trailers. It yields one
 //! frame per event and lets hyper flush before the next, and it keeps the tally.
 
-use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use super::encode::{Coding, Encoder};
 use super::program::Program;
 use super::stream::Script;
 use super::tally::Ticket;
@@ -39,7 +38,7 @@ pub(super) struct MockBody {
     /// Give hyper a turn, to flush, before the next frame.
     breathe: bool,
     spacing: Duration,
-    gzip: Option<GzEncoder<Vec<u8>>>,
+    encoder: Option<Encoder>,
     /// Bytes that may still go out before the connection is dropped.
     left: Option<u64>,
     trailers: bool,
@@ -66,14 +65,6 @@ const BEFORE_ABORT: Duration = Duration::from_millis(10);
 
 /// The trailer that `x-mock-trailers` orders.
 pub(super) const TRAILER: HeaderName = HeaderName::from_static("x-mock-trailer");
-
-/// `bytes` as one gzip member.
-fn gzip_whole(bytes: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2 + 32), Compression::fast());
-    // Writing to a Vec does not fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default().into()
-}
 
 // === impl Source ===
 
@@ -126,26 +117,26 @@ impl MockBody {
             pause: None,
             breathe: false,
             spacing: Duration::ZERO,
-            gzip: None,
+            encoder: None,
             left: None,
             trailers: false,
             length: Some(0),
         }
     }
 
-    /// `source`, with what `program` orders for every body. `trailers` and `gzip` are decided by the
+    /// `source`, with what `program` orders for every body. `trailers` and `coding` are decided by the
     /// caller, who sees the request.
     pub(super) fn new(
         mut source: Source,
         ticket: Option<Ticket>,
         program: &Program,
-        gzip: bool,
+        coding: Option<Coding>,
         trailers: bool,
     ) -> Self {
         let mut length = None;
         if let Source::Whole(Some(event)) = &mut source {
-            if gzip {
-                event.bytes = gzip_whole(&event.bytes);
+            if let Some(coding) = coding {
+                event.bytes = coding.whole(&event.bytes);
             }
             length = Some(event.bytes.len() as u64).filter(|_| !trailers);
         }
@@ -157,7 +148,7 @@ impl MockBody {
             pause: None,
             breathe: false,
             spacing: program.spacing,
-            gzip: (gzip && streamed).then(|| GzEncoder::new(Vec::new(), Compression::fast())),
+            encoder: coding.filter(|_| streamed).map(Encoder::new),
             left: program.abort,
             trailers,
             length,
@@ -191,11 +182,10 @@ impl MockBody {
     }
 
     fn encode(&mut self, bytes: Bytes, last: bool) -> Bytes {
-        let Some(encoder) = &mut self.gzip else { return bytes };
-        // Writing to a Vec does not fail.
-        let _ = encoder.write_all(&bytes);
-        let _ = if last { encoder.try_finish() } else { encoder.flush() };
-        std::mem::take(encoder.get_mut()).into()
+        match &mut self.encoder {
+            Some(encoder) => encoder.push(&bytes, last),
+            None => bytes,
+        }
     }
 
     /// The next event as a frame, and what comes after it.

@@ -24,6 +24,7 @@ mod body;
 mod codec;
 mod echo;
 mod embed;
+pub mod encode;
 mod media;
 mod openai;
 pub mod program;
@@ -327,7 +328,7 @@ fn respond(head: &Parts, program: &Program, answer: Answer) -> Response<MockBody
     let Answer { status, content_type, source, ticket } = answer;
     let bare = matches!(head.method, Method::HEAD | Method::OPTIONS)
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
-    let gzip = !bare && program.gzip(&head.headers);
+    let coding = program.coding(&head.headers).filter(|_| !bare);
     let te = head.headers.get_all(header::TE).iter().any(|te| te.as_bytes().windows(8).any(|word| word == b"trailers"));
     let trailers = !bare && program.trailers && (head.version == Version::HTTP_2 || te);
     let length = source.length();
@@ -335,7 +336,7 @@ fn respond(head: &Parts, program: &Program, answer: Answer) -> Response<MockBody
         ticket.iter().for_each(tally::Ticket::complete);
         MockBody::empty()
     } else {
-        MockBody::new(source, ticket, program, gzip, trailers)
+        MockBody::new(source, ticket, program, coding, trailers)
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -349,8 +350,8 @@ fn respond(head: &Parts, program: &Program, answer: Answer) -> Response<MockBody
     if head.method == Method::HEAD {
         headers.extend(length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length))));
     }
-    if gzip {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     }
     if trailers {
         headers.insert(header::TRAILER, HeaderValue::from(TRAILER));

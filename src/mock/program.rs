@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use super::encode::Coding;
+
 /// The orders of one request. [`Program::default`] is a plain, fast, well-behaved provider.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -77,10 +79,10 @@ pub enum UsageMode {
 pub enum Encoding {
     #[default]
     Identity,
-    /// gzip where the request accepts it.
-    Gzip,
-    /// gzip, accepted or not.
-    ForcedGzip,
+    /// This one where the request accepts it.
+    Accepted(Coding),
+    /// This one, accepted or not.
+    Forced(Coding),
 }
 
 /// What shall be broken.
@@ -195,22 +197,26 @@ impl Program {
         self.status.filter(|status| status.as_u16() >= 400)
     }
 
-    /// Whether to send gzip to somebody whose `accept-encoding` is in `headers`.
-    pub fn gzip(&self, headers: &HeaderMap) -> bool {
+    /// The coding of an answer to somebody whose `accept-encoding` is in `headers`.
+    pub fn coding(&self, headers: &HeaderMap) -> Option<Coding> {
+        let accepted = |coding: &Coding| {
+            headers.get_all(http::header::ACCEPT_ENCODING).iter().any(|value| accepts(value, coding.name()))
+        };
         match self.encoding {
-            Encoding::Identity => false,
-            Encoding::ForcedGzip => true,
-            Encoding::Gzip => headers.get_all(http::header::ACCEPT_ENCODING).iter().any(accepts_gzip),
+            Encoding::Identity => None,
+            Encoding::Forced(coding) => Some(coding),
+            Encoding::Accepted(coding) => Some(coding).filter(accepted),
         }
     }
 }
 
-fn accepts_gzip(value: &http::HeaderValue) -> bool {
+fn accepts(value: &http::HeaderValue, wanted: &str) -> bool {
     let Ok(value) = value.to_str() else { return false };
     value.split(',').any(|item| {
         let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));
         let weight = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok()).unwrap_or(1.0);
-        matches!(coding.trim(), "gzip" | "x-gzip" | "*") && weight > 0.0
+        let coding = coding.trim();
+        (coding == wanted || coding == "*" || (coding, wanted) == ("x-gzip", "gzip")) && weight > 0.0
     })
 }
 
@@ -249,12 +255,15 @@ fn usage(value: &str) -> Option<UsageMode> {
     }
 }
 
+/// `identity`, a coding, or a coding and `!` for one that need not be accepted.
 fn encoding(value: &str) -> Option<Encoding> {
-    match value {
-        "identity" => Some(Encoding::Identity),
-        "gzip" => Some(Encoding::Gzip),
-        "gzip!" => Some(Encoding::ForcedGzip),
-        _ => None,
+    if value == "identity" {
+        return Some(Encoding::Identity);
+    }
+    let coding = |name| Coding::ALL.into_iter().find(|coding| coding.name() == name);
+    match value.strip_suffix('!') {
+        Some(name) => coding(name).map(Encoding::Forced),
+        None => coding(value).map(Encoding::Accepted),
     }
 }
 
@@ -306,13 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn gzip_needs_to_be_accepted() {
+    fn a_coding_needs_to_be_accepted() {
         let headers = |v: &'static str| HeaderMap::from_iter([(http::header::ACCEPT_ENCODING, v.parse().unwrap())]);
-        let gzip = parse(&[("x-mock-encoding", "gzip")]).unwrap();
-        assert!(gzip.gzip(&headers("br, gzip;q=0.5")));
-        assert!(!gzip.gzip(&headers("gzip;q=0, br")));
-        assert!(!gzip.gzip(&HeaderMap::new()));
-        assert!(parse(&[("x-mock-encoding", "gzip!")]).unwrap().gzip(&HeaderMap::new()));
+        for coding in Coding::ALL {
+            let asked = parse(&[("x-mock-encoding", coding.name())]).unwrap();
+            let all = headers("br, gzip;q=0.5, deflate, zstd");
+            assert_eq!(asked.coding(&all), Some(coding));
+            assert_eq!(asked.coding(&headers("*")), Some(coding));
+            assert_eq!(asked.coding(&headers("gzip;q=0, br, zstd;q=0.0, deflate;q=0")), None);
+            assert_eq!(asked.coding(&HeaderMap::new()), None);
+        }
+        assert_eq!(parse(&[("x-mock-encoding", "gzip!")]).unwrap().coding(&HeaderMap::new()), Some(Coding::Gzip));
+        assert!(parse(&[("x-mock-encoding", "br")]).is_err());
     }
 
     #[test]

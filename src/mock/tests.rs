@@ -2,8 +2,6 @@
 
 mod faults;
 
-use std::io::Read;
-
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
@@ -13,8 +11,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::encode::Coding;
 use super::words::{WORD_BYTES, WORDS};
 use super::{Mock, Tally};
+use crate::wire::decode::{Decoder, Limits};
 
 /// What a client has read.
 struct Got {
@@ -254,27 +254,35 @@ async fn a_client_that_goes_is_an_abort() {
     assert_eq!(tally.recent[0].produced, produced);
 }
 
+fn decode(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+    let (mut out, limits) = (Vec::new(), Limits { max_ratio: 1000, ..Limits::default() });
+    Decoder::new(coding.name(), limits).unwrap().push(bytes, &mut out).unwrap();
+    out
+}
+
 #[tokio::test]
-async fn gzip_decodes_to_the_same_bytes() {
+async fn every_coding_decodes_to_the_same_bytes() {
     let mock = mock().await;
-    for more in [json!({}), json!({"stream": true})] {
+    for (coding, more) in
+        Coding::ALL.into_iter().flat_map(|coding| [(coding, json!({})), (coding, json!({"stream": true}))])
+    {
         let plain = chat(&mock, &[("x-mock-id", "same")], more.clone()).await;
-        let asked = [("x-mock-id", "same"), ("x-mock-encoding", "gzip"), ("accept-encoding", "gzip")];
+        let asked = [("x-mock-id", "same"), ("x-mock-encoding", coding.name()), ("accept-encoding", coding.name())];
         let packed = chat(&mock, &asked, more.clone()).await;
-        assert_eq!(packed.headers["content-encoding"], "gzip");
-        let mut text = Vec::new();
-        flate2::read::GzDecoder::new(&packed.bytes()[..]).read_to_end(&mut text).unwrap();
-        assert_eq!(text, plain.bytes());
+        assert_eq!(packed.headers["content-encoding"], coding.name());
+        assert_eq!(decode(coding, &packed.bytes()), plain.bytes());
         let refused = chat(&mock, &asked[..2], more).await;
         assert_eq!(refused.bytes(), plain.bytes());
         assert!(!refused.headers.contains_key("content-encoding"));
     }
     // A stream is flushed at every event: the first frame alone decodes to the first event.
-    let ask = [("x-mock-encoding", "gzip!"), ("x-mock-spacing", "20")];
-    let got = chat(&mock, &ask, json!({"stream": true, "max_tokens": 2})).await;
-    let mut first = [0; 4096];
-    let size = flate2::read::GzDecoder::new(&got.frames[0][..]).read(&mut first).unwrap();
-    assert!(first[..size].ends_with(b"\n\n"));
+    for coding in Coding::ALL {
+        let forced = format!("{}!", coding.name());
+        let ask = [("x-mock-encoding", forced.as_str()), ("x-mock-spacing", "20")];
+        let got = chat(&mock, &ask, json!({"stream": true, "max_tokens": 2})).await;
+        let first = decode(coding, &got.frames[0]);
+        assert!(first.starts_with(b"data: ") && first.ends_with(b"\n\n"), "{coding:?}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod billed;
 mod bodies;
 mod callers;
 mod chat;
+mod codings;
 pub mod egress;
 mod http;
 mod leaving;
