@@ -30,6 +30,7 @@ mod openai;
 pub mod program;
 mod reply;
 mod request;
+mod responses;
 mod stream;
 pub mod tally;
 #[cfg(test)]
@@ -89,6 +90,7 @@ struct Peer {
 enum Route {
     Complete(Kind),
     Embed,
+    Responses,
     Media(Media),
     Models,
     Other,
@@ -242,7 +244,7 @@ impl Peer {
             });
             return Ok(None);
         }
-        let keep = program.echo || matches!(route(head), Route::Complete(_) | Route::Embed | Route::Media(_));
+        let keep = program.echo || !matches!(route(head), Route::Models | Route::Other);
         Received::read(body, keep).await.map(Some)
     }
 
@@ -258,6 +260,7 @@ impl Peer {
         match route(head) {
             Route::Complete(kind) => return caller.complete(kind, body),
             Route::Embed => return caller.embed(body),
+            Route::Responses => return caller.responses(body),
             Route::Media(media) => return caller.media(media, body),
             Route::Models | Route::Other => {}
         }
@@ -317,6 +320,7 @@ fn route(head: &Parts) -> Route {
         Method::POST if path.ends_with("/chat/completions") => Route::Complete(Kind::Chat),
         Method::POST if path.ends_with("/completions") => Route::Complete(Kind::Text),
         Method::POST if path.ends_with("/embeddings") => Route::Embed,
+        Method::POST if path.ends_with("/responses") => Route::Responses,
         Method::POST => Media::of(path).map_or(Route::Other, Route::Media),
         Method::GET | Method::HEAD if path.ends_with("/models") => Route::Models,
         _ => Route::Other,

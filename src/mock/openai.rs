@@ -48,7 +48,7 @@ const MOST_WORDS: u64 = 4_000_000;
 const MOST_CHOICES: u32 = 128;
 
 pub(super) const JSON: &str = "application/json";
-const SSE: &str = "text/event-stream; charset=utf-8";
+pub(super) const SSE: &str = "text/event-stream; charset=utf-8";
 const NAMES: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "mock", "text-embedding-3-small"];
 
 /// `error.type` and `error.code` by status; other statuses get the row of their class.
@@ -224,7 +224,7 @@ impl Caller<'_> {
     }
 
     /// An id that follows from the request's label, or else from its number.
-    fn id(&self, kind: &str) -> String {
+    pub(super) fn id(&self, kind: &str) -> String {
         let label = self.headers.get("x-mock-id").and_then(|label| label.to_str().ok());
         let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
         match label.filter(|label| !label.is_empty() && label.len() <= 64 && label.bytes().all(plain)) {

@@ -29,5 +29,6 @@ mod render;
 mod rewrites;
 mod routing;
 mod sdk;
+mod sdk_matrix;
 mod tls;
 mod up;

@@ -11,9 +11,9 @@ use crate::support::python;
 
 const SCRIPT: &str = include_str!("sdk.py");
 
-/// What the script found at a base URL.
-async fn found(base_url: String, flag: &'static str) -> Value {
-    let run = tokio::task::spawn_blocking(move || python::run_script(SCRIPT, &[&base_url, flag], &[]));
+/// What a script found at a base URL.
+pub async fn found(script: &'static str, base_url: String, flag: &'static str) -> Value {
+    let run = tokio::task::spawn_blocking(move || python::run_script(script, &[&base_url, flag], &[]));
     let output = run.await.expect("the script runs");
     assert!(output.status.success(), "{}", output.stderr);
     serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
@@ -27,7 +27,7 @@ fn text(chunks: &Value) -> String {
 async fn the_sdk_finds_what_it_finds_at_the_provider(mode: BodyMode) {
     let egress = Egress::up(mode, ONE_BACKEND).await;
     let direct = format!("http://{}/v1", egress.direct());
-    let (direct, through) = tokio::join!(found(direct, ""), found(egress.base_url(), ""));
+    let (direct, through) = tokio::join!(found(SCRIPT, direct, ""), found(SCRIPT, egress.base_url(), ""));
     for (name, expected) in direct.as_object().expect("an object") {
         match &name[..] {
             // Weir answers these itself.
@@ -67,7 +67,7 @@ async fn the_sdk_finds_what_it_finds_at_the_provider(mode: BodyMode) {
 
 async fn the_sdk_raises_the_class_that_belongs_to_an_error(mode: BodyMode) {
     let egress = Egress::up(mode, ONE_BACKEND).await;
-    let all = found(egress.base_url(), "").await;
+    let all = found(SCRIPT, egress.base_url(), "").await;
     let rows = [
         ("400", "BadRequestError", "invalid_request_error"),
         ("401", "AuthenticationError", "invalid_request_error"),
@@ -90,7 +90,7 @@ async fn the_sdk_raises_the_class_that_belongs_to_an_error(mode: BodyMode) {
 
 async fn the_sdk_understands_weirs_own_refusals(mode: BodyMode) {
     let egress = Egress::up(mode, TWO_BACKENDS).await;
-    let all = found(egress.base_url(), "--refusals").await;
+    let all = found(SCRIPT, egress.base_url(), "--refusals").await;
     let rows = [
         ("unknown", "NotFoundError", 404, "model_not_found", json!("model")),
         ("keyless", "InternalServerError", 503, "credential_unavailable", Value::Null),
@@ -105,7 +105,7 @@ async fn the_sdk_understands_weirs_own_refusals(mode: BodyMode) {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
-first_mode!(
+every_mode!(
     the_sdk_finds_what_it_finds_at_the_provider,
     the_sdk_raises_the_class_that_belongs_to_an_error,
     the_sdk_understands_weirs_own_refusals
