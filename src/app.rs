@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
 use crate::catalog::Catalog;
-use crate::config::{self, Bootstrap, Checked, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
+use crate::config::{self, Address, Bootstrap, Checked, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
 use crate::extproc::server::{self, Listener};
 use crate::extproc::signing::{self, Signing};
+use crate::extproc::tls::{self, TermsError};
 use crate::extproc::{Pool, PoolLimits};
 use crate::identity::Role;
 use crate::policy::Policy;
@@ -54,6 +55,8 @@ pub enum AppError {
     Bootstrap(Vec<ConfigError>),
     #[error("cannot listen on {what}: {source}")]
     Listen { what: String, source: io::Error },
+    #[error("the ext_proc listener cannot speak TLS: {0}")]
+    Tls(#[from] TermsError),
     #[error("cannot write the ledger {path}: {source}", path = path.display())]
     Ledger { path: PathBuf, source: io::Error },
     #[error("the ext_proc server failed: {0}")]
@@ -123,19 +126,29 @@ pub async fn listen(bootstrap: &Bootstrap, insist: bool) -> Result<(Listener, Si
             Ok((Listener::Unix(listener), signing::signing(path, mount), format!("unix:{}", path.display())))
         }
         Listen::Tcp(address) => {
-            let what = address.to_string();
-            let failed = |source| AppError::Listen { what: what.clone(), source };
-            let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
+            let (listener, what) = bind_tcp(address).await?;
             let signing = match insist {
                 true => Signing::Insisted,
-                false => {
-                    Signing::Off("signing is off: anybody could connect to a plain TCP listener; use a Unix socket")
-                }
+                false => Signing::Off(
+                    "signing is off: anybody could connect to a plain TCP listener; use a Unix socket, or listen.tls",
+                ),
             };
-            Ok((Listener::Tcp(listener), signing, format!("tcp:{bound}")))
+            Ok((Listener::Tcp(listener), signing, what))
+        }
+        Listen::Tls(address, tls) => {
+            let (listener, what) = bind_tcp(address).await?;
+            let listener = tls::Listener::new(listener, tls)?;
+            Ok((Listener::Tls(Box::new(listener)), Signing::PinnedPeer, what))
         }
     }
+}
+
+/// A TCP listener, and what to call it.
+async fn bind_tcp(address: &Address) -> Result<(TcpListener, String), AppError> {
+    let failed = |source| AppError::Listen { what: address.to_string(), source };
+    let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, format!("tcp:{bound}")))
 }
 
 /// A directory for sockets is made private when it is Weir that makes it.
@@ -164,6 +177,7 @@ impl Core {
         tracing::info!("{}", signing.reason());
         policy.may_sign = signing.is_on();
         let metrics = Arc::new(Metrics::new());
+        let listener = listener.counted(&metrics);
         let recent = Arc::new(Recent::default());
         let open = |path: &Path| {
             let opened = Ledger::open(path, metrics.ledger_dropped.clone());

@@ -47,6 +47,11 @@ pub enum RenderError {
     App(#[from] AppError),
     #[error("{field}: {host:?} is a name; a rendered Envoy needs an IP address there")]
     NotAnAddress { field: &'static str, host: String },
+    #[error(
+        "spec.listen.tls: an Envoy that connects here needs a client certificate, and no field says where its files \
+         are; render with a Unix socket, and add the transport_socket to the cluster weir_extproc by hand"
+    )]
+    NoClientCertificate,
     #[error(transparent)]
     Yaml(#[from] YamlError),
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -80,6 +85,7 @@ fn plan<'a>(compiled: &'a Compiled, directory: &'a Path, ca: &'a Path) -> Result
     let Bootstrap { egress, listen, .. } = bootstrap;
     let extproc = match &listen.ext_proc {
         Listen::Unix(path) => ExtProc::Unix(path),
+        Listen::Tls(..) => return Err(RenderError::NoClientCertificate),
         Listen::Tcp(at) => ExtProc::Tcp(address("spec.listen.extProc", &at.host, at.port)?),
     };
     Ok(Plan {

@@ -52,7 +52,7 @@ pub use discovery::discovered;
 pub use form::{Moment, Percent};
 pub use provider::{ProviderFacts, Providers};
 pub use secret::{SecretError, Secrets};
-pub use spec::{Bootstrap, Discovery, Egress, Listen, Listeners, ModelPrice, Overload, Pricing};
+pub use spec::{Bootstrap, Discovery, Egress, Listen, ListenTls, Listeners, ModelPrice, Overload, Pricing};
 pub use spec::{SocketAccess, WorkloadNames};
 pub use value::{Address, Endpoint};
 

@@ -6,6 +6,7 @@ mod callers;
 mod compiled;
 mod fake;
 mod files;
+mod listener;
 mod rewrite;
 mod routing;
 mod words;
@@ -118,12 +119,6 @@ fn every_field_of_the_language_that_is_not_built_yet_is_named() {
 #[test]
 fn alternatives_that_are_not_built_yet_are_named_too() {
     let cases = [
-        (
-            "WeirBootstrap",
-            "{listen: {extProc: 'tcp:h:1', tls: {certificate: {file: /c}, key: {file: /k}, clientCA: {file: /a}, \
-             peers: ['spiffe://d/p']}}}",
-            "spec.listen.tls",
-        ),
         ("LLMProfile", "{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: a}]}", "spec.targetRefs"),
         ("LLMProfile", "{failurePolicy: Ignore}", "spec.failurePolicy"),
         ("LLMProfile", "{explain: Header}", "spec.explain"),

@@ -110,6 +110,8 @@ pub(super) enum ValueError {
     LabelValue,
     #[error("not a SPIFFE id: write spiffe://DOMAIN/PATH")]
     SpiffeId,
+    #[error("a peer is pinned by its whole SPIFFE id, and this has a `*` in it: write each one in full")]
+    PeerPattern,
     #[error("not a URL of Redis: write redis://HOST:PORT/DATABASE, or rediss:// for TLS")]
     RedisUrl,
     #[error("not a name or a pattern over names: use lower-case letters, digits, '-', '.' and '*'")]

@@ -34,6 +34,7 @@ mod read;
 pub mod server;
 pub mod service;
 pub mod signing;
+pub mod tls;
 mod turns;
 mod write;
 

@@ -16,6 +16,8 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::service::Process;
+use super::tls;
+use crate::telemetry::Metrics;
 use crate::world::World;
 
 /// HTTP/2 windows. The defaults of 64 KiB cost a round trip for every 64 KiB of a prompt.
@@ -30,6 +32,20 @@ const MAX_STREAMS: u32 = 100_000;
 pub enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
+    Tls(Box<tls::Listener>),
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Counts who connects in these metrics.
+    #[must_use]
+    pub fn counted(self, metrics: &Metrics) -> Listener {
+        match self {
+            Listener::Tls(listener) => Listener::Tls(Box::new(listener.counted(metrics.handshakes.clone()))),
+            other => other,
+        }
+    }
 }
 
 /// Serves until `drain` is done, then lets what runs finish. Returns when the last stream has ended.
@@ -79,5 +95,6 @@ where
     match listener {
         Listener::Unix(listener) => router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), drain).await,
         Listener::Tcp(listener) => router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), drain).await,
+        Listener::Tls(listener) => router.serve_with_incoming_shutdown(listener.connections(), drain).await,
     }
 }

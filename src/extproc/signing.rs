@@ -11,6 +11,8 @@ pub enum Signing {
     PrivateDirectory,
     /// A Unix socket of which the operator says that only the proxy and Weir mount it.
     DeclaredMount,
+    /// TCP with mutual TLS, for clients whose identity is pinned.
+    PinnedPeer,
     /// Plain TCP, and the operator insists.
     Insisted,
     /// Others could connect.
@@ -32,6 +34,7 @@ impl Signing {
             Signing::DeclaredMount => {
                 "signing is on: socketAccess is Mount, so the socket must be mounted into the proxy and Weir only"
             }
+            Signing::PinnedPeer => "signing is on: only the pinned peers can connect, by mutual TLS",
             Signing::Insisted => "signing is on over plain TCP because --insecure-sign-over-tcp was given",
             Signing::Off(why) => why,
         }

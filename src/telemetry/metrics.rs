@@ -5,6 +5,7 @@
 //! provider stated; an estimate never enters them.
 
 mod config;
+mod handshakes;
 mod labels;
 mod money;
 mod series;
@@ -22,6 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::config::Loads;
+pub use self::handshakes::{HandshakeRefusal, Handshakes};
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
 use self::money::UsdCounter;
 use self::series::Models;
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub notes_dropped: Counter,
     /// How the configuration and the secrets are loaded.
     pub loads: Loads,
+    /// Who connects to the ext_proc listener, where that speaks TLS.
+    pub handshakes: Handshakes,
     registry: Registry,
     models: Models,
     phases: Phases,
@@ -117,6 +121,7 @@ impl Metrics {
             policies: RwLock::default(),
             fail_open_sets: series::Sets::new(FAIL_OPEN),
             loads: Loads::register(r),
+            handshakes: Handshakes::register(r),
             registry,
         }
     }

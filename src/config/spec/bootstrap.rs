@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::read::{Fields, Reader};
 use super::super::value::{self, Address};
+use super::listener::{self, Listen};
 use super::{or, process};
 use crate::identity::Role;
 
@@ -33,14 +34,6 @@ pub struct Listeners {
     /// The path of the admin socket.
     pub admin_socket: PathBuf,
     pub metrics: Address,
-}
-
-/// Where the proxy reaches the external processor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    Unix(PathBuf),
-    /// In plain text; such a listener does not sign.
-    Tcp(Address),
 }
 
 /// What keeps others away from the Unix socket.
@@ -128,10 +121,9 @@ impl Listeners {
     fn read(reader: &Reader<'_>) -> Option<Listeners> {
         let object = reader.object(&LISTEN)?;
         let default = Listeners::default();
-        process::read_tls(&object);
         let access = [("Directory", Some(SocketAccess::Directory)), ("Mount", Some(SocketAccess::Mount))];
         Some(Listeners {
-            ext_proc: or(&object, "extProc", default.ext_proc, |listen| listen.parsed(listener)),
+            ext_proc: listener::read(&object, default.ext_proc),
             socket_mode: or(&object, "socketMode", default.socket_mode, |mode| mode.parsed(value::mode)),
             socket_access: or(&object, "socketAccess", default.socket_access, |word| word.word(&access)),
             admin_socket: or(&object, "adminSocket", default.admin_socket, |socket| {
@@ -140,14 +132,6 @@ impl Listeners {
             metrics: or(&object, "metrics", default.metrics, |metrics| metrics.parsed(value::address)),
         })
     }
-}
-
-fn listener(text: &str) -> Result<Listen, value::ValueError> {
-    match text.strip_prefix("tcp:") {
-        Some(address) => value::address(address).map(Listen::Tcp),
-        None => value::socket(text).map(|path| Listen::Unix(path.into())),
-    }
-    .map_err(|_| value::ValueError::Listener)
 }
 
 impl Egress {

@@ -1,5 +1,5 @@
-//! What a WeirBootstrap says that is not built yet: shared stores, the journal, the proxy's version,
-//! TLS on the listener. It is read to find what is wrong in it; nothing of it is kept.
+//! What a WeirBootstrap says that is not built yet: shared stores, the journal, the proxy's version.
+//! It is read to find what is wrong in it; nothing of it is kept.
 
 use std::collections::HashSet;
 
@@ -7,15 +7,13 @@ use super::super::form;
 use super::super::read::{Fields, Object, Reader};
 use super::super::secret::SecretSource;
 use super::super::value;
-use super::scope::{any_text, texts};
+use super::scope::any_text;
 
 const STORES: Fields = Fields { known: &["redis"], later: &[] };
 const REDIS: Fields =
     Fields { known: &["urls", "username", "password", "timeout", "prefix", "encryptionKey"], later: &[] };
 const JOURNAL: Fields = Fields { known: &["path", "sync"], later: &[] };
 const ENVOY: Fields = Fields { known: &["version"], later: &[] };
-const TLS: Fields = Fields { known: &["certificate", "key", "clientCA", "peers"], later: &[] };
-const FILE: Fields = Fields { known: &["file"], later: &[] };
 
 /// Reads `stores`, `journal` and `envoy`.
 pub(super) fn read(bootstrap: &Object<'_>) {
@@ -23,22 +21,6 @@ pub(super) fn read(bootstrap: &Object<'_>) {
     read("stores", stores);
     read("journal", journal);
     read("envoy", envoy);
-}
-
-/// Reads `listen.tls`; it is of use to a TCP listener only.
-pub(super) fn read_tls(listen: &Object<'_>) {
-    let Some(field) = listen.later("tls") else { return };
-    let is_tcp = listen.get("extProc").and_then(|address| address.peek()).is_some_and(|text| text.starts_with("tcp:"));
-    if !is_tcp {
-        field.error("only a TCP listener has TLS: say `extProc: \"tcp:HOST:PORT\"`, or leave this out");
-    }
-    let Some(tls) = field.object(&TLS) else { return };
-    for name in ["certificate", "key", "clientCA"] {
-        let file = tls.need(name).and_then(|file| file.object(&FILE)?.need("file"));
-        file.and_then(|file| file.parsed(form::file_path));
-    }
-    // Without a pinned peer any certificate of the CA could read keys.
-    tls.need("peers").and_then(|peers| texts(&peers, form::spiffe_id));
 }
 
 fn stores(reader: &Reader<'_>) -> Option<()> {

@@ -82,6 +82,12 @@ pub struct Cause {
     pub cause: &'static str,
 }
 
+/// Why somebody was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    pub reason: &'static str,
+}
+
 /// Who ended a stream, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Ended {

@@ -60,6 +60,10 @@ fn every_family_has_its_exact_name() {
         "weir_config_in_force",
         "weir_secret_reloads_total",
         "weir_secrets_kept",
+        "weir_tls_accepted_total",
+        "weir_tls_refused_total",
+        "weir_tls_reloads_total",
+        "weir_tls_kept",
     ];
     let mut expected: HashSet<String> = others.iter().map(ToString::to_string).collect();
     expected.extend(histograms.iter().flat_map(|name| ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))));
