@@ -13,3 +13,4 @@ mod bench;
 mod e2e;
 mod exchange;
 mod faults;
+mod gateway;

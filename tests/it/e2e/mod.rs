@@ -25,7 +25,7 @@ mod live;
 pub mod pair;
 mod refusals;
 mod reload;
-mod render;
+pub mod render;
 mod rewrites;
 mod routing;
 mod sdk;

@@ -166,7 +166,7 @@ async fn envoy_accepts_every_form_and_the_bytes_are_those_kept() {
 }
 
 /// Envoy with this configuration, once it listens, and where.
-async fn start(directory: &RunDir, config: &Path) -> (Child, String) {
+pub async fn start(directory: &RunDir, config: &Path) -> (Child, String) {
     let mut command = Command::new(envoy().await);
     let admin = directory.file("admin.txt");
     command.args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"]);

@@ -11,7 +11,7 @@ mod hostile;
 mod load;
 mod metrics;
 mod reload;
-mod rig;
+pub mod rig;
 mod samples;
 mod scripted;
 mod tally;

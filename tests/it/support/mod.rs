@@ -1,6 +1,7 @@
 //! What the integration tests share: clients with byte control, guarded processes, Envoy's counters.
 //! Nothing here asserts on the product; helpers panic only when the test cannot go on.
 
+pub mod certs;
 pub mod envoy_stats;
 pub mod http1;
 pub mod http1_parse;
@@ -12,5 +13,6 @@ pub mod python;
 pub mod response;
 pub mod source;
 pub mod split;
+pub mod tls;
 
 pub use crate::bench::support::proc;
