@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
-use crate::config::{Bootstrap, Compiled, Discovery, Listen};
+use crate::config::{Address, Bootstrap, Compiled, Discovery, Listen};
 use crate::render::document::{self, YamlError};
 use crate::render::envoy::{BodyMode, ENVOY_VERSION, ExtProc, Plan};
 use crate::render::files;
+use crate::render::tls::ToWeir;
 
 /// `weir render` on the command line.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,19 @@ pub struct Args {
     /// found here.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Where Weir listens with TLS (`listen.tls`): the certificate that Envoy shows to Weir. This file and the
+    /// next two are on Envoy's machine.
+    #[arg(long, value_name = "FILE", requires_all = ["client_key", "weir_ca", "weir_name"])]
+    client_certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+    /// The CA of Weir's own certificate.
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    weir_ca: Option<PathBuf>,
+    /// The URI name in Weir's own certificate, such as `spiffe://mesh/ns/weir-system/sa/weir`.
+    #[arg(long, value_name = "URI", requires = "client_certificate")]
+    weir_name: Option<String>,
 }
 
 /// Where Envoy is.
@@ -48,10 +62,12 @@ pub enum RenderError {
     #[error("{field}: {host:?} is a name; a rendered Envoy needs an IP address there")]
     NotAnAddress { field: &'static str, host: String },
     #[error(
-        "spec.listen.tls: an Envoy that connects here needs a client certificate, and no field says where its files \
-         are; render with a Unix socket, and add the transport_socket to the cluster weir_extproc by hand"
+        "spec.listen.tls: Weir listens with mutual TLS, so Envoy needs --client-certificate, --client-key, --weir-ca and \
+         --weir-name"
     )]
     NoClientCertificate,
+    #[error("--client-certificate: Weir listens without TLS; say `listen.tls`, or leave the option out")]
+    NotNeeded,
     #[error(transparent)]
     Yaml(#[from] YamlError),
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -72,7 +88,7 @@ pub fn render(args: &Args) -> Result<(), RenderError> {
     let out = args.out.as_deref().map(|out| std::path::absolute(out).map_err(|source| write_error(out, source)));
     let out = out.transpose()?;
     let ca = args.ca_file.clone().unwrap_or_else(files::system_ca);
-    let plan = plan(&compiled, out.as_deref().unwrap_or(Path::new("")), &ca)?;
+    let plan = plan(&compiled, out.as_deref().unwrap_or(Path::new("")), &ca, args.to_weir())?;
     match &out {
         Some(directory) => write(directory, &document::files(&plan)?),
         None if args.patch => shown(&document::patch(&plan)?),
@@ -80,13 +96,35 @@ pub fn render(args: &Args) -> Result<(), RenderError> {
     }
 }
 
-fn plan<'a>(compiled: &'a Compiled, directory: &'a Path, ca: &'a Path) -> Result<Plan<'a>, RenderError> {
+// === impl Args ===
+
+impl Args {
+    /// All of it or nothing: the options require one another.
+    fn to_weir(&self) -> Option<ToWeir<'_>> {
+        Some(ToWeir {
+            certificate: self.client_certificate.as_deref()?,
+            key: self.client_key.as_deref()?,
+            ca: self.weir_ca.as_deref()?,
+            name: self.weir_name.as_deref()?,
+        })
+    }
+}
+
+fn plan<'a>(
+    compiled: &'a Compiled,
+    directory: &'a Path,
+    ca: &'a Path,
+    to_weir: Option<ToWeir<'a>>,
+) -> Result<Plan<'a>, RenderError> {
     let Compiled { policy, bootstrap, .. } = compiled;
     let Bootstrap { egress, listen, .. } = bootstrap;
-    let extproc = match &listen.ext_proc {
-        Listen::Unix(path) => ExtProc::Unix(path),
-        Listen::Tls(..) => return Err(RenderError::NoClientCertificate),
-        Listen::Tcp(at) => ExtProc::Tcp(address("spec.listen.extProc", &at.host, at.port)?),
+    let at = |at: &Address| address("spec.listen.extProc", &at.host, at.port);
+    let extproc = match (&listen.ext_proc, to_weir) {
+        (Listen::Tls(listen, _), Some(to_weir)) => ExtProc::Tls(at(listen)?, to_weir),
+        (Listen::Tls(..), None) => return Err(RenderError::NoClientCertificate),
+        (_, Some(_)) => return Err(RenderError::NotNeeded),
+        (Listen::Unix(path), None) => ExtProc::Unix(path),
+        (Listen::Tcp(listen), None) => ExtProc::Tcp(at(listen)?),
     };
     Ok(Plan {
         listen: address("spec.egress.listen", &egress.listen.host, egress.listen.port)?,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{filter, local, retry};
+use super::{filter, local, retry, tls};
 pub use crate::exchange::BACKEND_HEADER;
 pub use crate::exchange::phase::BodyMode;
 use crate::target::Upstream;
@@ -91,6 +91,7 @@ pub struct Plan<'a> {
 pub enum ExtProc<'a> {
     Unix(&'a Path),
     Tcp(SocketAddr),
+    Tls(SocketAddr, tls::ToWeir<'a>),
 }
 
 /// File of [`bootstrap`] inside [`Plan::files`].
@@ -235,12 +236,12 @@ fn access_log(path: Option<&Path>) -> Value {
 fn extproc_cluster(extproc: ExtProc) -> Value {
     let address = match extproc {
         ExtProc::Unix(path) => json!({"pipe": {"path": path}}),
-        ExtProc::Tcp(address) => socket(address),
+        ExtProc::Tcp(address) | ExtProc::Tls(address, _) => socket(address),
     };
     let mut http2 = windows();
     // A stopped Weir then costs 7 seconds; there is no message timeout in this body mode.
     http2["connection_keepalive"] = json!({"interval": "5s", "timeout": "2s", "interval_jitter": {"value": 0}});
-    json!({
+    let mut cluster = json!({
         "name": EXTPROC_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "5s",
@@ -248,7 +249,11 @@ fn extproc_cluster(extproc: ExtProc) -> Value {
         "circuit_breakers": breakers(),
         "typed_extension_protocol_options":
             protocol(json!({"explicit_http_config": {"http2_protocol_options": http2}})),
-    })
+    });
+    if let ExtProc::Tls(_, to_weir) = extproc {
+        cluster["transport_socket"] = tls::to_weir(to_weir);
+    }
+    cluster
 }
 
 fn provider_cluster(plan: &Plan, upstream: &Upstream) -> Value {
@@ -276,36 +281,9 @@ fn provider_cluster(plan: &Plan, upstream: &Upstream) -> Value {
         cluster["dns_lookup_family"] = json!("V4_PREFERRED");
     }
     if upstream.https {
-        cluster["transport_socket"] = tls(plan, upstream);
+        cluster["transport_socket"] = tls::to_provider(plan, upstream);
     }
     cluster
-}
-
-/// The server's certificate must be signed by the CA and name the host; an address is a name of
-/// another kind and has no SNI.
-fn tls(plan: &Plan, upstream: &Upstream) -> Value {
-    let name: &str = upstream.server_name.as_deref().unwrap_or(&upstream.host);
-    let is_ip = name.parse::<IpAddr>().is_ok();
-    let ca = match upstream.ca.as_deref() {
-        Some(pem) if pem.contains("-----BEGIN") => json!({"inline_string": pem}),
-        Some(path) => json!({"filename": path}),
-        None => json!({"filename": plan.system_ca}),
-    };
-    let kind = if is_ip { "IP_ADDRESS" } else { "DNS" };
-    let mut context = json!({
-        "@type": TYPE_TLS,
-        "common_tls_context": {
-            "alpn_protocols": ["h2", "http/1.1"],
-            "validation_context": {
-                "trusted_ca": ca,
-                "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": name}}],
-            },
-        },
-    });
-    if !is_ip {
-        context["sni"] = json!(name);
-    }
-    json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
 }
 
 fn socket(address: SocketAddr) -> Value {
@@ -360,7 +338,6 @@ const TYPE_EARLY_MUTATION: &str =
     "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
 const TYPE_FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
 const TYPE_HTTP_OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-const TYPE_TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const TYPE_MAX_CONNECTIONS: &str =
     "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
 

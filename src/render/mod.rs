@@ -7,3 +7,4 @@ pub mod files;
 mod filter;
 mod local;
 mod retry;
+pub mod tls;

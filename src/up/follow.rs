@@ -47,7 +47,7 @@ impl Proxy {
     pub fn new(plan: &Plan<'_>, policy: &Policy) -> Proxy {
         let extproc = match plan.extproc {
             ExtProc::Unix(path) => path.to_owned(),
-            ExtProc::Tcp(_) => PathBuf::new(),
+            ExtProc::Tcp(_) | ExtProc::Tls(..) => PathBuf::new(),
         };
         Proxy {
             directory: plan.files.to_owned(),

@@ -236,3 +236,29 @@ async fn an_envoy_of_ones_own_serves_with_every_form() {
         serves(form).await;
     }
 }
+
+#[tokio::test]
+async fn a_listener_with_tls_needs_a_certificate_of_envoys_own() {
+    let tls = "tls: {certificate: {file: /c}, key: {file: /k}, clientCA: {file: /a}, peers: ['spiffe://d/p']}";
+    let secured = DOCUMENTS.replace("'unix:/run/weir/extproc.sock'", &format!("'tcp:127.0.0.1:9700', {tls}"));
+    let (directory, file) = documents(&secured);
+    let paths = ["/etc/envoy/tls.crt", "/etc/envoy/tls.key", "/etc/envoy/ca.crt", "spiffe://mesh/ns/llm/sa/weir"];
+    let names = ["--client-certificate", "--client-key", "--weir-ca", "--weir-name"];
+    let options: Vec<&str> = names.iter().zip(paths).flat_map(|(name, path)| [*name, path]).collect();
+    let text = render(&[&[file.as_str()], &options[..]].concat());
+    let patch = render(&[&[file.as_str(), "--patch"], &options[..]].concat());
+    for (name, path) in names.iter().zip(paths) {
+        assert!(text.contains(path) && patch.contains(path), "{name}: {text}");
+    }
+    let failed = |arguments: &[&str], expected: &str| {
+        let output = process::weir(&["render", "--mesh", "envoy"]).args(arguments).env("A_KEY", KEY).output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{arguments:?}: {said}");
+    };
+    failed(&[&file], "--client-certificate, --client-key, --weir-ca and --weir-name");
+    failed(&[&[file.as_str()], &options[..2]].concat(), "--client-key");
+    let (_plain, file) = documents(DOCUMENTS);
+    failed(&[&[file.as_str()], &options[..]].concat(), "without TLS");
+    drop(directory);
+}

@@ -13,6 +13,7 @@ use weir::config::{Options, Source};
 use weir::mock::Mock;
 use weir::render::envoy::{BodyMode, EXTPROC_CLUSTER, ExtProc, Plan};
 use weir::render::files;
+use weir::render::tls::ToWeir;
 use weir::up::RunDir;
 use weir::up::install;
 use weir::up::process::{Envoy, Launch};
@@ -242,10 +243,16 @@ async fn attach(
     let version = install::version(&binary).await.expect("a real Envoy");
     let loopback = "127.0.0.1:0".parse().expect("an address");
     let log = site.directory.file("access.jsonl");
+    let to_weir = ToWeir {
+        certificate: &site.proxy.certificate,
+        key: &site.proxy.key,
+        ca: &site.mesh.certificate,
+        name: "spiffe://mesh/ns/llm/sa/weir",
+    };
     let plan = Plan {
         listen: loopback,
         admin: loopback,
-        extproc: ExtProc::Tcp(extproc.parse().expect("an address")),
+        extproc: ExtProc::Tls(extproc.parse().expect("an address"), to_weir),
         files: site.directory.path(),
         access_log: Some(&log),
         system_ca: &files::system_ca(),
@@ -278,7 +285,7 @@ async fn launch(binary: &Path, config: &Path, directory: &Path) -> (Envoy, Strin
     (envoy, ready.listen.to_string(), ready.admin.to_string())
 }
 
-/// Adds to a rendered Envoy what a mesh adds: TLS on both sides, and the check of tokens before Weir.
+/// Adds to a rendered Envoy what a mesh adds: TLS towards clients, and the check of tokens before Weir.
 fn secure(path: &PathBuf, site: &Site, parts: &Parts) {
     let text = std::fs::read_to_string(path).expect("it was written");
     let mut config: Value = serde_json::from_str(&text).expect("JSON");
@@ -290,7 +297,6 @@ fn secure(path: &PathBuf, site: &Site, parts: &Parts) {
     manager["http_filters"].as_array_mut().expect("filters").insert(0, jwt_authn(&site.issuer, parts.tokens));
     let cluster = &mut config["static_resources"]["clusters"][0];
     assert_eq!(cluster["name"], EXTPROC_CLUSTER);
-    cluster["transport_socket"] = upstream(site);
     if parts.per_connection > 0 {
         let options =
             &mut cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
@@ -307,23 +313,6 @@ pub fn downstream(site: &Site) -> Value {
         "common_tls_context": {
             "tls_certificates": [pair(&site.front)],
             "validation_context": {"trusted_ca": {"filename": site.mesh.certificate}},
-        },
-    }})
-}
-
-/// How an Envoy connects to Weir.
-fn upstream(site: &Site) -> Value {
-    json!({"name": "envoy.transport_sockets.tls", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": {
-            "alpn_protocols": ["h2"],
-            "tls_certificates": [pair(&site.proxy)],
-            "validation_context": {
-                "trusted_ca": {"filename": site.mesh.certificate},
-                "match_typed_subject_alt_names": [
-                    {"san_type": "URI", "matcher": {"exact": "spiffe://mesh/ns/llm/sa/weir"}},
-                ],
-            },
         },
     }})
 }
