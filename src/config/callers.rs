@@ -12,6 +12,7 @@ use crate::identity::key::Digest;
 use crate::identity::{Consumer, Directory, Rules, Workload};
 use crate::policy::access::AccessPolicy;
 use crate::policy::select::{Scope, TargetRef};
+use crate::target::id;
 
 /// Reports keys that two consumers have.
 pub(super) fn check(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
@@ -66,14 +67,10 @@ pub(super) fn access(set: &Set<'_>) -> Vec<AccessPolicy> {
 /// For which calls a document speaks: those of its own namespace, unless it is in root.
 pub(super) fn scope(document: &Document, spec: &spec::Scope, root_namespace: &str) -> Scope {
     let meta = &document.meta;
-    let is_root = meta.namespace == root_namespace;
-    let id = match is_root {
-        true => format!("{}/{}", document.kind.as_str(), meta.name),
-        false => format!("{}/{}/{}", document.kind.as_str(), meta.namespace, meta.name),
-    };
+    let namespace = meta.speaks_for(root_namespace);
     Scope {
-        id: id.into(),
-        namespace: (!is_root).then(|| meta.namespace.as_str().into()),
+        id: format!("{}/{}", document.kind.as_str(), id(namespace, &meta.name)).into(),
+        namespace: namespace.map(Into::into),
         mode: spec.mode,
         targets: spec.targets.iter().map(|found| target(&found.value)).collect(),
         from: spec.from.from.clone(),

@@ -19,7 +19,7 @@ use crate::credential::{Credential, Signature};
 use crate::identity::{Role, Workload};
 use crate::llm::Dialect;
 use crate::policy::Policy;
-use crate::target::{Backend, Choice, Glob, Passthrough, Rule, Targets, Upstream};
+use crate::target::{Backend, Choice, Glob, Passthrough, Rule, RuleName, Targets, Upstream, id};
 
 /// Compiles a set without errors.
 pub(super) fn compile(
@@ -44,7 +44,7 @@ pub(super) fn compile(
             entry.warn("spec.endpoint", message.to_owned(), &mut warnings);
         }
         upstreams.push(upstream(entry, &endpoint, secrets, &mut warnings));
-        targets.backends.push(Arc::new(backend(&entry.backend, &facts, &endpoint)));
+        targets.backends.push(Arc::new(backend(entry, &facts, &endpoint)));
         let listed = entry.backend.provider.as_ref().filter(|_| !facts.serves_every_model);
         serves.push(Serves {
             provider: listed.map(|provider| provider.value.as_str().into()),
@@ -53,10 +53,11 @@ pub(super) fn compile(
         credentials.push(credential);
     }
     let mut rules = Vec::new();
-    for (at, route) in &set.routes {
-        warn_of_dialects(at, route, set, &targets.backends, &mut warnings);
-        rules.extend(route.rules.iter().map(|rule| compile_rule(&route.name, rule, set)));
-        targets.passthrough.extend(compile_passthrough(route, set));
+    for (document, route) in &set.routes {
+        warn_of_dialects(&document.at, route, set, &targets.backends, &mut warnings);
+        let namespace = document.meta.speaks_for(set.root_namespace);
+        rules.extend(route.rules.iter().map(|rule| compile_rule(namespace, route, rule, set)));
+        targets.passthrough.extend(compile_passthrough(namespace, route, set));
     }
     targets.rules = rules.into();
     targets.passthrough.extend(implied_passthrough(set, &targets.backends));
@@ -112,9 +113,11 @@ fn is_in_the_clear(endpoint: &Endpoint) -> bool {
     !endpoint.https && !is_here
 }
 
-fn backend(spec: &LlmBackend, facts: &ProviderFacts, endpoint: &Endpoint) -> Backend {
+fn backend(entry: &Entry, facts: &ProviderFacts, endpoint: &Endpoint) -> Backend {
+    let spec = &entry.backend;
     Backend {
-        name: spec.name.as_str().into(),
+        name: entry.id(),
+        namespace: entry.namespace.clone(),
         provider: spec.provider.as_ref().map_or("", |provider| &provider.value).into(),
         dialect: facts.dialect,
         authority: endpoint.authority().into(),
@@ -146,7 +149,7 @@ fn upstream(entry: &Entry, endpoint: &Endpoint, secrets: &dyn Secrets, warnings:
         entry.warn(&ca.path, format!("file {} {error}", ca.value.display()), warnings);
     }
     Upstream {
-        name: entry.backend.name.as_str().into(),
+        name: entry.id(),
         https: endpoint.https,
         host: endpoint.host.clone(),
         port: endpoint.port,
@@ -211,16 +214,16 @@ fn warn_of_dialects(
     }
 }
 
-fn compile_passthrough(route: &LlmRoute, set: &Set<'_>) -> Option<Passthrough> {
+fn compile_passthrough(namespace: Option<&str>, route: &LlmRoute, set: &Set<'_>) -> Option<Passthrough> {
     let passthrough = route.passthrough.as_ref()?;
     Some(Passthrough {
-        route: route.name.as_str().into(),
+        route: RuleName::passthrough(namespace, &route.name),
         backend: set.index(&passthrough.backend.value)?,
         paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
     })
 }
 
-fn compile_rule(route: &str, rule: &RouteRule, set: &Set<'_>) -> Rule {
+fn compile_rule(namespace: Option<&str>, route: &LlmRoute, rule: &RouteRule, set: &Set<'_>) -> Rule {
     let choices = rule.backends.iter().filter_map(|choice| {
         Some(Choice {
             backend: set.index(&choice.backend.value)?,
@@ -230,7 +233,7 @@ fn compile_rule(route: &str, rule: &RouteRule, set: &Set<'_>) -> Rule {
         })
     });
     Rule {
-        name: format!("{route}/{}", rule.name).into(),
+        name: RuleName::new(namespace, &route.name, &rule.name),
         matches: rule.matches.clone(),
         choices: choices.collect(),
         affinity: rule.affinity.clone(),
@@ -247,7 +250,7 @@ fn implied_passthrough(set: &Set<'_>, backends: &[Arc<Backend>]) -> Option<Passt
     let (backend, _) = openai.or_else(|| found().next().filter(|_| found().count() == 1))?;
     backends.get(backend).filter(|backend| backend.dialect == Dialect::OpenAi)?;
     let paths = discovery::PASSTHROUGH.iter().map(|path| Glob::new(path)).collect();
-    Some(Passthrough { route: discovery::ROUTE.into(), backend, paths })
+    Some(Passthrough { route: RuleName::passthrough(None, discovery::ROUTE), backend, paths })
 }
 
 /// The prices of a backend that its document states.
@@ -278,12 +281,17 @@ fn workload(set: &Set<'_>, options: &Options) -> Workload {
 }
 
 fn names<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Arc<str>> {
-    entries.map(|entry| entry.backend.name.as_str().into()).collect()
+    entries.map(Entry::id).collect()
 }
 
 // === impl Entry ===
 
 impl Entry {
+    /// The name that it has everywhere but in its document.
+    fn id(&self) -> Arc<str> {
+        id(self.namespace.as_deref(), &self.backend.name)
+    }
+
     fn labels(&self) -> Labels {
         self.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
     }

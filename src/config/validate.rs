@@ -2,6 +2,7 @@
 //! to nothing, providers that nobody knows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::discovery::{self, discovered};
 use super::provider::{ProviderFacts, Providers};
@@ -20,7 +21,7 @@ pub(super) struct Set<'a> {
     pub profile: LlmProfile,
     /// Those of documents first; their order is the order of indices everywhere.
     pub backends: Vec<Entry>,
-    pub routes: Vec<(&'a At, &'a LlmRoute)>,
+    pub routes: Vec<(&'a Document, &'a LlmRoute)>,
     pub consumers: Vec<(&'a Document, &'a LlmConsumer)>,
     pub access: Vec<(&'a Document, &'a LlmAccessPolicy)>,
     discovery: Discovery,
@@ -30,6 +31,8 @@ pub(super) struct Set<'a> {
 /// One backend and the document that defines it, if one does.
 pub(super) struct Entry {
     pub at: Option<At>,
+    /// None for the root namespace.
+    pub namespace: Option<Arc<str>>,
     pub backend: LlmBackend,
     /// Of its document.
     pub labels: BTreeMap<String, String>,
@@ -65,9 +68,11 @@ impl<'a> Set<'a> {
                 Some(Spec::Backend(backend)) => {
                     let at = Some(document.at.clone());
                     let labels = document.meta.labels.clone();
-                    set.backends.push(Entry { at, backend: (**backend).clone(), labels, discovered: false });
+                    let namespace = document.meta.speaks_for(set.root_namespace).map(Into::into);
+                    let backend = (**backend).clone();
+                    set.backends.push(Entry { at, namespace, backend, labels, discovered: false });
                 }
-                Some(Spec::Route(route)) => set.routes.push((&document.at, route)),
+                Some(Spec::Route(route)) => set.routes.push((document, route)),
                 Some(Spec::Consumer(consumer)) => set.consumers.push((document, consumer)),
                 Some(Spec::Access(access)) => set.access.push((document, access)),
                 Some(Spec::Limit(_) | Spec::Cache(_) | Spec::Guard(_)) | None => {}
@@ -95,10 +100,10 @@ impl<'a> Set<'a> {
                 check_backend(&entry.backend, at, self.providers, errors);
             }
         }
-        for (at, route) in &self.routes {
+        for (document, route) in &self.routes {
             let of_rules = route.rules.iter().flat_map(|rule| &rule.backends).map(|backend| &backend.backend);
             let of_paths = route.passthrough.iter().map(|passthrough| &passthrough.backend);
-            errors.extend(of_rules.chain(of_paths).filter_map(|name| self.dangling(&names, at, name)));
+            errors.extend(of_rules.chain(of_paths).filter_map(|name| self.dangling(&names, &document.at, name)));
         }
         super::callers::check(self, errors);
         refs::check(self, &names, errors);
@@ -114,7 +119,7 @@ impl<'a> Set<'a> {
     fn add(&mut self, backend: LlmBackend, discovered: bool) {
         let is_known = facts(&backend, self.providers).is_some_and(|facts| endpoint(&backend, &facts).is_some());
         if is_known && !self.declared().any(|name| name == backend.name) {
-            self.backends.push(Entry { at: None, backend, labels: BTreeMap::new(), discovered });
+            self.backends.push(Entry { at: None, namespace: None, backend, labels: BTreeMap::new(), discovered });
         }
     }
 

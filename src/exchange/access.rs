@@ -48,7 +48,7 @@ impl Exchange {
     /// `hidden` in a body that is not JSON.
     pub(super) fn check_pass(&mut self, pass: &Pass, hidden: bool, out: &mut Vec<Action>) -> Result<(), Refusal> {
         let model = if hidden { Model::Unreadable } else { Model::None };
-        let place = Place::new(pass.route.as_deref(), &pass.backend.name);
+        let place = Place::new(pass.route.as_ref(), &pass.backend.name);
         self.ask_access(pass.index, place, model, out)
     }
 

@@ -228,7 +228,7 @@ impl Exchange {
         if let Some(target) = target {
             meta.push(("model", (&target.model).into()));
             if let Some(rule) = &target.rule {
-                meta.push(("route", rule.into()));
+                meta.push(("route", rule.text().into()));
             }
         }
         meta

@@ -224,7 +224,7 @@ impl Exchange {
             operation: story.operation,
             method: story.method.clone(),
             path: story.path.clone(),
-            route: target.and_then(|target| target.rule.clone()),
+            route: target.and_then(|target| Some(target.rule.as_ref()?.text().clone())),
             backend: target.map(|target| target.backend.name.clone()),
             provider: target.map(|target| target.backend.provider.clone()),
             requested_model: requested,

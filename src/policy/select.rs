@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Mode;
 use crate::base::glob::Glob;
 use crate::identity::Principal;
-use crate::target::Target;
+use crate::target::{RuleName, Target};
 
 /// For which calls a document speaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,21 +26,20 @@ pub struct Scope {
 /// What a document points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetRef {
-    /// An LLMRoute, or one rule of it.
-    Route {
-        name: Arc<str>,
-        rule: Option<Arc<str>>,
-    },
+    /// An LLMRoute by its id, or one rule of it.
+    Route { name: Arc<str>, rule: Option<Arc<str>> },
+    /// An LLMBackend by its id.
     Backend(Arc<str>),
 }
 
 /// Where a call goes, as far as documents point at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// None where the backend was chosen by name.
+    /// The id of an LLMRoute; none where the backend was chosen by name.
     pub route: Option<&'a str>,
     /// None as well where a `passthrough` chose it.
     pub rule: Option<&'a str>,
+    /// Its id.
     pub backend: &'a str,
 }
 
@@ -227,16 +226,12 @@ impl fmt::Display for TargetRef {
 impl<'a> Place<'a> {
     /// Of a call that goes there.
     pub fn of(target: &'a Target) -> Self {
-        Place::new(target.rule.as_deref(), &target.backend.name)
+        Place::new(target.rule.as_ref(), &target.backend.name)
     }
 
-    /// `name` is `ROUTE/RULE`, or `ROUTE` where a passthrough chose the backend.
-    pub fn new(name: Option<&'a str>, backend: &'a str) -> Self {
-        let (route, rule) = match name.map(|name| name.split_once('/').ok_or(name)) {
-            None => (None, None),
-            Some(Ok((route, rule))) => (Some(route), Some(rule)),
-            Some(Err(route)) => (Some(route), None),
-        };
+    /// `name` is that of the rule, or of the route whose `passthrough` chose the backend.
+    pub fn new(name: Option<&'a RuleName>, backend: &'a str) -> Self {
+        let (route, rule) = (name.map(RuleName::route), name.and_then(RuleName::rule));
         Place { route, rule, backend }
     }
 }

@@ -6,6 +6,7 @@ pub mod health;
 mod index;
 mod names;
 pub mod rule;
+mod rule_name;
 pub mod sticky;
 #[cfg(test)]
 mod tests;
@@ -22,12 +23,16 @@ pub use health::Health;
 pub use index::Rules;
 pub use names::Name;
 pub use rule::{Asked, Choice, HeaderMatch, Match, Retry, RetryOn, Rule, StickyBy};
+pub use rule_name::{RuleName, id};
 pub use sticky::Sticky;
 
 /// Where calls can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
+    /// What it is called everywhere: `NAME` in the root namespace, `NAMESPACE/NAME` elsewhere.
     pub name: Arc<str>,
+    /// Whose calls it serves; none for the root namespace, which serves all.
+    pub namespace: Option<Arc<str>>,
     /// The catalogue row; prices are looked up by it.
     pub provider: Arc<str>,
     pub dialect: Dialect,
@@ -64,7 +69,7 @@ pub struct Upstream {
 /// Paths without a model that go to a backend, signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passthrough {
-    pub route: Arc<str>,
+    pub route: RuleName,
     pub backend: usize,
     pub paths: Vec<Glob>,
 }
@@ -89,7 +94,7 @@ pub struct Target {
     /// The model name that leaves.
     pub model: Arc<str>,
     /// Which rule chose it; none for `BACKEND/MODEL` and bare names.
-    pub rule: Option<Arc<str>>,
+    pub rule: Option<RuleName>,
     /// What that rule says of another attempt.
     pub retry: Option<Arc<Retry>>,
     /// What that rule changes.
@@ -104,8 +109,7 @@ pub struct Candidate<'a> {
     pub backend: &'a str,
     /// The model name that would leave.
     pub model: &'a str,
-    /// `ROUTE/RULE`
-    pub rule: &'a str,
+    pub rule: &'a RuleName,
 }
 
 /// Where a request without a model goes, and whether its path earns a signature.
@@ -115,7 +119,7 @@ pub struct Pass {
     pub backend: Arc<Backend>,
     pub signed: bool,
     /// The route whose `passthrough` named the path.
-    pub route: Option<Arc<str>>,
+    pub route: Option<RuleName>,
 }
 
 // === impl Targets ===
@@ -192,7 +196,7 @@ impl Targets {
         Target { index, backend: self.backends[index].clone(), model, rule: None, retry: None, changes: None }
     }
 
-    fn pass_to(&self, index: usize, route: Option<Arc<str>>) -> Pass {
+    fn pass_to(&self, index: usize, route: Option<RuleName>) -> Pass {
         Pass { index, backend: self.backends[index].clone(), signed: route.is_some(), route }
     }
 

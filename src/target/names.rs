@@ -120,6 +120,7 @@ mod tests {
     fn backend(name: &str) -> Arc<Backend> {
         Arc::new(Backend {
             name: name.into(),
+            namespace: None,
             provider: "openai".into(),
             dialect: Dialect::OpenAi,
             authority: "x".into(),

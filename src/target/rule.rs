@@ -5,15 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Glob;
+use super::{Glob, RuleName};
 use crate::llm::Operation;
 use crate::wire::rewrite::Changes;
 
 /// Calls that match go to one of these backends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// `ROUTE/RULE`, for records.
-    pub name: Arc<str>,
+    pub name: RuleName,
     /// Takes a call when one of these does; empty takes every call.
     pub matches: Vec<Match>,
     pub choices: Vec<Choice>,

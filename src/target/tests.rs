@@ -9,6 +9,7 @@ use crate::llm::Operation;
 fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
     Arc::new(Backend {
         name: name.into(),
+        namespace: None,
         provider: name.into(),
         dialect: Dialect::OpenAi,
         authority: authority.into(),
@@ -62,8 +63,8 @@ fn an_exact_model_beats_an_earlier_glob() {
     let mut targets = two();
     targets.rules =
         vec![rule("r/glob", &["gpt-*"], &[(0, None, 1)]), rule("r/exact", &["gpt-x"], &[(1, None, 1)])].into();
-    assert_eq!(resolve(&targets, "gpt-x", 0).unwrap().rule.as_deref(), Some("r/exact"));
-    assert_eq!(resolve(&targets, "gpt-y", 0).unwrap().rule.as_deref(), Some("r/glob"));
+    assert_eq!(resolve(&targets, "gpt-x", 0).unwrap().rule, Some("r/exact".into()));
+    assert_eq!(resolve(&targets, "gpt-y", 0).unwrap().rule, Some("r/glob".into()));
 }
 
 #[test]

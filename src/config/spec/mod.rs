@@ -162,6 +162,11 @@ impl Document {
 }
 
 impl Meta {
+    /// The namespace whose calls alone the document acts on; none for the root namespace.
+    pub fn speaks_for(&self, root_namespace: &str) -> Option<&str> {
+        (self.namespace != root_namespace).then_some(self.namespace.as_str())
+    }
+
     fn read(reader: &Reader<'_>, kind: Option<Kind>, root_namespace: &str) -> Option<Meta> {
         let object = reader.object(&META)?;
         // A backend's name becomes a header value and the first piece of a model name.
@@ -170,8 +175,11 @@ impl Meta {
         let namespace = match object.get("namespace") {
             Some(namespace) => {
                 let found = namespace.parsed(value::label);
-                if found.as_ref().is_some_and(|found| found != root_namespace) {
-                    namespace.not_yet();
+                if kind == Some(Kind::WeirBootstrap) && found.as_ref().is_some_and(|found| found != root_namespace) {
+                    namespace.error(format_args!(
+                        "a WeirBootstrap is about the process, which is of no other namespace than {root_namespace:?}; \
+                         leave it out"
+                    ));
                 }
                 found
             }

@@ -103,7 +103,7 @@ fn the_sample_comes_to_what_it_says() {
         }
     );
     let targets = &compiled.policy.targets;
-    let rules: Vec<&str> = targets.rules.iter().map(|rule| &*rule.name).collect();
+    let rules: Vec<&str> = targets.rules.iter().map(|rule| &**rule.name.text()).collect();
     assert_eq!(rules, ["chat/default", "chat/rest"]);
     let chosen = |draw| drawn(&compiled, "gpt-x", draw).unwrap().model;
     assert_eq!((&*chosen(94), &*chosen(95), &*chosen(100)), ("gpt-4o-mini", "gpt-5-mini", "gpt-4o-mini"));

@@ -72,6 +72,7 @@ impl Decoder for Raw {
 fn policy() -> Policy {
     let backend = Backend {
         name: "one".into(),
+        namespace: None,
         provider: "openai".into(),
         dialect: Dialect::OpenAi,
         authority: "one.example".into(),

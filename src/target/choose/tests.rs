@@ -59,6 +59,7 @@ impl Case {
 fn backends() -> Vec<Arc<Backend>> {
     let backend = |name: &str| Backend {
         name: name.into(),
+        namespace: None,
         provider: name.into(),
         dialect: if name == "d" { Dialect::Anthropic } else { Dialect::OpenAi },
         authority: name.into(),

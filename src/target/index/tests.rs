@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::llm::Operation;
-use crate::target::{Glob, HeaderMatch};
+use crate::target::{Glob, HeaderMatch, RuleName};
 
 type Said = (Option<String>, Option<(u8, String)>, bool);
 
@@ -26,7 +26,7 @@ fn rules(said: Vec<Vec<Said>>) -> Rules {
         operation: chat.then_some(Operation::Chat),
     };
     let rule = |(at, said): (usize, Vec<Said>)| Rule {
-        name: at.to_string().into(),
+        name: RuleName::passthrough(None, &at.to_string()),
         matches: said.into_iter().map(one).collect(),
         ..Rule::default()
     };

@@ -15,6 +15,7 @@ use weir::{cache, guard};
 pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
     Backend {
         name: name.into(),
+        namespace: None,
         provider: "openai".into(),
         dialect: Dialect::OpenAi,
         authority: format!("{name}.example").into(),
