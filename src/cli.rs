@@ -185,7 +185,7 @@ fn check(documents: &Documents) -> Result<(), AppError> {
         tell(&format!("note: {note}"));
     }
     let Some(compiled) = checked.compiled else { return Err(AppError::Config(checked.errors)) };
-    let (backends, rules) = (compiled.policy.targets.backends.len(), compiled.policy.targets.rules.len());
+    let (backends, rules) = (compiled.policy.targets.backends.len(), compiled.policy.targets.rules().count());
     let noted = match checked.notes.len() {
         0 => String::new(),
         count => format!(", {count} notes: `weir run` and `weir up` refuse what they cannot do yet"),

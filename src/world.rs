@@ -194,7 +194,7 @@ async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
             count(operation, model, body, counts).await.map_or(UNAVAILABLE, Answer::Count)
         }
         // No capability that asks these is configurable yet.
-        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token(_) => UNAVAILABLE,
+        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token { .. } => UNAVAILABLE,
     }
 }
 

@@ -239,7 +239,7 @@ impl<F: Follower> Reload<F> {
         warn(&compiled.warnings);
         tracing::info!(
             backends = compiled.policy.targets.backends.len(),
-            rules = compiled.policy.targets.rules.len(),
+            rules = compiled.policy.targets.rules().count(),
             hash = source.hash(),
             "a new configuration is in force"
         );

@@ -85,7 +85,7 @@ impl Status {
 pub fn describe(policy: &Policy, bootstrap: &Bootstrap, signing: Signing) -> Value {
     let targets = &policy.targets;
     let backends: Vec<String> = targets.backends.iter().map(|backend| backend.name.to_string()).collect();
-    let rules: Vec<String> = targets.rules.iter().map(|rule| rule.name.to_string()).collect();
+    let rules: Vec<String> = targets.rules().map(|rule| rule.name.to_string()).collect();
     json!({
         "role": policy.role.as_str(), "backends": backends, "rules": rules,
         "signing": signing.is_on(), "ledger": bootstrap.ledger,

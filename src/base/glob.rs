@@ -1,7 +1,7 @@
 //! Names with stars: `*` stands for any run of characters, nothing else is special.
 
 /// A pattern over a whole name. Matching is linear in the name for each star.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob {
     text: Box<str>,
     exact: bool,

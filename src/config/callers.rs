@@ -2,7 +2,6 @@
 //! other and compiled. Compiling cannot fail.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::ConfigError;
 use super::spec::{self, Document, Located, TargetKind};
@@ -57,7 +56,7 @@ pub(super) fn access(set: &Set<'_>) -> Vec<AccessPolicy> {
         let labels = access.backends.iter().flatten();
         let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
         AccessPolicy {
-            scope: scope(document, &access.scope, set.root_namespace),
+            scope: scope(document, &access.scope, set),
             rule: Rule::new(access.allow.clone(), &access.deny, labels),
         }
     });
@@ -65,22 +64,24 @@ pub(super) fn access(set: &Set<'_>) -> Vec<AccessPolicy> {
 }
 
 /// For which calls a document speaks: those of its own namespace, unless it is in root.
-pub(super) fn scope(document: &Document, spec: &spec::Scope, root_namespace: &str) -> Scope {
+pub(super) fn scope(document: &Document, spec: &spec::Scope, set: &Set<'_>) -> Scope {
     let meta = &document.meta;
-    let namespace = meta.speaks_for(root_namespace);
+    let namespace = set.namespace(document);
     Scope {
         id: format!("{}/{}", document.kind.as_str(), id(namespace, &meta.name)).into(),
         namespace: namespace.map(Into::into),
         mode: spec.mode,
-        targets: spec.targets.iter().map(|found| target(&found.value)).collect(),
+        targets: spec.targets.iter().map(|found| target(&found.value, namespace, set)).collect(),
         from: spec.from.from.clone(),
     }
 }
 
-fn target(spec: &spec::TargetRef) -> TargetRef {
-    let name: Arc<str> = spec.name.as_str().into();
+fn target(spec: &spec::TargetRef, namespace: Option<&str>, set: &Set<'_>) -> TargetRef {
     match spec.kind {
-        TargetKind::Backend => TargetRef::Backend(name),
-        TargetKind::Route => TargetRef::Route { name, rule: spec.section.as_deref().map(Into::into) },
+        TargetKind::Backend => TargetRef::Backend(set.backend_id(namespace, &spec.name)),
+        TargetKind::Route => {
+            let rule = spec.section.as_deref().map(Into::into);
+            TargetRef::Route { name: set.route_id(namespace, &spec.name), rule }
+        }
     }
 }

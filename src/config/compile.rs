@@ -4,22 +4,22 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::models::{self, Serves};
 use super::provider::{ProviderFacts, Providers};
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{At, CredentialSpec, HeaderEdits, Kind, LlmBackend, LlmRoute, RouteRule, Tls};
+use super::spec::{self, CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
-use super::{callers, discovery};
+use super::{callers, models, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
 use crate::credential::{Credential, Signature};
 use crate::identity::{Role, Workload};
-use crate::llm::Dialect;
 use crate::policy::Policy;
-use crate::target::{Backend, Choice, Glob, Passthrough, Rule, RuleName, Targets, Upstream, id};
+use crate::policy::credentials::{Credentials, Row};
+use crate::policy::select::Callers;
+use crate::target::{Backend, Serves, Targets, Upstream};
 
 /// Compiles a set without errors.
 pub(super) fn compile(
@@ -30,42 +30,33 @@ pub(super) fn compile(
     catalog: Catalog,
 ) -> Compiled {
     let mut warnings = Vec::new();
-    let mut targets = Targets::default();
-    let mut credentials = Vec::new();
-    let mut upstreams = Vec::new();
-    let mut serves = Vec::new();
+    let (mut backends, mut upstreams) = (Vec::new(), Vec::new());
+    let mut credentials = Credentials::default();
     for entry in &set.backends {
         // Checked: both are there.
         let Some(facts) = facts(&entry.backend, providers) else { continue };
         let Some(endpoint) = endpoint(&entry.backend, &facts) else { continue };
-        let credential = credential(entry, &facts, options, secrets, &mut warnings);
-        if matches!(credential, Credential::Key(_) | Credential::Caller) && is_in_the_clear(&endpoint) {
+        let rows = credential_rows(entry, &facts, options, secrets, &mut warnings);
+        if rows.iter().any(|row| leaves_with_a_key(&row.credential)) && is_in_the_clear(&endpoint) {
             let message = "the endpoint is http: keys leave in plain text unless the mesh encrypts the connection";
             entry.warn("spec.endpoint", message.to_owned(), &mut warnings);
         }
         upstreams.push(upstream(entry, &endpoint, secrets, &mut warnings));
-        targets.backends.push(Arc::new(backend(entry, &facts, &endpoint)));
         let listed = entry.backend.provider.as_ref().filter(|_| !facts.serves_every_model);
-        serves.push(Serves {
-            provider: listed.map(|provider| provider.value.as_str().into()),
-            usable: !matches!(credential, Credential::Missing(_)),
-        });
-        credentials.push(credential);
+        let serves = Serves {
+            list: listed.map(|provider| provider.value.as_str().into()),
+            lacks_key: rows.iter().all(|row| matches!(row.credential, Credential::Missing(_))),
+        };
+        backends.push((backend(entry, &facts, &endpoint), serves));
+        credentials.push(rows);
     }
-    let mut rules = Vec::new();
-    for (document, route) in &set.routes {
-        warn_of_dialects(&document.at, route, set, &targets.backends, &mut warnings);
-        let namespace = document.meta.speaks_for(set.root_namespace);
-        rules.extend(route.rules.iter().map(|rule| compile_rule(namespace, route, rule, set)));
-        targets.passthrough.extend(compile_passthrough(namespace, route, set));
-    }
-    targets.rules = rules.into();
-    targets.passthrough.extend(implied_passthrough(set, &targets.backends));
-    let sorted = models::sort(&serves, providers);
-    (targets.bare, targets.ambiguous) = (sorted.bare, sorted.ambiguous);
+    let models = models::listed(backends.iter().map(|(_, serves)| serves), providers);
+    let mut targets = Targets::new(backends, models);
+    let callers = routes::compile(set, &mut targets, &mut warnings);
 
     warn_of_overload(set, &mut warnings);
-    let mut policy = Policy::new(targets, credentials, catalog);
+    let mut policy = Policy::new(targets, Vec::new(), catalog);
+    (policy.credentials, policy.callers) = (credentials, callers);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
     policy.identity = callers::identity(set, &workload(set, options));
     policy.access = callers::access(set);
@@ -158,27 +149,42 @@ fn upstream(entry: &Entry, endpoint: &Endpoint, secrets: &dyn Secrets, warnings:
     }
 }
 
-/// The credential, with the key fetched.
+/// The credentials, with their keys fetched.
+fn credential_rows(
+    entry: &Entry,
+    facts: &ProviderFacts,
+    options: &Options,
+    secrets: &dyn Secrets,
+    warnings: &mut Vec<ConfigError>,
+) -> Vec<Row> {
+    if entry.backend.credentials.is_empty() {
+        if facts.needs_key {
+            let message = "this provider needs a key and no credential is given: its calls leave without one";
+            entry.warn("spec", message.to_owned(), warnings);
+        }
+        return vec![Row { callers: None, credential: Credential::Anonymous }];
+    }
+    let row = |row: &CredentialRow| Row {
+        callers: row.from.as_ref().map(|callers| entry.callers(callers)),
+        credential: credential(&row.credential, entry, facts, options, secrets, warnings),
+    };
+    entry.backend.credentials.iter().map(row).collect()
+}
+
 fn credential(
+    spec: &CredentialSpec,
     entry: &Entry,
     facts: &ProviderFacts,
     options: &Options,
     secrets: &dyn Secrets,
     warnings: &mut Vec<ConfigError>,
 ) -> Credential {
-    let key = match &entry.backend.credential {
-        Some(CredentialSpec::ApiKey(key)) => key,
-        Some(CredentialSpec::Caller) => return Credential::Caller,
-        Some(CredentialSpec::Anonymous) => return Credential::Anonymous,
+    let key = match spec {
+        CredentialSpec::ApiKey(key) => key,
+        CredentialSpec::Caller => return Credential::Caller,
+        CredentialSpec::Anonymous => return Credential::Anonymous,
         // A note stands for it: nothing runs with it.
-        Some(CredentialSpec::Cloud(_)) => return Credential::Missing("it is fetched, which is not built yet".into()),
-        None => {
-            if facts.needs_key {
-                let message = "this provider needs a key and no credential is given: its calls leave without one";
-                entry.warn("spec", message.to_owned(), warnings);
-            }
-            return Credential::Anonymous;
-        }
+        CredentialSpec::Cloud(_) => return Credential::Missing("it is fetched, which is not built yet".into()),
     };
     match secret::load(&key.sources, secrets, options.secrets_dir.as_deref()) {
         Ok(secret) => {
@@ -191,66 +197,8 @@ fn credential(
     }
 }
 
-/// A call goes only to backends of its own dialect while another one is left.
-fn warn_of_dialects(
-    at: &At,
-    route: &LlmRoute,
-    set: &Set<'_>,
-    backends: &[Arc<Backend>],
-    warnings: &mut Vec<ConfigError>,
-) {
-    for rule in &route.rules {
-        let used = rule.backends.iter().filter(|choice| choice.weight > 0);
-        let mut known = used.filter_map(|choice| Some((choice, backends.get(set.index(&choice.backend.value)?)?)));
-        let Some((_, first)) = known.next() else { continue };
-        for (choice, backend) in known.filter(|(_, backend)| backend.dialect != first.dialect) {
-            let message = format!(
-                "{:?} speaks {} and {:?} speaks {}: translation is not built yet, so a call goes to backends of its \
-                 own dialect only",
-                backend.name, backend.dialect, first.name, first.dialect
-            );
-            warnings.push(at.error(&choice.backend.path, message));
-        }
-    }
-}
-
-fn compile_passthrough(namespace: Option<&str>, route: &LlmRoute, set: &Set<'_>) -> Option<Passthrough> {
-    let passthrough = route.passthrough.as_ref()?;
-    Some(Passthrough {
-        route: RuleName::passthrough(namespace, &route.name),
-        backend: set.index(&passthrough.backend.value)?,
-        paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
-    })
-}
-
-fn compile_rule(namespace: Option<&str>, route: &LlmRoute, rule: &RouteRule, set: &Set<'_>) -> Rule {
-    let choices = rule.backends.iter().filter_map(|choice| {
-        Some(Choice {
-            backend: set.index(&choice.backend.value)?,
-            model: choice.model.as_deref().map(Into::into),
-            priority: choice.priority,
-            weight: choice.weight,
-        })
-    });
-    Rule {
-        name: RuleName::new(namespace, &route.name, &rule.name),
-        matches: rule.matches.clone(),
-        choices: choices.collect(),
-        affinity: rule.affinity.clone(),
-        retry: rule.retry.clone(),
-        changes: rule.changes.clone().map(Arc::new),
-    }
-}
-
-/// Discovery sends OpenAI's paths without a model to `openai`, else to the only provider it found.
-/// What a document says comes before it.
-fn implied_passthrough(set: &Set<'_>, backends: &[Arc<Backend>]) -> Option<Passthrough> {
-    let found = || set.backends.iter().enumerate().filter(|(_, entry)| entry.discovered);
-    let openai = found().find(|(_, entry)| entry.backend.name == "openai");
-    let (backend, _) = openai.or_else(|| found().next().filter(|_| found().count() == 1))?;
-    backends.get(backend).filter(|backend| backend.dialect == Dialect::OpenAi)?;
-    let paths = discovery::PASSTHROUGH.iter().map(|path| Glob::new(path)).collect();
-    Some(Passthrough { route: RuleName::passthrough(None, discovery::ROUTE), backend, paths })
+fn leaves_with_a_key(credential: &Credential) -> bool {
+    matches!(credential, Credential::Key(_) | Credential::Caller)
 }
 
 /// The prices of a backend that its document states.
@@ -287,9 +235,8 @@ fn names<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Arc<str>> {
 // === impl Entry ===
 
 impl Entry {
-    /// The name that it has everywhere but in its document.
-    fn id(&self) -> Arc<str> {
-        id(self.namespace.as_deref(), &self.backend.name)
+    fn callers(&self, spec: &spec::Callers) -> Callers {
+        Callers { namespace: self.namespace.clone(), from: spec.from.clone() }
     }
 
     fn labels(&self) -> Labels {

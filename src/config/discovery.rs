@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::provider::{MOCK, ProviderFacts, Providers};
 use super::secret::{SecretError, SecretSource, Secrets, load};
-use super::spec::{ApiKey, CredentialSpec, LlmBackend, Located};
+use super::spec::{ApiKey, CredentialRow, CredentialSpec, LlmBackend, Located};
 use super::value::Endpoint;
 
 /// The paths without a model that discovery sends to one provider, signed.
@@ -27,7 +27,7 @@ pub fn discovered(env: &dyn Fn(&str) -> Option<String>, providers: &dyn Provider
         let key = ApiKey { sources, path: String::new() };
         Some(LlmBackend {
             provider: Some(Located { value: id.to_string(), path: String::new() }),
-            credential: Some(CredentialSpec::ApiKey(key)),
+            credentials: vec![CredentialRow { from: None, credential: CredentialSpec::ApiKey(key) }],
             ..LlmBackend::named(&id)
         })
     });

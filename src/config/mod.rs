@@ -11,8 +11,9 @@
 //! spec       fields -> documents            a file a kind
 //! discovery  environment -> more backends
 //! validate   documents against each other and against the catalogue
-//! refs       what policies refer to
+//! refs       what documents refer to
 //! compile    documents -> Policy            keys are fetched here
+//! routes     rules and passthroughs          into the tables of their namespaces
 //! callers    who calls and who may          consumers, identity, access: checked and compiled
 //! ```
 
@@ -30,6 +31,7 @@ mod form;
 mod models;
 mod read;
 mod refs;
+mod routes;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -1,118 +1,223 @@
-//! What policies and the profile refer to: routes, rules, backends, and what they say together with
-//! other documents. Each reference is looked up, none is searched for.
+//! What documents refer to: backends, routes, rules, consumers, and what they say together with other
+//! documents. A reference is looked up in the namespace of its document, then in root, and there the
+//! target has to admit it. Each reference is looked up, none is searched for.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::ConfigError;
 use super::read::{did_you_mean, short};
 use super::spec::cache::Embedder;
 use super::spec::limit::WhenExceeded;
 use super::spec::{
-    At, Callers, CredentialSpec, FailurePolicy, Kind, LlmCachePolicy, LlmLimitPolicy, Located, Scope, Spec, TargetKind,
-    TargetRef,
+    AllowedNamespaces, At, Callers, CredentialSpec, Document, FailurePolicy, Kind, LlmBackend, LlmCachePolicy,
+    LlmLimitPolicy, LlmRoute, Located, Scope, Spec, TargetKind, TargetRef,
 };
 use super::validate::Set;
+use super::{ConfigError, discovery};
 use crate::identity::Role;
 
-/// The names that there are.
+/// The names that there are, by namespace; none is root.
 struct Names<'a> {
-    backends: &'a BTreeSet<&'a str>,
+    backends: HashMap<Key<'a>, Admits>,
     /// The routes with the names of their rules; none for a route that could not be read.
-    routes: HashMap<&'a str, Option<BTreeSet<&'a str>>>,
-    consumers: BTreeSet<&'a str>,
+    routes: HashMap<Key<'a>, Option<BTreeSet<&'a str>>>,
+    consumers: HashMap<Key<'a>, ()>,
 }
 
-/// Reports references to nothing, and what is wrong between a policy and another document.
-pub(super) fn check<'a>(set: &Set<'a>, backends: &'a BTreeSet<&'a str>, errors: &mut Vec<ConfigError>) {
-    let names = Names { backends, routes: routes(set), consumers: consumers(set) };
+type Key<'a> = (Option<&'a str>, &'a str);
+
+/// Whether documents of other namespaces may refer to a backend.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admits {
+    All,
+    Nobody,
+    /// No document defines it, so none says.
+    Unsaid,
+}
+
+/// Looks up what one document refers to.
+struct Look<'a> {
+    set: &'a Set<'a>,
+    names: &'a Names<'a>,
+    at: &'a At,
+    namespace: Option<&'a str>,
+}
+
+/// Reports references to nothing or to what does not admit them, and what is wrong between two documents.
+pub(super) fn check(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
+    let names = Names {
+        backends: backends(set),
+        routes: routes(set),
+        consumers: of_kind(set, Kind::LlmConsumer).map(|document| (key(set, document), ())).collect(),
+    };
     check_failure_policy(set, errors);
     for document in set.documents {
-        let at = &document.at;
+        let look = Look { set, names: &names, at: &document.at, namespace: set.namespace(document) };
         match &document.spec {
-            Some(Spec::Access(policy)) => check_scope(&policy.scope, at, set, &names, errors),
-            Some(Spec::Limit(policy)) => check_limit(policy, at, set, &names, errors),
-            Some(Spec::Cache(policy)) => check_cache(policy, at, set, &names, errors),
-            Some(Spec::Guard(policy)) => check_scope(&policy.scope, at, set, &names, errors),
-            _ => {}
+            Some(Spec::Backend(backend)) => look.backend(backend, errors),
+            Some(Spec::Route(route)) => look.route(route, errors),
+            Some(Spec::Access(policy)) => look.scope(&policy.scope, errors),
+            Some(Spec::Limit(policy)) => look.limit(policy, errors),
+            Some(Spec::Cache(policy)) => look.cache(policy, errors),
+            Some(Spec::Guard(policy)) => look.scope(&policy.scope, errors),
+            Some(Spec::Bootstrap(_) | Spec::Profile(_) | Spec::Consumer(_)) | None => {}
         }
     }
 }
 
-fn routes<'a>(set: &Set<'a>) -> HashMap<&'a str, Option<BTreeSet<&'a str>>> {
-    let documents = set.documents.iter().filter(|document| document.kind == Kind::LlmRoute);
+fn of_kind<'a>(set: &Set<'a>, kind: Kind) -> impl Iterator<Item = &'a Document> {
+    set.documents.iter().filter(move |document| document.kind == kind)
+}
+
+fn key<'a>(set: &Set<'a>, document: &'a Document) -> Key<'a> {
+    (set.namespace(document), &document.meta.name)
+}
+
+fn backends<'a>(set: &'a Set<'a>) -> HashMap<Key<'a>, Admits> {
+    let admits = |document: &Document| match &document.spec {
+        Some(Spec::Backend(backend)) if backend.allowed == AllowedNamespaces::Same => Admits::Nobody,
+        // A selector is noted as not supported yet, and of what could not be read nothing is known.
+        _ => Admits::All,
+    };
+    let said = of_kind(set, Kind::LlmBackend).map(|document| (key(set, document), admits(document)));
+    let added = set.backends.iter().filter(|entry| entry.at.is_none());
+    let unsaid = added.map(|entry| ((None, entry.backend.name.as_str()), Admits::Unsaid));
+    unsaid.chain(said).collect()
+}
+
+fn routes<'a>(set: &Set<'a>) -> HashMap<Key<'a>, Option<BTreeSet<&'a str>>> {
     let rules = |spec: &'a Option<Spec>| match spec {
         Some(Spec::Route(route)) => Some(route.rules.iter().map(|rule| rule.name.as_str()).collect()),
         _ => None,
     };
-    documents.map(|document| (document.meta.name.as_str(), rules(&document.spec))).collect()
+    of_kind(set, Kind::LlmRoute).map(|document| (key(set, document), rules(&document.spec))).collect()
 }
 
-fn consumers<'a>(set: &Set<'a>) -> BTreeSet<&'a str> {
-    let documents = set.documents.iter().filter(|document| document.kind == Kind::LlmConsumer);
-    documents.map(|document| document.meta.name.as_str()).collect()
-}
+// === impl Look ===
 
-fn check_limit(policy: &LlmLimitPolicy, at: &At, set: &Set<'_>, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
-    check_scope(&policy.scope, at, set, names, errors);
-    for limit in &policy.limits {
-        if let Some(reserve) = &limit.reserve {
-            check_callers(&reserve.callers, at, names, errors);
-        }
-        if let WhenExceeded::Downgrade(backend, _) = &limit.when_exceeded {
-            errors.extend(set.dangling(names.backends, at, backend));
+impl Look<'_> {
+    fn backend(&self, backend: &LlmBackend, errors: &mut Vec<ConfigError>) {
+        for callers in backend.credentials.iter().filter_map(|row| row.from.as_ref()) {
+            self.callers(callers, errors);
         }
     }
-}
 
-fn check_cache(policy: &LlmCachePolicy, at: &At, set: &Set<'_>, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
-    check_scope(&policy.scope, at, set, names, errors);
-    if let Some(callers) = &policy.bypass {
-        check_callers(callers, at, names, errors);
-    }
-    let Some(semantic) = &policy.semantic else { return };
-    match &semantic.embedder.value {
-        Embedder::Backend { backend, .. } => errors.extend(set.dangling(names.backends, at, backend)),
-        Embedder::Local(_) if set.bootstrap.role == Role::Sidecar => {
-            let message = "weights are for role Gateway: in a sidecar each pod would hold them; say `builtin: Lexical` \
-                           or a backend";
-            errors.push(at.error(&format!("{}.local", semantic.embedder.path), message));
-        }
-        Embedder::Local(_) | Embedder::Lexical => {}
-    }
-}
-
-fn check_callers(callers: &Callers, at: &At, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
-    for Located { value: name, path } in &callers.consumers {
-        if !names.consumers.contains(name.as_str()) {
-            let hint = hint(name, names.consumers.iter().copied());
-            errors.push(at.error(path, format!("there is no LLMConsumer {:?}{hint}", short(name))));
-        }
-    }
-}
-
-fn check_scope(scope: &Scope, at: &At, set: &Set<'_>, names: &Names<'_>, errors: &mut Vec<ConfigError>) {
-    check_callers(&scope.from, at, names, errors);
-    for target in &scope.targets {
-        let path = format!("{}.name", target.path);
-        let TargetRef { kind, name, section } = &target.value;
-        match kind {
-            TargetKind::Backend => {
-                let name = Located { value: name.clone(), path };
-                errors.extend(set.dangling(names.backends, at, &name));
+    fn route(&self, route: &LlmRoute, errors: &mut Vec<ConfigError>) {
+        for rule in &route.rules {
+            for callers in rule.matches.iter().filter_map(|one| one.from.as_ref()) {
+                self.callers(callers, errors);
             }
-            TargetKind::Route => match (names.routes.get(name.as_str()), section) {
-                (None, _) => {
-                    let hint = hint(name, names.routes.keys().copied());
-                    errors.push(at.error(&path, format!("there is no LLMRoute {:?}{hint}", short(name))));
-                }
-                (Some(Some(rules)), Some(section)) if !rules.contains(section.as_str()) => {
-                    let hint = hint(section, rules.iter().copied());
-                    let message = format!("LLMRoute {name:?} has no rule {:?}{hint}", short(section));
-                    errors.push(at.error(&format!("{}.sectionName", target.path), message));
-                }
-                _ => {}
-            },
+            errors.extend(rule.backends.iter().filter_map(|choice| self.to_backend(&choice.backend)));
         }
+        errors.extend(route.passthrough.iter().filter_map(|passthrough| self.to_backend(&passthrough.backend)));
+    }
+
+    fn limit(&self, policy: &LlmLimitPolicy, errors: &mut Vec<ConfigError>) {
+        self.scope(&policy.scope, errors);
+        for limit in &policy.limits {
+            if let Some(reserve) = &limit.reserve {
+                self.callers(&reserve.callers, errors);
+            }
+            if let WhenExceeded::Downgrade(backend, _) = &limit.when_exceeded {
+                errors.extend(self.to_backend(backend));
+            }
+        }
+    }
+
+    fn cache(&self, policy: &LlmCachePolicy, errors: &mut Vec<ConfigError>) {
+        self.scope(&policy.scope, errors);
+        if let Some(callers) = &policy.bypass {
+            self.callers(callers, errors);
+        }
+        let Some(semantic) = &policy.semantic else { return };
+        match &semantic.embedder.value {
+            Embedder::Backend { backend, .. } => errors.extend(self.to_backend(backend)),
+            Embedder::Local(_) if self.set.bootstrap.role == Role::Sidecar => {
+                let message = "weights are for role Gateway: in a sidecar each pod would hold them; say `builtin: \
+                               Lexical` or a backend";
+                errors.push(self.at.error(&format!("{}.local", semantic.embedder.path), message));
+            }
+            Embedder::Local(_) | Embedder::Lexical => {}
+        }
+    }
+
+    fn scope(&self, scope: &Scope, errors: &mut Vec<ConfigError>) {
+        self.callers(&scope.from, errors);
+        for target in &scope.targets {
+            let path = format!("{}.name", target.path);
+            let TargetRef { kind, name, section } = &target.value;
+            match kind {
+                TargetKind::Backend => {
+                    let name = Located { value: name.clone(), path };
+                    errors.extend(self.to_backend(&name));
+                }
+                TargetKind::Route => match (self.find(&self.names.routes, name), section) {
+                    (None, _) => {
+                        let hint = hint(name, self.names_of(&self.names.routes));
+                        errors.push(self.at.error(&path, format!("there is no LLMRoute {:?}{hint}", short(name))));
+                    }
+                    (Some((_, Some(rules))), Some(section)) if !rules.contains(section.as_str()) => {
+                        let hint = hint(section, rules.iter().copied());
+                        let message = format!("LLMRoute {name:?} has no rule {:?}{hint}", short(section));
+                        errors.push(self.at.error(&format!("{}.sectionName", target.path), message));
+                    }
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn callers(&self, callers: &Callers, errors: &mut Vec<ConfigError>) {
+        for Located { value: name, path } in &callers.consumers {
+            if self.find(&self.names.consumers, name).is_none() {
+                let hint = hint(name, self.names_of(&self.names.consumers));
+                errors.push(self.at.error(path, format!("there is no LLMConsumer {:?}{hint}", short(name))));
+            }
+        }
+    }
+
+    /// An error when there is no backend of this name for this document.
+    fn to_backend(&self, name: &Located<String>) -> Option<ConfigError> {
+        let shown = short(&name.value);
+        let message = match self.find(&self.names.backends, &name.value) {
+            Some((_, Admits::All)) => return None,
+            Some((namespace, _)) if namespace == self.namespace => return None,
+            Some((_, admits)) => {
+                let (root, own) = (self.set.root_namespace, self.namespace.unwrap_or_default());
+                let what = match admits {
+                    Admits::Unsaid => "define it there with",
+                    _ => "set its",
+                };
+                format!(
+                    "LLMBackend {shown:?} of namespace {root:?} does not admit references from {own:?}: {what} \
+                     allowedNamespaces {}{{from: All}}",
+                    if *admits == Admits::Unsaid { "" } else { "to " }
+                )
+            }
+            None => {
+                let variables = discovery::would_appear(self.set.providers(), &name.value);
+                match (variables, did_you_mean(&name.value, self.names_of(&self.names.backends))) {
+                    (Some(variables), _) if self.set.discovers() => {
+                        format!("there is no LLMBackend {shown:?}; define it, or set {variables} for discovery")
+                    }
+                    (_, Some(close)) => format!("there is no LLMBackend {shown:?}; did you mean {close:?}?"),
+                    _ => format!("there is no LLMBackend {shown:?}"),
+                }
+            }
+        };
+        Some(self.at.error(&name.path, message))
+    }
+
+    /// What a name means in this document, and in which namespace that is.
+    fn find<'n, T>(&'n self, names: &'n HashMap<Key<'n>, T>, name: &'n str) -> Option<(Option<&'n str>, &'n T)> {
+        let own = names.get(&(self.namespace, name)).map(|found| (self.namespace, found));
+        own.or_else(|| Some((None, names.get(&(None, name))?)))
+    }
+
+    /// The names that this document can mean, in order.
+    fn names_of<'n, T>(&self, names: &HashMap<Key<'n>, T>) -> impl Iterator<Item = &'n str> + use<'n, T> {
+        let can_mean = |(namespace, _): &&Key<'n>| namespace.is_none() || *namespace == self.namespace;
+        let names: BTreeSet<&str> = names.keys().filter(can_mean).map(|(_, name)| *name).collect();
+        names.into_iter()
     }
 }
 
@@ -124,19 +229,17 @@ fn check_failure_policy(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
     let Some(policy) = &set.profile.failure_policy else { return };
     let injects =
         |credential: &CredentialSpec| !matches!(credential, CredentialSpec::Caller | CredentialSpec::Anonymous);
-    let keyed = set.backends.iter().find(|entry| entry.backend.credential.as_ref().is_some_and(injects));
+    let keyed = set.backends.iter().find(|entry| entry.backend.credentials.iter().any(|row| injects(&row.credential)));
     if let (FailurePolicy::Ignore, Some(entry)) = (policy.value, keyed) {
         let message = format!(
             "Ignore lets calls pass without Weir, and those to {:?} need the key that Weir puts on them; say Fail, or \
              give every backend a credential of type Caller or None",
-            entry.backend.name
+            entry.id()
         );
         errors.push(document.at.error(&policy.path, message));
     }
 }
 
 fn hint<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> String {
-    let mut candidates: Vec<&str> = candidates.collect();
-    candidates.sort_unstable();
-    did_you_mean(name, candidates.into_iter()).map_or_else(String::new, |close| format!("; did you mean {close:?}?"))
+    did_you_mean(name, candidates).map_or_else(String::new, |close| format!("; did you mean {close:?}?"))
 }

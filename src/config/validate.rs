@@ -1,7 +1,7 @@
 //! Checks the documents against each other and against the catalogue: names used twice, references
 //! to nothing, providers that nobody knows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::discovery::{self, discovered};
@@ -9,9 +9,10 @@ use super::provider::{ProviderFacts, Providers};
 use super::read::{did_you_mean, short};
 use super::secret::Secrets;
 use super::spec::{At, Bootstrap, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
-use super::spec::{LlmProfile, LlmRoute, Located, Spec};
+use super::spec::{LlmProfile, LlmRoute, Spec};
 use super::value::{self, Endpoint};
 use super::{ConfigError, Options, refs};
+use crate::target::id;
 
 /// Everything that applies: what the documents say, and what discovery adds to it.
 pub(super) struct Set<'a> {
@@ -24,6 +25,10 @@ pub(super) struct Set<'a> {
     pub routes: Vec<(&'a Document, &'a LlmRoute)>,
     pub consumers: Vec<(&'a Document, &'a LlmConsumer)>,
     pub access: Vec<(&'a Document, &'a LlmAccessPolicy)>,
+    /// Namespaces and names of the routes outside root.
+    own_routes: HashSet<(Option<&'a str>, &'a str)>,
+    /// `backends` by their ids.
+    ids: HashMap<Arc<str>, usize>,
     discovery: Discovery,
     providers: &'a dyn Providers,
 }
@@ -58,6 +63,8 @@ impl<'a> Set<'a> {
             routes: Vec::new(),
             consumers: Vec::new(),
             access: Vec::new(),
+            own_routes: HashSet::new(),
+            ids: HashMap::new(),
             discovery: options.discovery_default,
             providers,
         };
@@ -72,61 +79,89 @@ impl<'a> Set<'a> {
                     let backend = (**backend).clone();
                     set.backends.push(Entry { at, namespace, backend, labels, discovered: false });
                 }
-                Some(Spec::Route(route)) => set.routes.push((document, route)),
+                Some(Spec::Route(route)) => {
+                    set.routes.push((document, route));
+                    set.own_routes.insert((set.namespace(document), &document.meta.name));
+                }
                 Some(Spec::Consumer(consumer)) => set.consumers.push((document, consumer)),
                 Some(Spec::Access(access)) => set.access.push((document, access)),
                 Some(Spec::Limit(_) | Spec::Cache(_) | Spec::Guard(_)) | None => {}
             }
         }
         set.discovery = set.profile.discovery.unwrap_or(options.discovery_default);
+        let declared = set.declared();
         if set.discovery == Discovery::Enabled {
             for backend in discovered(&|name| secrets.env(name), providers) {
-                set.add(backend, true);
+                set.add(backend, true, &declared);
             }
         }
         if let Some(address) = options.mock {
-            set.add(discovery::mock(address), false);
+            set.add(discovery::mock(address), false, &declared);
+        }
+        for (index, entry) in set.backends.iter().enumerate() {
+            set.ids.entry(entry.id()).or_insert(index);
         }
         set
     }
 
     /// Reports all that is wrong between documents.
     pub fn check(&self, errors: &mut Vec<ConfigError>) {
-        let added = self.backends.iter().map(|entry| entry.backend.name.as_str());
-        let names: BTreeSet<&str> = self.declared().chain(added).collect();
         self.check_names(errors);
         for entry in &self.backends {
             if let Some(at) = &entry.at {
                 check_backend(&entry.backend, at, self.providers, errors);
             }
         }
-        for (document, route) in &self.routes {
-            let of_rules = route.rules.iter().flat_map(|rule| &rule.backends).map(|backend| &backend.backend);
-            let of_paths = route.passthrough.iter().map(|passthrough| &passthrough.backend);
-            errors.extend(of_rules.chain(of_paths).filter_map(|name| self.dangling(&names, &document.at, name)));
-        }
         super::callers::check(self, errors);
-        refs::check(self, &names, errors);
+        refs::check(self, errors);
     }
 
-    /// The index of the backend with this name.
-    pub fn index(&self, name: &str) -> Option<usize> {
-        self.backends.iter().position(|entry| entry.backend.name == name)
+    /// The index of the backend that a document of this namespace calls by this name: one of its own
+    /// namespace, else one of root. References were checked before.
+    pub fn index(&self, namespace: Option<&str>, name: &str) -> Option<usize> {
+        let own = namespace.and_then(|_| self.ids.get(&id(namespace, name)));
+        own.or_else(|| self.ids.get(name)).copied()
     }
 
-    /// Adds a backend unless a document defines one of its name, rightly or wrongly, or the catalogue
+    /// The id of the backend that a document of this namespace calls by this name.
+    pub fn backend_id(&self, namespace: Option<&str>, name: &str) -> Arc<str> {
+        self.index(namespace, name).and_then(|index| self.backends.get(index)).map_or_else(|| name.into(), Entry::id)
+    }
+
+    /// The id of the route that a document of this namespace calls by this name.
+    pub fn route_id(&self, namespace: Option<&str>, name: &str) -> Arc<str> {
+        let own = namespace.is_some() && self.own_routes.contains(&(namespace, name));
+        id(namespace.filter(|_| own), name)
+    }
+
+    /// The namespace of a document, none for root.
+    pub fn namespace(&self, document: &'a Document) -> Option<&'a str> {
+        document.meta.speaks_for(self.root_namespace)
+    }
+
+    /// True where the variables that name providers' keys make backends.
+    pub fn discovers(&self) -> bool {
+        self.discovery == Discovery::Enabled
+    }
+
+    pub fn providers(&self) -> &'a dyn Providers {
+        self.providers
+    }
+
+    /// Adds a backend to root unless a document there defines one of its name, rightly or wrongly, or the catalogue
     /// does not say where it is.
-    fn add(&mut self, backend: LlmBackend, discovered: bool) {
+    fn add(&mut self, backend: LlmBackend, discovered: bool, declared: &HashSet<&str>) {
         let is_known = facts(&backend, self.providers).is_some_and(|facts| endpoint(&backend, &facts).is_some());
-        if is_known && !self.declared().any(|name| name == backend.name) {
+        if is_known && !declared.contains(backend.name.as_str()) {
             self.backends.push(Entry { at: None, namespace: None, backend, labels: BTreeMap::new(), discovered });
         }
     }
 
-    /// The names of all backends of documents, those with errors included.
-    fn declared(&self) -> impl Iterator<Item = &'a str> {
+    /// The names of all backends that documents of root define, those with errors included.
+    fn declared(&self) -> HashSet<&'a str> {
+        let of_root = |document: &&Document| document.meta.speaks_for(self.root_namespace).is_none();
         let backends = self.documents.iter().filter(|document| document.kind == Kind::LlmBackend);
-        backends.map(|document| document.meta.name.as_str())
+        backends.filter(of_root).map(|document| document.meta.name.as_str()).collect()
     }
 
     fn check_names(&self, errors: &mut Vec<ConfigError>) {
@@ -149,22 +184,14 @@ impl<'a> Set<'a> {
             }
         }
     }
+}
 
-    /// An error when there is no backend of this name.
-    pub(super) fn dangling(&self, names: &BTreeSet<&str>, at: &At, name: &Located<String>) -> Option<ConfigError> {
-        if names.contains(name.value.as_str()) {
-            return None;
-        }
-        let shown = short(&name.value);
-        let variables = discovery::would_appear(self.providers, &name.value);
-        let hint = match (variables, did_you_mean(&name.value, names.iter().copied())) {
-            (Some(variables), _) if self.discovery == Discovery::Enabled => {
-                format!("; define it, or set {variables} for discovery")
-            }
-            (_, Some(close)) => format!("; did you mean {close:?}?"),
-            _ => String::new(),
-        };
-        Some(at.error(&name.path, format!("there is no LLMBackend {shown:?}{hint}")))
+// === impl Entry ===
+
+impl Entry {
+    /// The name that it has everywhere but in its document.
+    pub fn id(&self) -> Arc<str> {
+        id(self.namespace.as_deref(), &self.backend.name)
     }
 }
 

@@ -1,16 +1,47 @@
 //! Who may go where: the access policies asked about the place that was chosen, before anything is
 //! spent, and about the places that could be chosen.
 
+use std::cell::Cell;
+
 use super::Exchange;
 use super::event::{Action, Note};
 use crate::access::{Labels, Model};
+use crate::identity::Principal;
 use crate::llm::{Code, Refusal};
 use crate::policy::access::{self, Visit};
+use crate::policy::credentials::Held;
 use crate::policy::select::Place;
 use crate::policy::{Decided, Policy, decide};
-use crate::target::{Candidate, Pass, Target};
+use crate::target::{Backend, Candidate, Pass, Target};
 
 static NO_LABELS: Labels = Labels::new();
+
+/// Whom the rules of routes name, asked about one caller. The first 64 are asked once.
+pub(super) struct Named<'a> {
+    policy: &'a Policy,
+    caller: &'a Principal,
+    asked: Cell<u64>,
+    are: Cell<u64>,
+}
+
+// === impl Named ===
+
+impl<'a> Named<'a> {
+    pub fn new(policy: &'a Policy, caller: &'a Principal) -> Self {
+        Named { policy, caller, asked: Cell::new(0), are: Cell::new(0) }
+    }
+
+    /// Whether the caller is one of those of this index; nobody is of those that there are not.
+    pub fn are(&self, index: usize) -> bool {
+        let is = || self.policy.callers.get(index).is_some_and(|callers| callers.has(self.caller));
+        let Some(bit) = u32::try_from(index).ok().and_then(|index| 1_u64.checked_shl(index)) else { return is() };
+        if self.asked.get() & bit == 0 {
+            self.asked.set(self.asked.get() | bit);
+            self.are.set(self.are.get() | if is() { bit } else { 0 });
+        }
+        self.are.get() & bit != 0
+    }
+}
 
 // === impl Exchange ===
 
@@ -29,6 +60,25 @@ impl Exchange {
         access::is_allowed(&policy.access, visit)
     }
 
+    /// Which of a backend's credentials is the caller's; none where the backend is not open to it.
+    pub(super) fn credential_row(&self, index: usize) -> Option<usize> {
+        self.held(index).map(|held| held.row)
+    }
+
+    /// What the caller's calls to a backend leave with.
+    pub(super) fn held(&self, index: usize) -> Option<Held<'_>> {
+        self.setup.policy.credentials.of(index, &self.story.caller)
+    }
+
+    /// As [`Exchange::held`], with a refusal where the backend is not open to the caller.
+    pub(super) fn own_credential(&self, index: usize, backend: &Backend) -> Result<Held<'_>, Refusal> {
+        self.held(index).ok_or_else(|| {
+            let message = format!("Backend {:?} is not open to this caller.", backend.short_name());
+            let detail = format!("LLMBackend {:?}: none of its credentials is for this caller.", backend.name);
+            Refusal::new(Code::ModelNotAllowed, message).detail(detail)
+        })
+    }
+
     /// Whether the call may go there; writes down what the policies decided.
     pub(super) fn check_access(
         &mut self,
@@ -36,6 +86,7 @@ impl Exchange {
         requested: &str,
         out: &mut Vec<Action>,
     ) -> Result<(), Refusal> {
+        self.own_credential(target.index, &target.backend)?;
         if self.setup.policy.access.is_empty() {
             return Ok(());
         }
@@ -48,6 +99,7 @@ impl Exchange {
     /// `hidden` in a body that is not JSON.
     pub(super) fn check_pass(&mut self, pass: &Pass, hidden: bool, out: &mut Vec<Action>) -> Result<(), Refusal> {
         let model = if hidden { Model::Unreadable } else { Model::None };
+        self.own_credential(pass.index, &pass.backend)?;
         let place = Place::new(pass.route.as_ref(), &pass.backend.name);
         self.ask_access(pass.index, place, model, out)
     }
@@ -59,6 +111,7 @@ impl Exchange {
         let names = [requested, &*target.model, &long];
         let labels = labels(policy, target.index);
         let (place, model) = (Place::of(target), Model::Named(&names));
+        self.own_credential(target.index, &target.backend)?;
         match access::is_allowed(&policy.access, Visit { caller: &self.story.caller, place, model, labels }) {
             true => Ok(()),
             false => Err(refusal(model)),

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::Exchange;
 use super::event::{Action, Note, RequestHead, ResponseHead};
 use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
+use super::{Exchange, access};
 use crate::credential::Credential;
 use crate::llm::{Code, Refusal};
 use crate::meter::{self, Models};
@@ -62,10 +62,17 @@ impl Exchange {
     }
 
     fn resolved(&self, deciding: &Deciding) -> Result<Chosen, Refusal> {
-        let targets = &self.setup.policy.targets;
         let call = &deciding.fields.call;
         let header = |name: &str| deciding.head.headers.get(name);
-        let asked = Asked { model: &call.model, operation: call.operation, header: &header };
+        let (policy, caller) = (&self.setup.policy, &self.story.caller);
+        let named = access::Named::new(policy, caller);
+        let asked = Asked {
+            namespace: &caller.namespace,
+            model: &call.model,
+            operation: call.operation,
+            header: &header,
+            caller: &|index| named.are(index),
+        };
         let how = Choosing {
             draw: self.setup.draw,
             dialect: call.dialect,
@@ -73,11 +80,13 @@ impl Exchange {
             health: &self.setup.health,
             now: self.now.mono,
             admits: &|candidate| self.is_open(candidate, &call.model),
+            credential: &|index| self.credential_row(index),
         };
-        match targets.resolve(&call.model, &asked, &how) {
+        match policy.targets.resolve(&call.model, &asked, &how) {
             // One that is closed is chosen, so that the policy that closes it can say why.
             Err(refusal) if refusal.code == Code::ModelNotAllowed => {
-                targets.resolve(&call.model, &asked, &Choosing { admits: &|_| true, ..how })
+                let credential = &|index| Some(self.credential_row(index).unwrap_or_default());
+                policy.targets.resolve(&call.model, &asked, &Choosing { admits: &|_| true, credential, ..how })
             }
             chosen => chosen,
         }
@@ -119,6 +128,7 @@ impl Exchange {
         let Some(outcome) = outcome.filter(is_news) else { return };
         let observation = Observation {
             backend: target.backend.name.clone(),
+            credential: self.credential_row(target.index).unwrap_or_default(),
             model: target.model.clone(),
             outcome,
             cooldown: target.retry.as_ref().and_then(|retry| retry.cooldown),
@@ -130,7 +140,7 @@ impl Exchange {
     /// What the provider's own answer says. Where the caller's own key leaves, a key that is refused or
     /// exhausted is the caller's matter, and says nothing to others.
     fn of_provider(&self, head: &ResponseHead, backend: usize) -> Option<Outcome> {
-        let is_callers = self.setup.policy.credentials.get(backend) == Some(&Credential::Caller);
+        let is_callers = self.held(backend).is_some_and(|held| *held.credential == Credential::Caller);
         match head.status {
             401 | 403 | 429 if is_callers => None,
             429 => Some(Outcome::RateLimited(retry_after(head))),

@@ -93,8 +93,11 @@ pub enum Ask {
         body: Bytes,
     },
     Reserve(limit::Ask),
-    /// A token for the backend of this index.
-    Token(usize),
+    /// A token for a backend, by the place of one of its credentials.
+    Token {
+        backend: usize,
+        credential: usize,
+    },
 }
 
 /// The answer to an [`Ask`] of the same name.

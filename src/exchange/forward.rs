@@ -94,7 +94,7 @@ impl Exchange {
     fn sign_attempt(&self, kept: &Deciding, backend: &str) -> Result<(Target, Signing), Refusal> {
         let first = kept.target.as_ref();
         let model = first.map(|target| target.model.clone()).unwrap_or_default();
-        let mut target = self.setup.policy.targets.named(backend, &model)?;
+        let mut target = self.setup.policy.targets.named(&self.story.caller.namespace, backend, &model)?;
         // The rule that matched the call holds wherever it goes.
         target.changes = first.and_then(|first| first.changes.clone());
         if first.is_some_and(|first| first.index == target.index) {
@@ -105,10 +105,9 @@ impl Exchange {
             return Err(Refusal::new(Code::UnsupportedValue, message));
         }
         self.may_visit(&target, &kept.fields.call.model)?;
-        match self.setup.policy.credentials.get(target.index) {
-            Some(credential) => Ok((target.clone(), no_token_needed(credential, self.leaving(&target.backend))?)),
-            None => Ok((target, Signing::Nothing)),
-        }
+        let held = self.own_credential(target.index, &target.backend)?;
+        let signing = no_token_needed(held.credential, self.leaving(&target.backend))?;
+        Ok((target, signing))
     }
 
     fn write_attempt(
@@ -193,10 +192,9 @@ impl Exchange {
         &mut self,
         edits: &mut Edits,
         head: &RequestHead,
-        credential: Option<&Credential>,
+        credential: &Credential,
         backend: &Backend,
     ) -> Result<(), Refusal> {
-        let Some(credential) = credential else { return Ok(()) };
         let signing = no_token_needed(credential, self.leaving(backend))?;
         self.story.signed = matches!(signing, Signing::Set(_));
         apply_signing(edits, head, &signing);

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::Exchange;
+use super::access::Named;
 use super::event::{Action, Local, RequestHead};
 use super::record::Outcome;
 use super::request::State;
 use super::story::Bill;
-use crate::llm::{Dialect, Refusal};
-use crate::target::{Name, Target};
+use crate::llm::{Dialect, Operation, Refusal};
+use crate::target::{Asked, Name, Target};
 use crate::wire::models::{self, ANTHROPIC_VERSION, Model};
 
 // === impl Exchange ===
@@ -22,7 +23,16 @@ impl Exchange {
         let policy = self.policy();
         // Who may not use a model does not see it.
         let admits = |target: &Target, requested: &str| self.may_visit(target, requested).is_ok();
-        let names = policy.targets.names(&|name| head.headers.get(name), admits);
+        let caller = self.story.caller.clone();
+        let named = Named::new(&policy, &caller);
+        let asked = Asked {
+            namespace: &caller.namespace,
+            model: "",
+            operation: Operation::Chat,
+            header: &|name| head.headers.get(name),
+            caller: &|index| named.are(index),
+        };
+        let names = policy.targets.names(asked, admits);
         match body(self.story.dialect, &head.path, &names) {
             Ok(body) => {
                 self.story.decide("models", "answered", "configuration", "");

@@ -206,7 +206,7 @@ impl Exchange {
     /// Not an LLM call, or one that cannot be held: it goes on as it comes.
     fn pass(&mut self, head: &RequestHead, out: &mut Vec<Action>) {
         let policy = self.policy();
-        let pass = match policy.targets.pass(&head.path, &head.authority) {
+        let pass = match policy.targets.pass(&self.story.caller.namespace, &head.path, &head.authority) {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.story.decide("target", "refused", refusal.code.as_str(), "");
@@ -247,8 +247,8 @@ impl Exchange {
     fn pass_edits(&mut self, head: &RequestHead, pass: &Pass) -> Result<Edits, Refusal> {
         let mut edits = self.leaving_edits(head, &pass.backend);
         if pass.signed {
-            let credential = self.policy().credentials.get(pass.index).cloned();
-            self.sign_into(&mut edits, head, credential.as_ref(), &pass.backend)?;
+            let credential = self.own_credential(pass.index, &pass.backend)?.credential.clone();
+            self.sign_into(&mut edits, head, &credential, &pass.backend)?;
         } else {
             remove_credentials(&mut edits, head);
         }

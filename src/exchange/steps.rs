@@ -296,7 +296,7 @@ impl Exchange {
         }
         // The rule that matched the call holds wherever it goes.
         let changes = deciding.target.take().and_then(|target| target.changes);
-        match self.policy().targets.named(backend, model) {
+        match self.policy().targets.named(&self.story.caller.namespace, backend, model) {
             Ok(target) => {
                 let target = Target { changes, ..target };
                 self.story.decide(step.as_str(), "retargeted", "downgrade", format!("{backend}/{model}"));
@@ -311,12 +311,15 @@ impl Exchange {
     }
 
     fn choose_signing(&mut self, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
-        let policy = self.policy();
         let Some(target) = &deciding.target else { return Flow::Go };
-        let Some(credential) = policy.credentials.get(target.index) else { return Flow::Go };
-        match credential::sign(credential, leaving(target, policy.may_sign)) {
+        let held = match self.own_credential(target.index, &target.backend) {
+            Ok(held) => held,
+            Err(refusal) => return Flow::Refuse(refusal),
+        };
+        match credential::sign(held.credential, leaving(target, self.setup.policy.may_sign)) {
             Ok(Signing::Ask) => {
-                self.ask(Slot::Gate, Ask::Token(target.index), out);
+                let ask = Ask::Token { backend: target.index, credential: held.row };
+                self.ask(Slot::Gate, ask, out);
                 Flow::Park
             }
             Ok(signing) => {

@@ -2,6 +2,7 @@
 //! with to its end; a reload makes a new one.
 
 pub mod access;
+pub mod credentials;
 pub mod select;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use crate::llm::Refusal;
 use crate::target::{Targets, Upstream};
 use crate::{cache, guard, limit};
 use access::AccessPolicy;
+use credentials::Credentials;
+use select::Callers;
 
 /// What a running exchange needs to decide.
 #[derive(Clone, Debug)]
@@ -34,8 +37,9 @@ pub struct Policy {
     pub targets: Targets,
     /// By backend index: where the proxy connects.
     pub upstreams: Vec<Upstream>,
-    /// By backend index.
-    pub credentials: Vec<Credential>,
+    pub credentials: Credentials,
+    /// Those whom the `from` of routes' matches name, by [`Match::from`](crate::target::Match::from).
+    pub callers: Vec<Callers>,
     /// By backend index: what access policies choose backends by.
     pub labels: Vec<Labels>,
     /// By backend index: prices that the configuration states itself.
@@ -153,7 +157,7 @@ impl ResponseHeaders {
 // === impl Policy ===
 
 impl Policy {
-    /// A policy that routes and meters and does nothing else.
+    /// A policy that routes and meters and does nothing else; each backend has one credential.
     pub fn new(targets: Targets, credentials: Vec<Credential>, catalog: Catalog) -> Self {
         let overlays = vec![None; targets.backends.len()];
         let labels = vec![Labels::new(); targets.backends.len()];
@@ -168,7 +172,8 @@ impl Policy {
             max_wait: Duration::from_secs(240),
             targets,
             upstreams: Vec::new(),
-            credentials,
+            credentials: credentials.into(),
+            callers: Vec::new(),
             labels,
             overlays,
             catalog,

@@ -44,11 +44,20 @@ pub struct Place<'a> {
 }
 
 /// Callers: any of these entries; nobody is left out where there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct From(pub Vec<Caller>);
 
+/// The callers that a part of a document is about: of all whom its namespace may speak for, those that
+/// its `from` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Callers {
+    /// Of the document; none for root.
+    pub namespace: Option<Arc<str>>,
+    pub from: From,
+}
+
 /// One entry of a `from`: every word that is said must fit, and of each word one of its patterns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
     pub namespaces: Vec<Glob>,
     /// Namespace and account.
@@ -125,6 +134,16 @@ impl Scope {
         }
         let wanted: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
         Err(Unmet::Target { wanted: wanted.join(", "), place: place.to_string() })
+    }
+}
+
+// === impl Callers ===
+
+impl Callers {
+    /// Whether this caller is one of them.
+    pub fn has(&self, principal: &Principal) -> bool {
+        let speaks_in = |own: &str| !own.is_empty() && *own == *principal.namespace;
+        self.namespace.as_deref().is_none_or(speaks_in) && self.from.has(principal)
     }
 }
 

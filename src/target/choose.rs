@@ -22,6 +22,8 @@ pub struct Choosing<'a> {
     pub now: Instant,
     /// Whether the caller may go there.
     pub admits: &'a dyn Fn(Candidate<'_>) -> bool,
+    /// Which of a backend's credentials the caller gets; none where none is for it.
+    pub credential: &'a dyn Fn(usize) -> Option<usize>,
 }
 
 /// Where a call goes, and why there.
@@ -51,7 +53,7 @@ pub struct PassedOver {
     pub backend: Arc<str>,
     /// The model name that would have left.
     pub model: Arc<str>,
-    /// For records: `cooled`, `dialect` or `not_allowed`.
+    /// For records: `cooled`, `dialect`, `no_credential` or `not_allowed`.
     pub reason: &'static str,
 }
 
@@ -136,6 +138,7 @@ impl<'a> Draft<'a> {
     fn skip(&self, choice: &Choice) -> Option<&'static str> {
         match () {
             () if choice.weight == 0 => Some("weight"),
+            () if self.credential(choice).is_none() => Some("no_credential"),
             () if !self.is_admitted(choice) => Some("not_allowed"),
             () if !self.fits_dialect(choice) => Some("dialect"),
             () if self.cooling(choice).is_some() => Some("cooled"),
@@ -144,7 +147,11 @@ impl<'a> Draft<'a> {
     }
 
     fn is_open(&self, choice: &Choice) -> bool {
-        choice.weight > 0 && self.is_admitted(choice)
+        choice.weight > 0 && self.credential(choice).is_some() && self.is_admitted(choice)
+    }
+
+    fn credential(&self, choice: &Choice) -> Option<usize> {
+        (self.how.credential)(choice.backend)
     }
 
     fn is_admitted(&self, choice: &Choice) -> bool {
@@ -162,7 +169,8 @@ impl<'a> Draft<'a> {
     }
 
     fn cooling(&self, choice: &Choice) -> Option<Instant> {
-        self.how.health.cooling_until(&self.backends[choice.backend].name, self.model_of(choice), self.how.now)
+        let (backend, model) = (&self.backends[choice.backend].name, self.model_of(choice));
+        self.how.health.cooling_until(backend, self.credential(choice)?, model, self.how.now)
     }
 
     fn model_of(&self, choice: &'a Choice) -> &'a Arc<str> {

@@ -1,8 +1,9 @@
 //! Which backends failed just now and are left alone for a while. Kept in the process, by name, so that
 //! it outlives a reload; a function of what was observed and of the time it is told, without a clock.
 //!
-//! A limit belongs to a model, as providers count it, and so does a model that the key may not use; what
-//! else fails fails for the whole backend. All of it is a hint: when everything cools down, the choice
+//! A limit belongs to a key and a model, as providers count it, and so does a model that the key may not
+//! use; a key that is refused is refused for every model. What else fails fails for the whole backend.
+//! Keys are told apart by their places in the configuration. All of it is a hint: when everything cools down, the choice
 //! whose time ends first is used all the same.
 
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ const DENIED: Duration = Duration::from_secs(10);
 /// As many failures in a row cool a backend down; one alone happens to every provider.
 const STREAK: u32 = 3;
 
-/// Models of one backend that are remembered. A caller can make up names, so above that the one whose
+/// Models of one key that are remembered. A caller can make up names, so above that the one whose
 /// time ends first makes room.
 const MAX_MODELS: usize = 256;
 
@@ -62,6 +63,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     pub backend: Arc<str>,
+    /// Which of the backend's credentials was on the call.
+    pub credential: usize,
     /// The model name that left.
     pub model: Arc<str>,
     pub outcome: Outcome,
@@ -75,6 +78,13 @@ struct State {
     until: Instant,
     /// Failures since the last success.
     streak: u32,
+    /// By credential.
+    keys: HashMap<usize, Key>,
+}
+
+#[derive(Debug, Default)]
+struct Key {
+    until: Instant,
     models: HashMap<Arc<str>, Instant>,
 }
 
@@ -103,14 +113,17 @@ impl Health {
         self.noted.store(table.len(), Ordering::Relaxed);
     }
 
-    /// Until when a backend is left alone for this model; none when it may be used at `now`.
-    pub fn cooling_until(&self, backend: &str, model: &str, now: Instant) -> Option<Instant> {
+    /// Until when a backend is left alone for this model with this credential; none when it may be used
+    /// at `now`.
+    pub fn cooling_until(&self, backend: &str, credential: usize, model: &str, now: Instant) -> Option<Instant> {
         if self.noted.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let state = table.get(backend)?;
-        let until = state.models.get(model).map_or(state.until, |&until| until.max(state.until));
+        let key = state.keys.get(&credential);
+        let of_key = key.map(|key| key.models.get(model).map_or(key.until, |&until| until.max(key.until)));
+        let until = of_key.map_or(state.until, |until| until.max(state.until));
         (until > now).then_some(until)
     }
 
@@ -139,33 +152,44 @@ impl State {
             // An answer, though not the one that was wanted.
             Outcome::RateLimited(after) => {
                 self.streak = 0;
-                self.cool_model(seen, after.unwrap_or(usual));
+                self.key(seen).cool_model(seen, after.unwrap_or(usual));
             }
             Outcome::Forbidden => {
                 self.streak = 0;
-                self.cool_model(seen, usual.min(DENIED));
+                self.key(seen).cool_model(seen, usual.min(DENIED));
             }
             Outcome::Denied => {
                 self.streak = 0;
-                self.cool(seen.at, usual.min(DENIED));
+                cool(&mut self.key(seen).until, seen.at, usual.min(DENIED));
             }
-            Outcome::Unreachable => self.cool(seen.at, usual),
+            Outcome::Unreachable => cool(&mut self.until, seen.at, usual),
             Outcome::Failed => {
                 self.streak = self.streak.saturating_add(1);
                 if self.streak >= STREAK {
-                    self.cool(seen.at, usual);
+                    cool(&mut self.until, seen.at, usual);
                 }
             }
         }
     }
 
-    /// Never less than what was said before.
-    fn cool(&mut self, at: Instant, time: Duration) {
-        self.until = self.until.max(at.plus(time.min(MAX_COOLDOWN)));
+    fn key(&mut self, seen: &Observation) -> &mut Key {
+        self.keys.entry(seen.credential).or_default()
     }
 
+    fn is_cooling(&self, now: Instant) -> bool {
+        self.until > now || self.keys.values().any(|key| key.is_cooling(now))
+    }
+
+    /// Nothing of it makes a difference any more.
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.streak == 0 && !self.is_cooling(now)
+    }
+}
+
+// === impl Key ===
+
+impl Key {
     fn cool_model(&mut self, seen: &Observation, time: Duration) {
-        let until = seen.at.plus(time.min(MAX_COOLDOWN));
         if self.models.len() >= MAX_MODELS && !self.models.contains_key(&seen.model) {
             self.models.retain(|_, until| *until > seen.at);
             if self.models.len() >= MAX_MODELS {
@@ -173,18 +197,17 @@ impl State {
                 first.map(|model| self.models.remove(&model));
             }
         }
-        let known = self.models.entry(seen.model.clone()).or_default();
-        *known = until.max(*known);
+        cool(self.models.entry(seen.model.clone()).or_default(), seen.at, time);
     }
 
     fn is_cooling(&self, now: Instant) -> bool {
         self.until > now || self.models.values().any(|until| *until > now)
     }
+}
 
-    /// Nothing of it makes a difference any more.
-    fn is_quiet(&self, now: Instant) -> bool {
-        self.streak == 0 && !self.is_cooling(now)
-    }
+/// Never less than what was said before.
+fn cool(until: &mut Instant, at: Instant, time: Duration) {
+    *until = (*until).max(at.plus(time.min(MAX_COOLDOWN)));
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ mod names;
 pub mod rule;
 mod rule_name;
 pub mod sticky;
+mod table;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub use names::Name;
 pub use rule::{Asked, Choice, HeaderMatch, Match, Retry, RetryOn, Rule, StickyBy};
 pub use rule_name::{RuleName, id};
 pub use sticky::Sticky;
+pub use table::{Serves, Table};
+use way::Way;
 
 /// Where calls can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,16 +78,21 @@ pub struct Passthrough {
     pub paths: Vec<Glob>,
 }
 
-/// The whole routing table.
+/// The whole routing table. A backend of a namespace other than root is for the calls of its own
+/// namespace: nobody else reaches it, by whatever name, path or host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
     pub backends: Vec<Arc<Backend>>,
-    pub rules: Rules,
-    pub passthrough: Vec<Passthrough>,
-    /// Bare catalogue models that exactly one backend with a credential serves.
-    pub bare: HashMap<Arc<str>, usize>,
-    /// Every model name that the catalogue knows and more than one backend, or none, serves.
-    pub ambiguous: HashMap<Arc<str>, Vec<usize>>,
+    /// What the root namespace says, to every call.
+    pub root: Table,
+    /// What each other namespace says, to its own calls.
+    pub own: HashMap<Arc<str>, Table>,
+    /// The models of the catalogue, each with the lists that it stands in.
+    pub models: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// By index of the backend.
+    serves: Vec<Serves>,
+    /// By [`Backend::name`].
+    ids: HashMap<Arc<str>, usize>,
 }
 
 /// Where one call goes.
@@ -125,67 +134,80 @@ pub struct Pass {
 // === impl Targets ===
 
 impl Targets {
+    /// These backends, reached by their names and by the models of the catalogue; there is no rule yet.
+    pub fn new(backends: Vec<(Backend, Serves)>, models: HashMap<Arc<str>, Vec<Arc<str>>>) -> Self {
+        let mut targets = Targets { models, ..Targets::default() };
+        for (index, (backend, serves)) in backends.into_iter().enumerate() {
+            targets.ids.entry(backend.name.clone()).or_insert(index);
+            let namespace = backend.namespace.clone();
+            targets.table_mut(namespace.as_deref()).add(index, &backend, &serves);
+            targets.backends.push(Arc::new(backend));
+            targets.serves.push(serves);
+        }
+        targets
+    }
+
+    /// What a namespace says; none stands for root.
+    pub fn table_mut(&mut self, namespace: Option<&str>) -> &mut Table {
+        match namespace {
+            Some(namespace) => self.own.entry(namespace.into()).or_default(),
+            None => &mut self.root,
+        }
+    }
+
+    /// All rules: those of root, then those of the other namespaces in the order of their names.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let mut own: Vec<_> = self.own.iter().collect();
+        own.sort_by_key(|(namespace, _)| *namespace);
+        self.root.rules.iter().chain(own.into_iter().flat_map(|(_, table)| &table.rules))
+    }
+
     /// Chooses the target of a call; `model` is [`Asked::model`] once more, to be shared.
     ///
     /// # Errors
     /// 404 `model_not_found` when nothing serves the model, 404 `no_backend` when there is no backend,
     /// 403 `model_not_allowed` when the caller may use none of a rule's backends.
     pub fn resolve(&self, model: &Arc<str>, asked: &Asked<'_>, how: &Choosing<'_>) -> Result<Chosen, Refusal> {
-        if self.backends.is_empty() {
-            return Err(Refusal::new(
-                Code::NoBackend,
-                "No backend is configured. Add an LLMBackend, or put a provider's key in the environment of `weir up`.",
-            ));
-        }
-        match self.rules.find(asked) {
-            Some(rule) => choose::choose(rule, &self.backends, model, how),
-            None => self.by_name(model).map(|target| Chosen { target, why: Why::Name, passed_over: Vec::new() }),
-        }
+        let (index, rest) = match self.way(asked)? {
+            Way::Rule(rule) => return choose::choose(rule, &self.backends, model, how),
+            Way::Backend(index, rest) => (index, rest),
+        };
+        let model = rest.map_or_else(|| model.clone(), Into::into);
+        Ok(Chosen { target: self.target(index, model), why: Why::Name, passed_over: Vec::new() })
     }
 
-    /// Where a model goes that no rule takes.
-    fn by_name(&self, model: &Arc<str>) -> Result<Target, Refusal> {
-        if let Some((name, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty())
-            && let Some(index) = self.backends.iter().position(|backend| &*backend.name == name)
-        {
-            return Ok(self.target(index, rest.into()));
-        }
-        if let Some(&index) = self.bare.get(model) {
-            return Ok(self.target(index, model.clone()));
-        }
-        match self.backends.len() {
-            1 if !self.ambiguous.contains_key(model) => Ok(self.target(0, model.clone())),
-            _ => Err(self.not_found(model)),
-        }
-    }
-
-    /// The target that a limit or a failed attempt asks for by name.
+    /// The target that a limit or a failed attempt asks for by its id, for a caller of this namespace.
     ///
     /// # Errors
-    /// 404 `no_backend` when there is no such backend.
-    pub fn named(&self, backend: &str, model: &str) -> Result<Target, Refusal> {
-        match self.backends.iter().position(|candidate| &*candidate.name == backend) {
+    /// 404 `no_backend` when there is no such backend for this caller.
+    pub fn named(&self, namespace: &str, id: &str, model: &str) -> Result<Target, Refusal> {
+        let is_open = |index: &usize| self.backends[*index].serves_calls_of(namespace);
+        match self.ids.get(id).copied().filter(is_open) {
             Some(index) => Ok(self.target(index, model.into())),
-            None => Err(Refusal::new(Code::NoBackend, format!("There is no backend {backend:?}."))),
+            None => Err(Refusal::new(Code::NoBackend, format!("There is no backend {id:?}."))),
         }
     }
 
-    /// Chooses where a request without a model goes: a `passthrough` rule, else the backend whose
-    /// own host the request names, else the only one there is.
+    /// Chooses where a request without a model goes: what the caller's own namespace says of it, else
+    /// what root says, else the only backend there is. Each says it by a `passthrough` rule, else by the
+    /// backend whose own host the request names.
     ///
     /// # Errors
     /// 404 `no_backend`.
-    pub fn pass(&self, path: &str, authority: &str) -> Result<Pass, Refusal> {
-        let path_only = path.split('?').next().unwrap_or(path);
-        let ruled = self.passthrough.iter().find(|rule| rule.paths.iter().any(|glob| glob.matches(path_only)));
-        if let Some(rule) = ruled.filter(|_| is_literal(path_only)) {
-            return Ok(self.pass_to(rule.backend, Some(rule.route.clone())));
+    pub fn pass(&self, namespace: &str, path: &str, authority: &str) -> Result<Pass, Refusal> {
+        let path = path.split('?').next().unwrap_or(path);
+        let is_literal = is_literal(path);
+        for table in self.own.get(namespace).into_iter().chain([&self.root]) {
+            if let Some(rule) = table.passes(path).filter(|_| is_literal) {
+                return Ok(self.pass_to(rule.backend, Some(rule.route.clone())));
+            }
+            if let Some(index) = table.at(authority) {
+                return Ok(self.pass_to(index, None));
+            }
         }
-        let own = self.backends.iter().position(|backend| backend.authority.eq_ignore_ascii_case(authority));
-        match (own, self.backends.len()) {
-            (Some(index), _) => Ok(self.pass_to(index, None)),
-            (None, 1) => Ok(self.pass_to(0, None)),
-            _ => Err(Refusal::new(
+        match self.only(namespace) {
+            Some(index) => Ok(self.pass_to(index, None)),
+            None => Err(Refusal::new(
                 Code::NoBackend,
                 "This path names no model, and no passthrough rule says which backend serves it.",
             )),
@@ -199,26 +221,21 @@ impl Targets {
     fn pass_to(&self, index: usize, route: Option<RuleName>) -> Pass {
         Pass { index, backend: self.backends[index].clone(), signed: route.is_some(), route }
     }
-
-    fn not_found(&self, model: &str) -> Refusal {
-        let shown: String = model.chars().take(64).collect();
-        let message = match self.ambiguous.get(model) {
-            Some(backends) if backends.len() > 1 => {
-                let names: Vec<&str> = backends.iter().map(|&index| &*self.backends[index].name).collect();
-                format!(
-                    "The model {shown:?} is served by more than one backend ({}); say BACKEND/{shown} or add a route.",
-                    names.join(", ")
-                )
-            }
-            _ => format!("The model {shown:?} is served by no backend here; say BACKEND/MODEL or add a route."),
-        };
-        Refusal::new(Code::ModelNotFound, message).param("model")
-    }
 }
 
 // === impl Backend ===
 
 impl Backend {
+    /// The name of its document, by which callers of its namespace call it.
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether a caller of this namespace can reach it at all.
+    pub fn serves_calls_of(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|own| own == namespace)
+    }
+
     /// The path that leaves for a client's path: a leading `/v1` is the client's own prefix and is
     /// replaced by the backend's.
     pub fn path(&self, client: &str) -> String {

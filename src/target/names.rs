@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::way::Way;
 use super::{Asked, Backend, Rule, Target, Targets};
 use crate::llm::Operation;
 
@@ -29,8 +30,9 @@ const OPERATIONS: [Operation; 8] = [
 // === impl Targets ===
 
 impl Targets {
-    /// The names, sorted. `header` tells the caller's headers, which rules may match on; `admits` says
-    /// whether the caller, who says the second name, may go to a target.
+    /// The names that a caller can use, sorted. `asked` tells who asks, and what rules may match on; its
+    /// model and operation mean nothing. `admits` says whether the caller, who says the second name, may
+    /// go to a target.
     ///
     /// | name | listed |
     /// |---|---|
@@ -39,45 +41,66 @@ impl Targets {
     /// | a catalogue model that several serve | as itself if a rule says which, else as `BACKEND/MODEL` |
     ///
     /// Every other `BACKEND/MODEL` works as well and is not listed: it would say everything twice.
-    pub fn names<'a>(
-        &'a self,
-        header: &'a dyn Fn(&str) -> Option<&'a str>,
-        admits: impl Fn(&Target, &str) -> bool,
-    ) -> Vec<Name> {
-        let rule_for = |model: &'a str| {
-            OPERATIONS.iter().find_map(|&operation| self.rules.find(&Asked { model, operation, header }))
-        };
+    pub fn names<'a>(&'a self, asked: Asked<'a>, admits: impl Fn(&Target, &str) -> bool) -> Vec<Name> {
+        let tables = || self.own.get(asked.namespace).into_iter().chain([&self.root]);
         let mut names: BTreeMap<Arc<str>, Arc<Backend>> = BTreeMap::new();
-        let models = self.rules.iter().flat_map(|rule| rule.matches.iter().filter_map(|one| one.model.as_ref()));
-        let exact = models.filter(|glob| glob.is_exact());
-        for glob in exact {
+        let rules = tables().flat_map(|table| &table.rules);
+        let models = rules.flat_map(|rule| rule.matches.iter().filter_map(|one| one.model.as_ref()));
+        for glob in models.filter(|glob| glob.is_exact()) {
             // The rule that is asked here is the one that a call would get.
-            let rule = rule_for(glob.as_str());
-            if let Some(backend) = rule.and_then(|rule| self.serves(rule, glob.as_str(), None, &admits)) {
-                names.insert(glob.as_str().into(), backend);
+            let model = glob.as_str();
+            let backend = self.listed(model, None, asked, &admits);
+            names.extend(backend.map(|backend| (model.into(), backend)));
+        }
+        for model in self.models.keys() {
+            let mut serving: Vec<usize> = tables().flat_map(|table| self.serving(table, model)).collect();
+            if serving.is_empty() {
+                continue;
             }
-        }
-        for (model, &index) in &self.bare {
-            let backend = match rule_for(model) {
-                Some(rule) => self.serves(rule, model, Some(&[index]), &admits),
-                None => self.admitted(self.target(index, model.clone()), model, &admits),
-            };
-            names.extend(backend.map(|backend| (model.clone(), backend)));
-        }
-        for (model, backends) in &self.ambiguous {
-            if let Some(rule) = rule_for(model) {
-                let backend = self.serves(rule, model, Some(backends), &admits);
+            let asked = Asked { model, operation: Operation::Chat, ..asked };
+            if self.rule_for(model, asked).is_some() || self.way(&asked).is_ok() {
+                let backend = self.listed(model, Some(&serving), asked, &admits);
                 names.extend(backend.map(|backend| (model.clone(), backend)));
                 continue;
             }
-            for &index in backends {
+            serving.sort_unstable();
+            for index in serving {
                 let target = self.target(index, model.clone());
-                let id: Arc<str> = format!("{}/{model}", target.backend.name).into();
+                let Some(id) = self.spelled(index, model, asked.namespace) else { continue };
                 let backend = self.admitted(target, &id, &admits);
                 names.extend(backend.map(|backend| (id, backend)));
             }
         }
         names.into_iter().map(|(id, backend)| Name { id, backend }).collect()
+    }
+
+    /// The rule that takes a call of this model, whatever it is asked for.
+    fn rule_for<'a>(&'a self, model: &'a str, asked: Asked<'a>) -> Option<&'a Rule> {
+        OPERATIONS.iter().find_map(|&operation| match self.way(&Asked { model, operation, ..asked }) {
+            Ok(Way::Rule(rule)) => Some(rule),
+            _ => None,
+        })
+    }
+
+    /// The backend that a caller gets by this name, the first of several; `known` are those that serve it.
+    fn listed<'a>(
+        &'a self,
+        model: &'a str,
+        known: Option<&[usize]>,
+        asked: Asked<'a>,
+        admits: &impl Fn(&Target, &str) -> bool,
+    ) -> Option<Arc<Backend>> {
+        if let Some(rule) = self.rule_for(model, asked) {
+            return self.serves(rule, model, known, admits);
+        }
+        let asked = Asked { model, operation: Operation::Chat, ..asked };
+        match self.way(&asked) {
+            Ok(Way::Backend(index, leaving)) => {
+                let leaving = leaving.unwrap_or(model).into();
+                self.admitted(self.target(index, leaving), model, admits)
+            }
+            _ => None,
+        }
     }
 
     /// The first backend of a rule that has the model. A choice that renames is taken at its word, one
@@ -112,13 +135,13 @@ impl Targets {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Choice, Choosing, Glob, Health, Match, Sticky};
+    use super::super::{Choice, Choosing, Glob, Health, Match, Serves, Sticky};
     use super::*;
     use crate::base::now::Instant;
     use crate::llm::Dialect;
 
-    fn backend(name: &str) -> Arc<Backend> {
-        Arc::new(Backend {
+    fn backend(name: &str) -> Backend {
+        Backend {
             name: name.into(),
             namespace: None,
             provider: "openai".into(),
@@ -129,7 +152,7 @@ mod tests {
             quirks: Vec::new(),
             headers: Vec::new(),
             removed_headers: Vec::new(),
-        })
+        }
     }
 
     fn rule(model: &str, backend: usize, renamed: Option<&str>, weight: u32) -> Rule {
@@ -139,29 +162,35 @@ mod tests {
     }
 
     fn targets() -> Targets {
-        Targets {
-            backends: vec![backend("one"), backend("two")],
-            rules: vec![
-                rule("fast", 1, Some("gpt-b"), 1),
-                rule("off", 0, None, 0),
-                rule("gpt-*", 0, None, 1),
-                rule("fast", 0, Some("never"), 1),
-            ]
-            .into(),
-            bare: [("gpt-a".into(), 0), ("gpt-b".into(), 1), ("o9".into(), 1)].into(),
-            ambiguous: [
-                ("gpt-c".into(), vec![0, 1]),
-                ("gpt-d".into(), vec![]),
-                ("m".into(), vec![0, 1]),
-                ("n".into(), vec![]),
-            ]
-            .into(),
-            ..Targets::default()
-        }
+        let serves = |list: &str| Serves { list: Some(list.into()), lacks_key: false };
+        let lists = |model: &str, lists: &[&str]| (model.into(), lists.iter().map(|list| (*list).into()).collect());
+        let models = [
+            lists("gpt-a", &["one"]),
+            lists("gpt-b", &["two"]),
+            lists("o9", &["two"]),
+            lists("gpt-c", &["one", "two"]),
+            lists("gpt-d", &[]),
+            lists("m", &["one", "two"]),
+            lists("n", &[]),
+        ];
+        let backends = vec![(backend("one"), serves("one")), (backend("two"), serves("two"))];
+        let mut targets = Targets::new(backends, models.into());
+        targets.root.rules = vec![
+            rule("fast", 1, Some("gpt-b"), 1),
+            rule("off", 0, None, 0),
+            rule("gpt-*", 0, None, 1),
+            rule("fast", 0, Some("never"), 1),
+        ]
+        .into();
+        targets
+    }
+
+    fn asked(model: &str) -> Asked<'_> {
+        Asked { namespace: "", model, operation: Operation::Chat, header: &|_| None, caller: &|_| true }
     }
 
     fn listed(admits: impl Fn(&Target, &str) -> bool) -> Vec<String> {
-        let names = targets().names(&|_| None, admits);
+        let names = targets().names(asked(""), admits);
         names.iter().map(|name| format!("{} {}", name.id, name.backend.name)).collect()
     }
 
@@ -180,12 +209,12 @@ mod tests {
     #[test]
     fn what_is_listed_resolves_to_the_backend_that_is_named() {
         let targets = targets();
-        for name in targets.names(&|_| None, |_, _| true) {
-            let asked = Asked { model: &name.id, operation: Operation::Chat, header: &|_| None };
+        for name in targets.names(asked(""), |_, _| true) {
             let (health, dialect) = (Health::new(), Dialect::OpenAi);
             let (sticky, now) = (Sticky::default(), Instant(0));
-            let how = Choosing { draw: 0, dialect, sticky, health: &health, now, admits: &|_| true };
-            let target = targets.resolve(&name.id, &asked, &how).unwrap().target;
+            let credential = &|_| Some(0);
+            let how = Choosing { draw: 0, dialect, sticky, health: &health, now, admits: &|_| true, credential };
+            let target = targets.resolve(&name.id, &asked(&name.id), &how).unwrap().target;
             assert_eq!(target.backend.name, name.backend.name, "{}", name.id);
         }
     }

@@ -29,6 +29,8 @@ pub struct Match {
     pub model: Option<Glob>,
     pub headers: Vec<HeaderMatch>,
     pub operation: Option<Operation>,
+    /// Which of the callers that rules speak of; whoever asks knows them by this number.
+    pub from: Option<usize>,
 }
 
 /// A header that the caller must have sent. Where it stands several times the first one counts.
@@ -85,11 +87,15 @@ pub enum RetryOn {
 /// What of a call decides which rule takes it.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    /// The caller's; empty where it is not known.
+    pub namespace: &'a str,
     /// As the caller wrote it.
     pub model: &'a str,
     pub operation: Operation,
     /// The first value of the header of this name, which is in lower case.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// Whether the caller is one of those of [`Match::from`].
+    pub caller: &'a dyn Fn(usize) -> bool,
 }
 
 // === impl Match ===
@@ -100,6 +106,7 @@ impl Match {
         self.operation.is_none_or(|operation| operation == asked.operation)
             && self.model.as_ref().is_none_or(|glob| glob.matches(asked.model))
             && self.headers.iter().all(|header| (asked.header)(&header.name).is_some_and(|v| header.value.matches(v)))
+            && self.from.is_none_or(|from| (asked.caller)(from))
     }
 
     /// True when it names one model and not a pattern of names.
@@ -110,7 +117,7 @@ impl Match {
 
 // === impl Asked ===
 
-/// Without the headers: a caller's credentials are among them.
+/// Without the headers and the caller: a caller's credentials are among them.
 impl fmt::Debug for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked").field("model", &self.model).field("operation", &self.operation).finish_non_exhaustive()

@@ -6,8 +6,8 @@ use super::*;
 use crate::base::now::Instant;
 use crate::llm::Operation;
 
-fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
-    Arc::new(Backend {
+fn backend(name: &str, authority: &str, prefix: &str) -> Backend {
+    Backend {
         name: name.into(),
         namespace: None,
         provider: name.into(),
@@ -18,7 +18,7 @@ fn backend(name: &str, authority: &str, prefix: &str) -> Arc<Backend> {
         quirks: Vec::new(),
         headers: Vec::new(),
         removed_headers: Vec::new(),
-    })
+    }
 }
 
 fn rule(name: &str, models: &[&str], choices: &[(usize, Option<&str>, u32)]) -> Rule {
@@ -39,7 +39,8 @@ fn rule(name: &str, models: &[&str], choices: &[(usize, Option<&str>, u32)]) -> 
 
 /// Resolves a chat of which nothing but its model is known.
 fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal> {
-    let asked = Asked { model, operation: Operation::Chat, header: &|_| None };
+    let (operation, header) = (Operation::Chat, &|_: &str| None);
+    let asked = Asked { namespace: "", model, operation, header, caller: &|_| true };
     let how = Choosing {
         draw,
         dialect: Dialect::OpenAi,
@@ -47,21 +48,36 @@ fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal>
         health: &Health::new(),
         now: Instant(0),
         admits: &|_| true,
+        credential: &|_| Some(0),
     };
     targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 
+fn serves(list: &str) -> Serves {
+    Serves { list: Some(list.into()), lacks_key: false }
+}
+
+/// `only-groq` stands in one list, `both` in two, and `claude-x` in another one.
+fn of(backends: Vec<(Backend, Serves)>) -> Targets {
+    let models = [
+        ("only-groq".into(), vec!["groq".into()]),
+        ("both".into(), vec!["openai".into(), "groq".into()]),
+        ("claude-x".into(), vec![]),
+    ];
+    Targets::new(backends, models.into())
+}
+
 fn two() -> Targets {
-    Targets {
-        backends: vec![backend("openai", "api.openai.com", "/v1"), backend("groq", "api.groq.com", "/openai/v1")],
-        ..Targets::default()
-    }
+    of(vec![
+        (backend("openai", "api.openai.com", "/v1"), serves("openai")),
+        (backend("groq", "api.groq.com", "/openai/v1"), serves("groq")),
+    ])
 }
 
 #[test]
 fn an_exact_model_beats_an_earlier_glob() {
     let mut targets = two();
-    targets.rules =
+    targets.root.rules =
         vec![rule("r/glob", &["gpt-*"], &[(0, None, 1)]), rule("r/exact", &["gpt-x"], &[(1, None, 1)])].into();
     assert_eq!(resolve(&targets, "gpt-x", 0).unwrap().rule, Some("r/exact".into()));
     assert_eq!(resolve(&targets, "gpt-y", 0).unwrap().rule, Some("r/glob".into()));
@@ -70,18 +86,16 @@ fn an_exact_model_beats_an_earlier_glob() {
 #[test]
 fn weights_share_the_draw_and_zero_is_never_chosen() {
     let mut targets = two();
-    targets.rules = vec![rule("r/w", &[], &[(0, Some("a"), 3), (1, Some("never"), 0), (1, Some("b"), 1)])].into();
+    targets.root.rules = vec![rule("r/w", &[], &[(0, Some("a"), 3), (1, Some("never"), 0), (1, Some("b"), 1)])].into();
     let models: Vec<Arc<str>> = (0..4).map(|draw| resolve(&targets, "x", draw).unwrap().model).collect();
     assert_eq!(models, ["a", "a", "a", "b"].map(Arc::from));
-    targets.rules = vec![rule("r/none", &[], &[(0, None, 0)])].into();
+    targets.root.rules = vec![rule("r/none", &[], &[(0, None, 0)])].into();
     assert_eq!(resolve(&targets, "x", 7).unwrap_err().code, Code::NoBackend);
 }
 
 #[test]
 fn a_name_may_say_its_backend_and_a_bare_name_must_be_unambiguous() {
-    let mut targets = two();
-    targets.bare.insert("only-groq".into(), 1);
-    targets.ambiguous.insert("both".into(), vec![0, 1]);
+    let targets = two();
     assert_eq!(&*resolve(&targets, "groq/llama/3", 0).unwrap().model, "llama/3");
     assert_eq!(resolve(&targets, "only-groq", 0).unwrap().index, 1);
     let refusal = resolve(&targets, "both", 0).unwrap_err();
@@ -93,32 +107,35 @@ fn a_name_may_say_its_backend_and_a_bare_name_must_be_unambiguous() {
 
 #[test]
 fn a_name_in_no_catalogue_goes_to_the_only_backend() {
-    let mut targets = two();
-    targets.backends.truncate(1);
-    assert_eq!(&*resolve(&targets, "my-tune", 0).unwrap().model, "my-tune");
-    targets.ambiguous.insert("claude-x".into(), vec![]);
-    assert_eq!(resolve(&targets, "claude-x", 0).unwrap_err().code, Code::ModelNotFound);
-    targets.backends.clear();
-    assert_eq!(resolve(&targets, "my-tune", 0).unwrap_err().code, Code::NoBackend);
+    let one = |lacks_key| of(vec![(backend("openai", "h", ""), Serves { lacks_key, ..serves("openai") })]);
+    for lacks_key in [false, true] {
+        let targets = one(lacks_key);
+        assert_eq!(&*resolve(&targets, "my-tune", 0).unwrap().model, "my-tune");
+        assert_eq!(resolve(&targets, "claude-x", 0).unwrap_err().code, Code::ModelNotFound);
+        assert_eq!(resolve(&targets, "both", 0).unwrap().index, 0, "it lists it, whether it has a key or not");
+    }
+    assert_eq!(resolve(&of(vec![]), "my-tune", 0).unwrap_err().code, Code::NoBackend);
 }
 
 #[test]
 fn a_path_without_a_model_is_signed_only_by_a_rule() {
     let mut targets = two();
-    targets.passthrough = vec![Passthrough { route: "r".into(), backend: 1, paths: vec![Glob::new("/v1/files*")] }];
-    let by_rule = targets.pass("/v1/files/f-1?x=1", "whatever").unwrap();
+    targets.root.passthrough =
+        vec![Passthrough { route: "r".into(), backend: 1, paths: vec![Glob::new("/v1/files*")] }];
+    let by_rule = targets.pass("", "/v1/files/f-1?x=1", "whatever").unwrap();
     assert_eq!((by_rule.index, by_rule.signed), (1, true));
-    let by_host = targets.pass("/v1/batches", "API.openai.com").unwrap();
+    let by_host = targets.pass("", "/v1/batches", "API.openai.com").unwrap();
     assert_eq!((by_host.index, by_host.signed), (0, false));
-    assert_eq!(targets.pass("/v1/batches", "other").unwrap_err().code, Code::NoBackend);
+    assert_eq!(targets.pass("", "/v1/batches", "other").unwrap_err().code, Code::NoBackend);
     // A query must not smuggle a path past the rule.
-    assert_eq!(targets.pass("/other?/v1/files", "other").unwrap_err().code, Code::NoBackend);
+    assert_eq!(targets.pass("", "/other?/v1/files", "other").unwrap_err().code, Code::NoBackend);
 }
 
 #[test]
 fn a_path_that_leads_out_of_its_rule_is_not_signed() {
     let mut targets = two();
-    targets.passthrough = vec![Passthrough { route: "r".into(), backend: 1, paths: vec![Glob::new("/v1/files*")] }];
+    targets.root.passthrough =
+        vec![Passthrough { route: "r".into(), backend: 1, paths: vec![Glob::new("/v1/files*")] }];
     for path in [
         "/v1/files/../chat/completions",
         "/v1/files/..",
@@ -129,11 +146,11 @@ fn a_path_that_leads_out_of_its_rule_is_not_signed() {
         "/v1/files%5c..%5cchat",
         "/v1/files\\..\\chat",
     ] {
-        assert_eq!(targets.pass(path, "other").unwrap_err().code, Code::NoBackend, "{path}");
-        assert!(!targets.pass(path, "api.groq.com").unwrap().signed, "{path}");
+        assert_eq!(targets.pass("", path, "other").unwrap_err().code, Code::NoBackend, "{path}");
+        assert!(!targets.pass("", path, "api.groq.com").unwrap().signed, "{path}");
     }
     for path in ["/v1/files/a..b", "/v1/files/...", "/v1/files/%20x", "/v1/files/x?../../y"] {
-        assert!(targets.pass(path, "other").unwrap().signed, "{path}");
+        assert!(targets.pass("", path, "other").unwrap().signed, "{path}");
     }
 }
 

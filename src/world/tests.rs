@@ -192,9 +192,16 @@ fn what_is_known_of_backends_outlives_a_policy() {
     let before = world.policy();
     let (health, at) = (world.health(), Instant(0));
     let outcome = Outcome::RateLimited(None);
-    world.hint(Note::Observe(Observation { backend: "a".into(), model: "m".into(), outcome, cooldown: None, at }));
+    world.hint(Note::Observe(Observation {
+        backend: "a".into(),
+        credential: 0,
+        model: "m".into(),
+        outcome,
+        cooldown: None,
+        at,
+    }));
     let replaced = world.policies().replace(Policy::new(Targets::default(), Vec::new(), Catalog::builtin()));
     assert!(Arc::ptr_eq(&replaced, &before) && !Arc::ptr_eq(&world.policy(), &before));
     assert!(Arc::ptr_eq(&world.health(), &health));
-    assert!(world.health().cooling_until("a", "m", at).is_some());
+    assert!(world.health().cooling_until("a", 0, "m", at).is_some());
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::{Fields, Object, Reader};
 use super::super::secret::SecretSource;
 use super::super::value::{self, Endpoint};
 use super::headers::{HeaderEdits, read_headers};
-use super::{Cloud, Located, cloud, located, or, scope, unique};
+use super::{Callers, Cloud, Located, cloud, located, or, scope, unique};
 use crate::base::money::{Multiplier, Rate};
 use crate::llm::Dialect;
 
@@ -22,7 +22,8 @@ pub struct LlmBackend {
     pub tls: Option<Located<Tls>>,
     /// Who may refer to it from another namespace.
     pub allowed: AllowedNamespaces,
-    pub credential: Option<CredentialSpec>,
+    /// None where nothing is said of any.
+    pub credentials: Vec<CredentialRow>,
     pub pricing: Option<Pricing>,
     pub headers: HeaderEdits,
 }
@@ -45,6 +46,14 @@ pub struct Tls {
     pub ca: Option<Located<PathBuf>>,
     /// SNI and the expected subject; none for the endpoint's host.
     pub server_name: Option<String>,
+}
+
+/// One credential, and whose calls leave with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CredentialRow {
+    /// None for the default.
+    pub from: Option<Callers>,
+    pub credential: CredentialSpec,
 }
 
 /// With whose key a call leaves.
@@ -122,7 +131,7 @@ const FROMS: &[(&str, Option<From>)] =
     &[("Same", Some(From::Same)), ("All", Some(From::All)), ("Selector", Some(From::Selector))];
 const TLS: Fields = Fields { known: &["ca", "serverName"], later: &[] };
 const CA: Fields = Fields { known: &["file"], later: &[] };
-const CREDENTIAL: Fields = Fields { known: &["type", "apiKey", "aws", "gcp", "azure"], later: &["from"] };
+const CREDENTIAL: Fields = Fields { known: &["from", "type", "apiKey", "aws", "gcp", "azure"], later: &[] };
 const PRICING: Fields = Fields { known: &["multiplier", "models"], later: &[] };
 const PRICE: Fields =
     Fields { known: &["model", "input", "cacheRead", "cacheWrite", "output", "reasoning"], later: &[] };
@@ -157,7 +166,7 @@ impl LlmBackend {
             dialect: None,
             tls: None,
             allowed: AllowedNamespaces::default(),
-            credential: None,
+            credentials: Vec::new(),
             pricing: None,
             headers: HeaderEdits::default(),
         }
@@ -172,7 +181,7 @@ impl LlmBackend {
             dialect: object.get("dialect").and_then(|dialect| dialect.word(DIALECTS)),
             tls: object.get("tls").and_then(|tls| read_tls(&tls)),
             allowed: or(&object, "allowedNamespaces", AllowedNamespaces::default(), |allowed| read_allowed(&allowed)),
-            credential: object.get("credentials").and_then(|list| read_credentials(&list)),
+            credentials: object.get("credentials").and_then(|list| read_credentials(&list)).unwrap_or_default(),
             pricing: object.get("pricing").and_then(|pricing| read_pricing(&pricing)),
             headers: object.get("headers").and_then(|headers| read_headers(&headers)).unwrap_or_default(),
         };
@@ -224,10 +233,9 @@ fn read_tls(reader: &Reader<'_>) -> Option<Located<Tls>> {
     Some(Located { value: tls, path: reader.path().to_owned() })
 }
 
-/// The first credential; with `from` unsupported there is a use for one only.
-fn read_credentials(reader: &Reader<'_>) -> Option<CredentialSpec> {
+fn read_credentials(reader: &Reader<'_>) -> Option<Vec<CredentialRow>> {
     let mut plain = 0;
-    let credentials = reader.list(|item| {
+    reader.list(|item| {
         // A second one without `from` would never be chosen.
         let narrowed = item.has("from");
         plain += usize::from(!narrowed);
@@ -235,13 +243,23 @@ fn read_credentials(reader: &Reader<'_>) -> Option<CredentialSpec> {
             item.error("only one credential may be without `from`: it is the default");
         }
         read_credential(&item)
-    })?;
-    credentials.into_iter().next()
+    })
 }
 
-fn read_credential(reader: &Reader<'_>) -> Option<CredentialSpec> {
+fn read_credential(reader: &Reader<'_>) -> Option<CredentialRow> {
     // Somebody may write the key itself into any of these fields.
     let object = reader.clone().hushed().object(&CREDENTIAL)?;
+    let from = object.get("from").map(|from| scope::callers(&from));
+    let credential = read_kind(&object)?;
+    // Callers that could not be read must not become all callers.
+    let from = match from {
+        Some(from) => Some(from?),
+        None => None,
+    };
+    Some(CredentialRow { from, credential })
+}
+
+fn read_kind(object: &Object<'_>) -> Option<CredentialSpec> {
     let kind = object.need("type").and_then(|word| word.word(TYPES));
     let key = object.get("apiKey");
     let source = key.as_ref().and_then(SecretSource::read);

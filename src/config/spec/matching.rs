@@ -1,12 +1,21 @@
-//! What a rule of an LLMRoute matches: model, headers, operation. Fields of one match AND, matches OR.
+//! What a rule of an LLMRoute matches: model, callers, headers, operation. Fields of one match AND, matches OR.
 
 use std::collections::HashSet;
 
 use super::super::read::{Fields, Object, Reader, Words};
 use super::super::value;
-use super::or;
+use super::{Callers, or, scope};
 use crate::llm::Operation;
 use crate::target::{Glob, HeaderMatch, Match};
+
+/// One alternative of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    /// Without its `from`.
+    pub says: Match,
+    /// Whose calls; none for every caller's.
+    pub from: Option<Callers>,
+}
 
 #[derive(Clone, Copy)]
 enum MatchType {
@@ -14,7 +23,7 @@ enum MatchType {
     Glob,
 }
 
-const MATCH: Fields = Fields { known: &["model", "headers", "operation"], later: &["from"] };
+const MATCH: Fields = Fields { known: &["model", "from", "headers", "operation"], later: &[] };
 const MODEL: Fields = Fields { known: &["type", "value"], later: &[] };
 const HEADER: Fields = Fields { known: &["name", "type", "value"], later: &[] };
 const MODEL_TYPES: &Words<MatchType> = &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob))];
@@ -35,7 +44,7 @@ const OPERATIONS: &Words<Operation> = &[
 ];
 
 /// Reads one alternative.
-pub(super) fn read_match(reader: &Reader<'_>) -> Option<Match> {
+pub(super) fn read_match(reader: &Reader<'_>) -> Option<RouteMatch> {
     let object = reader.object(&MATCH)?;
     if object.is_empty() {
         object.at().error("a match says at least one thing; leave `matches` out to match every model");
@@ -44,8 +53,10 @@ pub(super) fn read_match(reader: &Reader<'_>) -> Option<Match> {
     let headers = object.get("headers").map(|headers| headers.list(|header| read_header(&header, &mut seen)));
     let operation = object.get("operation").map(|operation| operation.word(OPERATIONS));
     let model = object.get("model").map(|model| read_model(&model));
+    let from = object.get("from").map(|from| scope::callers(&from));
     // A part that is wrong must not become one that says nothing.
-    Some(Match { model: all(model)?, headers: all(headers)?.unwrap_or_default(), operation: all(operation)? })
+    let (model, headers, operation) = (all(model)?, all(headers)?.unwrap_or_default(), all(operation)?);
+    Some(RouteMatch { says: Match { model, headers, operation, from: None }, from: all(from)? })
 }
 
 /// Absent, or read; none when it is there and could not be read.

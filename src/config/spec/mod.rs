@@ -29,7 +29,7 @@ use super::value;
 use super::yaml::Node;
 
 pub use access::LlmAccessPolicy;
-pub use backend::{AllowedNamespaces, ApiKey, CredentialSpec, LlmBackend, ModelPrice, Pricing, Tls};
+pub use backend::{AllowedNamespaces, ApiKey, CredentialRow, CredentialSpec, LlmBackend, ModelPrice, Pricing, Tls};
 pub use bootstrap::{Bootstrap, Egress, Listeners, Overload, SocketAccess, WorkloadNames};
 pub use cache::LlmCachePolicy;
 pub use cloud::Cloud;
@@ -39,6 +39,7 @@ pub use headers::HeaderEdits;
 pub use identity::IdentitySpec;
 pub use limit::LlmLimitPolicy;
 pub use listener::{Listen, ListenTls};
+pub use matching::RouteMatch;
 pub use profile::{Discovery, FailurePolicy, LlmProfile};
 pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};
 pub use scope::{Callers, Scope, TargetKind, TargetRef};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::super::read::{Fields, Reader};
 use super::super::value;
-use super::matching::read_match;
+use super::matching::{RouteMatch, read_match};
 use super::retry::{check_failover, read_affinity, read_retry};
 use super::rewrite::read_changes;
 use super::{Located, located, or, unique};
-use crate::target::{Match, Retry, StickyBy};
+use crate::target::{Retry, StickyBy};
 use crate::wire::rewrite::Changes;
 
 /// Rules over models, and paths without a model.
@@ -25,7 +25,7 @@ pub struct LlmRoute {
 pub struct RouteRule {
     pub name: String,
     /// Any of these; empty for every call that names a model.
-    pub matches: Vec<Match>,
+    pub matches: Vec<RouteMatch>,
     pub backends: Vec<RouteBackend>,
     /// Empty for a random choice at each request.
     pub affinity: Vec<StickyBy>,

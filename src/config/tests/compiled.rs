@@ -40,10 +40,11 @@ fn names(compiled: &Compiled) -> Vec<&str> {
 
 /// The target of a chat without a header.
 fn drawn(compiled: &Compiled, model: &str, draw: u64) -> Result<Target, Refusal> {
-    let asked = Asked { model, operation: Operation::Chat, header: &|_| None };
+    let asked = Asked { namespace: "", model, operation: Operation::Chat, header: &|_| None, caller: &|_| true };
     let (sticky, health) = (Sticky::default(), Health::new());
     let now = Instant::default();
-    let how = Choosing { draw, dialect: Dialect::OpenAi, sticky, health: &health, now, admits: &|_| true };
+    let credential = &|_| Some(0);
+    let how = Choosing { draw, dialect: Dialect::OpenAi, sticky, health: &health, now, admits: &|_| true, credential };
     compiled.policy.targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 
@@ -53,8 +54,12 @@ fn goes(compiled: &Compiled, model: &str) -> Result<String, Code> {
     Ok(format!("{}/{}", target.backend.name, target.model))
 }
 
+fn credential(compiled: &Compiled, index: usize) -> &Credential {
+    &compiled.policy.credentials.rows(index)[0].credential
+}
+
 fn key(compiled: &Compiled, index: usize) -> (&str, &str, &str) {
-    match &compiled.policy.credentials[index] {
+    match credential(compiled, index) {
         Credential::Key(signature) => (&signature.header, signature.prefix, signature.secret.expose()),
         other => panic!("{other:?}"),
     }
@@ -103,12 +108,12 @@ fn the_sample_comes_to_what_it_says() {
         }
     );
     let targets = &compiled.policy.targets;
-    let rules: Vec<&str> = targets.rules.iter().map(|rule| &**rule.name.text()).collect();
+    let rules: Vec<&str> = targets.rules().map(|rule| &**rule.name.text()).collect();
     assert_eq!(rules, ["chat/default", "chat/rest"]);
     let chosen = |draw| drawn(&compiled, "gpt-x", draw).unwrap().model;
     assert_eq!((&*chosen(94), &*chosen(95), &*chosen(100)), ("gpt-4o-mini", "gpt-5-mini", "gpt-4o-mini"));
     assert_eq!(goes(&compiled, "anything"), Ok("local/anything".into()));
-    assert!(targets.pass("/v1/files/7", "").unwrap().signed);
+    assert!(targets.pass("", "/v1/files/7", "").unwrap().signed);
     assert_eq!(compiled.policy.unpriced, Unpriced::Deny);
     let headers = compiled.policy.response_headers;
     assert!(headers.request_id && headers.cost && headers.tokens && headers.backend && headers.model);
@@ -154,7 +159,7 @@ fn a_key_is_had_from_each_kind_of_place() {
     assert_eq!(key(&compiled, 1), ("authorization", "Bearer ", "from-file"));
     assert_eq!(key(&compiled, 2), ("x-api-key", "", "inline"));
     assert_eq!(key(&compiled, 3), ("authorization", "Bearer ", "mounted"));
-    assert_eq!(compiled.policy.credentials[4..], [Credential::Caller, Credential::Anonymous]);
+    assert_eq!([credential(&compiled, 4), credential(&compiled, 5)], [&Credential::Caller, &Credential::Anonymous]);
     assert_eq!(
         lines(&compiled.warnings),
         "weir.yaml:3:spec.endpoint: the endpoint is http: keys leave in plain text unless the mesh encrypts the connection"
@@ -178,11 +183,11 @@ fn a_key_that_is_not_there_is_a_warning_and_a_reason() {
     for (source, reason) in cases {
         let yaml = backend("a", &format!("provider: openai, credentials: [{{type: APIKey, apiKey: {source}}}]"));
         let compiled = compiled(&yaml, &env, Options::default());
-        assert_eq!(compiled.policy.credentials, [Credential::Missing(reason.into())]);
+        assert_eq!(*credential(&compiled, 0), Credential::Missing(reason.into()));
         assert_eq!(lines(&compiled.warnings), format!("weir.yaml:1:spec.credentials[0].apiKey: {reason}"));
     }
     let compiled = compiled(&backend("a", "provider: openai"), &[], Options::default());
-    assert_eq!(compiled.policy.credentials, [Credential::Anonymous]);
+    assert_eq!(*credential(&compiled, 0), Credential::Anonymous);
     assert_eq!(
         lines(&compiled.warnings),
         "weir.yaml:1:spec: this provider needs a key and no credential is given: its calls leave without one"
@@ -248,7 +253,7 @@ fn discovery_finds_the_providers_whose_keys_are_set() {
     let anthropic = &compiled.policy.targets.backends[1];
     assert_eq!((anthropic.dialect, &*anthropic.authority), (Dialect::Anthropic, "api.anthropic.com"));
     assert_eq!(anthropic.headers, [("anthropic-version".into(), "2023-06-01".into())]);
-    let pass = compiled.policy.targets.pass("/v1/batches", "").unwrap();
+    let pass = compiled.policy.targets.pass("", "/v1/batches", "").unwrap();
     assert_eq!((&*pass.backend.name, pass.signed), ("openai", true));
     assert_eq!(goes(&compiled, "claude-sonnet-4-5"), Ok("anthropic/claude-sonnet-4-5".into()));
     assert_eq!(goes(&compiled, "anthropic/new"), Ok("anthropic/new".into()));
@@ -261,11 +266,11 @@ fn discovery_yields_to_documents_and_to_the_profile() {
     let compiled_ = compiled(&own, &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "g")], ENABLED);
     assert_eq!(names(&compiled_), ["openai", "groq"]);
     assert_eq!(&*compiled_.policy.targets.backends[0].authority, "h");
-    assert_eq!(compiled_.policy.credentials[0], Credential::Anonymous);
+    assert_eq!(*credential(&compiled_, 0), Credential::Anonymous);
     // The only provider found serves OpenAI's other paths, a provider of another dialect does not.
-    assert_eq!(&*compiled_.policy.targets.pass("/v1/files", "").unwrap().backend.name, "groq");
+    assert_eq!(&*compiled_.policy.targets.pass("", "/v1/files", "").unwrap().backend.name, "groq");
     let other = compiled("", &[("ANTHROPIC_API_KEY", "k")], ENABLED);
-    assert!(other.policy.targets.passthrough.is_empty());
+    assert!(other.policy.targets.root.passthrough.is_empty());
     let off = format!(
         "{{apiVersion: {API}, kind: LLMProfile, metadata: {{name: p}}, spec: {{discovery: {{environment: Disabled}}}}}}"
     );
@@ -298,7 +303,8 @@ fn bare_names_go_to_the_one_backend_that_serves_them() {
     let two = compiled(&[openai.as_str(), &groq].concat(), &both, Options::default());
     assert_eq!(goes(&two, "gpt-4o-mini"), Ok("openai/gpt-4o-mini".into()));
     assert_eq!(goes(&two, "gpt-oss-120b"), Err(Code::ModelNotFound));
-    assert_eq!(two.policy.targets.ambiguous["gpt-oss-120b"], [0, 1]);
+    let refusal = drawn(&two, "gpt-oss-120b", 0).unwrap_err();
+    assert!(refusal.message.contains("(openai, groq)"), "{}", refusal.message);
     assert_eq!(goes(&two, "claude-sonnet-4-5"), Err(Code::ModelNotFound));
 
     // Without a credential a backend serves nothing.
@@ -330,7 +336,7 @@ fn the_built_in_provider_is_the_backend_mock() {
     assert_eq!(names(&compiled_), ["mock"]);
     let mock = &compiled_.policy.targets.backends[0];
     assert_eq!((&*mock.provider, &*mock.authority, mock.prefix.as_str()), ("mock", "127.0.0.1:9700", "/v1"));
-    assert_eq!(compiled_.policy.credentials, [Credential::Anonymous]);
+    assert_eq!(*credential(&compiled_, 0), Credential::Anonymous);
     assert_eq!(goes(&compiled_, "gpt-4o-mini"), Ok("mock/gpt-4o-mini".into()));
     assert!(compiled_.discovered.is_empty() && compiled_.warnings.is_empty());
     let own = compiled(&backend("mock", "endpoint: 'http://h:1', dialect: OpenAI"), &[], options());

@@ -16,7 +16,7 @@ fn compiled(spec: &str, rule: &str) -> Compiled {
 /// The JSON that a value of the YAML becomes.
 fn json(value: &str) -> String {
     let compiled = compiled("provider: openai", &format!(", parameters: {{overrides: {{x: {value}}}}}"));
-    let changes = compiled.policy.targets.rules[0].changes.clone().unwrap();
+    let changes = compiled.policy.targets.root.rules[0].changes.clone().unwrap();
     match &changes.parameters[0].action {
         Action::Override(json) => String::from_utf8(json.clone()).unwrap(),
         other => panic!("{other:?}"),
@@ -50,7 +50,7 @@ fn a_value_is_written_as_the_json_that_says_the_same() {
 #[test]
 fn a_rule_that_says_nothing_changes_nothing() {
     for rule in ["", ", prompt: {append: []}", ", parameters: {overrides: {}}, prompt: {prepend: []}"] {
-        assert_eq!(compiled("provider: openai", rule).policy.targets.rules[0].changes, None, "{rule}");
+        assert_eq!(compiled("provider: openai", rule).policy.targets.root.rules[0].changes, None, "{rule}");
     }
 }
 

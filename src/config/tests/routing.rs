@@ -15,7 +15,7 @@ fn backend(name: &str, spec: &str) -> String {
 fn a_rule_comes_to_what_it_says_and_its_lowest_priority_stands_first() {
     let compiled = load_text(SUPPORTED, &Fakes::default()).unwrap();
     let targets = &compiled.policy.targets;
-    let rule = &targets.rules[0];
+    let rule = &targets.root.rules[0];
     let priorities: Vec<u32> = rule.choices.iter().map(|choice| choice.priority).collect();
     assert_eq!(priorities, [0, 0, 0, 1]);
     assert_eq!(rule.affinity, [StickyBy::Session, StickyBy::Consumer]);

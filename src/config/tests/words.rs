@@ -215,7 +215,7 @@ proptest! {
                 let count = policy.targets.backends.len();
                 let counts = [policy.credentials.len(), policy.upstreams.len(), policy.overlays.len()];
                 prop_assert_eq!(counts, [count; 3]);
-                for rule in &policy.targets.rules {
+                for rule in policy.targets.rules() {
                     prop_assert!(!rule.choices.is_empty() && rule.choices.iter().all(|choice| choice.backend < count));
                 }
                 for (backend, upstream) in policy.targets.backends.iter().zip(&policy.upstreams) {

@@ -24,7 +24,7 @@ use crate::extproc::service::MAX_MESSAGE;
 use crate::limit::{Rule, Unit};
 use crate::llm::Dialect;
 use crate::policy::Policy;
-use crate::target::{Backend, Health, Targets};
+use crate::target::{Backend, Health, Serves, Targets};
 use crate::telemetry::Metrics;
 use crate::tokens::Learned;
 use crate::world::{Local, Notes};
@@ -82,8 +82,7 @@ fn policy() -> Policy {
         headers: Vec::new(),
         removed_headers: Vec::new(),
     };
-    let bare = [("gpt-4o-mini".into(), 0)].into();
-    let targets = Targets { backends: vec![backend.into()], bare, ..Targets::default() };
+    let targets = Targets::new(vec![(backend, Serves::default())], [("gpt-4o-mini".into(), vec![])].into());
     Policy::new(targets, vec![Credential::Anonymous], Catalog::builtin())
 }
 

@@ -14,9 +14,12 @@ struct Case {
     dialect: Dialect,
     session: &'static str,
     denied: &'static [usize],
+    /// Backends without a credential for the caller.
+    keyless: &'static [usize],
 }
 
-const PLAIN: Case = Case { affinity: &[], cooled: &[], draw: 0, dialect: Dialect::OpenAi, session: "s", denied: &[] };
+const PLAIN: Case =
+    Case { affinity: &[], cooled: &[], draw: 0, dialect: Dialect::OpenAi, session: "s", denied: &[], keyless: &[] };
 
 // === impl Case ===
 
@@ -31,7 +34,7 @@ impl Case {
         for &(name, seconds) in self.cooled {
             let outcome = Outcome::RateLimited(Some(Duration::from_secs(seconds)));
             let (backend, model, at) = (name.into(), "m".into(), Instant(0));
-            health.observe(&Observation { backend, model, outcome, cooldown: None, at });
+            health.observe(&Observation { backend, credential: 0, model, outcome, cooldown: None, at });
         }
         let how = Choosing {
             draw: self.draw,
@@ -40,6 +43,7 @@ impl Case {
             health: &health,
             now: Instant(0),
             admits: &|candidate| !self.denied.contains(&candidate.index),
+            credential: &|index| (!self.keyless.contains(&index)).then_some(0),
         };
         choose(&rules[0], &backends(), &"m".into(), &how)
     }

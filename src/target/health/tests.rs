@@ -9,11 +9,11 @@ fn seconds(seconds: u64) -> Instant {
 }
 
 fn seen(model: &str, outcome: Outcome, at: u64) -> Observation {
-    Observation { backend: A.into(), model: model.into(), outcome, cooldown: None, at: seconds(at) }
+    Observation { backend: A.into(), credential: 0, model: model.into(), outcome, cooldown: None, at: seconds(at) }
 }
 
 fn until(health: &Health, model: &str, at: u64) -> Option<u64> {
-    health.cooling_until(A, model, seconds(at)).map(|until| until.0 / 1_000_000_000)
+    health.cooling_until(A, 0, model, seconds(at)).map(|until| until.0 / 1_000_000_000)
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn a_limit_is_the_models_and_lasts_as_long_as_the_provider_says() {
     assert_eq!(until(&health, "m", 10), Some(12));
     assert_eq!(until(&health, "m", 12), None);
     assert_eq!(until(&health, "other", 10), None);
-    assert_eq!(health.cooling_until("b", "m", seconds(10)), None);
+    assert_eq!(health.cooling_until("b", 0, "m", seconds(10)), None);
     // Without a word of the provider's the rule's, and without that the usual time.
     health.observe(&seen("n", Outcome::RateLimited(None), 10));
     assert_eq!(until(&health, "n", 10), Some(40));
@@ -75,7 +75,7 @@ fn what_is_over_is_forgotten_and_what_is_remembered_is_bounded() {
         health.observe(&seen(&format!("m{at}"), Outcome::RateLimited(Some(Duration::from_secs(at as u64 + 1))), 0));
     }
     let table = health.table.read().unwrap();
-    assert_eq!(table[A].models.len(), MAX_MODELS);
+    assert_eq!(table[A].keys[&0].models.len(), MAX_MODELS);
     drop(table);
     assert_eq!(until(&health, "m0", 0), None, "the first to end made room");
     assert!(until(&health, &format!("m{}", 2 * MAX_MODELS - 1), 0).is_some());
@@ -85,4 +85,17 @@ fn what_is_over_is_forgotten_and_what_is_remembered_is_bounded() {
     assert!(health.awaits_success(A, seconds(0)) && !health.awaits_success("b", seconds(0)));
     health.observe(&seen("m", Outcome::Success, 3600));
     assert!(!health.is_noted(A) && !health.awaits_success(A, seconds(3600)));
+}
+
+#[test]
+fn what_befalls_one_key_leaves_those_with_another_alone() {
+    let health = Health::new();
+    let until = |credential, model| health.cooling_until(A, credential, model, seconds(1)).is_some();
+    health.observe(&Observation { credential: 1, ..seen("m", Outcome::RateLimited(None), 0) });
+    assert!(until(1, "m") && !until(1, "n") && !until(0, "m"));
+    health.observe(&Observation { credential: 2, ..seen("m", Outcome::Denied, 0) });
+    assert!(until(2, "m") && until(2, "n") && !until(0, "m") && !until(1, "n"));
+    // A place that nothing can be reached at is one, whoever calls.
+    health.observe(&Observation { credential: 2, ..seen("m", Outcome::Unreachable, 0) });
+    assert!(until(0, "m") && until(1, "n") && until(7, "x"));
 }

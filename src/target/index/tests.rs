@@ -6,7 +6,7 @@ use super::*;
 use crate::llm::Operation;
 use crate::target::{Glob, HeaderMatch, RuleName};
 
-type Said = (Option<String>, Option<(u8, String)>, bool);
+type Said = (Option<String>, Option<(u8, String)>, bool, Option<usize>);
 
 /// What walking says, word for word as the configuration's documentation has it.
 fn walked<'a>(rules: &'a [Rule], asked: &Asked<'_>) -> Option<&'a Rule> {
@@ -20,10 +20,11 @@ fn walked<'a>(rules: &'a [Rule], asked: &Asked<'_>) -> Option<&'a Rule> {
 fn rules(said: Vec<Vec<Said>>) -> Rules {
     let header =
         |(name, value): (u8, String)| HeaderMatch { name: format!("x-{name}").into(), value: Glob::new(&value) };
-    let one = |(model, of, chat): Said| Match {
+    let one = |(model, of, chat, from): Said| Match {
         model: model.map(|model| Glob::new(&model)),
         headers: of.map(header).into_iter().collect(),
         operation: chat.then_some(Operation::Chat),
+        from,
     };
     let rule = |(at, said): (usize, Vec<Said>)| Rule {
         name: RuleName::passthrough(None, &at.to_string()),
@@ -35,7 +36,12 @@ fn rules(said: Vec<Vec<Said>>) -> Rules {
 
 fn said() -> impl Strategy<Value = Said> {
     let model = prop::option::weighted(0.8, "[abé]{0,3}[*]?[abé]{0,2}[*]?");
-    (model, prop::option::weighted(0.4, (0_u8..2, "[xy*]{1,2}")), prop::bool::weighted(0.2))
+    (
+        model,
+        prop::option::weighted(0.4, (0_u8..2, "[xy*]{1,2}")),
+        prop::bool::weighted(0.2),
+        prop::option::weighted(0.3, 0..2_usize),
+    )
 }
 
 proptest! {
@@ -47,11 +53,12 @@ proptest! {
         model in "[abé]{0,6}",
         values in prop::array::uniform2(prop::option::of("[xy]{1,2}")),
         chat in any::<bool>(),
+        callers in any::<[bool; 2]>(),
     ) {
         let rules = rules(said);
         let header = |name: &str| values[usize::from(name == "x-1")].as_deref();
         let operation = if chat { Operation::Chat } else { Operation::Embeddings };
-        let asked = Asked { model: &model, operation, header: &header };
+        let asked = Asked { namespace: "", model: &model, operation, header: &header, caller: &|from| callers[from] };
         let name = |rule: &Rule| rule.name.clone();
         prop_assert_eq!(rules.find(&asked).map(name), walked(&rules, &asked).map(name));
     }
@@ -62,10 +69,10 @@ proptest! {
 #[ignore = "prints what a look-up costs"]
 fn a_thousand_rules() {
     let said = (0..1000).map(|at: usize| match at % 4 {
-        0 => vec![(Some(format!("model-{at}")), None, false)],
-        1 => vec![(Some(format!("{}-{at}-*", "family".repeat(at % 7))), None, false)],
-        2 => vec![(Some("shared".to_owned()), Some((0, format!("tenant-{at}"))), false)],
-        _ => vec![(None, Some((1, format!("tier-{at}"))), true)],
+        0 => vec![(Some(format!("model-{at}")), None, false, None)],
+        1 => vec![(Some(format!("{}-{at}-*", "family".repeat(at % 7))), None, false, None)],
+        2 => vec![(Some("shared".to_owned()), Some((0, format!("tenant-{at}"))), false, None)],
+        _ => vec![(None, Some((1, format!("tier-{at}"))), true, None)],
     });
     let rules = rules(said.collect());
     let fields: Vec<(String, String)> = (2..20).map(|at| (format!("x-{at}"), "v".repeat(20))).collect();
@@ -82,7 +89,8 @@ fn a_thousand_rules() {
             "x-1" => Some(tier),
             name => fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()),
         };
-        let asked = Asked { model, operation: Operation::Chat, header: &header };
+        let operation = Operation::Chat;
+        let asked = Asked { namespace: "", model, operation, header: &header, caller: &|_| true };
         let found = rules.find(&asked).map(|rule| rule.name.clone());
         assert_eq!(found, walked(&rules, &asked).map(|rule| rule.name.clone()));
         let begun = std::time::Instant::now();

@@ -36,6 +36,11 @@ apiVersion: weir.dev/v1alpha1
 kind: LLMBackend
 metadata: {name: own}
 spec: {endpoint: 'http://127.0.0.1:8000/v1', dialect: OpenAI, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: own, namespace: shop}
+spec: {endpoint: 'http://127.0.0.1:8001/v1', dialect: OpenAI, credentials: [{type: None}]}
 ";
 
 const KEY: &str = "sk-canary-render-0123456789";

@@ -9,9 +9,7 @@ use weir::llm::{Dialect, UsageSource};
 use super::support::*;
 
 fn passed(method: &str, path: &str, answer: &str) -> Record {
-    let mut policy = policy();
-    policy.targets.backends.truncate(1);
-    let mut world = World::new(policy);
+    let mut world = World::new(alone());
     world.send(Event::Request(request(method, path, &[]), true)).reply(json(), answer);
     assert_eq!(world.client(), answer);
     world.end().record().clone()
@@ -87,9 +85,7 @@ fn tiered(asked: Option<&str>, stated: Option<&str>) -> NanoUsd {
         r#"{{"model":"gpt-5-mini"{},"choices":[],"usage":{{"prompt_tokens":1000000,"completion_tokens":1000000}}}}"#,
         member(stated)
     );
-    let mut policy = policy();
-    policy.targets.backends.truncate(1);
-    let mut world = World::new(policy);
+    let mut world = World::new(alone());
     world.call(CHAT, body).reply(json(), answer);
     world.end().record().cost.unwrap()
 }

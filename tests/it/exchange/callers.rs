@@ -197,7 +197,7 @@ fn by_region(mut policy: Policy) -> Policy {
     let gpt = Asks { model: Some(Glob::new("gpt-*")), ..Asks::default() };
     let choices = vec![choice(0, 1000), choice(1, 1)];
     let route = Route { name: "chat/default".into(), matches: vec![gpt], choices, ..Route::default() };
-    policy.targets.rules = vec![route].into();
+    policy.targets.root.rules = vec![route].into();
     let rule = Rule::new(None, &[], vec![("region".into(), "eu".into())]);
     policy.access = vec![AccessPolicy { scope: Scope { id: "LLMAccessPolicy/eu".into(), ..Scope::default() }, rule }];
     policy
@@ -219,7 +219,7 @@ fn among_several_backends_one_is_chosen_that_is_allowed() {
 fn chosen_by(mut policy: Policy, by: StickyBy, fields: &[(&str, &str)]) -> String {
     let choice = |backend| Choice { backend, model: None, priority: 0, weight: 1 };
     let choices = vec![choice(0), choice(1)];
-    policy.targets.rules =
+    policy.targets.root.rules =
         vec![Route { name: "chat/default".into(), choices, affinity: vec![by], ..Route::default() }].into();
     let fields = [&[("content-type", "application/json")], fields].concat();
     let world = calling(policy, request("POST", CHAT, &fields), &chat(false));
@@ -276,7 +276,7 @@ fn a_pass_obeys_the_rules_for_backends() {
 #[test]
 fn a_model_cannot_be_hidden_from_a_rule() {
     let mut policy = policy();
-    policy.targets.passthrough[0].paths = vec![Glob::new("/v1/*")];
+    policy.targets.root.passthrough[0].paths = vec![Glob::new("/v1/*")];
     let head = || request("POST", CHAT, &[("content-type", "text/plain")]);
     assert!(calling(policy.clone(), head(), &chat(false)).envoy.upstream.began);
     policy.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")];

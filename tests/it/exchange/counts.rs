@@ -159,7 +159,7 @@ fn reasoning_and_arguments_are_text_and_a_repetition_is_none() {
 fn a_model_without_a_public_tokenizer_is_counted_until_it_has_taught_something() {
     for (model, known, counts) in [("gpt-4o-mini", true, true), ("alpha", false, true), ("alpha", true, false)] {
         let mut policy = exact();
-        policy.targets.bare.insert("alpha".into(), 0);
+        policy.targets.models.insert("alpha".into(), vec!["one".into()]);
         let mut world = World::new(policy);
         if known {
             let key = Key { backend: "one", model };

@@ -18,6 +18,7 @@ mod envoy;
 mod envoy_turns;
 mod golden;
 mod hold;
+mod namespaces;
 mod pass;
 mod policies;
 mod random;

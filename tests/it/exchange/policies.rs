@@ -1,6 +1,6 @@
 //! Policies and answers that tests share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use weir::base::secret::Secret;
 use weir::catalog::Catalog;
@@ -9,7 +9,7 @@ use weir::exchange::event::Answer;
 use weir::limit::{Decision, Grant, Rule, Unit};
 use weir::llm::Dialect;
 use weir::policy::{Policy, Ruled};
-use weir::target::{Backend, Glob, Passthrough, Targets};
+use weir::target::{Backend, Glob, Passthrough, Serves, Targets};
 use weir::{cache, guard};
 
 pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
@@ -30,12 +30,21 @@ pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
 /// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.
 pub fn policy() -> Policy {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
-    let backends = vec![Arc::new(backend("one", true)), Arc::new(backend("two", false))];
-    let bare = [("gpt-4o-mini".into(), 0), ("other".into(), 1), ("text-embedding-3-small".into(), 0)].into();
+    let serves = |list: &str| Serves { list: Some(list.into()), lacks_key: false };
+    let backends = vec![(backend("one", true), serves("one")), (backend("two", false), serves("two"))];
+    let lists = |model: &str, list: &str| (model.into(), vec![list.into()]);
+    let models = [lists("gpt-4o-mini", "one"), lists("other", "two"), lists("text-embedding-3-small", "one")];
+    let mut targets = Targets::new(backends, models.into());
     let files = Passthrough { route: "files".into(), backend: 0, paths: vec![Glob::new("/v1/files*")] };
-    let targets = Targets { backends, bare, passthrough: vec![files], ..Targets::default() };
+    targets.root.passthrough = vec![files];
     let catalog = CATALOG.get_or_init(Catalog::builtin).clone();
     Policy { may_sign: true, ..Policy::new(targets, vec![key("k-one"), key("k-two")], catalog) }
+}
+
+/// `one` is the only backend there is.
+pub fn alone() -> Policy {
+    let targets = Targets::new(vec![(backend("one", true), Serves::default())], [].into());
+    Policy { targets, ..policy() }
 }
 
 pub fn key(secret: &str) -> Credential {
@@ -53,7 +62,7 @@ pub fn gated() -> Policy {
     policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
     policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
     policy.cache.rules = Some(cache::Rule { name: "all".to_owned() });
-    policy.credentials[0] = Credential::Fetched;
+    policy.credentials.set(0, Credential::Fetched);
     policy
 }
 

@@ -22,7 +22,7 @@ fn chained(retry: Option<Retry>) -> Policy {
     let choices = vec![choice(0, 0), choice(1, 1)];
     let affinity = vec![StickyBy::Session];
     let rule = Rule { name: "r/chain".into(), choices, affinity, retry: retry.map(Arc::new), ..Rule::default() };
-    policy.targets.rules = vec![rule].into();
+    policy.targets.root.rules = vec![rule].into();
     policy
 }
 
@@ -77,7 +77,7 @@ fn an_answer_tells_what_is_new_of_its_backend() {
     // A caller's own key says nothing to others; a failure does.
     for (status, expected) in [(401, None), (403, None), (429, None), (500, Some(Outcome::Failed))] {
         let mut policy = chained(None);
-        policy.credentials[0] = Credential::Caller;
+        policy.credentials.set(0, Credential::Caller);
         assert_eq!(says(policy, json(status, &[])).map(|found| found.1), expected, "{status}");
     }
 }
@@ -99,6 +99,7 @@ fn a_backend_that_cools_down_is_passed_over_and_its_next_success_is_told() {
     let health = Arc::new(Health::new());
     let failed = Observation {
         backend: "one".into(),
+        credential: 0,
         model: "gpt-4o-mini".into(),
         outcome: Outcome::Failed,
         cooldown: None,

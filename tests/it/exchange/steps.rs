@@ -56,7 +56,7 @@ fn name(ask: &Ask) -> &'static str {
         Ask::Count { .. } => "count",
         Ask::Reserve(ask) if ask.stage == Stage::Admit => "admit",
         Ask::Reserve(_) => "reserve",
-        Ask::Token(_) => "token",
+        Ask::Token { .. } => "token",
     }
 }
 
@@ -259,7 +259,7 @@ fn what_a_key_lacks_is_the_operators_to_know() {
     for (role, told) in [(Role::Sidecar, true), (Role::Gateway, false)] {
         let mut policy = policy();
         policy.role = role;
-        policy.credentials[0] = Credential::Missing("file /etc/keys/one does not exist".into());
+        policy.credentials.set(0, Credential::Missing("file /etc/keys/one does not exist".into()));
         let (mut held, mut passed) = (World::new(policy.clone()), World::new(policy));
         let from_peer = |mut head: RequestHead| {
             head.facts.peer_uri = Some("spiffe://mesh.example/ns/a/sa/b".into());

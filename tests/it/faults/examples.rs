@@ -9,7 +9,6 @@ use super::commands::run;
 /// `note: …weir.yaml:`.
 const NOTED: &[(&str, &[&str])] = &[
     ("situations/end-user", &["3:kind: not supported yet: LLMLimitPolicy"]),
-    ("situations/interns", &["5:spec.rules[0].matches[0].from: not supported yet: spec.rules[0].matches[0].from"]),
     (
         "situations/team-budget",
         &[
@@ -18,7 +17,6 @@ const NOTED: &[(&str, &[&str])] = &[
              was checked",
         ],
     ),
-    ("situations/two-accounts", &["1:spec.credentials[0].from: not supported yet: spec.credentials[0].from"]),
 ];
 
 /// Every `weir.yaml` below a folder.

@@ -1,0 +1,120 @@
+//! LLMRoutes to the rules and passthroughs of their namespaces. Compiling cannot fail: references were
+//! checked before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::spec::{Document, LlmRoute, RouteMatch, RouteRule};
+use super::validate::{Entry, Set};
+use super::{ConfigError, discovery};
+use crate::llm::Dialect;
+use crate::policy::select::Callers;
+use crate::target::{Choice, Glob, Match, Passthrough, Rule, RuleName, Targets};
+
+/// Whom matches name, each list once.
+#[derive(Default)]
+struct Named {
+    callers: Vec<Callers>,
+    known: HashMap<Callers, usize>,
+}
+
+/// Puts all routes into the tables of their namespaces; comes back with those whom their matches name.
+pub(super) fn compile(set: &Set<'_>, targets: &mut Targets, warnings: &mut Vec<ConfigError>) -> Vec<Callers> {
+    let mut named = Named::default();
+    let mut rules: HashMap<Option<&str>, Vec<Rule>> = HashMap::new();
+    for (document, route) in &set.routes {
+        warn_of_dialects(document, route, set, targets, warnings);
+        let namespace = set.namespace(document);
+        let compiled = route.rules.iter().map(|rule| compile_rule(namespace, route, rule, set, &mut named));
+        rules.entry(namespace).or_default().extend(compiled);
+        targets.table_mut(namespace).passthrough.extend(compile_passthrough(namespace, route, set));
+    }
+    for (namespace, rules) in rules {
+        targets.table_mut(namespace).rules = rules.into();
+    }
+    let implied = implied_passthrough(set, targets);
+    targets.root.passthrough.extend(implied);
+    named.callers
+}
+
+/// A call goes only to backends of its own dialect while another one is left.
+fn warn_of_dialects(
+    document: &Document,
+    route: &LlmRoute,
+    set: &Set<'_>,
+    targets: &Targets,
+    warnings: &mut Vec<ConfigError>,
+) {
+    let namespace = set.namespace(document);
+    for rule in &route.rules {
+        let used = rule.backends.iter().filter(|choice| choice.weight > 0);
+        let backend = |name: &str| targets.backends.get(set.index(namespace, name)?);
+        let mut known = used.filter_map(|choice| Some((choice, backend(&choice.backend.value)?)));
+        let Some((_, first)) = known.next() else { continue };
+        for (choice, backend) in known.filter(|(_, backend)| backend.dialect != first.dialect) {
+            let message = format!(
+                "{:?} speaks {} and {:?} speaks {}: translation is not built yet, so a call goes to backends of its \
+                 own dialect only",
+                backend.name, backend.dialect, first.name, first.dialect
+            );
+            warnings.push(document.at.error(&choice.backend.path, message));
+        }
+    }
+}
+
+fn compile_passthrough(namespace: Option<&str>, route: &LlmRoute, set: &Set<'_>) -> Option<Passthrough> {
+    let passthrough = route.passthrough.as_ref()?;
+    Some(Passthrough {
+        route: RuleName::passthrough(namespace, &route.name),
+        backend: set.index(namespace, &passthrough.backend.value)?,
+        paths: passthrough.paths.iter().map(|path| Glob::new(path)).collect(),
+    })
+}
+
+fn compile_rule(namespace: Option<&str>, route: &LlmRoute, rule: &RouteRule, set: &Set<'_>, named: &mut Named) -> Rule {
+    let choices = rule.backends.iter().filter_map(|choice| {
+        Some(Choice {
+            backend: set.index(namespace, &choice.backend.value)?,
+            model: choice.model.as_deref().map(Into::into),
+            priority: choice.priority,
+            weight: choice.weight,
+        })
+    });
+    Rule {
+        name: RuleName::new(namespace, &route.name, &rule.name),
+        matches: rule.matches.iter().map(|one| compile_match(namespace, one, named)).collect(),
+        choices: choices.collect(),
+        affinity: rule.affinity.clone(),
+        retry: rule.retry.clone(),
+        changes: rule.changes.clone().map(Arc::new),
+    }
+}
+
+fn compile_match(namespace: Option<&str>, one: &RouteMatch, named: &mut Named) -> Match {
+    let callers =
+        |from: &super::spec::Callers| Callers { namespace: namespace.map(Into::into), from: from.from.clone() };
+    Match { from: one.from.as_ref().map(|from| named.index(callers(from))), ..one.says.clone() }
+}
+
+/// Discovery sends OpenAI's paths without a model to `openai`, else to the only provider it found.
+/// What a document says comes before it.
+fn implied_passthrough(set: &Set<'_>, targets: &Targets) -> Option<Passthrough> {
+    let found = || set.backends.iter().enumerate().filter(|(_, entry)| entry.discovered);
+    let is_openai = |entry: &Entry| entry.backend.name == "openai";
+    let openai = found().find(|(_, entry)| is_openai(entry));
+    let (backend, _) = openai.or_else(|| found().next().filter(|_| found().count() == 1))?;
+    targets.backends.get(backend).filter(|backend| backend.dialect == Dialect::OpenAi)?;
+    let paths = discovery::PASSTHROUGH.iter().map(|path| Glob::new(path)).collect();
+    Some(Passthrough { route: RuleName::passthrough(None, discovery::ROUTE), backend, paths })
+}
+
+// === impl Named ===
+
+impl Named {
+    fn index(&mut self, callers: Callers) -> usize {
+        *self.known.entry(callers).or_insert_with_key(|callers| {
+            self.callers.push(callers.clone());
+            self.callers.len() - 1
+        })
+    }
+}
