@@ -200,6 +200,9 @@ impl Exchange {
         if head.status < 400 && self.response.expected.is_some() && self.counts_output() {
             meter.keep_text(self.setup.policy.bodies.max_capture);
         }
+        if self.response.expected.as_ref().is_some_and(|expected| expected.is_media) {
+            meter.let_flow();
+        }
         self.response.meter = Some(meter);
         let held = wire::detect(&self.story.method, &self.story.path).held;
         let replied = held && head.status >= 400 && (early || is_local_reply(&head));

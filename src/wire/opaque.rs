@@ -23,6 +23,8 @@ pub struct Meter {
 #[derive(Debug)]
 enum Form {
     Events(sse::Parser),
+    /// Events that are not kept: images and sound.
+    Flow(sse::Flow),
     Document,
     Opaque,
 }
@@ -66,6 +68,13 @@ impl Meter {
         Meter { form, decoder, scan: Scan::new(), blind, terminal: false, events: Vec::new() }
     }
 
+    /// Keeps no event: those of a stream of images or sound are large. Call it before anything is pushed.
+    pub fn let_flow(&mut self) {
+        if matches!(self.form, Form::Events(_)) {
+            self.form = Form::Flow(sse::Flow::default());
+        }
+    }
+
     /// Keeps the answer's text as well, its first `room` bytes, for whoever counts its tokens.
     pub fn keep_text(&mut self, room: usize) {
         self.scan.keep_text(room);
@@ -83,12 +92,12 @@ impl Meter {
 
     /// True for a stream of events.
     pub fn is_events(&self) -> bool {
-        matches!(self.form, Form::Events(_))
+        matches!(self.form, Form::Events(_) | Form::Flow(_))
     }
 
     /// True when what is pushed is what was sent, so that events can be edited.
     pub fn is_plain(&self) -> bool {
-        self.decoder.is_none() && self.blind.is_none()
+        self.decoder.is_none() && self.blind.is_none() && !matches!(self.form, Form::Flow(_))
     }
 
     /// Looks at the next piece. In a stream, the events it completed are then in [`Meter::events`].
@@ -169,7 +178,7 @@ impl Meter {
     /// True when the answer's own end was seen: a terminal event, or the closing brace.
     pub fn is_complete(&self) -> bool {
         match self.form {
-            Form::Events(_) => self.terminal,
+            Form::Events(_) | Form::Flow(_) => self.terminal,
             Form::Document => self.seen().complete,
             Form::Opaque => true,
         }
@@ -185,6 +194,10 @@ impl Meter {
                 }
                 self.look_at_events();
             }
+            Form::Flow(flow) => flow.push(&plain, |piece| match piece {
+                sse::Piece::Data(data) => self.scan.push(data),
+                sse::Piece::End => self.scan.reset(),
+            }),
             Form::Document => self.scan.push(&plain),
             Form::Opaque => {}
         }

@@ -11,8 +11,12 @@
 //! event that has been delivered, the line feed follows as an empty event of one byte. That is the
 //! only case in which the grouping of raw bytes depends on how the stream was split.
 
+mod flow;
+
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr, memchr2};
+
+pub use flow::{Flow, Piece};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
