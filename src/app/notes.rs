@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::exchange::event::Note;
 use crate::exchange::record::{Outcome, Record};
-use crate::llm::UsageSource;
+use crate::llm::{Units, UsageSource};
 use crate::meter::{self, Through};
 use crate::telemetry::{BATCH, Sinks};
 use crate::tokens::Learned;
@@ -56,6 +56,7 @@ fn learn(record: &Record, learned: &Learned) {
         text_bytes: record.text_bytes,
         complete: true,
         status: Some(record.status),
+        counted: Units::default(),
     };
     meter::learn(&record.usage, through, learned, Key { backend, model: &record.sent_model });
 }

@@ -204,6 +204,12 @@ impl Sum {
         self.0 = self.0.saturating_add(u128::from(units).saturating_mul(rate.0));
     }
 
+    /// Adds `thousandths` of a unit at `rate`, such as milliseconds at a rate for a second. Less than an
+    /// atto-USD is cut off, which changes no amount of nano-USD that it is rounded to alone.
+    pub fn add_thousandths(&mut self, thousandths: u64, rate: Rate) {
+        self.0 = self.0.saturating_add(u128::from(thousandths).saturating_mul(rate.0) / 1000);
+    }
+
     /// Both sums together.
     #[must_use]
     pub fn plus(self, other: Sum) -> Sum {

@@ -1,16 +1,19 @@
-//! What a model costs: a table of exact rates, and the one function that turns tokens into money.
+//! What a model costs: a table of exact rates, and the one function that turns usage into money.
 //!
 //! The words here are those of `prices.json`; they cover every field of the community price map, so
-//! that an import drops nothing. [`Price::cost`] uses what a chat, completion, responses or
-//! embeddings call is billed by (token classes, thresholds, service tiers, cache lifetimes). The
-//! other units, off-peak windows, multipliers and search terms are read, checked and kept.
+//! that an import drops nothing. [`Price::cost`] uses token classes with thresholds, service tiers and
+//! cache lifetimes, and the units of [`crate::llm::Units`] with sizes and qualities. The other units,
+//! off-peak windows, multipliers and search terms are read, checked and kept.
+
+mod bill;
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::base::money::{Multiplier, NanoUsd, Rate, Sum};
-use crate::llm::Usage;
+use crate::base::money::{Multiplier, NanoUsd, Rate};
+
+pub use bill::Terms;
 
 /// The price of one model at one provider.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -247,7 +250,7 @@ pub struct Cost {
 pub enum Unpriced {
     #[error("no price is known for this model")]
     NoRow,
-    #[error("the price of this model states no rate for {0:?} tokens")]
+    #[error("the price of this model states no rate for {0:?}")]
     NoRate(Unit),
 }
 
@@ -259,55 +262,6 @@ impl Price {
     pub fn flat(name: &str, rates: impl IntoIterator<Item = (Unit, Rate)>) -> Price {
         let rates = rates.into_iter().map(|(unit, rate)| RateRow::new(unit, rate)).collect();
         Price { name: Arc::from(name), rates, ..Price::default() }
-    }
-
-    /// What `usage` costs at this price, in the service tier that served it.
-    ///
-    /// * A threshold is of the total input and decides for the whole request.
-    /// * A tier that the price does not know, or has no rate for, is billed at the base rate.
-    ///   The highest threshold that is exceeded comes before the tier: what a provider charges for
-    ///   a long prompt it charges in every tier that has no long-prompt rate of its own.
-    /// * A class without a rate is billed as the class it is a part of: cache, audio and image
-    ///   input as input; reasoning, audio and image output as output. A cache entry of one hour
-    ///   is billed as any other where one hour has no rate. In a tier that prices output and not
-    ///   reasoning, reasoning is output.
-    ///
-    /// # Errors
-    /// [`Unpriced::NoRate`] if there are tokens of a class that has no rate and no fallback.
-    pub fn cost(&self, usage: &Usage, tier: Option<&str>) -> Result<Cost, Unpriced> {
-        self.cost_times(usage, tier, Multiplier::ONE)
-    }
-
-    /// Like [`Price::cost`], times a factor; still rounded once.
-    pub fn cost_times(&self, usage: &Usage, tier: Option<&str>, factor: Multiplier) -> Result<Cost, Unpriced> {
-        let select = Select { rates: &self.rates, tier: tier.and_then(Tier::of), total: usage.total_input() };
-        let mut input = Sum::default();
-        for (tokens, units) in [
-            (usage.input, &[(Unit::Input, None)][..]),
-            (usage.cache_read, &[(Unit::CacheRead, None), (Unit::Input, None)]),
-            (usage.cache_write_5m, &[(Unit::CacheWrite, None), (Unit::Input, None)]),
-            (
-                usage.cache_write_1h,
-                &[(Unit::CacheWrite, Some(Ttl::OneHour)), (Unit::CacheWrite, None), (Unit::Input, None)],
-            ),
-            (usage.audio_in, &[(Unit::AudioIn, None), (Unit::Input, None)]),
-            (usage.image_in, &[(Unit::ImageIn, None), (Unit::Input, None)]),
-        ] {
-            select.add(&mut input, tokens, units)?;
-        }
-        let mut output = Sum::default();
-        let reasoning = usage.reasoning.min(usage.output);
-        for (tokens, units) in [
-            (usage.output - reasoning, &[(Unit::Output, None)][..]),
-            (reasoning, select.reasoning()),
-            (usage.audio_out, &[(Unit::AudioOut, None), (Unit::Output, None)]),
-            (usage.image_out, &[(Unit::ImageOut, None), (Unit::Output, None)]),
-        ] {
-            select.add(&mut output, tokens, units)?;
-        }
-        let total = input.plus(output).nanos_times(factor);
-        let input = input.nanos_times(factor);
-        Ok(Cost { input, output: total.saturating_sub(input), total })
     }
 }
 
@@ -340,53 +294,6 @@ impl Tier {
             "decisions" => Some(Tier::Decisions),
             _ => None,
         }
-    }
-}
-
-/// The choice of rates for one request.
-struct Select<'a> {
-    rates: &'a [RateRow],
-    tier: Option<Tier>,
-    /// Total input of the request, in tokens.
-    total: u64,
-}
-
-// === impl Select ===
-
-impl Select<'_> {
-    /// Adds `tokens` at the first of `units` that has a rate. No tokens need no rate.
-    fn add(&self, sum: &mut Sum, tokens: u64, units: &[(Unit, Option<Ttl>)]) -> Result<(), Unpriced> {
-        if tokens == 0 {
-            return Ok(());
-        }
-        match units.iter().find_map(|(unit, ttl)| self.row(*unit, *ttl)) {
-            Some(row) => {
-                sum.add(tokens, row.rate);
-                Ok(())
-            }
-            None => Err(Unpriced::NoRate(units.last().map_or(Unit::Input, |(unit, _)| *unit))),
-        }
-    }
-
-    /// What reasoning is billed as. A tier that prices output and not reasoning means both: the
-    /// base rate for reasoning may be less than half of what the tier charges for any output.
-    fn reasoning(&self) -> &'static [(Unit, Option<Ttl>)] {
-        let in_tier = |unit| self.row(unit, None).is_some_and(|row| row.tier.is_some());
-        if in_tier(Unit::Output) && !in_tier(Unit::Reasoning) {
-            &[(Unit::Output, None)]
-        } else {
-            &[(Unit::Reasoning, None), (Unit::Output, None)]
-        }
-    }
-
-    fn row(&self, unit: Unit, ttl: Option<Ttl>) -> Option<&RateRow> {
-        self.rates
-            .iter()
-            .filter(|row| row.unit == unit && row.ttl == ttl)
-            .filter(|row| row.tier.is_none() || row.tier == self.tier)
-            .filter(|row| row.above == 0 || self.total > row.above)
-            .filter(|row| row.variant.is_none() && row.quality.is_none() && row.above_seconds.is_none())
-            .max_by_key(|row| (row.above, row.tier.is_some()))
     }
 }
 

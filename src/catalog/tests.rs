@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::base::money::NanoUsd;
-use crate::llm::Usage;
+use crate::llm::{Units, Usage};
+use price::Mode;
 
 fn row<'a>(catalog: &'a Catalog, provider: &str, model: &str) -> Option<&'a str> {
     catalog.price(provider, model).map(|price| &*price.name)
@@ -26,13 +27,24 @@ fn the_built_in_data_has_no_error() {
 #[test]
 fn every_priced_model_can_be_asked_for_and_billed() {
     let catalog = Catalog::builtin();
-    let one = Usage { input: 1_000_000, ..Usage::default() };
-    for provider in ["openai", "anthropic", "groq", "mistral"] {
+    let tokens = Usage { input: 1_000_000, ..Usage::default() };
+    let unit = |units| Usage { units, ..Usage::default() };
+    // What a model that knows no tokens is asked for.
+    let others = [
+        (Mode::AudioTranscription, unit(Units { audio_in_ms: 1_000, ..Units::default() })),
+        (Mode::AudioSpeech, unit(Units { characters: 1, ..Units::default() })),
+        (Mode::Ocr, unit(Units { pages: 1, ..Units::default() })),
+        (Mode::Rerank, unit(Units { queries: 1, ..Units::default() })),
+        (Mode::ImageGeneration, unit(Units { images_out: 1, ..Units::default() })),
+    ];
+    for provider in ["openai", "anthropic", "groq", "mistral", "cohere", "xai"] {
         for model in catalog.models_of(provider) {
             let price = catalog.price(provider, model).unwrap();
             assert_eq!(&*price.name, format!("{provider}/{model}"));
             assert!(catalog.knows(model).contains(&provider), "{model}");
-            let cost = price.cost(&one, None).unwrap_or_else(|error| panic!("{provider}/{model}: {error}"));
+            let other = others.iter().find(|(mode, _)| price.mode == Some(*mode) && !price.knows_tokens());
+            let one = other.map_or(&tokens, |(_, usage)| usage);
+            let cost = price.cost(one, None).unwrap_or_else(|error| panic!("{provider}/{model}: {error}"));
             assert!(cost.total < NanoUsd(1_000_000_000_000), "{provider}/{model}: {} a million?", cost.total);
         }
     }

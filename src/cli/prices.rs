@@ -131,7 +131,7 @@ fn rates(rows: &[RateRow]) -> Vec<Value> {
 
 /// What a rate is and for how many: tokens by the million, anything else by one.
 fn amount(rate: &RateRow) -> (String, &'static str) {
-    if !is_token(rate.unit) {
+    if !rate.unit.is_token() && !matches!(rate.unit, Unit::DbuIn | Unit::DbuOut) {
         return (rate.rate.to_string(), "each");
     }
     // Atto-USD a token are 10^-12 USD a million.
@@ -139,10 +139,6 @@ fn amount(rate: &RateRow) -> (String, &'static str) {
     let (whole, rest) = (rate.rate.attos() / one, rate.rate.attos() % one);
     let amount = format!("{whole}.{rest:012}");
     (amount.trim_end_matches('0').trim_end_matches('.').to_owned(), "per million")
-}
-
-fn is_token(unit: Unit) -> bool {
-    !format!("{unit:?}").starts_with("Per")
 }
 
 fn conditions(rate: &RateRow) -> Vec<String> {

@@ -154,6 +154,7 @@ impl Exchange {
             && let Ok(fields) = wire::codec(call.dialect).read(deciding.fields.call.operation, left)
         {
             (call.service_tier, call.choices) = (fields.call.service_tier, fields.call.choices);
+            call.media = fields.call.media;
         }
     }
 

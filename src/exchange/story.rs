@@ -11,7 +11,7 @@ use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::identity::Principal;
-use crate::llm::{Call, Dialect, Operation, PriceRow, Usage, UsageSource};
+use crate::llm::{Call, Dialect, Media, Operation, PriceRow, Units, Usage, UsageSource};
 use crate::meter::{self, Measure, Through};
 use crate::target::Target;
 use crate::tokens::Uncounted;
@@ -125,13 +125,17 @@ impl Exchange {
         let Some(target) = story.backend().filter(|_| story.sent_at.is_some()) else { return Bill::nothing() };
         let requested = story.call.as_ref().map_or("", |call| &*call.model);
         let sent = if target.model.is_empty() { requested } else { &target.model };
+        let complete = self.response.was_complete();
+        let media = story.call.as_ref().and_then(|call| call.media.as_deref());
         let through = Through {
             request_bytes: story.call.as_ref().map_or(0, |call| call.body_bytes),
             text_bytes: self.response.text_bytes().filter(|_| !story.operation.is_media()),
-            complete: self.response.was_complete(),
+            complete,
             status: self.response.upstream_status(),
+            counted: media.map(counted).unwrap_or_default(),
         };
-        let stated = seen.and_then(|seen| seen.usage);
+        let speaks = media.is_some_and(|media| media.characters > 0);
+        let stated = seen.and_then(|seen| meter::stated(story.operation, speaks, seen, complete));
         if !self.is_billable(stated.is_some()) {
             return Bill::nothing();
         }
@@ -144,10 +148,18 @@ impl Exchange {
         if measure.source == UsageSource::Unknown {
             return Bill { measure, cost: None, price: None };
         }
-        let asked = story.call.as_ref().and_then(|call| call.service_tier.as_deref());
-        let told = seen.and_then(|seen| seen.service_tier.as_deref());
-        let tariff =
-            Tariff { index: target.index, provider: &target.backend.provider, requested: sent, served, told, asked };
+        let tariff = Tariff {
+            index: target.index,
+            provider: &target.backend.provider,
+            requested: sent,
+            served,
+            told: seen.and_then(|seen| seen.service_tier.as_deref()),
+            asked: story.call.as_ref().and_then(|call| call.service_tier.as_deref()),
+            size: seen.and_then(|seen| seen.aside.size.as_deref()).or(media.and_then(|media| media.size.as_deref())),
+            quality: seen
+                .and_then(|seen| seen.aside.quality.as_deref())
+                .or(media.and_then(|media| media.quality.as_deref())),
+        };
         let (cost, price) = tariff.price(&self.setup.policy, &measure.usage);
         Bill { measure, cost, price }
     }
@@ -176,6 +188,11 @@ impl Exchange {
             meta.push(("cached_tokens", usage.cache_read.into()));
             meta.push(("output_tokens", usage.total_output().into()));
             meta.push(("reasoning_tokens", usage.reasoning.into()));
+            for (name, count) in usage.units.named() {
+                if count > 0 {
+                    meta.push((name, count.into()));
+                }
+            }
         }
         if let Some(cost) = bill.cost {
             meta.push(("cost_nano_usd", u64::try_from(cost.nanos()).unwrap_or(0).into()));
@@ -250,6 +267,11 @@ impl Exchange {
             decisions: std::mem::take(&mut self.story.decisions),
         }
     }
+}
+
+/// What the request says that its answer may not.
+fn counted(media: &Media) -> Units {
+    Units { characters: media.characters, audio_in_ms: media.audio_ms, ..Units::default() }
 }
 
 // === impl Bill ===

@@ -4,6 +4,7 @@
 use super::Exchange;
 use super::story::Bill;
 use crate::base::money::NanoUsd;
+use crate::catalog::price::Terms;
 use crate::llm::{Operation, PriceRow, Usage, UsageSource};
 use crate::meter::{self, Models};
 use crate::policy::Policy;
@@ -24,6 +25,9 @@ pub(super) struct Tariff<'a> {
     pub told: Option<&'a str>,
     /// The service tier that was asked for.
     pub asked: Option<&'a str>,
+    /// Of images, as the answer states them, else as they were asked for.
+    pub size: Option<&'a str>,
+    pub quality: Option<&'a str>,
 }
 
 // === impl Tariff ===
@@ -33,7 +37,10 @@ impl Tariff<'_> {
     pub fn price(&self, policy: &Policy, usage: &Usage) -> (Option<NanoUsd>, Option<PriceRow>) {
         let overlay = policy.overlays.get(self.index).and_then(Option::as_deref);
         let models = Models { requested: self.requested, served: self.served };
-        let price = |tier| meter::price(&policy.catalog, overlay, self.provider, models, usage, tier).ok();
+        let price = |tier| {
+            let terms = Terms { tier, size: self.size, quality: self.quality };
+            meter::price(&policy.catalog, overlay, self.provider, models, usage, terms).ok()
+        };
         let priced = match self.told {
             Some(tier) => price(Some(tier)),
             // What was asked for and is not confirmed counts only where it is dearer: a provider that
@@ -91,6 +98,8 @@ impl Exchange {
                 served: served.as_deref(),
                 told: told.as_deref(),
                 asked: asked.as_deref(),
+                size: None,
+                quality: None,
             };
             let (cost, price) = tariff.price(&policy, &usage);
             Counted { usage, cost, price }

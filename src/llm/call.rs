@@ -54,6 +54,21 @@ pub struct Call {
     pub service_tier: Option<String>,
     /// Bytes of the request body: what an estimate of the input starts from.
     pub body_bytes: u64,
+    /// What a call for images or sound is billed by and its answer may not say.
+    pub media: Option<Box<Media>>,
+}
+
+/// What a request for images or sound says that its price depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    /// The size of the images, as the client spells it: `1024x1024`.
+    pub size: Option<Box<str>>,
+    /// Their quality: `hd`, `high`.
+    pub quality: Option<Box<str>>,
+    /// Characters to be spoken.
+    pub characters: u64,
+    /// Milliseconds of the uploaded sound, where its file says so.
+    pub audio_ms: u64,
 }
 
 // === impl Dialect ===

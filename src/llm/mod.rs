@@ -8,10 +8,10 @@ pub mod refusal;
 pub mod reply;
 pub mod usage;
 
-pub use call::{Call, Dialect, Operation};
+pub use call::{Call, Dialect, Media, Operation};
 pub use delta::Delta;
 pub use fold::Fold;
 pub use quirk::Quirk;
 pub use refusal::{Code, Refusal};
 pub use reply::{Finish, Reply};
-pub use usage::{PriceRow, Usage, UsageSource};
+pub use usage::{PriceRow, Units, Usage, UsageSource};

@@ -1,4 +1,5 @@
-//! Tokens, in disjoint classes. Every wire format is normalised to these.
+//! Tokens in disjoint classes, and the other units that calls are billed by. Every wire format is
+//! normalised to these.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,38 @@ pub struct Usage {
     pub audio_out: u64,
     pub image_in: u64,
     pub image_out: u64,
+    /// What was counted beside tokens, or instead of them.
+    pub units: Units,
+}
+
+/// What a call is counted in beside tokens. Whole numbers; 0 is none, or not said.
+///
+/// They do not say again what a token class says: whether a provider that states both bills both is
+/// a matter of its price row (`catalog::price`).
+///
+/// | unit | where it is said |
+/// |---|---|
+/// | `images_in` | Cohere v2 embed: `meta.billed_units.images` |
+/// | `images_out` | OpenAI images (2026-09): elements of `data`; in a stream, events `image_generation.completed` and `image_edit.completed` |
+/// | `audio_in_ms` | OpenAI transcriptions: `usage.seconds` of `type: "duration"`, else `duration` (`verbose_json`, `diarized_json`); Mistral: `usage.prompt_audio_seconds`; nobody says it in `text`, `srt` and `vtt`: counted of an uploaded WAV |
+/// | `characters` | nobody says it: counted in `input` of a speech request |
+/// | `queries` | Cohere v2 rerank: `meta.billed_units.search_units` |
+/// | `pages` | Mistral OCR: `usage_info.pages_processed` |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Units {
+    /// Images that were sent and are billed by their number.
+    pub images_in: u64,
+    /// Images that were made.
+    pub images_out: u64,
+    /// Milliseconds of sound that was sent. A third decimal of a second is more than anybody states.
+    pub audio_in_ms: u64,
+    /// Characters of text to be spoken: Unicode scalar values. OpenAI bills by the character and does
+    /// not say which kind; for text outside of the Basic Multilingual Plane UTF-16 would be more.
+    pub characters: u64,
+    /// Searches, in the provider's own unit (Cohere: one query with up to 100 documents).
+    pub queries: u64,
+    /// Pages of documents that were read.
+    pub pages: u64,
 }
 
 /// Where the numbers of a [`Usage`] come from.
@@ -63,6 +96,31 @@ impl Usage {
     /// All tokens that came out, of whatever class.
     pub fn total_output(&self) -> u64 {
         self.output.saturating_add(self.audio_out).saturating_add(self.image_out)
+    }
+}
+
+// === impl Units ===
+
+impl Units {
+    pub const NONE: Units = Units { images_in: 0, images_out: 0, audio_in_ms: 0, characters: 0, queries: 0, pages: 0 };
+
+    /// Nothing was counted.
+    pub fn is_none(&self) -> bool {
+        *self == Units::NONE
+    }
+
+    /// Each unit under the name that records and metadata have for it.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        // Without `..`, so that a unit that is added there is not forgotten here.
+        let &Units { images_in, images_out, audio_in_ms, characters, queries, pages } = self;
+        [
+            ("images_in", images_in),
+            ("images_out", images_out),
+            ("audio_in_ms", audio_in_ms),
+            ("characters", characters),
+            ("queries", queries),
+            ("pages", pages),
+        ]
     }
 }
 

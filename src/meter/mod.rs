@@ -4,11 +4,12 @@
 //! never shown as zero, neither as tokens nor as money.
 
 use crate::base::words::Words;
-use crate::catalog::price::{Cost, Unpriced};
-use crate::catalog::{Catalog, Origin, Overlay};
-use crate::llm::{PriceRow, Usage, UsageSource};
+use crate::catalog::price::{Cost, Mode, Terms, Unpriced};
+use crate::catalog::{Catalog, Origin, Overlay, Quote};
+use crate::llm::{Operation, PriceRow, Units, Usage, UsageSource};
 use crate::tokens::Learned;
 use crate::tokens::learned::Key;
+use crate::wire::scan::Seen;
 
 /// What a call used, and who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Through {
     pub complete: bool,
     /// The provider's status; none if no answer began.
     pub status: Option<u16>,
+    /// What was counted in the request that the answer may not say.
+    pub counted: Units,
 }
 
 /// The names under which a price is looked for.
@@ -57,6 +60,7 @@ pub struct Priced {
 /// | any | stated | ended early | the provider's input, the larger of its and the estimated output: estimated |
 /// | 4xx, 5xx | none | | zero, the provider's: an error status is its word that nothing was made and nothing is billed |
 /// | 408, 504 | none | | unknown: only the waiting ended; the model may have run |
+/// | else | none, and units were counted in the request | | these units: estimated |
 /// | else | none | readable | estimated from bytes, input and output |
 /// | else | none | not readable | unknown |
 ///
@@ -75,6 +79,10 @@ pub fn settle(stated: Option<Usage>, seen: Through, learned: &Learned, key: Key<
     match (seen.status, seen.text_bytes) {
         (Some(408 | 504), _) => unknown,
         (Some(status), _) if status >= 400 => Measure { usage: Usage::default(), source: UsageSource::Provider },
+        // Exact, and still no more than what Weir counts: the provider may count otherwise.
+        _ if !seen.counted.is_none() => {
+            Measure { usage: Usage { units: seen.counted, ..Usage::default() }, source: UsageSource::Estimated }
+        }
         (_, None) => unknown,
         (_, Some(0)) if seen.request_bytes == 0 => unknown,
         (_, Some(_)) => {
@@ -100,29 +108,63 @@ pub fn learn(stated: &Usage, seen: Through, learned: &Learned, key: Key<'_>) {
     }
 }
 
-/// What `usage` costs at a backend of `provider`, in the service tier that served it.
+/// What an answer states, for what was asked: usage, and the facts beside it that are usage here.
+///
+/// | operation | fact | is |
+/// |---|---|---|
+/// | image | objects in `data` of a complete answer, whole images of a stream | images made |
+/// | image | output tokens that no details divide (OpenAI, images, 2026-09: "image tokens in the output image") | image output |
+/// | audio | `duration` (OpenAI `verbose_json`), where usage states no seconds | sound sent |
+/// | speech | output tokens that no details divide (`speech.audio.done`) | audio output |
+/// | embeddings, rerank | `total_tokens` and no other number (Jina, Voyage) | input |
+pub fn stated(operation: Operation, speaks: bool, seen: &Seen, complete: bool) -> Option<Usage> {
+    let aside = &seen.aside;
+    let mut usage = seen.usage;
+    match operation {
+        Operation::Image => {
+            if complete && aside.images > 0 && !seen.has_error {
+                usage.get_or_insert_default().units.images_out = aside.images;
+            }
+            if let Some(usage) = usage.as_mut().filter(|usage| usage.image_out == 0) {
+                usage.image_out = std::mem::take(&mut usage.output);
+            }
+        }
+        Operation::Audio if speaks => {
+            if let Some(usage) = usage.as_mut().filter(|usage| usage.audio_out == 0) {
+                usage.audio_out = std::mem::take(&mut usage.output);
+            }
+        }
+        Operation::Audio => {
+            let ms = aside.duration_ms.filter(|_| complete && !seen.has_error).unwrap_or(0);
+            if ms > 0 && usage.is_none_or(|usage| usage.units.audio_in_ms == 0) {
+                usage.get_or_insert_default().units.audio_in_ms = ms;
+            }
+        }
+        Operation::Embeddings | Operation::Rerank if usage.is_none() => {
+            usage = aside.total_tokens.map(|input| Usage { input, ..Usage::default() });
+        }
+        _ => {}
+    }
+    usage
+}
+
+/// What `usage` costs at a backend of `provider`, on the terms that it was served on.
 ///
 /// The model that the answer names is looked for first, then the one asked for: in the backend's
 /// own prices, then in the catalogue. The provider's default price is the last resort.
 ///
 /// # Errors
-/// [`Unpriced`] if there is no price, or none for a class of tokens that was used.
-pub fn price(
+/// [`Unpriced`] if there is no price, or none for something that was used.
+pub fn price<'a>(
     catalog: &Catalog,
     overlay: Option<&Overlay>,
     provider: &str,
     models: Models<'_>,
     usage: &Usage,
-    tier: Option<&str>,
+    terms: impl Into<Terms<'a>>,
 ) -> Result<Priced, Unpriced> {
-    let names = || models.served.into_iter().chain([models.requested]);
-    let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
-    let quote = names()
-        .filter(|name| own.is_none_or(|own| own.price(provider, name).is_some()))
-        .find_map(|name| catalog.quote(provider, overlay, name))
-        .or_else(|| catalog.default_quote(provider))
-        .ok_or(Unpriced::NoRow)?;
-    let cost = quote.price.cost_times(usage, tier, quote.multiplier)?;
+    let quote = quote(catalog, overlay, provider, models).ok_or(Unpriced::NoRow)?;
+    let cost = quote.price.cost_times(usage, terms, quote.multiplier)?;
     let version = match quote.origin {
         Origin::Overlay => Words::Fixed("config"),
         Origin::Catalogue => catalog.version().into(),
@@ -131,10 +173,28 @@ pub fn price(
     Ok(Priced { cost, row: PriceRow { name: quote.price.name.clone(), version } })
 }
 
-/// Whether plain tokens of this model have a price at a backend of `provider`.
+/// Whether calls of this model have a price at a backend of `provider`: plain tokens, or the unit that
+/// the model is billed by.
 pub fn is_priced(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, models: Models<'_>) -> bool {
     let one = Usage { input: 1, output: 1, ..Usage::default() };
-    price(catalog, overlay, provider, models, &one, None).is_ok()
+    quote(catalog, overlay, provider, models).is_some_and(|quote| match quote.price.mode {
+        None | Some(Mode::Chat | Mode::Completion | Mode::Responses) => quote.price.cost(&one, None).is_ok(),
+        Some(_) => quote.price.is_usable(),
+    })
+}
+
+fn quote<'a>(
+    catalog: &'a Catalog,
+    overlay: Option<&'a Overlay>,
+    provider: &str,
+    models: Models<'_>,
+) -> Option<Quote<'a>> {
+    let names = || models.served.into_iter().chain([models.requested]);
+    let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
+    names()
+        .filter(|name| own.is_none_or(|own| own.price(provider, name).is_some()))
+        .find_map(|name| catalog.quote(provider, overlay, name))
+        .or_else(|| catalog.default_quote(provider))
 }
 
 /// `stated` with what it lacks estimated from bytes.

@@ -7,7 +7,8 @@ use crate::base::money::{NanoUsd, Rate};
 use crate::catalog::price::{Price, Unit};
 
 const KEY: Key<'static> = Key { backend: "openai", model: "m" };
-const SEEN: Through = Through { request_bytes: 400, text_bytes: Some(100), complete: true, status: Some(200) };
+const SEEN: Through =
+    Through { request_bytes: 400, text_bytes: Some(100), complete: true, status: Some(200), counted: Units::NONE };
 const STATED: Usage = usage(70, 30);
 
 const fn usage(input: u64, output: u64) -> Usage {
@@ -22,6 +23,7 @@ const fn usage(input: u64, output: u64) -> Usage {
         audio_out: 0,
         image_in: 0,
         image_out: 0,
+        units: Units::NONE,
     }
 }
 
@@ -94,10 +96,29 @@ fn one_complete_call_teaches_and_others_do_not() {
     assert!(learned.is_empty(), "nothing was complete and successful");
 
     learn(&call, SEEN, &learned, KEY);
-    let early = Through { request_bytes: 50, text_bytes: Some(35), complete: false, status: Some(200) };
+    let early = Through { request_bytes: 50, text_bytes: Some(35), complete: false, ..SEEN };
     assert_eq!(settle(None, early, &learned, KEY).usage, usage(10, 7), "5 bytes a token, both ways");
     let other = Key { backend: "groq", ..KEY };
     assert_eq!(settle(None, early, &learned, other).usage, usage(13, 9), "a quarter of the bytes, to the nearest");
+}
+
+#[test]
+fn units_that_were_counted_are_an_estimate_and_never_a_refusals() {
+    let counted = Units { characters: 8, ..Units::NONE };
+    let spoke = Through { text_bytes: None, counted, ..SEEN };
+    let units = Usage { units: counted, ..Usage::default() };
+    assert_eq!(settled(None, spoke), (units, UsageSource::Estimated));
+    assert_eq!(settled(None, Through { status: None, complete: false, ..spoke }), (units, UsageSource::Estimated));
+    assert_eq!(settled(Some(STATED), spoke), (STATED, UsageSource::Provider), "the provider's word wins");
+    assert_eq!(settled(None, Through { status: Some(400), ..spoke }), (Usage::default(), UsageSource::Provider));
+    assert_eq!(settled(None, Through { status: Some(504), ..spoke }), (Usage::default(), UsageSource::Unknown));
+}
+
+#[test]
+fn units_alone_teach_nothing_about_tokens() {
+    let learned = Learned::new();
+    learn(&Usage { units: Units { audio_in_ms: 9_000, ..Units::NONE }, ..Usage::default() }, SEEN, &learned, KEY);
+    assert_eq!((learned.estimate_input(KEY, 100), learned.knows_input(KEY)), (25, false));
 }
 
 #[test]

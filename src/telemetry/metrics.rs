@@ -9,6 +9,7 @@ mod handshakes;
 mod labels;
 mod money;
 mod series;
+mod units;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,6 +28,7 @@ pub use self::handshakes::{HandshakeRefusal, Handshakes};
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
 use self::money::UsdCounter;
 use self::series::Models;
+use self::units::Units;
 use super::record::clip;
 use crate::base::money::NanoUsd;
 use crate::exchange::record::{Outcome, Record};
@@ -62,6 +64,7 @@ pub struct Metrics {
     usage: [Counter; 3],
     estimated: [Counter; 2],
     cost: UsdCounter,
+    units: Units,
     truncated: [Counter; 3],
     shed: Family<Cause, Counter>,
     unknown_fields: Counter,
@@ -108,6 +111,7 @@ impl Metrics {
             usage: sources(r),
             estimated: types(r),
             cost: money::register(r, "weir_cost_usd", "What the metered calls cost, in USD"),
+            units: Units::register(r),
             truncated: sides(r),
             shed: family(r, "weir_shed", "Exchanges refused because there was no room"),
             ledger_dropped: counter(r, "weir_ledger_dropped", "Records that were not written to the ledger"),
@@ -140,6 +144,9 @@ impl Metrics {
             let [input, output] = &self.estimated;
             input.inc_by(record.usage.total_input());
             output.inc_by(record.usage.total_output());
+        }
+        if record.usage_source != UsageSource::Unknown && record.outcome != Outcome::Replayed {
+            self.units.observe(&record.usage.units);
         }
         if let Some(NanoUsd(nanos)) = record.cost {
             self.cost.add(nanos);

@@ -17,7 +17,7 @@ use crate::base::money::NanoUsd;
 use crate::base::words::Words;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
 use crate::identity::{MAX_TAGS, Principal};
-use crate::llm::{Dialect, Usage, UsageSource};
+use crate::llm::{Dialect, Units, Usage, UsageSource};
 
 /// Longest path, in bytes.
 const PATH: usize = 1024;
@@ -164,6 +164,7 @@ fn usage(mut object: Object<'_>, usage: &Usage) {
         audio_out,
         image_in,
         image_out,
+        units,
     } = usage;
     object.long("input", input);
     object.long("cacheRead", cache_read);
@@ -175,6 +176,21 @@ fn usage(mut object: Object<'_>, usage: &Usage) {
     object.long("audioOut", audio_out);
     object.long("imageIn", image_in);
     object.long("imageOut", image_out);
+    if !units.is_none() {
+        self::units(object.object("units"), units);
+    }
+    object.end();
+}
+
+fn units(mut object: Object<'_>, units: Units) {
+    // Without `..`, so that a unit that is added there is not forgotten here.
+    let Units { images_in, images_out, audio_in_ms, characters, queries, pages } = units;
+    object.long("imagesIn", images_in);
+    object.long("imagesOut", images_out);
+    object.long("audioInMs", audio_in_ms);
+    object.long("characters", characters);
+    object.long("queries", queries);
+    object.long("pages", pages);
     object.end();
 }
 

@@ -1,6 +1,7 @@
 //! What deciding needs from a JSON request of any format that has a top-level `model`: the values,
 //! and where in the body they stand, so that they can be edited in place.
 
+use super::media;
 use crate::base::json::{self, JsonError, Kind, Member, Span};
 use crate::llm::{Call, Code, Dialect, Operation, Refusal};
 
@@ -62,6 +63,7 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
         max_output = max_output.or(number(name)?);
     }
     let choices = number("n")?.unwrap_or(1).max(1);
+    let media = media::read(operation, text)?;
     let service_tier = text("service_tier")?.filter(|tier| tier.len() <= MAX_TIER);
     let stream_options = match only(&members, "stream_options")? {
         Some(member) => Some(read_stream_options(body, member)?),
@@ -86,6 +88,7 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
             choices,
             service_tier,
             body_bytes: body.len() as u64,
+            media,
         },
         is_form: false,
         model: model.value,

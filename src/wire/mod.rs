@@ -5,6 +5,7 @@ pub mod anthropic;
 pub mod decode;
 pub mod edit;
 pub mod fields;
+mod media;
 pub mod models;
 pub mod multipart;
 pub mod opaque;

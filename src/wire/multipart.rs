@@ -16,9 +16,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::{Endpoint, Fields, fields};
+use super::{Endpoint, Fields, fields, media};
 use crate::base::json::Span;
-use crate::llm::{Call, Code, Refusal};
+use crate::llm::{Call, Code, Media, Operation, Refusal};
 use part::Part;
 
 /// A form has fewer fields than this. Each costs a few comparisons, so the bound is one on work.
@@ -61,6 +61,16 @@ pub fn read(content_type: &str, endpoint: Endpoint, body: &[u8]) -> Result<Field
     }
     let stream = only(&parts, STREAM)?.map(|part| text(body, part)).transpose()?;
     let choices = only(&parts, N)?.map(|part| text(body, part)).transpose()?;
+    let media = match endpoint.operation {
+        Operation::Audio => {
+            let files = parts.iter().filter(|part| part.is_file);
+            let audio_ms = files.map(|part| media::wav_ms(&body[part.value.start..part.value.end])).sum();
+            Some(Box::new(Media { audio_ms, ..Media::default() }))
+        }
+        other => media::read(other, |name| {
+            only(&parts, name)?.map(|part| text(body, part).map(Cow::into_owned)).transpose()
+        })?,
+    };
     let words = parts.iter().filter(|part| !part.is_file).map(|part| part.value.end - part.value.start);
     let call = Call {
         dialect: endpoint.dialect,
@@ -74,6 +84,7 @@ pub fn read(content_type: &str, endpoint: Endpoint, body: &[u8]) -> Result<Field
         service_tier: None,
         // The size of a file says nothing about tokens.
         body_bytes: words.sum::<usize>() as u64,
+        media,
     };
     Ok(Fields { call, is_form: true, model: model.value, tail: 0, stream_options: None })
 }

@@ -6,55 +6,34 @@
 //!
 //! | found | where |
 //! |---|---|
-//! | usage | objects `usage`, `usageMetadata`, `response.usage`, `message.usage`, `x_groq.usage` of Top; see [`usage`] |
+//! | usage | objects `usage`, `usageMetadata`, `usage_info`, `response.usage`, `message.usage`, `x_groq.usage`, `meta.billed_units` of Top; see [`usage`] |
 //! | model | strings `model`, `modelVersion`, `response.model`, `message.model` of Top |
 //! | service tier | strings `service_tier` at the same places and in a usage object |
 //! | finish | strings `finish_reason`, `stop_reason`, `finishReason`, `stopReason` inside at most 4 containers |
 //! | error | `error`, `response.error` or `message.error` of Top that is not `null`; `type` of Top that is `error` |
+//! | aside | of Top: objects in `data`, `duration`, `size`, `quality`, `type` of a whole image; `total_tokens` of a usage object |
 //! | text bytes | strings under the keys of `TEXT`, below a member of Top named in `ROOTS`; a `delta` or `content` of Top that is a string |
 //!
 //! Text that a stream repeats is not counted again: in an event whose `type` begins with
 //! `response.` only a `.delta` counts, and none of audio; nothing counts in one that ends with
 //! `.done` or `.completed`. OpenRouter's `reasoning_details` repeats `reasoning` and counts nothing.
 
-use std::sync::Arc;
-
 use memchr::memchr2;
 
 use crate::base::json::MAX_DEPTH;
-use crate::llm::Usage;
 
 mod place;
+mod seen;
 mod tally;
 mod text;
 pub mod usage;
+
+pub use seen::{Aside, Seen};
 
 use place::{Frame, OTHER, Place, Slot};
 use tally::Tally;
 use text::{Capture, Escape, keep};
 use usage::{Field, Part, Raw};
-
-/// What has been found so far, over all documents that were pushed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// The last model named; a name of more than 256 bytes is none.
-    pub model: Option<Arc<str>>,
-    /// The numbers of all usage objects that have closed, merged field by field.
-    pub usage: Option<Usage>,
-    pub service_tier: Option<Arc<str>>,
-    /// Bytes of the answer's text as UTF-8, escapes decoded; of an unfinished string, what came.
-    pub text_bytes: u64,
-    /// The last finish reason, as the provider spells it.
-    pub finish: Option<Arc<str>>,
-    pub has_error: bool,
-    /// The outermost value of the current document has closed.
-    pub complete: bool,
-    /// What usage objects state and no bill here covers: numbers other than zero without a place in
-    /// [`Usage`], and words that change the price. Each occurrence counts.
-    pub unknown_usage_fields: u32,
-    /// Some document was not JSON, or nested deeper than 128; the rest of it was not looked at.
-    pub malformed: bool,
-}
 
 /// The scanner. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -205,8 +184,11 @@ impl Scan {
         let mut frame = Frame { object, ..self.child };
         match (frame.place, object) {
             (Place::Documents, true) => frame.place = Place::Top,
-            (Place::Top, false) => frame.place = Place::Other,
+            (Place::Top, false) | (Place::Data, true) => frame.place = Place::Other,
             _ => {}
+        }
+        if object && self.depth > 0 && self.top().place == Place::Data {
+            self.seen.aside.images = self.seen.aside.images.saturating_add(1);
         }
         match frame.place {
             Place::Top => self.text.begin(),
@@ -284,12 +266,17 @@ impl Scan {
     }
 
     fn end_number(&mut self) {
-        let value = self.capture.number();
+        let value = match self.slot {
+            Slot::Seconds(_) | Slot::Duration => self.capture.thousandths(),
+            _ => self.capture.number(),
+        };
         match (self.slot, value) {
-            (Slot::Number(field), Some(value)) => self.raw.set(field, value),
+            (Slot::Number(field) | Slot::Seconds(field), Some(value)) => self.raw.set(field, value),
+            (Slot::Duration, Some(value)) => self.seen.aside.duration_ms = Some(value),
+            (Slot::Total, Some(value)) => self.seen.aside.total_tokens = Some(value),
             (Slot::ModalityCount, Some(value)) => self.modality.1 = Some(value),
             // A number that is no count of tokens: something is not understood.
-            (Slot::Number(_) | Slot::ModalityCount, None) => self.unknown(),
+            (Slot::Number(_) | Slot::Seconds(_) | Slot::ModalityCount, None) => self.unknown(),
             (Slot::UnknownNumber, value) if value != Some(0) => self.unknown(),
             _ => {}
         }
@@ -363,9 +350,13 @@ impl Scan {
             Slot::Model => keep(&mut self.seen.model, text),
             Slot::Tier => keep(&mut self.seen.service_tier, text),
             Slot::Finish => keep(&mut self.seen.finish, text),
+            Slot::Size => keep(&mut self.seen.aside.size, text),
+            Slot::Quality => keep(&mut self.seen.aside.quality, text),
             Slot::Factor if !usage::is_ordinary(text.unwrap_or_default()) => self.unknown(),
             Slot::Type => {
                 self.seen.has_error |= text == Some("error");
+                let images = u64::from(place::is_image(text.unwrap_or_default()));
+                self.seen.aside.images = self.seen.aside.images.saturating_add(images);
                 if place::is_repetition(text.unwrap_or_default()) {
                     self.seen.text_bytes = self.seen.text_bytes.saturating_sub(self.text.repeat());
                 }

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::Catalog;
+use crate::llm::{Units, Usage};
+
+mod units;
 
 /// `(model, usage, tier, input, output)`: nano-USD, from the providers' published prices per million.
 type Case = (&'static str, Usage, Option<&'static str>, i64, i64);
@@ -110,6 +113,7 @@ fn classes_without_a_rate_are_billed_as_what_they_are_part_of() {
         audio_out: 100,
         image_in: 100_000,
         image_out: 1_000,
+        units: Units::default(),
     };
     let cost = price.cost(&all, None).unwrap();
     assert_eq!((cost.input, cost.output), (NanoUsd(111_111_000), NanoUsd(2_300_000)));
@@ -205,6 +209,7 @@ proptest! {
         let usage = Usage {
             input: t[0], cache_read: t[1], cache_write_5m: t[2], cache_write_1h: t[3], output: t[4],
             reasoning: t[5], audio_in: t[6], audio_out: t[7], image_in: t[8], image_out: t[9],
+            units: Units::default(),
         };
         let catalog = Catalog::builtin();
         let cost = catalog.price("openai", "gpt-6-astra").unwrap().cost(&usage, tier.as_deref()).unwrap();

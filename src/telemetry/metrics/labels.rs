@@ -76,6 +76,12 @@ pub struct Type {
     pub r#type: &'static str,
 }
 
+/// What calls are counted in beside tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Unit {
+    pub unit: &'static str,
+}
+
 /// Why there was no room.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Cause {

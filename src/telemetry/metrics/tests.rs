@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::llm::Usage;
+use crate::llm::{Units, Usage};
 use crate::telemetry::sample;
 
 /// Every sample name, without labels, of a rendered text.
@@ -48,6 +48,8 @@ fn every_family_has_its_exact_name() {
         "weir_usage_total",
         "weir_estimated_tokens_total",
         "weir_cost_usd_total",
+        "weir_units_total",
+        "weir_audio_in_seconds_total",
         "weir_streams_truncated_total",
         "weir_shed_total",
         "weir_ledger_dropped_total",
@@ -70,6 +72,26 @@ fn every_family_has_its_exact_name() {
     assert_eq!(names, expected.iter().map(String::as_str).collect());
     assert!(text.contains(&format!("weir_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn units_are_counted_where_they_are_known_and_were_used_now() {
+    let metrics = Metrics::new();
+    let units = Units { images_in: 1, images_out: 2, audio_in_ms: 1_500, characters: 3, queries: 4, pages: 5 };
+    let mut record = sample();
+    record.usage.units = units;
+    metrics.observe(&record);
+    metrics.observe(&Record { outcome: Outcome::Replayed, ..record.clone() });
+    metrics.observe(&Record { usage_source: UsageSource::Unknown, ..record.clone() });
+    metrics.observe(&record);
+    let text = metrics.render();
+    for (unit, count) in
+        [("images_in", 2.0), ("images_out", 4.0), ("characters", 6.0), ("queries", 8.0), ("pages", 10.0)]
+    {
+        assert_eq!(value(&text, &format!("weir_units_total{{unit=\"{unit}\"}}")), count, "{unit}");
+    }
+    assert_eq!(value(&text, "weir_audio_in_seconds_total"), 3.0);
+    assert!(!text.contains("audio_in_ms"), "{text}");
 }
 
 #[test]

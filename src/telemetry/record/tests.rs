@@ -180,12 +180,19 @@ fn word() -> impl Strategy<Value = &'static str> {
 }
 
 prop_compose! {
-    fn any_usage()(n in prop::array::uniform10(number())) -> Usage {
+    fn any_units()(n in prop::array::uniform6(prop_oneof![Just(0), number()])) -> Units {
+        let [images_in, images_out, audio_in_ms, characters, queries, pages] = n;
+        Units { images_in, images_out, audio_in_ms, characters, queries, pages }
+    }
+}
+
+prop_compose! {
+    fn any_usage()(n in prop::array::uniform10(number()), units in any_units()) -> Usage {
         let [input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, ..] = n;
         let [.., audio_in, audio_out, image_in, image_out] = n;
         Usage {
             input, cache_read, cache_write_5m, cache_write_1h, output, reasoning,
-            audio_in, audio_out, image_in, image_out,
+            audio_in, audio_out, image_in, image_out, units,
         }
     }
 }
@@ -230,7 +237,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_record()(
-        record in texts(), usage in any_usage(), cost in option::of(any::<i64>()),
+        record in texts().boxed(), usage in any_usage().boxed(), cost in option::of(any::<i64>()),
         dialect in select(vec![
             Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Vertex,
             Dialect::Bedrock, Dialect::Azure, Dialect::Cohere, Dialect::Ollama,

@@ -68,7 +68,9 @@ impl Changes {
 
     /// True when a field that is read into a [`crate::llm::Call`] may become another one.
     pub fn touch_the_call(&self) -> bool {
-        self.parameters.iter().any(|parameter| matches!(parameter.name.as_str(), "service_tier" | "n"))
+        self.parameters
+            .iter()
+            .any(|parameter| matches!(parameter.name.as_str(), "service_tier" | "n" | "size" | "quality" | "input"))
     }
 
     /// Collects the edits of one call.

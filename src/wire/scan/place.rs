@@ -41,6 +41,10 @@ pub(super) enum Place {
     Answer,
     /// `x_groq` of Top.
     Groq,
+    /// `meta` of Top (Cohere).
+    Meta,
+    /// `data` of Top: images, where images were asked for.
+    Data,
     Usage(Part),
     Other,
 }
@@ -56,7 +60,16 @@ pub(super) enum Slot {
     Finish,
     Error,
     Number(Field),
+    Seconds(Field),
     UnknownNumber,
+    /// `duration` of Top.
+    Duration,
+    /// `total_tokens` of a usage object.
+    Total,
+    /// `size` of Top.
+    Size,
+    /// `quality` of Top.
+    Quality,
     Factor,
     Modality,
     ModalityCount,
@@ -69,7 +82,8 @@ pub(super) const OTHER: Frame = Frame { object: true, place: Place::Other, text:
 impl Slot {
     /// True for a string whose text is kept.
     pub(super) fn is_word(self) -> bool {
-        matches!(self, Slot::Model | Slot::Tier | Slot::Type | Slot::Finish | Slot::Factor | Slot::Modality)
+        use Slot::{Factor, Finish, Modality, Model, Quality, Size, Tier, Type};
+        matches!(self, Model | Tier | Type | Finish | Factor | Modality | Size | Quality)
     }
 }
 
@@ -82,7 +96,7 @@ pub(super) fn element(array: Option<Frame>) -> Frame {
         Place::Documents => Frame { place: Place::Top, ..OTHER },
         Place::Usage(_) | Place::Other => array,
         // An array where an object belongs.
-        Place::Top | Place::Answer | Place::Groq => Frame { place: Place::Other, ..array },
+        Place::Top | Place::Answer | Place::Groq | Place::Meta | Place::Data => Frame { place: Place::Other, ..array },
     }
 }
 
@@ -93,7 +107,13 @@ pub(super) fn member(parent: Frame, depth: usize, key: &[u8]) -> (Slot, Frame) {
     match (parent.place, key) {
         (Place::Usage(part), _) => usage_member(part, key, child),
         (Place::Top | Place::Answer | Place::Groq, b"usage") => (Slot::Nothing, as_usage(child, Part::Usage)),
-        (Place::Top, b"usageMetadata") => (Slot::Nothing, as_usage(child, Part::Usage)),
+        (Place::Top, b"usageMetadata" | b"usage_info") => (Slot::Nothing, as_usage(child, Part::Usage)),
+        (Place::Top, b"meta") => (Slot::Nothing, Frame { place: Place::Meta, ..child }),
+        (Place::Meta, b"billed_units") => (Slot::Nothing, as_usage(child, Part::Usage)),
+        (Place::Top, b"data") => (Slot::Nothing, Frame { place: Place::Data, ..child }),
+        (Place::Top, b"duration") => (Slot::Duration, child),
+        (Place::Top, b"size") => (Slot::Size, child),
+        (Place::Top, b"quality") => (Slot::Quality, child),
         (Place::Top, b"modelVersion") | (Place::Top | Place::Answer, b"model") => (Slot::Model, child),
         (Place::Top | Place::Answer, b"service_tier") => (Slot::Tier, child),
         (Place::Top | Place::Answer, b"error") => (Slot::Error, child),
@@ -119,6 +139,8 @@ fn usage_member(part: Part, key: &[u8], child: Frame) -> (Slot, Frame) {
     let unknown = as_usage(child, Part::Unknown);
     match usage::entry(part, key) {
         Entry::Number(field) => (Slot::Number(field), unknown),
+        Entry::Seconds(field) => (Slot::Seconds(field), unknown),
+        Entry::Redundant if part == Part::Usage && key == b"total_tokens" => (Slot::Total, unknown),
         Entry::Redundant => (Slot::Nothing, as_usage(child, Part::Repeated)),
         Entry::Part(part) => (Slot::Nothing, as_usage(child, part)),
         Entry::Tier => (Slot::Tier, unknown),
@@ -127,6 +149,11 @@ fn usage_member(part: Part, key: &[u8], child: Frame) -> (Slot, Frame) {
         Entry::ModalityCount => (Slot::ModalityCount, unknown),
         Entry::Unknown => (Slot::UnknownNumber, unknown),
     }
+}
+
+/// Whether an event of that type is one whole image (OpenAI, images streaming events, 2026-09).
+pub(super) fn is_image(kind: &str) -> bool {
+    matches!(kind, "image_generation.completed" | "image_edit.completed")
 }
 
 /// Whether an event of that type repeats text that came before, or carries none.

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::llm::Usage;
 
 mod tree;
+mod units;
 
 fn scan(body: &[u8]) -> Seen {
     let mut scan = Scan::new();

@@ -98,6 +98,21 @@ impl Capture {
             (value.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&value)).then_some(value as u64)
         })
     }
+
+    /// Thousandths of a number that is not negative, rounded to the nearest.
+    pub(super) fn thousandths(&self) -> Option<u64> {
+        let text = self.text()?;
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_plain(whole) || !is_plain(fraction) {
+            // With an exponent; nobody writes one here.
+            let value: f64 = text.parse::<f64>().ok()? * 1000.0;
+            return (0.0..9_007_199_254_740_992.0).contains(&value).then(|| value.round() as u64);
+        }
+        let digit = |at: usize| u64::from(fraction.as_bytes().get(at).map_or(0, |digit| digit - b'0'));
+        let thousandths = digit(0) * 100 + digit(1) * 10 + digit(2) + u64::from(digit(3) >= 5);
+        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(thousandths)
+    }
 }
 
 // === impl Escape ===

@@ -13,8 +13,10 @@
 //! * Gemini: `promptTokenCount` includes `cachedContentTokenCount`, `candidatesTokenCount` excludes
 //!   `thoughtsTokenCount`.
 //! * Bedrock Converse: `inputTokens` excludes its `cache*InputTokens`.
+//!
+//! Units other than tokens have names of their own in every family; see [`crate::llm::Units`].
 
-use crate::llm::Usage;
+use crate::llm::{Units, Usage};
 
 /// A number that some provider writes in a usage object. The comment names the wire fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +65,20 @@ pub enum Field {
     BedrockCacheRead,
     /// `cacheWriteInputTokens`
     BedrockCacheWrite,
+    /// `images`
+    BilledImages,
+    /// `seconds`, `prompt_audio_seconds`; in milliseconds
+    AudioIn,
+    /// `search_units`
+    SearchUnits,
+    /// `pages_processed`
+    Pages,
 }
 
-const FIELDS: usize = Field::BedrockCacheWrite as usize + 1;
+const FIELDS: usize = Field::Pages as usize + 1;
+
+/// The fields that are no tokens.
+const UNITS: &[Field] = &[Field::BilledImages, Field::AudioIn, Field::SearchUnits, Field::Pages];
 
 /// An object in a usage object, or that object itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +100,8 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     Number(Field),
+    /// A number of seconds, which may have a fraction.
+    Seconds(Field),
     /// A number that says nothing that another one does not say.
     Redundant,
     Part(Part),
@@ -159,6 +174,13 @@ fn usage_entry(key: &[u8]) -> Entry {
         b"outputTokens" => Field::BedrockOutput,
         b"cacheReadInputTokens" => Field::BedrockCacheRead,
         b"cacheWriteInputTokens" => Field::BedrockCacheWrite,
+        b"images" => Field::BilledImages,
+        b"search_units" => Field::SearchUnits,
+        b"pages_processed" => Field::Pages,
+        b"seconds" | b"prompt_audio_seconds" => return Entry::Seconds(Field::AudioIn),
+        // Cohere v2 states what it bills, and beside it what the model saw.
+        b"billed_units" => return Entry::Part(Part::Usage),
+        b"tokens" => return Entry::Part(Part::Repeated),
         // The singular is the spelling of OpenAI's transcriptions.
         b"prompt_tokens_details" | b"input_tokens_details" | b"input_token_details" => {
             return Entry::Part(Part::InputDetails);
@@ -177,6 +199,7 @@ fn usage_entry(key: &[u8]) -> Entry {
         | b"prompt_cache_miss_tokens"
         | b"cacheReadInputTokenCount"
         | b"cacheWriteInputTokenCount"
+        | b"doc_size_bytes"
         | b"queue_time"
         | b"prompt_time"
         | b"completion_time"
@@ -215,6 +238,14 @@ impl Raw {
     /// alone are no usage, and zero would be a bill. A part that is larger than its whole makes the
     /// rest zero, never an underflow.
     pub fn normalise(&self) -> Option<Usage> {
+        let units = self.units();
+        match self.tokens() {
+            Some(tokens) => Some(Usage { units, ..tokens }),
+            None => self.has(UNITS).then(|| Usage { units, ..Usage::default() }),
+        }
+    }
+
+    fn tokens(&self) -> Option<Usage> {
         Some(if self.has(&[Field::Prompt, Field::Completion]) {
             self.openai_chat()
         } else if self.has(&[Field::Input, Field::Output, Field::CacheRead, Field::CacheCreation]) {
@@ -226,6 +257,16 @@ impl Raw {
         } else {
             return None;
         })
+    }
+
+    fn units(&self) -> Units {
+        Units {
+            images_in: self.get(Field::BilledImages),
+            audio_in_ms: self.get(Field::AudioIn),
+            queries: self.get(Field::SearchUnits),
+            pages: self.get(Field::Pages),
+            ..Units::default()
+        }
     }
 
     fn has(&self, fields: &[Field]) -> bool {

@@ -86,8 +86,10 @@ fn a_form_is_held_routed_and_signed_by_its_model() {
     world.reply(json(), r#"{"text":"Water flows.","usage":{"type":"duration","seconds":9}}"#).end();
     let record = world.record();
     assert_eq!((&*record.requested_model, &*record.sent_model), ("two/whisper-1", "whisper-1"));
-    // Bytes of sound say nothing about tokens, and a number that nobody has is not made up.
-    assert_eq!((record.usage_source, record.cost, record.signed), (UsageSource::Unknown, None, true));
+    // Bytes of sound say nothing about tokens, and the seconds are what is billed: 0.006 USD a minute.
+    let cost = record.cost.map(|cost| cost.nanos());
+    assert_eq!((record.usage_source, cost, record.signed), (UsageSource::Provider, Some(900_000), true));
+    assert_eq!((record.usage.units.audio_in_ms, record.usage.total_input()), (9_000, 0));
     assert_eq!(record.outcome, Outcome::Completed);
 }
 

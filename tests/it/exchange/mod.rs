@@ -29,4 +29,5 @@ mod routing;
 mod splits;
 mod steps;
 mod support;
+mod units;
 mod writer;

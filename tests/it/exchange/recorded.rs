@@ -2,7 +2,7 @@
 //! it states is the usage that is billed.
 
 use weir::exchange::record::Outcome;
-use weir::llm::{Usage, UsageSource};
+use weir::llm::{Units, Usage, UsageSource};
 
 use super::support::*;
 
@@ -37,6 +37,7 @@ const fn stated(input: u64, cached: u64, output: u64, reasoning: u64) -> Option<
         audio_out: 0,
         image_in: 0,
         image_out: 0,
+        units: Units::NONE,
     })
 }
 

@@ -164,3 +164,19 @@ proptest! {
         world.end();
     }
 }
+
+#[test]
+fn an_image_is_billed_by_the_size_and_quality_that_left() {
+    let rule = "    parameters: {overrides: {quality: low}, defaults: {size: 1024x1024}}";
+    for (fields, nanos) in [("", 60_000_000), (rule, 40_000_000)] {
+        let mut policy = policy_of("openai", fields);
+        // One that has every price.
+        let mut any = (*policy.targets.backends[0]).clone();
+        any.provider = "mock".into();
+        policy.targets.backends[0] = any.into();
+        let mut world = World::new(policy);
+        world.call("/v1/images/generations", r#"{"model":"grok-imagine-image-2.0","prompt":"x","quality":"high"}"#);
+        world.reply(json(), r#"{"created":1,"data":[{"b64_json":"aGk="}]}"#).end();
+        assert_eq!(world.record().cost.map(|cost| cost.nanos()), Some(nanos), "{fields}");
+    }
+}

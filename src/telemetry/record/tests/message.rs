@@ -108,6 +108,7 @@ impl From<&Usage> for v1::Usage {
             audio_out,
             image_in,
             image_out,
+            units,
         } = usage;
         v1::Usage {
             input,
@@ -120,6 +121,15 @@ impl From<&Usage> for v1::Usage {
             audio_out,
             image_in,
             image_out,
+            units: (!units.is_none()).then(|| units.into()),
         }
+    }
+}
+
+impl From<Units> for v1::Units {
+    fn from(units: Units) -> Self {
+        // Without `..`, so that a unit that is added there is not forgotten here.
+        let Units { images_in, images_out, audio_in_ms, characters, queries, pages } = units;
+        v1::Units { images_in, images_out, audio_in_ms, characters, queries, pages }
     }
 }

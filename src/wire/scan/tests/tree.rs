@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::scan;
 use crate::llm::Usage;
-use crate::wire::scan::{Scan, Seen};
+use crate::wire::scan::{Aside, Scan, Seen};
 
 fn number(value: &Value, path: &[&str]) -> u64 {
     path.iter().try_fold(value, |value, key| value.get(key)).and_then(Value::as_u64).unwrap_or(0)
@@ -50,6 +50,7 @@ fn reference(body: &Value) -> Seen {
         usage,
         text_bytes: text_in(&body["choices"]),
         finish: choices.iter().rev().find_map(|choice| text(&choice["finish_reason"])).map(Into::into),
+        aside: Aside { total_tokens: usage.is_some().then_some(1), ..Aside::default() },
         has_error: body.get("error").is_some_and(|error| !error.is_null()),
         complete: true,
         ..Seen::default()
