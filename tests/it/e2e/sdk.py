@@ -1,6 +1,7 @@
 """The official SDK against one base URL: what it returns and raises, as one JSON object."""
 
 import json
+import struct
 import sys
 
 import openai
@@ -83,6 +84,9 @@ def no_model():
 
 
 WAV = ("said.wav", b"RIFF\0\0\r\n--not-the-boundary\r\n" + bytes(range(256)), "audio/wav")
+# A second and a half of silence, 8,000 samples of two bytes a second.
+TONE = ("tone.wav", b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+        + b"data" + struct.pack("<I", 24000) + bytes(24000), "audio/wav")
 PNG = ("drawn.png", b"\x89PNG\r\n\x1a\n" * 100, "image/png")
 
 
@@ -121,6 +125,39 @@ def translation():
 
 def moderation():
     return client.moderations.create(model="omni-moderation-latest", input="Water.").model_dump()
+
+
+def images_stream():
+    stream = client.images.generate(model="gpt-image-1", prompt="A weir.", stream=True, partial_images=1)
+    return [event.type for event in stream]
+
+
+def images_counted():
+    return len(client.images.generate(model="grok-imagine-image", prompt="A weir.", n=3).data)
+
+
+def speech_stream():
+    ask = {"model": "gpt-4o-mini-tts", "voice": "alloy", "input": "Water.", "stream_format": "sse"}
+    with client.audio.speech.with_streaming_response.create(**ask) as response:
+        return list(response.iter_lines())
+
+
+def transcription_verbose():
+    return client.audio.transcriptions.create(model="whisper-1", file=WAV, response_format="verbose_json").duration
+
+
+def transcription_text():
+    return client.audio.transcriptions.create(model="whisper-1", file=TONE, response_format="text")
+
+
+def transcription_stream():
+    stream = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=WAV, stream=True)
+    return [event.type for event in stream]
+
+
+def rerank():
+    body = {"model": "rerank-v3.5", "query": "water", "documents": ["a", "b"]}
+    return client.post("/rerank", cast_to=object, body=body)
 
 
 def files():
@@ -173,6 +210,11 @@ def refusals():
 CALLS = [whole, stream, stream_usage, raw, lines, helper, tools, tools_stream, vision, embeddings, models, model, no_model, upload,
          broken_off, errors, completions, images, image_edit, image_variation, speech, transcription,
          transcription_by_tokens, translation, moderation, files]
+MEDIA = [images_stream, images_counted, speech_stream, transcription_verbose, transcription_text,
+         transcription_stream, rerank]
+CALLS += MEDIA
+if "--media" in sys.argv:
+    CALLS = [images, image_edit, speech, transcription, transcription_by_tokens, translation, moderation, *MEDIA]
 if "--refusals" in sys.argv:
     CALLS = [refusals]
 print(json.dumps({call.__name__: call() for call in CALLS}))

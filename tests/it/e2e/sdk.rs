@@ -65,6 +65,59 @@ async fn the_sdk_finds_what_it_finds_at_the_provider(mode: BodyMode) {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
+/// A path, a model, and what the ledger says of it: units, input and output tokens, cost in USD. The prices
+/// are the catalogue's.
+type Billed = (&'static str, &'static str, Value, u64, u64, Option<&'static str>);
+
+/// What each call of `--media` comes to, in order.
+fn billed() -> Vec<Billed> {
+    let heard = ("/v1/audio/transcriptions", "gpt-4o-transcribe", Value::Null, 14, 2, Some("0.000055"));
+    let seconds = json!({"audioInMs": "9000"});
+    vec![
+        ("/v1/images/generations", "gpt-image-1", json!({"imagesOut": "2"}), 10, 544, Some("0.02181")),
+        ("/v1/images/edits", "dall-e-2", json!({"imagesOut": "2"}), 0, 0, None),
+        ("/v1/audio/speech", "tts-1", json!({"characters": "6"}), 0, 0, Some("0.00009")),
+        ("/v1/audio/transcriptions", "whisper-1", seconds.clone(), 0, 0, Some("0.0009")),
+        heard.clone(),
+        // It states nothing, and the file is none that says how long it is.
+        ("/v1/audio/translations", "whisper-1", Value::Null, 0, 0, None),
+        ("/v1/images/generations", "gpt-image-1", json!({"imagesOut": "1"}), 10, 272, Some("0.01093")),
+        ("/v1/images/generations", "grok-imagine-image", json!({"imagesOut": "3"}), 0, 0, Some("0.06")),
+        ("/v1/audio/speech", "gpt-4o-mini-tts", Value::Null, 4, 50, Some("0.0006024")),
+        ("/v1/audio/transcriptions", "whisper-1", seconds, 0, 0, Some("0.0009")),
+        ("/v1/audio/transcriptions", "whisper-1", json!({"audioInMs": "1500"}), 0, 0, Some("0.00015")),
+        heard,
+        ("/v1/rerank", "rerank-v3.5", json!({"queries": "1"}), 0, 0, Some("0.002")),
+    ]
+}
+
+async fn every_endpoint_is_billed_by_its_own_usage(mode: BodyMode) {
+    let priced =
+        ONE_BACKEND.replace("spec: {endpoint", "spec: {provider: mock, endpoint").replace("dialect: OpenAI, ", "");
+    let egress = Egress::up(mode, &priced).await;
+    let found = found(egress.base_url(), "--media").await;
+    assert_eq!(found["images_stream"], json!(["image_generation.partial_image", "image_generation.completed"]));
+    assert_eq!((&found["images_counted"], &found["transcription_text"]), (&json!(3), &json!("Water flows.\n")));
+    let expected = billed();
+    let ledger = egress.ledger_of(expected.len() + 1).await;
+    let moderation = |record: &&Value| record["path"] == "/v1/moderations";
+    let free = ledger.iter().find(moderation).expect("a moderation is a call");
+    assert_eq!((&free["costNanoUsd"], &free["outcome"]), (&json!("0"), &json!("OUTCOME_COMPLETED")));
+    let others: Vec<&Value> = ledger.iter().filter(|record| !moderation(record)).collect();
+    assert_eq!(others.len(), expected.len(), "{ledger:?}");
+    for (record, (path, model, units, input, output, cost)) in others.into_iter().zip(expected) {
+        let usage = &record["usage"];
+        let total =
+            |names: &[&str]| -> u64 { names.iter().filter_map(|name| usage[name].as_str()?.parse::<u64>().ok()).sum() };
+        assert_eq!((&record["path"], &record["models"]["sent"]), (&json!(path), &json!(model)), "{record}");
+        assert_eq!(usage["units"], units, "{record}");
+        let tokens = (total(&["input", "audioIn", "imageIn"]), total(&["output", "audioOut", "imageOut"]));
+        assert_eq!(tokens, (input, output), "{record}");
+        assert_eq!(record["costUsd"].as_str(), cost, "{record}");
+    }
+    egress.assert_clean(&Exceptions::default()).await;
+}
+
 async fn the_sdk_raises_the_class_that_belongs_to_an_error(mode: BodyMode) {
     let egress = Egress::up(mode, ONE_BACKEND).await;
     let all = found(SCRIPT, egress.base_url(), "").await;
@@ -107,6 +160,7 @@ async fn the_sdk_understands_weirs_own_refusals(mode: BodyMode) {
 
 every_mode!(
     the_sdk_finds_what_it_finds_at_the_provider,
+    every_endpoint_is_billed_by_its_own_usage,
     the_sdk_raises_the_class_that_belongs_to_an_error,
     the_sdk_understands_weirs_own_refusals
 );
