@@ -16,14 +16,14 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::peer::Presented;
-use super::refusal::{Journal, reason};
+use super::refusal::{Journal, QUIET, reason};
 use super::rotate::Rotation;
 use super::terms::Terms;
 use crate::telemetry::metrics::{HandshakeRefusal as Refusal, Handshakes};
@@ -97,6 +97,7 @@ impl Stream for Connections {
 async fn accept(listener: TcpListener, gate: Gate) {
     let mut handshakes = JoinSet::new();
     let mut crowd = Crowd::default();
+    let mut told: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
@@ -107,12 +108,15 @@ async fn accept(listener: TcpListener, gate: Gate) {
                 });
             }
             taken = listener.accept(), if handshakes.len() < AT_ONCE => match taken {
-                Ok((_, from)) if crowd.is_full_for(from.ip()) => gate.refuse(Refusal::Crowded, from, None, &""),
+                Ok((_, from)) if crowd.is_full_for(from.ip()) => gate.refuse(Refusal::Crowded, from, None, &format_args!("{OF_ONE} at most")),
                 Ok((stream, from)) => crowd.enter(handshakes.spawn(gate.clone().admit(stream, from)).id(), from.ip()),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // No more descriptors, or no memory: those that are there will free some.
-                    tracing::warn!("the ext_proc listener takes no connection at the moment: {error}");
+                    if told.is_none_or(|told| told.elapsed() >= QUIET) {
+                        told = Some(Instant::now());
+                        tracing::warn!("the ext_proc listener takes no connection at the moment: {error}");
+                    }
                     sleep(BREATH).await;
                 }
             },

@@ -13,7 +13,7 @@ use super::peer::Presented;
 use crate::telemetry::metrics::HandshakeRefusal as Refusal;
 
 /// Each reason is said once in this time; the next line tells how many were not said.
-const QUIET: Duration = Duration::from_secs(10);
+pub(super) const QUIET: Duration = Duration::from_secs(10);
 
 /// The longest name in a log line, in characters.
 const NAME: usize = 256;

@@ -94,9 +94,8 @@ async fn wait_for(gateway: &Gateway, name: &str, value: f64) {
     wait(name, || async { sum(gateway, name).await == value }).await;
 }
 
-/// True if Weir lets this client in.
-async fn is_let_in(gateway: &Gateway, own: &Pair) -> bool {
-    let client = Client::new(&gateway.site.mesh.certificate, Some(own));
+/// True if Weir lets this client in. A client remembers its sessions, and would resume one if it could.
+async fn is_let_in(gateway: &Gateway, client: &Client) -> bool {
     let Ok(mut stream) = client.connect(&gateway.extproc).await else { return false };
     let said = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
     said.is_ok() && matches!(stream.read(&mut [0; 64]).await, Ok(9..))
@@ -122,7 +121,8 @@ async fn certificates_change_under_load_and_nothing_is_lost(mode: BodyMode) {
     let (site, at) = (&gateway.site, gateway.site.directory.path());
     let mesh = site.mesh.certificate.as_path();
     assert_eq!(shown(&gateway).await, leaf(&first));
-    let of_other = site.other.workload("proxy", &[PROXY]);
+    let proxy = Client::new(mesh, Some(&site.proxy));
+    let of_other = Client::new(mesh, Some(&site.other.workload("proxy", &[PROXY])));
     assert!(!is_let_in(&gateway, &of_other).await);
     let calls = under_load(&gateway, async {
         for number in 1..=5 {
@@ -135,10 +135,10 @@ async fn certificates_change_under_load_and_nothing_is_lost(mode: BodyMode) {
         let last = site.mesh.server("weir");
         mount_tls(at, "two-cas", &last, &[mesh, &site.other.certificate]);
         wait_for(&gateway, "weir_tls_reloads_total", 6.0).await;
-        assert!(is_let_in(&gateway, &of_other).await && is_let_in(&gateway, &site.proxy).await);
+        assert!(is_let_in(&gateway, &of_other).await && is_let_in(&gateway, &proxy).await);
         mount_tls(at, "one-ca", &last, &[mesh]);
         wait_for(&gateway, "weir_tls_reloads_total", 7.0).await;
-        assert!(!is_let_in(&gateway, &of_other).await && is_let_in(&gateway, &site.proxy).await);
+        assert!(!is_let_in(&gateway, &of_other).await && is_let_in(&gateway, &proxy).await);
         let before = sum(&gateway, "weir_tls_accepted_total").await;
         wait("handshakes of Envoy's own", || async { sum(&gateway, "weir_tls_accepted_total").await > before + 5.0 })
             .await;
@@ -160,6 +160,7 @@ async fn files_that_break_are_told_and_the_last_good_ones_stay(mode: BodyMode) {
     let mesh = site.mesh.certificate.as_path();
     let fresh = site.mesh.server("weir");
     let of_another_key = Pair { certificate: fresh.certificate.clone(), key: first.key.clone() };
+    let proxy = Client::new(mesh, Some(&site.proxy));
     let told = |what: &str| gateway.weir.written().matches(what).count();
     let back = "again in their files";
     let calls = under_load(&gateway, async {
@@ -178,7 +179,7 @@ async fn files_that_break_are_told_and_the_last_good_ones_stay(mode: BodyMode) {
             wait_for(&gateway, "weir_tls_kept", 1.0).await;
             assert_eq!(told(says), 1, "{says}: {}", gateway.weir.written());
             assert_eq!(shown(&gateway).await, leaf(&first));
-            assert!(is_let_in(&gateway, &site.proxy).await);
+            assert!(is_let_in(&gateway, &proxy).await);
             times += 1;
             good(&format!("good-{times}"));
             wait_for(&gateway, "weir_tls_kept", 0.0).await;
