@@ -31,5 +31,6 @@ mod rewrites;
 mod routing;
 mod sdk;
 mod sdk_matrix;
+mod situations;
 mod tls;
 mod up;

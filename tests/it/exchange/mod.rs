@@ -26,6 +26,7 @@ mod recorded;
 mod replays;
 mod rewrites;
 mod routing;
+mod situations;
 mod splits;
 mod steps;
 mod support;
