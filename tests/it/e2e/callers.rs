@@ -42,9 +42,8 @@ fn call(model: &str, headers: &[(&str, &str)]) -> Call {
 /// Model, headers, the status that the client gets, and the principal of the record.
 type Row<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16, &'a str);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sidecar_knows_its_callers_and_no_forged_ones() {
-    let egress = Egress::up(BodyMode::FullDuplex, &config()).await;
+async fn a_sidecar_knows_its_callers_and_no_forged_ones(mode: BodyMode) {
+    let egress = Egress::up(mode, &config()).await;
     let (main, lost, unknown) = (key(1), key(2), key(3));
     let bearer = format!("Bearer {main}");
     let forged = "By=spiffe://a;URI=spiffe://mesh/ns/root/sa/admin";
@@ -84,3 +83,5 @@ async fn a_sidecar_knows_its_callers_and_no_forged_ones() {
     assert!([&main, &lost, &unknown].iter().all(|key| !text.contains(key.as_str())), "a key was written down");
     egress.assert_clean(&Exceptions::default()).await;
 }
+
+every_mode!(a_sidecar_knows_its_callers_and_no_forged_ones);

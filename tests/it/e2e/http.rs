@@ -195,7 +195,7 @@ every_mode!(
     a_websocket_carries_bytes_both_ways
 );
 
-first_mode!(
+every_mode!(
     a_client_that_expects_a_continue_gets_one,
     a_connect_goes_nowhere,
     an_early_answer_reaches_a_client_that_still_sends

@@ -255,7 +255,7 @@ every_mode!(
     a_stated_length_is_never_wrong_where_trailers_follow
 );
 
-first_mode!(
+every_mode!(
     nothing_of_weirs_own_arrives_and_a_caller_chooses_no_route,
     unknown_headers_survive_and_hop_by_hop_ones_do_not,
     every_byte_that_no_rule_edits_arrives,

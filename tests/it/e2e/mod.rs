@@ -1,16 +1,15 @@
 //! End to end through a real Envoy. Every suite asks the oracle at its end (`Egress::assert_clean`).
 //!
-//! What a body mode can change runs in each of them: plain and streamed answers, tools, errors, keys, requests
-//! without a body, trailers, large bodies, uploads and WebSockets, retries, and sides that leave. The rest runs in
-//! the first mode alone (`first_mode!`). What cannot be the same in every mode:
+//! Every suite runs in every body mode, here and in `faults`, but for what cannot be the same in each:
 //!
 //! | suite | not in | why |
 //! |---|---|---|
 //! | `billed` | `BUFFERED` + `STREAMED` | a header that waits for the answer's usage has no place to wait |
-//! | `live`: events and heads as they happen | `BUFFERED` both | Envoy holds the answer until it is whole |
-//! | `faults::upstream`: a document that ends in the middle | `BUFFERED` both | nothing of it ever comes to Weir |
-//! | `faults::tally`: a client that leaves a stream | `BUFFERED` both | no part of it has come to the client |
-//! | `faults`: drain | all but the first | what is said between two chunks waits for the next one (`extproc::turns`) |
+//! | `live`: events and heads as they happen; `reload`: who began before a backend went | `BUFFERED` both | Envoy holds the answer until it is whole |
+//! | `faults::{upstream, tally, counted}`: an answer that ends in the middle, a client that leaves it | `BUFFERED` both | no part of it comes to the client, or to Weir |
+//! | `faults::{load, metrics, gone}`: streams that run side by side, or are left | `BUFFERED` both | the same |
+//! | `faults::drain`, `faults::scripted`: a stream that Weir ends by itself | all but the first | what is said between two chunks waits for the next one (`extproc::turns`) |
+//! | `up`, `render` | all but the first | processes and files; `render` serves with each form |
 
 mod billed;
 mod bodies;

@@ -169,4 +169,4 @@ async fn a_provider_that_is_not_there_is_an_error_in_the_callers_dialect(mode: B
 
 every_mode!(a_body_that_cannot_be_read_is_refused, a_provider_that_is_not_there_is_an_error_in_the_callers_dialect);
 
-first_mode!(a_call_that_nobody_serves_is_refused, a_refusal_speaks_the_callers_dialect);
+every_mode!(a_call_that_nobody_serves_is_refused, a_refusal_speaks_the_callers_dialect);

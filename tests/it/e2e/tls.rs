@@ -77,15 +77,14 @@ fn serve(certificate: &str, key: &str) -> (Child, String) {
     (server, port)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_https_backend_is_checked_against_its_own_ca_and_name() {
+async fn an_https_backend_is_checked_against_its_own_ca_and_name(mode: BodyMode) {
     let directory = RunDir::create().expect("a temporary directory");
     let (own, key) = certificate(directory.path(), "own");
     let (other, _) = certificate(directory.path(), "other");
     let (server, port) = serve(&own, &key);
     let call = Call::chat(r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#);
 
-    let egress = Egress::up(BodyMode::FullDuplex, &configuration(&port, &own, "llm.test")).await;
+    let egress = Egress::up(mode, &configuration(&port, &own, "llm.test")).await;
     let answer = call.clone().send(Protocol::Http1, &egress.address).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let record = egress.ledger_of(1).await.remove(0);
@@ -99,10 +98,12 @@ async fn an_https_backend_is_checked_against_its_own_ca_and_name() {
     let asked = server.stderr().matches("asked").count();
 
     for (ca, name) in [(&other, "llm.test"), (&own, "another.test")] {
-        let egress = Egress::up(BodyMode::FullDuplex, &configuration(&port, ca, name)).await;
+        let egress = Egress::up(mode, &configuration(&port, ca, name)).await;
         let answer = call.clone().send(Protocol::Http1, &egress.address).await;
         assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("upstream_unavailable")));
         egress.assert_clean(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
     }
     assert_eq!(server.stderr().matches("asked").count(), asked, "no request may reach a server that is not the one");
 }
+
+every_mode!(an_https_backend_is_checked_against_its_own_ca_and_name);

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use weir::render::envoy::BodyMode;
+
 use super::rig::{BACKEND, CHAT, KEY, Parts, Rig, aborts, file};
 use crate::support::response::Response;
 
@@ -33,11 +35,10 @@ fn ask(model: &str, stream: bool) -> Value {
     json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": PROMPT}]})
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_key_prompt_or_answer_is_written_anywhere() {
+async fn no_key_prompt_or_answer_is_written_anywhere(mode: BodyMode) {
     let documents = format!("{BACKEND}{MORE}");
     let prepare = |directory: &std::path::Path| std::fs::write(directory.join("key"), format!("{FILE_KEY}\n"));
-    let rig = Rig::start_with(Parts { documents, log: "trace", ..Parts::default() }, prepare).await;
+    let rig = Rig::start_with(Parts { documents, log: "trace", mode, ..Parts::default() }, prepare).await;
     // The signature reaches the provider, else there is nothing to find.
     for (model, key) in [("main/alpha", KEY), ("filed/alpha", FILE_KEY)] {
         let echo = rig.chat(&[("x-mock-echo", "1"), ("authorization", CLIENT_KEY)], &ask(model, false)).await;
@@ -102,3 +103,5 @@ async fn faults(rig: &Rig) -> Vec<Response> {
     leaves.abort();
     said
 }
+
+every_mode!(no_key_prompt_or_answer_is_written_anywhere);

@@ -5,6 +5,7 @@ use serde_json::Value;
 use weir::exchange::event::{Answer, Failure, Note};
 use weir::exchange::record::{Outcome, Record};
 use weir::llm::UsageSource;
+use weir::render::envoy::BodyMode;
 
 use super::rig::{aborts, ask, wait};
 use super::world::Stage;
@@ -24,11 +25,11 @@ fn record_of<'a>(notes: &'a [Note], id: &str) -> &'a Record {
     records.into_iter().find(|record| *record.id == *id).expect("a record of the call")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_early_end_is_counted_exactly_before_anything_was_learned() {
+async fn an_early_end_is_counted_exactly_before_anything_was_learned(mode: BodyMode) {
     let exactly = |policy: &mut weir::policy::Policy| policy.count_exactly = true;
     let stage =
-        Stage::set(exactly, Box::new(|_| (std::time::Duration::ZERO, Answer::Failed(Failure::Unavailable)))).await;
+        Stage::set(mode, exactly, Box::new(|_| (std::time::Duration::ZERO, Answer::Failed(Failure::Unavailable))))
+            .await;
     let mut calls = Vec::new();
     // What the client leaves, and what the provider cuts.
     for (n, bytes) in [1, 900, 4000].into_iter().enumerate() {
@@ -60,3 +61,5 @@ async fn an_early_end_is_counted_exactly_before_anything_was_learned() {
     }
     stage.strike(&aborts()).await;
 }
+
+modes_that_stream!(an_early_end_is_counted_exactly_before_anything_was_learned);

@@ -3,12 +3,13 @@
 
 use std::os::unix::net::UnixStream;
 
+use weir::render::envoy::BodyMode;
+
 use super::rig::{LONG, Parts, Rig, aborts, ask, outage, wait};
 use crate::support::process::Stream;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_live_stream_comes_to_its_end_and_nothing_new_is_taken() {
-    let mut rig = Rig::start(Parts::default()).await;
+async fn a_live_stream_comes_to_its_end_and_nothing_new_is_taken(mode: BodyMode) {
+    let mut rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let mut live = rig.open(&[("x-mock-tokens", "100"), ("x-mock-spacing", "30")], &ask("alpha", true)).await;
     live.read_body(300).await;
     assert_eq!(rig.admin("/readyz").await.status, 200);
@@ -29,9 +30,8 @@ async fn a_live_stream_comes_to_its_end_and_nothing_new_is_taken() {
     rig.judge(&outage()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_time_is_over_a_stream_ends_with_an_error_event() {
-    let mut rig = Rig::start(Parts { process: "  drainTimeout: 1s", ..Parts::default() }).await;
+async fn when_the_time_is_over_a_stream_ends_with_an_error_event(mode: BodyMode) {
+    let mut rig = Rig::start(Parts { process: "  drainTimeout: 1s", mode, ..Parts::default() }).await;
     assert_eq!(rig.chat(&[("x-mock-tokens", "9")], &ask("alpha", true)).await.status, 200);
     let mut live = rig.open(&[("x-mock-tokens", "3000"), ("x-mock-spacing", "30")], &ask("alpha", true)).await;
     live.read_body(300).await;
@@ -49,9 +49,8 @@ async fn when_the_time_is_over_a_stream_ends_with_an_error_event() {
     rig.judge(&aborts()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_signal_ends_the_process_at_once() {
-    let mut rig = Rig::start(Parts::default()).await;
+async fn a_second_signal_ends_the_process_at_once(mode: BodyMode) {
+    let mut rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let mut live = rig.open(&[("x-mock-tokens", "3000"), ("x-mock-spacing", "30")], &ask("alpha", true)).await;
     live.read_body(300).await;
     rig.weir.signal("TERM");
@@ -62,10 +61,9 @@ async fn a_second_signal_ends_the_process_at_once() {
     rig.judge(&outage()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_under_load_truncates_no_stream() {
+async fn a_restart_under_load_truncates_no_stream(mode: BodyMode) {
     const STREAMS: usize = 20;
-    let mut rig = Rig::start(Parts::default()).await;
+    let mut rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let mut live = Vec::new();
     for _ in 0..STREAMS {
         live.push(rig.open(&[("x-mock-tokens", "60"), ("x-mock-spacing", "50")], &ask("alpha", true)).await);
@@ -95,9 +93,8 @@ async fn a_restart_under_load_truncates_no_stream() {
     rig.end(&outage()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_whose_answer_comes_after_the_time_is_over_leaves_its_record() {
-    let mut rig = Rig::start(Parts { process: "  drainTimeout: 1s", ..Parts::default() }).await;
+async fn a_call_whose_answer_comes_after_the_time_is_over_leaves_its_record(mode: BodyMode) {
+    let mut rig = Rig::start(Parts { process: "  drainTimeout: 1s", mode, ..Parts::default() }).await;
     let live = rig.open(&[("x-mock-delay", "60000")], &ask("alpha", false)).await;
     rig.in_flight(1).await;
     rig.weir.signal("TERM");
@@ -109,3 +106,11 @@ async fn a_call_whose_answer_comes_after_the_time_is_over_leaves_its_record() {
     drop(live);
     rig.judge(&outage()).await;
 }
+
+first_mode!(
+    a_live_stream_comes_to_its_end_and_nothing_new_is_taken,
+    when_the_time_is_over_a_stream_ends_with_an_error_event,
+    a_second_signal_ends_the_process_at_once,
+    a_restart_under_load_truncates_no_stream,
+    a_call_whose_answer_comes_after_the_time_is_over_leaves_its_record
+);

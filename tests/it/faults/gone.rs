@@ -1,5 +1,7 @@
 //! Weir hangs or dies: clients get an error within seconds, and service when it is there again.
 
+use weir::render::envoy::BodyMode;
+
 use super::rig::{LONG, Parts, Rig, ask, outage, wait};
 use crate::support::response::Response;
 
@@ -14,9 +16,8 @@ fn is_stopped(pid: u32) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_weir_costs_seconds() {
-    let rig = Rig::start(Parts::default()).await;
+async fn a_stopped_weir_costs_seconds(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     assert_eq!(rig.chat(&[], &ask("alpha", false)).await.status, 200);
     let mut live = rig.open(&[("x-mock-tokens", "3000"), ("x-mock-spacing", "30")], &ask("alpha", true)).await;
     live.read_body(300).await;
@@ -34,9 +35,8 @@ async fn a_stopped_weir_costs_seconds() {
     rig.end(&outage()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_weir_is_replaced_on_the_same_socket() {
-    let mut rig = Rig::start(Parts::default()).await;
+async fn a_killed_weir_is_replaced_on_the_same_socket(mode: BodyMode) {
+    let mut rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let mut live = rig.open(&[("x-mock-tokens", "3000"), ("x-mock-spacing", "30")], &ask("alpha", true)).await;
     live.read_body(300).await;
     rig.weir.signal("KILL");
@@ -50,3 +50,7 @@ async fn a_killed_weir_is_replaced_on_the_same_socket() {
     wait("records of the new process", || async { !rig.records().is_empty() }).await;
     rig.end(&outage()).await;
 }
+
+every_mode!(a_killed_weir_is_replaced_on_the_same_socket);
+
+modes_that_stream!(a_stopped_weir_costs_seconds);

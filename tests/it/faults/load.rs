@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use weir::render::envoy::BodyMode;
+
 use super::rig::{LONG, Parts, Rig, aborts, ask};
 use crate::support::envoy_stats::Exceptions;
 use crate::support::http2::{self, Client};
@@ -18,9 +20,8 @@ fn is_shed(answer: &Response) -> bool {
         && answer.header("retry-after") == Some("1")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_fifth_of_four_is_shed() {
-    let rig = Rig::start(Parts { process: "  overload: {maxExchanges: 4}", ..Parts::default() }).await;
+async fn the_fifth_of_four_is_shed(mode: BodyMode) {
+    let rig = Rig::start(Parts { process: "  overload: {maxExchanges: 4}", mode, ..Parts::default() }).await;
     let mut live = Vec::new();
     for _ in 0..4 {
         let mut stream = rig.open(&[("x-mock-tokens", "3000"), ("x-mock-spacing", "20")], &ask("alpha", true)).await;
@@ -46,9 +47,8 @@ async fn the_fifth_of_four_is_shed() {
     rig.end(&aborts()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_beyond_what_may_be_held_is_shed() {
-    let rig = Rig::start(Parts { process: "  overload: {maxBuffered: 64Ki}", ..Parts::default() }).await;
+async fn a_body_beyond_what_may_be_held_is_shed(mode: BodyMode) {
+    let rig = Rig::start(Parts { process: "  overload: {maxBuffered: 64Ki}", mode, ..Parts::default() }).await;
     let large = json!({"model": "alpha", "messages": [{"role": "user", "content": "x".repeat(300_000)}]});
     for _ in 0..3 {
         let answer = rig.chat(&[], &large).await;
@@ -60,12 +60,11 @@ async fn a_body_beyond_what_may_be_held_is_shed() {
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_slow_streams_lose_nothing() {
+async fn a_thousand_slow_streams_lose_nothing(mode: BodyMode) {
     const CONNECTIONS: usize = 20;
     const STREAMS: usize = 50;
     const TOKENS: usize = 12;
-    let rig = Arc::new(Rig::start(Parts::default()).await);
+    let rig = Arc::new(Rig::start(Parts { mode, ..Parts::default() }).await);
     assert_eq!(rig.chat(&[("x-mock-tokens", "9")], &ask("alpha", true)).await.status, 200);
     let before = proc::rss_bytes(rig.weir.id()).expect("it runs");
     let connections = (0..CONNECTIONS).map(|_| {
@@ -112,3 +111,7 @@ async fn a_thousand_slow_streams_lose_nothing() {
     let rig = Arc::into_inner(rig).expect("all connections are done");
     rig.end(&Exceptions::default()).await;
 }
+
+every_mode!(a_body_beyond_what_may_be_held_is_shed);
+
+modes_that_stream!(the_fifth_of_four_is_shed, a_thousand_slow_streams_lose_nothing);

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use weir::render::envoy::BodyMode;
+
 use super::rig::{CHAT, LONG, Parts, Rig, Samples, aborts, ask, number};
 use crate::support::envoy_stats::Exceptions;
 use crate::support::http1::{self, Request};
@@ -9,9 +11,8 @@ use crate::support::http2::{self, Client};
 
 const USAGE: &str = "gen_ai_client_token_usage_sum";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_family_counts_what_it_says() {
-    let rig = Rig::start(Parts::default()).await;
+async fn every_family_counts_what_it_says(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let before = rig.samples().await;
     assert_eq!(before.sum("weir_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
     assert_eq!(rig.chat(&[("x-mock-tokens", "10")], &ask("alpha", false)).await.status, 200);
@@ -73,9 +74,8 @@ fn families(samples: &Samples, records: &[Value]) {
     assert_eq!(samples.sum("weir_shed_total", &[]), 0.0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_admin_pages_tell_of_an_exchange_and_of_the_process() {
-    let rig = Rig::start(Parts::default()).await;
+async fn the_admin_pages_tell_of_an_exchange_and_of_the_process(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let answer = rig.chat(&[("x-mock-tokens", "4")], &ask("alpha", false)).await;
     let record = rig.record_of(&answer).await;
     let id = record["id"].as_str().expect("an id");
@@ -104,11 +104,10 @@ async fn the_admin_pages_tell_of_an_exchange_and_of_the_process() {
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn invented_model_names_do_not_make_series_without_end() {
+async fn invented_model_names_do_not_make_series_without_end(mode: BodyMode) {
     const NAMES: usize = 2000;
     const AT_ONCE: usize = 16;
-    let rig = std::sync::Arc::new(Rig::start(Parts::default()).await);
+    let rig = std::sync::Arc::new(Rig::start(Parts { mode, ..Parts::default() }).await);
     assert_eq!(rig.chat(&[("x-mock-tokens", "2")], &ask("alpha", false)).await.status, 200);
     let workers = (0..AT_ONCE).map(|worker| {
         let address = rig.address.clone();
@@ -140,3 +139,10 @@ async fn invented_model_names_do_not_make_series_without_end() {
     let rig = std::sync::Arc::into_inner(rig).expect("all workers are done");
     rig.end(&Exceptions::default()).await;
 }
+
+every_mode!(
+    the_admin_pages_tell_of_an_exchange_and_of_the_process,
+    invented_model_names_do_not_make_series_without_end
+);
+
+modes_that_stream!(every_family_counts_what_it_says);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weir::app;
 use weir::config::{Options, Source};
+use weir::render::envoy::BodyMode;
 
 use super::rig::{BACKEND, LONG, Parts, Rig, ask, outage, wait};
 use crate::support::envoy_stats::Exceptions;
@@ -70,9 +71,8 @@ async fn under_load(rig: &Arc<Rig>, change: impl Future<Output = ()>) -> usize {
     done.load(Ordering::Relaxed)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_reloads_a_second_under_load_lose_nothing() {
-    let rig = Arc::new(Rig::start(Parts { log: "error", ..Parts::default() }).await);
+async fn ten_reloads_a_second_under_load_lose_nothing(mode: BodyMode) {
+    let rig = Arc::new(Rig::start(Parts { log: "error", mode, ..Parts::default() }).await);
     let config = rig.config();
     let calls = under_load(&rig, async {
         for number in 0..40 {
@@ -92,9 +92,8 @@ async fn ten_reloads_a_second_under_load_lose_nothing() {
     Arc::into_inner(rig).expect("all workers are done").end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_is_refused_whole_and_said() {
-    let rig = Rig::start(Parts::default()).await;
+async fn what_is_wrong_is_refused_whole_and_said(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     let good = rig.config();
     assert_eq!(loads(&rig, "success").await, 1.0);
     let hash = page(&rig).await["status"]["hash"].clone();
@@ -162,9 +161,8 @@ async fn wait_keys(rig: &Rig, count: f64) {
     wait("new keys", || async { rig.samples().await.sum("weir_secret_reloads_total", &[]) >= count }).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_rotated_under_load() {
-    let parts = Parts { documents: with_key_file(), ..Parts::default() };
+async fn a_key_is_rotated_under_load(mode: BodyMode) {
+    let parts = Parts { documents: with_key_file(), mode, ..Parts::default() };
     let prepare = |directory: &Path| {
         mount(directory, "sk-one");
         Ok(())
@@ -198,9 +196,8 @@ async fn a_key_is_rotated_under_load() {
     Arc::into_inner(rig).expect("all workers are done").end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_not_taken_is_looked_for() {
-    let parts = Parts { documents: with_key_file(), ..Parts::default() };
+async fn a_key_that_is_not_taken_is_looked_for(mode: BodyMode) {
+    let parts = Parts { documents: with_key_file(), mode, ..Parts::default() };
     let rig = Rig::start_with(parts, |directory| {
         fs::create_dir(directory.join("keys"))?;
         fs::create_dir(directory.join("elsewhere"))?;
@@ -221,10 +218,9 @@ async fn a_key_that_is_not_taken_is_looked_for() {
     rig.end(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_valid_configuration_it_answers_and_comes_alive() {
+async fn without_a_valid_configuration_it_answers_and_comes_alive(mode: BodyMode) {
     for role in ["Sidecar", "Gateway"] {
-        let mut rig = Rig::start(Parts::default()).await;
+        let mut rig = Rig::start(Parts { mode, ..Parts::default() }).await;
         assert!(rig.weir.stop(LONG).success());
         rig.start_next_with(|config| {
             config.replace("spec:\n  listen", &format!("spec:\n  role: {role}\n  listen")) + "---\nkind: What\n"
@@ -259,9 +255,8 @@ async fn without_a_valid_configuration_it_answers_and_comes_alive() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_routes_are_taken_over_beside_the_load() {
-    let rig = Arc::new(Rig::start(Parts::default()).await);
+async fn a_thousand_routes_are_taken_over_beside_the_load(mode: BodyMode) {
+    let rig = Arc::new(Rig::start(Parts { mode, ..Parts::default() }).await);
     let config = (0..1000).fold(rig.config(), |config, number| config + &route(number));
     let source = Source { files: vec![("weir.yaml".to_owned(), config.clone())], ..Source::default() };
     let began = Instant::now();
@@ -282,3 +277,12 @@ async fn a_thousand_routes_are_taken_over_beside_the_load() {
     rig.records_when(calls + 1).await;
     Arc::into_inner(rig).expect("all workers are done").end(&Exceptions::default()).await;
 }
+
+every_mode!(
+    ten_reloads_a_second_under_load_lose_nothing,
+    what_is_wrong_is_refused_whole_and_said,
+    a_key_is_rotated_under_load,
+    a_key_that_is_not_taken_is_looked_for,
+    without_a_valid_configuration_it_answers_and_comes_alive,
+    a_thousand_routes_are_taken_over_beside_the_load
+);

@@ -285,7 +285,7 @@ pub fn aborts() -> Exceptions {
 
 /// Exceptions for a suite that stops Weir under Envoy.
 pub fn outage() -> Exceptions {
-    Exceptions { may_count: vec!["streams_failed"], may_miss_requests: true }
+    Exceptions { may_count: vec!["streams_failed"], may_miss_requests: true, ..Exceptions::default() }
 }
 
 /// Waits for what will come; panics when it does not.

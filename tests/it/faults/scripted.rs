@@ -11,6 +11,7 @@ use weir::guard::{self, Verdict};
 use weir::limit::{self, Decision, Grant, Unit};
 use weir::llm::{Finish, Reply, Usage};
 use weir::policy::{OnError, Policy};
+use weir::render::envoy::BodyMode;
 
 use super::rig::{aborts, ask, wait};
 use super::world::{Script, Stage};
@@ -68,9 +69,8 @@ fn read_stream(events: &[String]) -> (String, Option<String>, Option<Value>) {
     (text, finish, usage)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kept_answer_is_replayed_whole_and_as_a_stream() {
-    let stage = Stage::set(with_cache, always(Answer::Recall(Recall::Hit(Box::new(kept()))))).await;
+async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
+    let stage = Stage::set(mode, with_cache, always(Answer::Recall(Recall::Hit(Box::new(kept()))))).await;
     let whole = stage.chat(&[], &ask("first/alpha", false)).await;
     assert!(whole.status == 200 && whole.complete, "{whole:?}");
     assert_eq!(whole.header("x-weir-cache"), Some("hit"));
@@ -103,9 +103,8 @@ async fn a_kept_answer_is_replayed_whole_and_as_a_stream() {
     stage.strike(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cut_stream_ends_in_good_order() {
-    let stage = Stage::set(|_| (), always(Answer::Failed(Failure::Unavailable))).await;
+async fn a_cut_stream_ends_in_good_order(mode: BodyMode) {
+    let stage = Stage::set(mode, |_| (), always(Answer::Failed(Failure::Unavailable))).await;
     let headers = [("x-mock-tokens", "3000"), ("x-mock-spacing", "20"), ("x-mock-id", "cut")];
     let mut live = stage.open(&headers, &ask("first/alpha", true)).await;
     live.read_body(1000).await;
@@ -124,8 +123,7 @@ async fn a_cut_stream_ends_in_good_order() {
     stage.strike(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_sends_a_call_to_another_backend_and_model() {
+async fn a_limit_sends_a_call_to_another_backend_and_model(mode: BodyMode) {
     let script: Script = Box::new(|ask| match ask {
         Ask::Reserve(_) => {
             (NOW, Answer::Reserve(Decision::Retarget { backend: "second".into(), model: "small".into() }))
@@ -133,7 +131,7 @@ async fn a_limit_sends_a_call_to_another_backend_and_model() {
         _ => (NOW, Answer::Failed(Failure::Unavailable)),
     });
     // The second question, about the new target, is granted.
-    let stage = Stage::set(with_limits, once(script, Answer::Reserve(Decision::Granted(Grant { id: 7 })))).await;
+    let stage = Stage::set(mode, with_limits, once(script, Answer::Reserve(Decision::Granted(Grant { id: 7 })))).await;
     let answer = stage.chat(&[("x-mock-tokens", "3")], &ask("first/alpha", false)).await;
     assert!(answer.status == 200 && answer.json()["model"] == "small", "{answer:?}");
     let models = stage.mock.tally().models;
@@ -157,11 +155,10 @@ fn once(script: Script, then: Answer) -> Script {
     })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_and_a_guard_refuse_in_words() {
+async fn a_limit_and_a_guard_refuse_in_words(mode: BodyMode) {
     let after = Some(Duration::from_millis(1234));
     let refused = Answer::Reserve(Decision::Refused { rule: "tokens".into(), retry_after: after });
-    let stage = Stage::set(with_limits, always(refused)).await;
+    let stage = Stage::set(mode, with_limits, always(refused)).await;
     for stream in [false, true] {
         let answer = stage.chat(&[], &ask("first/alpha", stream)).await;
         assert!(answer.status == 429 && answer.complete, "{answer:?}");
@@ -174,7 +171,7 @@ async fn a_limit_and_a_guard_refuse_in_words() {
     assert!(records(&notes).iter().all(|record| record.outcome == Outcome::Refused && record.status == 429));
     stage.strike(&Exceptions::default()).await;
 
-    let stage = Stage::set(with_guard, always(Answer::Judge(Verdict::Deny { rule: "judge".into() }))).await;
+    let stage = Stage::set(mode, with_guard, always(Answer::Judge(Verdict::Deny { rule: "judge".into() }))).await;
     let answer = stage.chat(&[], &ask("first/alpha", true)).await;
     assert_eq!(
         (answer.status, &answer.json()["error"]["code"]),
@@ -187,11 +184,10 @@ async fn a_limit_and_a_guard_refuse_in_words() {
     stage.strike(&Exceptions::default()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_granted_to_a_client_that_has_gone_is_given_back_once() {
+async fn what_is_granted_to_a_client_that_has_gone_is_given_back_once(mode: BodyMode) {
     let grant = Answer::Reserve(Decision::Granted(Grant { id: 42 }));
     let script: Script = Box::new(move |_| (Duration::from_millis(1500), grant.clone()));
-    let stage = Stage::set(with_limits, script).await;
+    let stage = Stage::set(mode, with_limits, script).await;
     let client = stage.open(&[], &ask("first/alpha", true)).await;
     wait("question", || async { stage.asked().len() == 1 }).await;
     client.abort();
@@ -208,8 +204,7 @@ async fn what_is_granted_to_a_client_that_has_gone_is_given_back_once() {
     stage.strike(&aborts()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_question_without_an_answer_is_decided_by_the_policy() {
+async fn a_question_without_an_answer_is_decided_by_the_policy(mode: BodyMode) {
     for (on_error, status, requests) in [(OnError::Deny, 503, 0), (OnError::Allow, 200, 1)] {
         let adapt = |policy: &mut Policy| {
             with_limits(policy);
@@ -217,7 +212,7 @@ async fn a_question_without_an_answer_is_decided_by_the_policy() {
             policy.max_wait = Duration::from_millis(100);
         };
         let script: Script = Box::new(|_| (Duration::from_secs(3600), Answer::Failed(Failure::Unavailable)));
-        let stage = Stage::set(adapt, script).await;
+        let stage = Stage::set(mode, adapt, script).await;
         let answer = stage.chat(&[], &ask("first/alpha", false)).await;
         assert!(answer.status == status && answer.complete, "{on_error:?}: {answer:?}");
         if on_error == OnError::Deny {
@@ -230,3 +225,13 @@ async fn a_question_without_an_answer_is_decided_by_the_policy() {
         stage.strike(&Exceptions::default()).await;
     }
 }
+
+every_mode!(
+    a_kept_answer_is_replayed_whole_and_as_a_stream,
+    a_limit_sends_a_call_to_another_backend_and_model,
+    a_limit_and_a_guard_refuse_in_words,
+    what_is_granted_to_a_client_that_has_gone_is_given_back_once,
+    a_question_without_an_answer_is_decided_by_the_policy
+);
+
+first_mode!(a_cut_stream_ends_in_good_order);

@@ -44,9 +44,8 @@ fn plan(n: usize) -> Ask {
     Ask { model, stream, headers }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_complete_call_is_billed_as_the_provider_counts_it() {
-    let rig = Arc::new(Rig::start(Parts::default()).await);
+async fn a_complete_call_is_billed_as_the_provider_counts_it(mode: BodyMode) {
+    let rig = Arc::new(Rig::start(Parts { mode, ..Parts::default() }).await);
     // A call with usage teaches what a token is, so that the silent ones can be estimated exactly.
     let taught = rig.chat(&[("x-mock-tokens", "40")], &ask("silent", false)).await;
     assert_eq!(taught.status, 200, "{taught:?}");
@@ -166,9 +165,8 @@ async fn a_call_that_the_client_left_is_billed_by_what_went_through(mode: BodyMo
     rig.end(&aborts()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_the_provider_cut_is_billed_by_what_went_through() {
-    let rig = Rig::start(Parts::default()).await;
+async fn a_call_that_the_provider_cut_is_billed_by_what_went_through(mode: BodyMode) {
+    let rig = Rig::start(Parts { mode, ..Parts::default() }).await;
     assert_eq!(rig.chat(&[("x-mock-tokens", "30")], &ask("alpha", false)).await.status, 200);
     rig.records_when(1).await;
     for (n, bytes) in ["1", "900", "5000", "7777"].into_iter().enumerate() {
@@ -201,4 +199,9 @@ async fn within(rig: &Rig, name: &str, record: &Value, read: u64) {
     assert!(input > 0 && cost == input * 150 + billed * 600, "{record:#}");
 }
 
-modes_that_stream!(a_call_that_the_client_left_is_billed_by_what_went_through);
+every_mode!(a_complete_call_is_billed_as_the_provider_counts_it);
+
+modes_that_stream!(
+    a_call_that_the_client_left_is_billed_by_what_went_through,
+    a_call_that_the_provider_cut_is_billed_by_what_went_through
+);

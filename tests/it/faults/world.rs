@@ -110,7 +110,7 @@ impl World for Scripted {
 
 impl Stage {
     /// Sets up a stage. `adapt` puts rules into the policy, so that there is something to ask.
-    pub async fn set(adapt: impl FnOnce(&mut Policy), script: Script) -> Stage {
+    pub async fn set(mode: BodyMode, adapt: impl FnOnce(&mut Policy), script: Script) -> Stage {
         let directory = RunDir::create().expect("a directory for the run");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let mock = Mock::start(listener).await;
@@ -131,7 +131,7 @@ impl Stage {
         let drain = CancellationToken::new();
         let stop = drain.clone().cancelled_owned();
         let serving = tokio::spawn(server::serve(Listener::Unix(socket), world.clone(), pool.clone(), stop));
-        let (envoy, address, admin) = attach_envoy(&directory, &upstreams, BodyMode::FullDuplex).await;
+        let (envoy, address, admin) = attach_envoy(&directory, &upstreams, mode).await;
         let pid = envoy.pid().expect("Envoy runs");
         let oracle = Oracle::new(Admin::new(&admin), pid, &[EXTPROC_CLUSTER]);
         Stage { world, notes, pool, drain, serving, envoy, oracle, mock, address, _directory: directory }

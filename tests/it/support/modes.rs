@@ -1,8 +1,7 @@
 //! The body modes of a test: `async fn name(mode: BodyMode)` and a line below it. Each mode is a test of its
 //! own, `name::mode`.
 //!
-//! Each is an Envoy and its Weir anew, half a second of work. So what a mode can change runs in every mode, and
-//! the rest in the first one alone.
+//! A test runs in every mode. One that cannot says so by another macro, and `e2e` has the table of the reasons.
 
 /// One test in one mode.
 macro_rules! in_mode {
@@ -14,7 +13,8 @@ macro_rules! in_mode {
     };
 }
 
-/// Runs each test in the mode that Envoy is given where nothing else is said.
+/// Runs each test in the mode that Envoy is given where nothing else is said, and in which alone Weir may speak
+/// at any time.
 macro_rules! first_mode {
     ($($name:ident),+ $(,)?) => {
         $(mod $name {
