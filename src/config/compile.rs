@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::provider::{ProviderFacts, Providers};
+use super::reach::Reach;
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{self, CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
+use super::spec::{CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
@@ -18,7 +19,6 @@ use crate::credential::{Credential, Signature};
 use crate::identity::{Role, Workload};
 use crate::policy::Policy;
 use crate::policy::credentials::{Credentials, Row};
-use crate::policy::select::Callers;
 use crate::target::{Backend, Serves, Targets, Upstream};
 
 /// Compiles a set without errors.
@@ -29,6 +29,7 @@ pub(super) fn compile(
     secrets: &dyn Secrets,
     catalog: Catalog,
 ) -> Compiled {
+    let reach = Reach::new(set);
     let mut warnings = Vec::new();
     let (mut backends, mut upstreams) = (Vec::new(), Vec::new());
     let mut credentials = Credentials::default();
@@ -36,7 +37,7 @@ pub(super) fn compile(
         // Checked: both are there.
         let Some(facts) = facts(&entry.backend, providers) else { continue };
         let Some(endpoint) = endpoint(&entry.backend, &facts) else { continue };
-        let rows = credential_rows(entry, &facts, options, secrets, &mut warnings);
+        let rows = credential_rows(entry, &facts, options, secrets, &reach, &mut warnings);
         if rows.iter().any(|row| leaves_with_a_key(&row.credential)) && is_in_the_clear(&endpoint) {
             let message = "the endpoint is http: keys leave in plain text unless the mesh encrypts the connection";
             entry.warn("spec.endpoint", message.to_owned(), &mut warnings);
@@ -52,14 +53,15 @@ pub(super) fn compile(
     }
     let models = models::listed(backends.iter().map(|(_, serves)| serves), providers);
     let mut targets = Targets::new(backends, models);
-    let callers = routes::compile(set, &mut targets, &mut warnings);
+    let callers = routes::compile(set, &reach, &mut targets, &mut warnings);
 
     warn_of_overload(set, &mut warnings);
     let mut policy = Policy::new(targets, Vec::new(), catalog);
     (policy.credentials, policy.callers) = (credentials, callers);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
-    policy.identity = callers::identity(set, &workload(set, options));
-    policy.access = callers::access(set);
+    policy.identity = callers::identity(set, &workload(set, options), &reach);
+    policy.access = callers::access(set, &reach);
+    policy.documents = reach.documents(set.documents);
     policy.labels = set.backends.iter().map(Entry::labels).collect();
     policy.bodies = set.profile.bodies;
     policy.unpriced = set.profile.unpriced;
@@ -155,6 +157,7 @@ fn credential_rows(
     facts: &ProviderFacts,
     options: &Options,
     secrets: &dyn Secrets,
+    reach: &Reach<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Vec<Row> {
     if entry.backend.credentials.is_empty() {
@@ -165,7 +168,7 @@ fn credential_rows(
         return vec![Row { callers: None, credential: Credential::Anonymous }];
     }
     let row = |row: &CredentialRow| Row {
-        callers: row.from.as_ref().map(|callers| entry.callers(callers)),
+        callers: row.from.as_ref().map(|callers| reach.callers(entry.namespace.as_deref(), callers)),
         credential: credential(&row.credential, entry, facts, options, secrets, warnings),
     };
     entry.backend.credentials.iter().map(row).collect()
@@ -235,10 +238,6 @@ fn names<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Arc<str>> {
 // === impl Entry ===
 
 impl Entry {
-    fn callers(&self, spec: &spec::Callers) -> Callers {
-        Callers { namespace: self.namespace.clone(), from: spec.from.clone() }
-    }
-
     fn labels(&self) -> Labels {
         self.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
     }

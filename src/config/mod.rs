@@ -14,6 +14,7 @@
 //! refs       what documents refer to
 //! compile    documents -> Policy            keys are fetched here
 //! routes     rules and passthroughs          into the tables of their namespaces
+//! reach      for which calls a document speaks
 //! callers    who calls and who may          consumers, identity, access: checked and compiled
 //! ```
 
@@ -29,6 +30,7 @@ mod callers;
 mod compile;
 mod form;
 mod models;
+mod reach;
 mod read;
 mod refs;
 mod routes;

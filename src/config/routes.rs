@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::reach::Reach;
 use super::spec::{Document, LlmRoute, RouteMatch, RouteRule};
 use super::validate::{Entry, Set};
 use super::{ConfigError, discovery};
@@ -12,15 +13,20 @@ use crate::policy::select::Callers;
 use crate::target::{Choice, Glob, Match, Passthrough, Rule, RuleName, Targets};
 
 /// Whom matches name, each list once.
-#[derive(Default)]
-struct Named {
+struct Named<'a> {
+    reach: &'a Reach<'a>,
     callers: Vec<Callers>,
     known: HashMap<Callers, usize>,
 }
 
 /// Puts all routes into the tables of their namespaces; comes back with those whom their matches name.
-pub(super) fn compile(set: &Set<'_>, targets: &mut Targets, warnings: &mut Vec<ConfigError>) -> Vec<Callers> {
-    let mut named = Named::default();
+pub(super) fn compile(
+    set: &Set<'_>,
+    reach: &Reach<'_>,
+    targets: &mut Targets,
+    warnings: &mut Vec<ConfigError>,
+) -> Vec<Callers> {
+    let mut named = Named { reach, callers: Vec::new(), known: HashMap::new() };
     let mut rules: HashMap<Option<&str>, Vec<Rule>> = HashMap::new();
     for (document, route) in &set.routes {
         warn_of_dialects(document, route, set, targets, warnings);
@@ -71,7 +77,13 @@ fn compile_passthrough(namespace: Option<&str>, route: &LlmRoute, set: &Set<'_>)
     })
 }
 
-fn compile_rule(namespace: Option<&str>, route: &LlmRoute, rule: &RouteRule, set: &Set<'_>, named: &mut Named) -> Rule {
+fn compile_rule(
+    namespace: Option<&str>,
+    route: &LlmRoute,
+    rule: &RouteRule,
+    set: &Set<'_>,
+    named: &mut Named<'_>,
+) -> Rule {
     let choices = rule.backends.iter().filter_map(|choice| {
         Some(Choice {
             backend: set.index(namespace, &choice.backend.value)?,
@@ -90,10 +102,9 @@ fn compile_rule(namespace: Option<&str>, route: &LlmRoute, rule: &RouteRule, set
     }
 }
 
-fn compile_match(namespace: Option<&str>, one: &RouteMatch, named: &mut Named) -> Match {
-    let callers =
-        |from: &super::spec::Callers| Callers { namespace: namespace.map(Into::into), from: from.from.clone() };
-    Match { from: one.from.as_ref().map(|from| named.index(callers(from))), ..one.says.clone() }
+fn compile_match(namespace: Option<&str>, one: &RouteMatch, named: &mut Named<'_>) -> Match {
+    let from = one.from.as_ref().map(|from| named.index(named.reach.callers(namespace, from)));
+    Match { from, ..one.says.clone() }
 }
 
 /// Discovery sends OpenAI's paths without a model to `openai`, else to the only provider it found.
@@ -110,7 +121,7 @@ fn implied_passthrough(set: &Set<'_>, targets: &Targets) -> Option<Passthrough> 
 
 // === impl Named ===
 
-impl Named {
+impl Named<'_> {
     fn index(&mut self, callers: Callers) -> usize {
         *self.known.entry(callers).or_insert_with_key(|callers| {
             self.callers.push(callers.clone());

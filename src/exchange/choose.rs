@@ -96,11 +96,11 @@ impl Exchange {
     /// the caller names in [`SESSION_HEADER`].
     fn sticky<'a>(&'a self, head: &'a RequestHead) -> Sticky<'a> {
         let caller = &self.story.caller;
-        let session = match self.setup.policy.identity.session.is_empty() {
+        let session = match self.setup.policy.identity.said(&caller.namespace).session.is_empty() {
             true => head.headers.get(SESSION_HEADER),
             false => caller.session.as_deref(),
         };
-        Sticky { session, consumer: caller.consumer.as_deref(), namespace: Some(&caller.namespace) }
+        Sticky { session, consumer: caller.recorded_consumer().map(|name| &**name), namespace: Some(&caller.namespace) }
     }
 
     fn refuses_unpriced(&self, target: &Target) -> Option<Refusal> {

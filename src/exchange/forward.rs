@@ -216,8 +216,13 @@ impl Exchange {
         let caller = &story.caller;
         meta.push(("principal", (&caller.name).into()));
         meta.push(("namespace", (&caller.namespace).into()));
-        for (name, fact) in [("consumer", &caller.consumer), ("team", &caller.team), ("end_user", &caller.end_user)] {
-            meta.extend(fact.as_ref().map(|fact| (name, fact.into())));
+        let facts = [
+            ("consumer", caller.recorded_consumer()),
+            ("team", caller.team.as_ref()),
+            ("end_user", caller.end_user.as_ref()),
+        ];
+        for (name, fact) in facts {
+            meta.extend(fact.map(|fact| (name, fact.into())));
         }
         meta.push(("operation", story.operation.as_str().into()));
         meta.push(("backend", backend.into()));

@@ -187,7 +187,7 @@ impl Exchange {
         };
         match read {
             Ok(fields) => {
-                if self.setup.policy.identity.asks_body()
+                if self.setup.policy.identity.said(&self.story.caller.namespace).asks_body()
                     && let Some(user) = wire::user(endpoint.dialect, &body)
                 {
                     self.story.caller = identity::with_end_user(&self.story.caller, &user);

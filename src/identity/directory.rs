@@ -1,5 +1,5 @@
-//! Which consumer a caller is: the LLMConsumer documents, compiled so that ten thousand of them cost no
-//! more than a few look-ups. Where several match, the first document counts.
+//! Which consumer a caller is: the LLMConsumer documents of one namespace, compiled so that ten thousand
+//! of them cost no more than a few look-ups. Where several match, the first document counts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::base::glob::Glob;
 /// A caller with a name of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
+    /// `NAME`, or `NAMESPACE/NAME` outside root.
     pub name: Arc<str>,
     pub team: Option<Arc<str>>,
     pub tags: Vec<(Arc<str>, Arc<str>)>,
@@ -29,7 +30,7 @@ pub enum Match {
     Jwt(Vec<(Arc<str>, Arc<str>)>),
 }
 
-/// All consumers.
+/// All consumers of one namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     consumers: Vec<Consumer>,

@@ -6,8 +6,8 @@ use super::claims::{Claim, Claims};
 use super::directory::Directory;
 use super::forwarded::{Forwarded, forwarded};
 use super::key::{KEY_PREFIX, Unusable};
-use super::said::{self, Source, bounded};
-use super::{Anonymous, Consumer, FORWARDED_HEADER, Facts, Jwt, Principal, Rank, Role, Rules};
+use super::said::{self, bounded};
+use super::{Anonymous, Consumer, FORWARDED_HEADER, Facts, Jwt, Own, Principal, Rank, Role, Rules, Space};
 use crate::base::words::Words;
 use crate::llm::{Code, Refusal};
 
@@ -38,6 +38,14 @@ struct Gathering<'a> {
     principal: Principal,
 }
 
+/// Whose key was presented.
+#[derive(Clone, Copy)]
+enum Holder<'a> {
+    Root(&'a Consumer),
+    /// A consumer of the caller's own namespace.
+    Own(&'a Consumer),
+}
+
 /// Names the caller. `headers` gives the header fields of the request, names in lower case, as often
 /// as it is asked; `now` is in seconds since the Unix epoch.
 ///
@@ -52,41 +60,58 @@ pub fn identify<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
     headers: impl Fn() -> I,
     now: u64,
 ) -> Result<Arc<Principal>, Denied> {
-    let key = match presented(headers())? {
-        Some(key) => Some(rules.directory.by_key(key, now).map_err(|why| unusable(why, &rules.directory))?),
-        None => None,
+    let key = presented(headers())?;
+    let mut gathering = Gathering { rules, principal: Principal::default() };
+    // The namespace comes first: it says whose keys and whose words count.
+    let namespace = match role {
+        Role::Sidecar if key.is_none() && rules.said(&rules.own.namespace).is_empty() => return Ok(rules.own.clone()),
+        Role::Sidecar => rules.own.namespace.clone(),
+        Role::Gateway => {
+            let forwarded_by = headers().filter(|(name, _)| *name == FORWARDED_HEADER).map(|(_, value)| value);
+            gathering.take_peer(facts, forwarded_by)?;
+            gathering.principal.namespace.clone()
+        }
     };
-    let says_more = !(rules.end_user.is_empty() && rules.session.is_empty() && rules.tags.is_empty());
-    if role == Role::Sidecar && key.is_none() && !says_more {
-        return Ok(rules.own.clone());
-    }
+    let space = rules.spaces.get(&namespace);
+    let key = key.map(|key| whose(&rules.directory, space, key, now)).transpose()?;
     let claims = match (role, &facts.claims) {
         (Role::Sidecar, _) => None,
         (Role::Gateway, claims) => rules.jwt.as_ref().map_or(Ok(None), |jwt| find_claims(jwt, claims))?,
     };
-    let mut gathering = Gathering { rules, principal: Principal::default() };
-    if role == Role::Gateway {
-        gathering.take_peer(facts, headers().filter(|(name, _)| *name == FORWARDED_HEADER).map(|(_, value)| value))?;
-        if let (Some(jwt), Some(claims)) = (&rules.jwt, claims) {
-            gathering.take_token(jwt, claims)?;
-        }
+    if let (Some(jwt), Some(claims)) = (&rules.jwt, claims) {
+        gathering.take_token(jwt, claims)?;
     }
-    if let Some(consumer) = key {
+    if let Some(Holder::Root(consumer)) = key {
         gathering.take_key(consumer)?;
     }
     if role == Role::Sidecar {
         gathering.take_workload()?;
     }
+    if let Some(space) = space {
+        gathering.take_own(space, claims, key)?;
+    }
     let mut principal = gathering.principal;
     if principal.rank == Rank::Anonymous && rules.anonymous == Anonymous::Deny {
         return Err(nobody());
     }
-    principal.end_user = said::first(&rules.end_user, claims, &headers);
-    principal.session = said::first(&rules.session, claims, &headers);
-    if !rules.tags.is_empty() {
-        said::tags(&rules.tags, headers(), &mut principal.tags);
+    let said = rules.said(&namespace);
+    principal.end_user = said::first(&said.end_user, claims, &headers);
+    principal.session = said::first(&said.session, claims, &headers);
+    if !said.tags.is_empty() {
+        said::tags(&said.tags, headers(), &mut principal.tags);
     }
     Ok(Arc::new(principal))
+}
+
+/// The holder of a key. What root says of one is never asked of a namespace.
+fn whose<'a>(root: &'a Directory, space: Option<&'a Space>, key: &str, now: u64) -> Result<Holder<'a>, Denied> {
+    match (root.by_key(key, now), space) {
+        (Ok(consumer), _) => Ok(Holder::Root(consumer)),
+        (Err(Unusable::Unknown), Some(Space { directory, .. })) => {
+            directory.by_key(key, now).map(Holder::Own).map_err(|why| unusable(why, directory))
+        }
+        (Err(why), _) => Err(unusable(why, root)),
+    }
 }
 
 /// The one key of Weir's among the credentials of a request.
@@ -179,7 +204,7 @@ impl Gathering<'_> {
         if let Some(claim) = jwt.team.as_ref().and_then(|name| claims.named(name)).and_then(Claim::text) {
             let team = bounded(claim).ok_or_else(unreadable)?;
             if !self.principal.fill_team(Some(&team)) {
-                return Err(self.conflict("the token", &team));
+                return Err(conflict(&self.principal.team, "the token", &team));
             }
         }
         self.take(self.rules.directory.by_claims(claims))?;
@@ -207,6 +232,31 @@ impl Gathering<'_> {
         self.take(self.rules.directory.by_namespace(&own.namespace))
     }
 
+    /// What the caller's own namespace says of it, the strongest fact first; it goes into [`Own`] alone.
+    fn take_own(&mut self, space: &Space, claims: Option<&Claim>, key: Option<Holder<'_>>) -> Result<(), Denied> {
+        let Principal { spiffe, namespace, tags, .. } = &self.principal;
+        let known = &space.directory;
+        let of_peer = spiffe.as_deref().and_then(|spiffe| known.by_peer(spiffe, namespace));
+        let of_token = claims.and_then(|claims| known.by_claims(claims));
+        let of_key = match key {
+            Some(Holder::Own(consumer)) => Some(consumer),
+            _ => None,
+        };
+        let of_workload = if spiffe.is_none() { known.by_namespace(namespace) } else { None };
+        let mut own: Option<Own> = None;
+        for consumer in [of_peer, of_token, of_key, of_workload].into_iter().flatten() {
+            match (&mut own, &consumer.team) {
+                (None, _) => own = Some(Own::of(consumer, tags)),
+                (Some(Own { team: Some(known), .. }), Some(team)) if known != team => {
+                    return Err(conflict(&Some(known.clone()), &consumer.name, team));
+                }
+                (Some(own), team) => own.team = own.team.take().or_else(|| team.clone()),
+            }
+        }
+        self.principal.own = own.map(Arc::new);
+        Ok(())
+    }
+
     /// A token without a subject names nobody and is a fact all the same, if it says a team, a group or
     /// a consumer.
     fn count_token(&mut self) {
@@ -222,22 +272,22 @@ impl Gathering<'_> {
         let Some(consumer) = consumer else { return Ok(()) };
         match self.principal.fill(consumer) {
             true => Ok(()),
-            false => Err(self.conflict(&consumer.name, consumer.team.as_deref().unwrap_or_default())),
+            false => Err(conflict(&self.principal.team, &consumer.name, consumer.team.as_deref().unwrap_or_default())),
         }
     }
+}
 
-    fn conflict(&self, who: &str, team: &str) -> Denied {
-        let known = self.principal.team.as_deref().unwrap_or_default();
-        Denied {
-            refusal: Refusal::new(
-                Code::IdentityConflict,
-                "What is known of this caller contradicts itself: its credentials belong to different teams. Send \
-                 only those of one team.",
-            )
-            .into(),
-            reason: Code::IdentityConflict.as_str(),
-            detail: format!("team {known:?} is known, and {who} says {team:?}").into(),
-        }
+fn conflict(known: &Option<Arc<str>>, who: &str, team: &str) -> Denied {
+    let known = known.as_deref().unwrap_or_default();
+    Denied {
+        refusal: Refusal::new(
+            Code::IdentityConflict,
+            "What is known of this caller contradicts itself: its credentials belong to different teams. Send only \
+             those of one team.",
+        )
+        .into(),
+        reason: Code::IdentityConflict.as_str(),
+        detail: format!("team {known:?} is known, and {who} says {team:?}").into(),
     }
 }
 
@@ -291,11 +341,6 @@ fn nobody() -> Denied {
 // === impl Rules ===
 
 impl Rules {
-    /// True if the end user may be named by the body.
-    pub fn asks_body(&self) -> bool {
-        self.end_user.contains(&Source::Body)
-    }
-
     /// The metadata namespace in which claims are looked for; none in a role that has no token.
     pub fn claims_from(&self, role: Role) -> Option<&Arc<str>> {
         self.jwt.as_ref().filter(|_| role == Role::Gateway).map(|jwt| &jwt.namespace)

@@ -11,6 +11,11 @@
 //! | Jwt | ignored | what `jwt_authn` has left in the metadata of the request |
 //! | ApiKey | a `sk-weir-` key | a `sk-weir-` key |
 //! | Workload | the pod itself | none |
+//!
+//! What the LLMConsumer documents of a namespace say is kept apart from all this, in [`Own`]: they are
+//! asked only about callers of their own namespace, which the certificate or the pod has named, and they
+//! fill none of the facts that root's documents see. Where they and root speak of different teams, root
+//! is right and nothing is refused; two of the same namespace that do contradict each other.
 
 pub mod claims;
 pub mod directory;
@@ -20,6 +25,7 @@ mod index;
 pub mod key;
 mod said;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use claims::{Claim, Claims};
@@ -27,7 +33,7 @@ pub use directory::{Consumer, Directory, Match};
 pub use identify::{Denied, identify};
 pub use index::Index;
 pub use key::KEY_PREFIX;
-pub use said::{MAX_TAGS, Source, with_end_user};
+pub use said::{MAX_TAGS, Said, Source, with_end_user};
 
 /// The header by which proxies tell who their own peer was. It is removed from what leaves.
 pub const FORWARDED_HEADER: &str = "x-forwarded-client-cert";
@@ -101,6 +107,19 @@ pub struct Principal {
     pub session: Option<Arc<str>>,
     /// Of the consumer, and behind them those that the caller says itself.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// What the documents of the caller's own namespace say of it. Nobody else is told: everything
+    /// above is what root's documents see, and no document of a namespace changes it.
+    pub own: Option<Arc<Own>>,
+}
+
+/// What the LLMConsumer documents of a namespace say of one of its callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// `NAMESPACE/NAME`
+    pub consumer: Arc<str>,
+    pub team: Option<Arc<str>>,
+    /// Without the names of which a consumer of root says something.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// How callers are told apart: what the configuration says of it, compiled.
@@ -110,17 +129,27 @@ pub struct Rules {
     pub own: Arc<Principal>,
     /// Who a caller is until it is known who it is.
     pub nobody: Arc<Principal>,
+    /// The consumers of root.
     pub directory: Arc<Directory>,
+    /// What other namespaces say of their own callers.
+    pub spaces: Arc<HashMap<Arc<str>, Space>>,
     /// None where no token is looked at.
     pub jwt: Option<Jwt>,
-    pub end_user: Vec<Source>,
-    pub session: Vec<Source>,
-    /// The names that are taken from `x-weir-tags`.
-    pub tags: Vec<Arc<str>>,
-    /// Whether a caller of whom nothing is known is served.
+    /// What a caller may say of itself where its namespace does not say it.
+    pub said: Said,
+    /// Whether a caller of whom nothing is known is served. Such a one has no namespace either.
     pub anonymous: Anonymous,
     /// How many elements of `x-forwarded-client-cert`, from its end, are believed.
     pub trusted_hops: usize,
+}
+
+/// What one namespace says of its own callers.
+#[derive(Clone, Debug, Default)]
+pub struct Space {
+    /// Its consumers, by the name `NAMESPACE/NAME`.
+    pub directory: Directory,
+    /// None where root's is what counts.
+    pub said: Option<Said>,
 }
 
 /// Where the claims of a token are, and which of them mean something.
@@ -173,6 +202,7 @@ impl Default for Principal {
             end_user: None,
             session: None,
             tags: Vec::new(),
+            own: None,
         }
     }
 }
@@ -188,6 +218,11 @@ impl Principal {
             workload: own.name.clone(),
             ..Principal::default()
         }
+    }
+
+    /// The consumer as it is recorded: root's, else the `NAMESPACE/NAME` of the caller's own namespace.
+    pub fn recorded_consumer(&self) -> Option<&Arc<str>> {
+        self.consumer.as_ref().or_else(|| self.own.as_ref().map(|own| &own.consumer))
     }
 
     /// Takes from a consumer what is not known yet. False if the two speak of different teams.
@@ -212,6 +247,20 @@ impl Principal {
     }
 }
 
+// === impl Own ===
+
+impl Own {
+    /// What a consumer of a namespace says, with none of the tags that root has given.
+    fn of(consumer: &Consumer, given: &[(Arc<str>, Arc<str>)]) -> Self {
+        let is_given = |name: &Arc<str>| given.iter().any(|(known, _)| known == name);
+        Own {
+            consumer: consumer.name.clone(),
+            team: consumer.team.clone(),
+            tags: consumer.tags.iter().filter(|(name, _)| !is_given(name)).cloned().collect(),
+        }
+    }
+}
+
 // === impl Rules ===
 
 impl Rules {
@@ -222,21 +271,34 @@ impl Rules {
 
     /// Callers of whom this directory says something.
     pub fn with_directory(own: &Workload, directory: Directory) -> Self {
+        Rules::with_spaces(own, directory, HashMap::new())
+    }
+
+    /// Callers of whom root's directory says something, and some of their namespaces.
+    pub fn with_spaces(own: &Workload, directory: Directory, spaces: HashMap<Arc<str>, Space>) -> Self {
         let mut principal = Principal::workload(own);
         if let Some(consumer) = directory.by_namespace(&own.namespace) {
             principal.fill(consumer);
+        }
+        let space = spaces.get(&own.namespace);
+        if let Some(consumer) = space.and_then(|space| space.directory.by_namespace(&own.namespace)) {
+            principal.own = Some(Arc::new(Own::of(consumer, &principal.tags)));
         }
         Rules {
             own: Arc::new(principal),
             nobody: Arc::new(Principal { name: "".into(), ..Principal::default() }),
             directory: Arc::new(directory),
+            spaces: Arc::new(spaces),
             jwt: None,
-            end_user: Vec::new(),
-            session: Vec::new(),
-            tags: Vec::new(),
+            said: Said::default(),
             anonymous: Anonymous::Deny,
             trusted_hops: 0,
         }
+    }
+
+    /// What a caller of this namespace may say of itself.
+    pub fn said(&self, namespace: &str) -> &Said {
+        self.spaces.get(namespace).and_then(|space| space.said.as_ref()).unwrap_or(&self.said)
     }
 }
 

@@ -17,11 +17,36 @@ pub enum Source {
     Body,
 }
 
+/// What is taken of what a caller says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Where its end user is looked for; the first source that has one counts.
+    pub end_user: Vec<Source>,
+    /// The same of its session.
+    pub session: Vec<Source>,
+    /// The names that are taken from `x-weir-tags`.
+    pub tags: Vec<Arc<str>>,
+}
+
 /// Tags that are taken of one request, at most.
 pub const MAX_TAGS: usize = 16;
 
 /// The header of the tags.
 const TAGS_HEADER: &str = "x-weir-tags";
+
+// === impl Said ===
+
+impl Said {
+    /// True if nothing is taken.
+    pub fn is_empty(&self) -> bool {
+        self.end_user.is_empty() && self.session.is_empty() && self.tags.is_empty()
+    }
+
+    /// True if the end user may be named by the body.
+    pub fn asks_body(&self) -> bool {
+        self.end_user.contains(&Source::Body)
+    }
+}
 
 /// The first text that a source has.
 pub fn first<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(

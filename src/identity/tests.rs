@@ -182,9 +182,9 @@ fn two_keys_of_a_consumer_live_at_once_until_one_ends() {
 #[test]
 fn what_a_caller_says_of_itself_is_taken_where_it_is_asked_for() {
     let mut rules = rules();
-    rules.end_user = vec![Source::Claim("sub".into()), Source::Header("x-end-user-id".into()), Source::Body];
-    rules.session = vec![Source::Header("x-session-id".into())];
-    rules.tags = vec!["feature".into(), "cost".into()];
+    rules.said.end_user = vec![Source::Claim("sub".into()), Source::Header("x-end-user-id".into()), Source::Body];
+    rules.said.session = vec![Source::Header("x-session-id".into())];
+    rules.said.tags = vec!["feature".into(), "cost".into()];
     let headers: &[(&str, &str)] = &[
         ("x-end-user-id", " ada "),
         ("x-session-id", "s1"),

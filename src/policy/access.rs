@@ -2,6 +2,7 @@
 //! refuses, and so nothing that is added ever allows what was refused before.
 
 use super::Mode;
+use super::combine::{self, Scoped};
 use super::select::{Place, Scope, Unmet};
 use crate::access::{Labels, Model, Refused, Rule};
 use crate::identity::Principal;
@@ -37,8 +38,8 @@ pub fn asked<'a>(
     policies: &'a [AccessPolicy],
     visit: Visit<'a>,
 ) -> impl Iterator<Item = (&'a AccessPolicy, Result<(), Refused<'a>>)> {
-    let speaking = policies.iter().filter(move |policy| policy.scope.speaks_for(visit.caller, visit.place));
-    speaking.map(move |policy| (policy, policy.rule.check(visit.model, visit.labels)))
+    combine::accumulate(policies, visit.caller, visit.place)
+        .map(move |policy| (policy, policy.rule.check(visit.model, visit.labels)))
 }
 
 /// Whether a visit is allowed: no policy that is enforced refuses it.
@@ -61,6 +62,14 @@ pub fn explain<'a>(
         };
         (policy, verdict)
     })
+}
+
+// === impl AccessPolicy ===
+
+impl Scoped for AccessPolicy {
+    fn scope(&self) -> &Scope {
+        &self.scope
+    }
 }
 
 #[cfg(test)]

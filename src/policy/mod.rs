@@ -2,8 +2,10 @@
 //! with to its end; a reload makes a new one.
 
 pub mod access;
+pub mod combine;
 pub mod credentials;
 pub mod select;
+pub mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::llm::Refusal;
 use crate::target::{Targets, Upstream};
 use crate::{cache, guard, limit};
 use access::AccessPolicy;
+use combine::Documents;
 use credentials::Credentials;
 use select::Callers;
 
@@ -50,6 +53,8 @@ pub struct Policy {
     pub limits: Ruled<Vec<limit::Rule>>,
     pub guards: Ruled<Vec<guard::Rule>>,
     pub cache: Ruled<Option<cache::Rule>>,
+    /// For which calls each limit, cache and guard document speaks.
+    pub documents: Documents,
     /// Count exactly what the provider may not state: the prompt beside the call, and the answer behind
     /// it. So it is in role Gateway; no rule can ask for it yet.
     pub count_exactly: bool,
@@ -181,10 +186,12 @@ impl Policy {
             limits: Ruled::default(),
             guards: Ruled::default(),
             cache: Ruled::default(),
+            documents: Documents::default(),
             count_exactly: false,
             keep_original: false,
         }
     }
+
     /// What is in force until there is a valid configuration.
     pub fn unconfigured(role: Role) -> Self {
         let nothing = Policy::new(Targets::default(), Vec::new(), Catalog::default());

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Mode;
+use super::view::View;
 use crate::base::glob::Glob;
 use crate::identity::Principal;
 use crate::target::{RuleName, Target};
@@ -43,6 +44,16 @@ pub struct Place<'a> {
     pub backend: &'a str,
 }
 
+/// How particular a document is about a call: the later, the more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It points at nothing.
+    Everything,
+    Backend,
+    Route,
+    Rule,
+}
+
 /// Callers: any of these entries; nobody is left out where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct From(pub Vec<Caller>);
@@ -64,6 +75,8 @@ pub struct Caller {
     pub service_accounts: Vec<(Glob, Glob)>,
     /// SPIFFE ids.
     pub principals: Vec<Glob>,
+    /// Names of root's consumers; in a document of a namespace a whole name of one of its own is
+    /// `NAMESPACE/NAME`, and a pattern is about both.
     pub consumers: Vec<Glob>,
     pub teams: Vec<Glob>,
     pub groups: Vec<Glob>,
@@ -106,12 +119,15 @@ impl Scope {
     /// The same without words, for the way of a call.
     pub fn speaks_for(&self, principal: &Principal, place: Place<'_>) -> bool {
         let there = self.targets.is_empty() || self.targets.iter().any(|target| target.is(place));
-        there && self.speaks_in(&principal.namespace) && self.from.has(principal)
+        there && View::of(self.namespace.as_deref(), principal).is_some_and(|caller| self.from.has(caller))
     }
 
-    /// True if a caller of this namespace is one whom the document may speak for.
-    fn speaks_in(&self, namespace: &str) -> bool {
-        self.namespace.as_deref().is_none_or(|own| !own.is_empty() && own == namespace)
+    /// By what the document points at this place; none where it points at others alone.
+    pub fn level(&self, place: Place<'_>) -> Option<Level> {
+        if self.targets.is_empty() {
+            return Some(Level::Everything);
+        }
+        self.targets.iter().filter(|target| target.is(place)).map(TargetRef::level).max()
     }
 
     /// The half of it that the head of a request decides.
@@ -119,13 +135,13 @@ impl Scope {
     /// # Errors
     /// As [`Scope::admits`].
     pub fn admits_caller(&self, principal: &Principal) -> Result<(), Unmet> {
-        if let Some(namespace) = &self.namespace
-            && !self.speaks_in(&principal.namespace)
-        {
-            let caller = principal.namespace.clone();
-            return Err(Unmet::Namespace { speaks_for: namespace.clone(), caller });
+        match (View::of(self.namespace.as_deref(), principal), &self.namespace) {
+            (Some(caller), _) => self.from.admits(caller),
+            (None, speaks_for) => {
+                let speaks_for = speaks_for.clone().unwrap_or_default();
+                Err(Unmet::Namespace { speaks_for, caller: principal.namespace.clone() })
+            }
         }
-        self.from.admits(principal)
     }
 
     fn admits_place(&self, place: Place<'_>) -> Result<(), Unmet> {
@@ -142,8 +158,7 @@ impl Scope {
 impl Callers {
     /// Whether this caller is one of them.
     pub fn has(&self, principal: &Principal) -> bool {
-        let speaks_in = |own: &str| !own.is_empty() && *own == *principal.namespace;
-        self.namespace.as_deref().is_none_or(speaks_in) && self.from.has(principal)
+        View::of(self.namespace.as_deref(), principal).is_some_and(|caller| self.from.has(caller))
     }
 }
 
@@ -154,21 +169,21 @@ impl From {
     ///
     /// # Errors
     /// The first condition that is not met.
-    pub fn admits(&self, principal: &Principal) -> Result<(), Unmet> {
-        if self.0.is_empty() || self.0.iter().any(|entry| entry.failing(principal).is_none()) {
+    pub fn admits(&self, caller: View<'_>) -> Result<(), Unmet> {
+        if self.has(caller) {
             return Ok(());
         }
         // Words are made only for who fails, and not on the way of a call that somebody else's rule skips.
         let entries = self.0.len();
-        Err(match self.0.first().and_then(|entry| Some((entry, entry.failing(principal)?))) {
-            Some((entry, word)) => entry.unmet(word, principal, entries),
+        Err(match self.0.first().and_then(|entry| Some((entry, entry.failing(caller)?))) {
+            Some((entry, word)) => entry.unmet(word, caller, entries),
             None => Unmet::From { word: "from", wanted: String::new(), caller: String::new(), entries },
         })
     }
 
     /// The same without words.
-    pub fn has(&self, principal: &Principal) -> bool {
-        self.0.is_empty() || self.0.iter().any(|entry| entry.failing(principal).is_none())
+    pub fn has(&self, caller: View<'_>) -> bool {
+        self.0.is_empty() || self.0.iter().any(|entry| entry.failing(caller).is_none())
     }
 }
 
@@ -176,7 +191,8 @@ impl From {
 
 impl Caller {
     /// The first word that does not fit. What is not known of a caller fits no pattern, not even `*`.
-    fn failing(&self, principal: &Principal) -> Option<&'static str> {
+    fn failing(&self, caller: View<'_>) -> Option<&'static str> {
+        let principal = caller.principal();
         let text = |globs: &[Glob], text: Option<&str>| {
             globs.is_empty()
                 || text.filter(|text| !text.is_empty()).is_some_and(|text| globs.iter().any(|glob| glob.matches(text)))
@@ -192,14 +208,21 @@ impl Caller {
                 self.service_accounts.is_empty() || known && self.service_accounts.iter().any(is_account),
             ),
             ("principals", text(&self.principals, principal.spiffe.as_deref())),
-            ("consumers", text(&self.consumers, principal.consumer.as_deref())),
-            ("teams", text(&self.teams, principal.team.as_deref())),
+            ("consumers", self.consumers.is_empty() || caller.consumers().any(|name| self.is_consumer(name))),
+            ("teams", text(&self.teams, caller.team())),
             ("groups", self.groups.is_empty() || self.groups.iter().any(in_group)),
         ];
         words.into_iter().find(|(_, fits)| !fits).map(|(word, _)| word)
     }
 
-    fn unmet(&self, word: &'static str, principal: &Principal, entries: usize) -> Unmet {
+    /// A whole name says which namespace's consumer is meant; a pattern is about names alone.
+    fn is_consumer(&self, id: &str) -> bool {
+        let name = id.rsplit('/').next().unwrap_or(id);
+        self.consumers.iter().any(|glob| glob.matches(if glob.is_exact() { id } else { name }))
+    }
+
+    fn unmet(&self, word: &'static str, caller: View<'_>, entries: usize) -> Unmet {
+        let principal = caller.principal();
         let join = |globs: &[Glob]| globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(", ");
         let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
         let (wanted, caller) = match word {
@@ -210,8 +233,8 @@ impl Caller {
                 (wanted.join(", "), format!("{}/{}", principal.namespace, principal.service_account))
             }
             "principals" => (join(&self.principals), text(&principal.spiffe)),
-            "consumers" => (join(&self.consumers), text(&principal.consumer)),
-            "teams" => (join(&self.teams), text(&principal.team)),
+            "consumers" => (join(&self.consumers), caller.consumers().collect::<Vec<_>>().join(", ")),
+            "teams" => (join(&self.teams), caller.team().unwrap_or_default().to_owned()),
             _ => (join(&self.groups), principal.groups.join(", ")),
         };
         Unmet::From { word, wanted, caller, entries }
@@ -221,6 +244,14 @@ impl Caller {
 // === impl TargetRef ===
 
 impl TargetRef {
+    fn level(&self) -> Level {
+        match self {
+            TargetRef::Backend(_) => Level::Backend,
+            TargetRef::Route { rule: None, .. } => Level::Route,
+            TargetRef::Route { rule: Some(_), .. } => Level::Rule,
+        }
+    }
+
     fn is(&self, place: Place<'_>) -> bool {
         match self {
             TargetRef::Backend(name) => **name == *place.backend,

@@ -142,7 +142,7 @@ fn optional(object: &mut Object<'_>, key: &str, text: Option<&str>) {
 fn principal(mut object: Object<'_>, caller: &Principal) {
     name(&mut object, "name", &caller.name);
     name(&mut object, "namespace", &caller.namespace);
-    optional(&mut object, "consumer", caller.consumer.as_deref());
+    optional(&mut object, "consumer", caller.recorded_consumer().map(|name| &**name));
     optional(&mut object, "team", caller.team.as_deref());
     optional(&mut object, "endUser", caller.end_user.as_deref());
     optional(&mut object, "session", caller.session.as_deref());

@@ -7,7 +7,7 @@ use super::super::read::{Fields, Reader};
 use super::super::value;
 use super::{or, unique};
 use crate::credential::CALLER_HEADERS;
-use crate::identity::{Anonymous, Jwt, MAX_TAGS, Source};
+use crate::identity::{Anonymous, Jwt, MAX_TAGS, Said, Source};
 
 /// How callers are told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,17 @@ impl IdentitySpec {
                 hops.whole(value::quantity, 0, MAX_HOPS)?.try_into().ok()
             }),
         })
+    }
+}
+
+impl IdentitySpec {
+    /// What is taken of a caller's own words.
+    pub(in super::super) fn said(&self) -> Said {
+        Said {
+            end_user: self.end_user.clone(),
+            session: self.session.clone(),
+            tags: self.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        }
     }
 }
 

@@ -67,8 +67,11 @@ fn the_words_of_identity_arrive_where_they_are_used() {
     };
     assert_eq!((rules.jwt, rules.anonymous, rules.trusted_hops), (Some(jwt), Anonymous::Allow, 1));
     let user = [Source::Claim("sub".into()), Source::Header("x-end-user-id".into()), Source::Body];
-    assert_eq!((rules.end_user.as_slice(), rules.session), (&user[..], vec![Source::Header("x-session-id".into())]));
-    assert_eq!(rules.tags, ["feature".into()]);
+    assert_eq!(
+        (rules.said.end_user.as_slice(), rules.said.session),
+        (&user[..], vec![Source::Header("x-session-id".into())])
+    );
+    assert_eq!(rules.said.tags, ["feature".into()]);
     let consumer = rules.directory.by_namespace("search-api").unwrap();
     assert_eq!((&*consumer.name, consumer.team.as_deref()), ("search", Some("search")));
     assert_eq!(consumer.tags, [("costCenter".into(), "42".into())]);

@@ -78,7 +78,7 @@ fn headers_that_claim_an_identity_claim_nothing() {
     let same = call(&rules, Role::Gateway, &plain, &[]).unwrap();
     assert_eq!(call(&rules, Role::Gateway, &plain, headers).unwrap(), same);
     // Tags may be named like facts and are none.
-    rules.tags = vec!["team".into(), "consumer".into()];
+    rules.said.tags = vec!["team".into(), "consumer".into()];
     let tagged = call(&rules, Role::Gateway, &plain, headers).unwrap();
     assert_eq!((tagged.team.as_deref(), tagged.consumer.as_deref(), tagged.tags.len()), (None, None, 2));
 }
@@ -153,8 +153,8 @@ fn a_token_too_large_to_be_read_is_refused_and_not_left_out_of_account() {
 #[test]
 fn texts_from_outside_are_short_or_not_there() {
     let mut rules = rules();
-    rules.end_user = vec![Source::Header("x-user".into())];
-    rules.tags = (0..40).map(|n| format!("t{n}").into()).collect();
+    rules.said.end_user = vec![Source::Header("x-user".into())];
+    rules.said.tags = (0..40).map(|n| format!("t{n}").into()).collect();
     let tags: Vec<String> = (0..40).map(|n| format!("t{n}={n}")).collect();
     let (tags, long) = (tags.join(","), "u".repeat(MAX_TEXT + 1));
     let found = call(&rules, Role::Sidecar, &Facts::default(), &[("x-user", &long), ("x-weir-tags", &tags)]).unwrap();
@@ -179,8 +179,8 @@ proptest! {
     fn no_header_panics(bytes in prop::collection::vec(any::<u8>(), 0..80), hops in 0..4usize, name in 0..6usize) {
         let names = ["authorization", "x-forwarded-client-cert", "x-weir-tags", "x-user", "cookie", "x-api-key"];
         let mut rules = Rules { trusted_hops: hops, ..rules() };
-        rules.end_user = vec![Source::Header("x-user".into())];
-        rules.tags = vec!["a".into()];
+        rules.said.end_user = vec![Source::Header("x-user".into())];
+        rules.said.tags = vec!["a".into()];
         for role in [Role::Sidecar, Role::Gateway] {
             let _ = identify(&rules, role, &from_peer(PEER), || [(names[name], &bytes[..])].into_iter(), NOW);
         }

@@ -8,7 +8,7 @@ use weir::base::glob::Glob;
 use weir::exchange::event::{Event, Note, RequestHead};
 use weir::exchange::record::{Outcome, Record};
 use weir::identity::key::{Digest, Key, RANDOM, State, new_key};
-use weir::identity::{Claim, Claims, Consumer, Directory, Jwt, Match, Role, Rules, Source, Workload};
+use weir::identity::{Claim, Claims, Consumer, Directory, Jwt, Match, Role, Rules, Said, Source, Workload};
 use weir::policy::access::AccessPolicy;
 use weir::policy::select::{Caller, From, Scope, TargetRef};
 use weir::policy::{Mode, Policy};
@@ -39,7 +39,11 @@ fn rules() -> Rules {
         team: Some("team".into()),
         groups: Some("groups".into()),
     };
-    Rules { jwt: Some(jwt), end_user: vec![Source::Body], ..Rules::with_directory(&own(), directory) }
+    Rules {
+        jwt: Some(jwt),
+        said: Said { end_user: vec![Source::Body], ..Said::default() },
+        ..Rules::with_directory(&own(), directory)
+    }
 }
 
 fn known(role: Role) -> Policy {
@@ -237,7 +241,8 @@ fn a_consumer_and_a_session_keep_a_call_where_it_was() {
     assert_eq!(chosen_by(known(Role::Sidecar), StickyBy::Session, &by_default), "affinity");
     let named = || {
         let session = vec![Source::Header("x-chat".into())];
-        Policy { identity: Rules { session, ..rules() }, ..known(Role::Sidecar) }
+        let said = Said { session, ..Said::default() };
+        Policy { identity: Rules { said, ..rules() }, ..known(Role::Sidecar) }
     };
     assert_eq!(chosen_by(named(), StickyBy::Session, &by_default), "rule");
     assert_eq!(chosen_by(named(), StickyBy::Session, &[("x-chat", "s")]), "affinity");
