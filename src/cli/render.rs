@@ -133,7 +133,7 @@ fn plan<'a>(
         files: directory,
         access_log: Some(Path::new(ACCESS_LOG)),
         system_ca: ca,
-        max_request: policy.bodies.max_request as u64,
+        max_request: policy.profile.bodies.max_request as u64,
         body_mode: BodyMode::FullDuplex,
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,

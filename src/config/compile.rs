@@ -11,7 +11,7 @@ use super::spec::{CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, 
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, Options};
-use super::{callers, models, routes};
+use super::{callers, models, profile, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
@@ -63,9 +63,8 @@ pub(super) fn compile(
     policy.access = callers::access(set, &reach);
     policy.documents = reach.documents(set.documents);
     policy.labels = set.backends.iter().map(Entry::labels).collect();
-    policy.bodies = set.profile.bodies;
-    policy.unpriced = set.profile.unpriced;
-    policy.response_headers = set.profile.response_headers;
+    policy.profile = profile::root(set);
+    policy.profiles = profile::of_namespaces(set, &policy.profile);
     policy.max_wait = set.bootstrap.overload.max_wait;
     policy.upstreams = upstreams;
     policy.overlays = set.backends.iter().map(|entry| overlay(&entry.backend).map(Arc::new)).collect();
@@ -81,7 +80,7 @@ pub(super) fn compile(
 /// warned of stands in the document of the process.
 fn warn_of_overload(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
     let Some(document) = set.documents.iter().find(|document| document.kind == Kind::WeirBootstrap) else { return };
-    let (overload, max_request) = (&set.bootstrap.overload, set.profile.bodies.max_request);
+    let (overload, max_request) = (&set.bootstrap.overload, profile::root(set).bodies.max_request);
     if overload.max_buffered < max_request {
         let message = format!(
             "is {} bytes and bodies.maxRequest is {max_request}: the largest legal request can never be held and is \

@@ -15,6 +15,7 @@
 //! compile    documents -> Policy            keys are fetched here
 //! routes     rules and passthroughs          into the tables of their namespaces
 //! reach      for which calls a document speaks
+//! profile    what holds for every call      nowhere looser in a namespace than in root
 //! callers    who calls and who may          consumers, identity, access: checked and compiled
 //! ```
 
@@ -30,6 +31,7 @@ mod callers;
 mod compile;
 mod form;
 mod models;
+mod profile;
 mod reach;
 mod read;
 mod refs;

@@ -223,9 +223,11 @@ impl Look<'_> {
 
 /// Whoever lets calls pass without Weir cannot have it put keys on them.
 fn check_failure_policy(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
-    let Some(document) = set.documents.iter().find(|document| matches!(document.spec, Some(Spec::Profile(_)))) else {
-        return;
+    let is_roots = |document: &&Document| {
+        let is_profile = matches!(document.spec, Some(Spec::Profile(_)));
+        is_profile && document.meta.speaks_for(set.root_namespace).is_none()
     };
+    let Some(document) = set.documents.iter().find(is_roots) else { return };
     let Some(policy) = &set.profile.failure_policy else { return };
     let injects =
         |credential: &CredentialSpec| !matches!(credential, CredentialSpec::Caller | CredentialSpec::Anonymous);

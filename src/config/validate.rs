@@ -20,6 +20,8 @@ pub(super) struct Set<'a> {
     pub root_namespace: &'a str,
     pub bootstrap: Bootstrap,
     pub profile: LlmProfile,
+    /// Those of other namespaces.
+    pub profiles: Vec<(&'a Document, &'a LlmProfile)>,
     /// Those of documents first; their order is the order of indices everywhere.
     pub backends: Vec<Entry>,
     pub routes: Vec<(&'a Document, &'a LlmRoute)>,
@@ -59,6 +61,7 @@ impl<'a> Set<'a> {
             root_namespace: &options.root_namespace,
             bootstrap: Bootstrap::default(),
             profile: LlmProfile::default(),
+            profiles: Vec::new(),
             backends: Vec::new(),
             routes: Vec::new(),
             consumers: Vec::new(),
@@ -71,7 +74,10 @@ impl<'a> Set<'a> {
         for document in documents {
             match &document.spec {
                 Some(Spec::Bootstrap(bootstrap)) => set.bootstrap = (**bootstrap).clone(),
-                Some(Spec::Profile(profile)) => set.profile = profile.clone(),
+                Some(Spec::Profile(profile)) => match document.meta.speaks_for(set.root_namespace) {
+                    None => set.profile = profile.clone(),
+                    Some(_) => set.profiles.push((document, profile)),
+                },
                 Some(Spec::Backend(backend)) => {
                     let at = Some(document.at.clone());
                     let labels = document.meta.labels.clone();
@@ -113,6 +119,7 @@ impl<'a> Set<'a> {
             }
         }
         super::callers::check(self, errors);
+        super::profile::check(self, errors);
         refs::check(self, errors);
     }
 
@@ -166,7 +173,7 @@ impl<'a> Set<'a> {
 
     fn check_names(&self, errors: &mut Vec<ConfigError>) {
         let mut seen: HashMap<(Kind, &str, &str), &At> = HashMap::new();
-        let mut single: HashMap<Kind, &At> = HashMap::new();
+        let mut single: HashMap<(Kind, &str), &At> = HashMap::new();
         for document in self.documents {
             let Document { at, kind, meta, .. } = document;
             let word = kind.as_str();
@@ -177,9 +184,10 @@ impl<'a> Set<'a> {
             }
             seen.insert((*kind, &meta.namespace, &meta.name), at);
             if matches!(kind, Kind::WeirBootstrap | Kind::LlmProfile) {
-                match single.get(kind) {
+                let place = (*kind, meta.namespace.as_str());
+                match single.get(&place) {
                     Some(first) => errors.push(at.error("kind", format!("a second {word}: the first is {first}"))),
-                    None => drop(single.insert(*kind, at)),
+                    None => drop(single.insert(place, at)),
                 }
             }
         }

@@ -108,7 +108,7 @@ impl Exchange {
         let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
         let models = Models { requested: &target.model, served: None };
         let priced = || meter::is_priced(&policy.catalog, overlay, &target.backend.provider, models);
-        if policy.unpriced == Unpriced::Allow || priced() {
+        if self.profile.unpriced == Unpriced::Allow || priced() {
             return None;
         }
         let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);

@@ -51,7 +51,7 @@ impl Exchange {
         match feed {
             Feed::Delta(delta) => {
                 let over = self.feed_delta(&mut following, &delta, out);
-                let room = self.setup.policy.bodies.max_response_hold;
+                let room = self.profile.bodies.max_response_hold;
                 if !over && following.fold.len() > room {
                     let message = "The answer to the same question is too large to be held.";
                     return self.refuse_now(

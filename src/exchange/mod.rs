@@ -51,7 +51,7 @@ use crate::base::now::{Instant, Now};
 use crate::cache::{Recall, Ticket};
 use crate::limit::{Decision, Grant, Settle};
 use crate::llm::Usage;
-use crate::policy::Policy;
+use crate::policy::{Policy, Profile};
 use crate::target::Health;
 use crate::tokens::Uncounted;
 use crate::tokens::learned::Learned;
@@ -74,6 +74,8 @@ pub struct Setup {
 /// One HTTP exchange. It has no `Debug`: what it holds are prompts, answers and credentials.
 pub struct Exchange {
     setup: Setup,
+    /// What holds for the caller's namespace; root's until the caller is known.
+    profile: Profile,
     phase: Phase,
     now: Now,
     story: story::Story,
@@ -99,6 +101,7 @@ impl Exchange {
     pub fn new(setup: Setup) -> Self {
         Exchange {
             story: story::Story::new(setup.id.clone(), setup.policy.identity.nobody.clone()),
+            profile: setup.policy.profile,
             setup,
             phase: Phase::Fresh,
             now: Now { mono: Instant(0), unix_nanos: 0 },

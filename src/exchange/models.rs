@@ -49,7 +49,7 @@ impl Exchange {
         let bill = Bill::nothing();
         let mut local = Local { status: 200, body: Bytes::from(body), ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));
-        if self.setup.policy.response_headers.request_id {
+        if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
         local.meta = self.closing_meta(&bill, Outcome::Answered);

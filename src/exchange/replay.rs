@@ -83,7 +83,7 @@ impl Exchange {
         let mut local = Local { status: 200, ..Local::default() };
         local.headers.push(("content-type".into(), kind.into()));
         local.headers.push(("x-weir-cache".into(), "hit".into()));
-        if self.setup.policy.response_headers.request_id {
+        if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
         local

@@ -125,6 +125,7 @@ impl Exchange {
         let now = self.now.unix_nanos / 1_000_000_000;
         match identity::identify(&policy.identity, policy.role, &head.facts, || head.headers.iter(), now) {
             Ok(caller) => {
+                self.profile = policy.profile_of(&caller.namespace);
                 self.story.caller = caller;
                 Ok(())
             }
@@ -136,7 +137,7 @@ impl Exchange {
     }
 
     fn refused_by_head(&self, head: &RequestHead) -> Option<Refusal> {
-        let max = self.setup.policy.bodies.max_request as u64;
+        let max = self.profile.bodies.max_request as u64;
         if head.headers.content_length().is_some_and(|length| length > max) {
             return Some(too_large(max));
         }
@@ -158,7 +159,7 @@ impl Exchange {
         }
         match &mut self.request {
             State::Holding(hold) => {
-                let max = self.setup.policy.bodies.max_request;
+                let max = self.profile.bodies.max_request;
                 if hold.body.len() + bytes.len() > max {
                     return self.refuse(too_large(max as u64), out);
                 }
@@ -287,7 +288,7 @@ impl Exchange {
             local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string().into()));
             local.headers.push(("retry-after-ms".into(), after.as_millis().to_string().into()));
         }
-        if self.setup.policy.response_headers.request_id {
+        if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
         self.story.status = local.status;

@@ -196,9 +196,9 @@ impl Exchange {
         self.observe(&head, out);
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
         let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
-        let mut meter = Meter::new(kind, coding, self.setup.policy.bodies.max_event);
+        let mut meter = Meter::new(kind, coding, self.profile.bodies.max_event);
         if head.status < 400 && self.response.expected.is_some() && self.counts_output() {
-            meter.keep_text(self.setup.policy.bodies.max_capture);
+            meter.keep_text(self.profile.bodies.max_capture);
         }
         if self.response.expected.as_ref().is_some_and(|expected| expected.is_media) {
             meter.let_flow();
@@ -217,9 +217,9 @@ impl Exchange {
 
     /// True when a header that the profile lists has to wait for the body.
     fn holds_whole(&self, head: &ResponseHead) -> bool {
-        let policy = &self.setup.policy;
-        let fits = head.headers.content_length().is_none_or(|length| length <= policy.bodies.max_response_hold as u64);
-        let waits = policy.response_headers.wait_for_usage() && self.response.expected.is_some();
+        let room = self.profile.bodies.max_response_hold as u64;
+        let fits = head.headers.content_length().is_none_or(|length| length <= room);
+        let waits = self.profile.response_headers.wait_for_usage() && self.response.expected.is_some();
         waits && fits && !self.response.is_stream() && self.setup.mode.holds_responses()
     }
 
@@ -250,7 +250,7 @@ impl Exchange {
         if self.response.is_marked {
             edits.remove.push(LOCAL_REPLY_HEADER.into());
         }
-        let wanted = &self.setup.policy.response_headers;
+        let wanted = &self.profile.response_headers;
         if wanted.request_id {
             edits.set("x-weir-request-id", &self.story.id);
         }
@@ -283,7 +283,7 @@ impl Exchange {
             }
             Body::Whole(held) => {
                 held.push(bytes.clone());
-                let over = held.len() > self.setup.policy.bodies.max_response_hold;
+                let over = held.len() > self.profile.bodies.max_response_hold;
                 self.watch(&bytes, end, out);
                 match (end, over) {
                     (true, _) => self.send_whole(out),
@@ -353,7 +353,7 @@ impl Exchange {
     }
 
     fn bill_headers(&self, edits: &mut Edits, bill: &Bill) {
-        let wanted = &self.setup.policy.response_headers;
+        let wanted = &self.profile.response_headers;
         if let Some(cost) = bill.cost.filter(|_| wanted.cost) {
             edits.set("x-weir-cost-usd", cost.to_string());
         }

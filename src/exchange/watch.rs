@@ -114,7 +114,7 @@ impl Exchange {
 
     /// Publishes these steps; of a spoilt answer all but its end, so that nobody takes it for whole.
     fn publish(&mut self, ticket: Ticket, deltas: Vec<Delta>, out: &mut Vec<Action>) {
-        let room = self.setup.policy.bodies.max_capture;
+        let room = self.profile.bodies.max_capture;
         for delta in deltas {
             if delta == Delta::End && self.response.spoilt {
                 continue;
@@ -140,7 +140,7 @@ impl Exchange {
         if self.response.is_stream() || self.response.fold.is_none() {
             return;
         }
-        let room = self.setup.policy.bodies.max_capture;
+        let room = self.profile.bodies.max_capture;
         let document = &mut self.response.document;
         if document.len() + bytes.len() > room {
             *document = Vec::new();

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod select;
 pub mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +33,10 @@ pub struct Policy {
     pub identity: identity::Rules,
     /// Whether the listener may put keys on requests (see `credential`).
     pub may_sign: bool,
-    pub bodies: Bodies,
-    pub unpriced: Unpriced,
-    pub response_headers: ResponseHeaders,
+    /// What holds for a call where the caller's namespace says nothing of it.
+    pub profile: Profile,
+    /// What holds for the calls of a namespace that has a profile: nowhere looser than `profile`.
+    pub profiles: HashMap<Arc<str>, Profile>,
     /// The longest that Weir itself lets a request wait.
     pub max_wait: Duration,
     pub targets: Targets,
@@ -87,6 +89,15 @@ pub enum OnError {
     Deny,
 }
 
+/// What holds for one call, whatever it asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub bodies: Bodies,
+    pub unpriced: Unpriced,
+    pub response_headers: ResponseHeaders,
+    pub explain: Explain,
+}
+
 /// How many bytes are held, in memory, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bodies {
@@ -106,6 +117,17 @@ pub enum Unpriced {
     #[default]
     Allow,
     Deny,
+}
+
+/// What is told to a caller that sends `x-weir-explain: 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Explain {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Who it is to Weir, where its call went, and the names of the policies that speak for it, in a
+    /// header of the answer.
+    Header,
 }
 
 /// The response headers that the profile lists.
@@ -171,9 +193,8 @@ impl Policy {
             is_configured: true,
             identity: identity::Rules::new(&Workload::default()),
             may_sign: false,
-            bodies: Bodies::default(),
-            unpriced: Unpriced::default(),
-            response_headers: ResponseHeaders::default(),
+            profile: Profile::default(),
+            profiles: HashMap::new(),
             max_wait: Duration::from_secs(240),
             targets,
             upstreams: Vec::new(),
@@ -190,6 +211,11 @@ impl Policy {
             count_exactly: false,
             keep_original: false,
         }
+    }
+
+    /// What holds for the calls of this namespace.
+    pub fn profile_of(&self, namespace: &str) -> Profile {
+        self.profiles.get(namespace).copied().unwrap_or(self.profile)
     }
 
     /// What is in force until there is a valid configuration.

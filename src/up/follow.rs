@@ -159,7 +159,7 @@ impl Proxy {
 
 impl Follower for Proxy {
     async fn prepare(&mut self, next: &Policy) -> Result<(), FollowError> {
-        let max_request = next.bodies.max_request as u64;
+        let max_request = next.profile.bodies.max_request as u64;
         if next.upstreams == self.current && max_request == self.max_request {
             return Ok(());
         }
@@ -248,7 +248,7 @@ mod tests {
                 files: folder.path(),
                 access_log: None,
                 system_ca: Path::new("/ca"),
-                max_request: here.bodies.max_request as u64,
+                max_request: here.profile.bodies.max_request as u64,
                 body_mode: BodyMode::FullDuplex,
                 max_wait: here.max_wait,
                 upstreams: &here.upstreams,

@@ -190,7 +190,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
         access_log: None,
         system_ca: &ca,
         body_mode: args.body_mode.into(),
-        max_request: policy.bodies.max_request as u64,
+        max_request: policy.profile.bodies.max_request as u64,
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
         node_id: "weir-up",

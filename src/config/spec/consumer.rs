@@ -1,4 +1,5 @@
-//! LLMConsumer: a caller with a name of its own, how it is recognised, and whose budget it spends.
+//! LLMConsumer: a caller with a name of its own, how it is recognised, and whose budget it spends. Outside
+//! the root namespace all of it is said to the documents of its own namespace alone.
 
 use std::collections::HashSet;
 use std::sync::Arc;

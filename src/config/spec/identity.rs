@@ -15,10 +15,11 @@ pub struct IdentitySpec {
     pub jwt: Option<Jwt>,
     pub end_user: Vec<Source>,
     pub session: Vec<Source>,
-    pub tags: Vec<String>,
+    pub tags: Option<Vec<String>>,
     /// None for the default, Deny.
     pub anonymous: Option<Anonymous>,
-    pub trusted_hops: usize,
+    /// None for the default, 0.
+    pub trusted_hops: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,22 +61,24 @@ impl IdentitySpec {
             jwt: object.get("jwt").and_then(|jwt| read_jwt(&jwt)),
             end_user: sources("endUser").unwrap_or_default(),
             session,
-            tags: object.get("tags").and_then(|tags| read_tags(&tags)).unwrap_or_default(),
+            tags: object.get("tags").and_then(|tags| read_tags(&tags)),
             anonymous: object.get("anonymous").and_then(|word| word.word(ANONYMOUS)),
-            trusted_hops: or(&object, "trustedHops", 0, |hops| {
-                hops.whole(value::quantity, 0, MAX_HOPS)?.try_into().ok()
-            }),
+            trusted_hops: object
+                .get("trustedHops")
+                .and_then(|hops| hops.whole(value::quantity, 0, MAX_HOPS)?.try_into().ok()),
         })
     }
 }
 
 impl IdentitySpec {
-    /// What is taken of a caller's own words.
-    pub(in super::super) fn said(&self) -> Said {
+    /// What is taken of a caller's own words, where what is not said is `otherwise`.
+    pub(in super::super) fn said(&self, otherwise: &Said) -> Said {
+        let or = |said: &[Source], otherwise: &[Source]| if said.is_empty() { otherwise } else { said }.to_vec();
+        let tags = self.tags.as_ref().map(|tags| tags.iter().map(|tag| tag.as_str().into()).collect());
         Said {
-            end_user: self.end_user.clone(),
-            session: self.session.clone(),
-            tags: self.tags.iter().map(|tag| tag.as_str().into()).collect(),
+            end_user: or(&self.end_user, &otherwise.end_user),
+            session: or(&self.session, &otherwise.session),
+            tags: tags.unwrap_or_else(|| otherwise.tags.clone()),
         }
     }
 }

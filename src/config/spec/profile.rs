@@ -1,4 +1,4 @@
-//! LLMProfile: what holds for every call.
+//! LLMProfile: what holds for every call, or for those of a namespace.
 
 use std::collections::HashSet;
 
@@ -7,18 +7,46 @@ use super::super::value;
 use super::identity::IdentitySpec;
 use super::scope::labels;
 use super::{Located, or, unique};
-use crate::policy::{Bodies, ResponseHeaders, Unpriced};
+use crate::policy::{Explain, ResponseHeaders, Unpriced};
 
-/// What holds for every call.
+/// What holds for every call. What is not said is root's, and in root the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LlmProfile {
     /// None for the default of the command.
     pub discovery: Option<Discovery>,
     pub identity: IdentitySpec,
     pub failure_policy: Option<Located<FailurePolicy>>,
-    pub bodies: Bodies,
-    pub unpriced: Unpriced,
-    pub response_headers: ResponseHeaders,
+    pub bodies: BodiesSpec,
+    pub unpriced: Option<Unpriced>,
+    pub response_headers: Option<ResponseHeaders>,
+    pub telemetry: TelemetrySpec,
+    pub explain: Option<Explain>,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BodiesSpec {
+    pub max_request: Option<usize>,
+    pub max_response_hold: Option<usize>,
+    pub max_event: Option<usize>,
+    pub max_capture: Option<usize>,
+}
+
+/// What is told to whom, of which nothing is built yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TelemetrySpec {
+    /// It says where traces go.
+    pub otlp: bool,
+    /// It says what metrics are told apart by.
+    pub metric_labels: bool,
+    pub capture: Option<Capture>,
+}
+
+/// Whether prompts and answers are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    None,
+    Full,
 }
 
 /// Whether a provider whose key is in the environment becomes a backend.
@@ -73,8 +101,8 @@ const TELEMETRY: Fields = Fields { known: &["otlp", "metricLabels", "contentCapt
 const OTLP: Fields = Fields { known: &["endpoint"], later: &[] };
 const FAILURE: &[(&str, Option<FailurePolicy>)] =
     &[("Fail", Some(FailurePolicy::Fail)), ("Ignore", Some(FailurePolicy::Ignore))];
-const EXPLAIN: &[(&str, Option<()>)] = &[("Off", Some(())), ("Header", None)];
-const CAPTURE: &[(&str, Option<()>)] = &[("None", Some(())), ("Full", None)];
+const EXPLAIN: &[(&str, Option<Explain>)] = &[("Off", Some(Explain::Off)), ("Header", Some(Explain::Header))];
+const CAPTURE: &[(&str, Option<Capture>)] = &[("None", Some(Capture::None)), ("Full", Some(Capture::Full))];
 const LABELS: &[(&str, Option<()>)] = &[
     ("namespace", Some(())),
     ("serviceAccount", Some(())),
@@ -106,8 +134,6 @@ impl LlmProfile {
     pub(in super::super) fn read(reader: &Reader<'_>) -> Option<LlmProfile> {
         let object = reader.object(&PROFILE)?;
         read_reach(&object);
-        object.get("telemetry").and_then(|telemetry| read_telemetry(&telemetry));
-        object.get("explain").and_then(|explain| explain.word(EXPLAIN));
         let failure_policy = object.get("failurePolicy").and_then(|field| {
             let value = field.word(FAILURE)?;
             if value == FailurePolicy::Ignore {
@@ -124,9 +150,17 @@ impl LlmProfile {
             }),
             identity: or(&object, "identity", IdentitySpec::default(), |identity| IdentitySpec::read(&identity)),
             failure_policy,
-            bodies: or(&object, "bodies", Bodies::default(), |bodies| read_bodies(&bodies)),
-            unpriced: or(&object, "unpriced", Unpriced::default(), |word| word.word(&unpriced)),
-            response_headers: or(&object, "responseHeaders", ResponseHeaders::default(), |list| read_headers(&list)),
+            bodies: or(&object, "bodies", BodiesSpec::default(), |bodies| read_bodies(&bodies)),
+            unpriced: object.get("unpriced").and_then(|word| word.word(&unpriced)),
+            response_headers: object.get("responseHeaders").and_then(|list| read_headers(&list)),
+            telemetry: or(&object, "telemetry", TelemetrySpec::default(), |telemetry| read_telemetry(&telemetry)),
+            explain: object.get("explain").and_then(|field| {
+                let value = field.word(EXPLAIN)?;
+                if value == Explain::Header {
+                    field.not_yet();
+                }
+                Some(value)
+            }),
         })
     }
 }
@@ -151,34 +185,45 @@ fn read_reach(object: &Object<'_>) {
     });
 }
 
-fn read_telemetry(reader: &Reader<'_>) -> Option<()> {
+fn read_telemetry(reader: &Reader<'_>) -> Option<TelemetrySpec> {
     let object = reader.object(&TELEMETRY)?;
-    object.later("otlp").and_then(|otlp| otlp.object(&OTLP)?.need("endpoint")?.hushed().parsed(value::endpoint));
+    let (otlp, labels) = (object.later("otlp"), object.later("metricLabels"));
+    let said = TelemetrySpec {
+        otlp: otlp.is_some(),
+        metric_labels: labels.is_some(),
+        capture: object.get("contentCapture").and_then(|field| {
+            let value = field.word(CAPTURE)?;
+            if value == Capture::Full {
+                field.not_yet();
+            }
+            Some(value)
+        }),
+    };
+    otlp.and_then(|otlp| otlp.object(&OTLP)?.need("endpoint")?.hushed().parsed(value::endpoint));
     let mut seen = HashSet::new();
-    object.later("metricLabels").and_then(|list| {
+    labels.and_then(|list| {
         list.list_or_empty(|item| {
             unique(&item, &mut seen, "label");
             item.word(LABELS)
         })
     });
-    object.get("contentCapture")?.word(CAPTURE)
+    Some(said)
 }
 
-fn read_bodies(reader: &Reader<'_>) -> Option<Bodies> {
+fn read_bodies(reader: &Reader<'_>) -> Option<BodiesSpec> {
     let object = reader.object(&BODIES)?;
-    let default = Bodies::default();
-    let size = |name, default| or(&object, name, default, |size| size.whole(value::size, 1, u64::MAX)?.try_into().ok());
-    let max_request = size("maxRequest", default.max_request);
+    let size = |name| object.get(name).and_then(|size| size.whole(value::size, 1, u64::MAX)?.try_into().ok());
+    let max_request: Option<usize> = size("maxRequest");
     if let Some(field) = object.get("maxRequest")
-        && u64::try_from(max_request).is_ok_and(|size| size > MAX_REQUEST)
+        && max_request.and_then(|size| u64::try_from(size).ok()).is_some_and(|size| size > MAX_REQUEST)
     {
         field.error("is above 64Mi: a held body is one gRPC message between proxy and Weir, and those end at 65 MiB");
     }
-    Some(Bodies {
+    Some(BodiesSpec {
         max_request,
-        max_response_hold: size("maxResponseHold", default.max_response_hold),
-        max_event: size("maxEvent", default.max_event),
-        max_capture: size("maxCapture", default.max_capture),
+        max_response_hold: size("maxResponseHold"),
+        max_event: size("maxEvent"),
+        max_capture: size("maxCapture"),
     })
 }
 

@@ -80,7 +80,7 @@ fn nothing_is_a_configuration_with_the_defaults_of_the_language() {
     );
     assert_eq!((overload.max_exchanges, overload.max_buffered), (4096, 512 << 20));
     assert_eq!(overload.max_wait, Duration::from_secs(240));
-    assert_eq!(compiled.policy.bodies.max_request, 32 << 20);
+    assert_eq!(compiled.policy.profile.bodies.max_request, 32 << 20);
     assert!(!compiled.policy.may_sign);
     let own = Workload { namespace: "default".into(), service_account: "default".into(), name: "app".into() };
     assert_eq!(*compiled.policy.identity.own, Principal::workload(&own));
@@ -114,8 +114,8 @@ fn the_sample_comes_to_what_it_says() {
     assert_eq!((&*chosen(94), &*chosen(95), &*chosen(100)), ("gpt-4o-mini", "gpt-5-mini", "gpt-4o-mini"));
     assert_eq!(goes(&compiled, "anything"), Ok("local/anything".into()));
     assert!(targets.pass("", "/v1/files/7", "").unwrap().signed);
-    assert_eq!(compiled.policy.unpriced, Unpriced::Deny);
-    let headers = compiled.policy.response_headers;
+    assert_eq!(compiled.policy.profile.unpriced, Unpriced::Deny);
+    let headers = compiled.policy.profile.response_headers;
     assert!(headers.request_id && headers.cost && headers.tokens && headers.backend && headers.model);
     assert_eq!(
         lines(&compiled.warnings),
@@ -394,5 +394,5 @@ fn a_gateway_counts_exactly_and_a_sidecar_does_not() {
     let profile = format!(
         "{{apiVersion: {API}, kind: LLMProfile, metadata: {{name: default}}, spec: {{bodies: {{maxCapture: 7}}}}}}\n"
     );
-    assert_eq!(compiled(&profile, &[], Options::default()).policy.bodies.max_capture, 7);
+    assert_eq!(compiled(&profile, &[], Options::default()).policy.profile.bodies.max_capture, 7);
 }

@@ -165,8 +165,8 @@ fn a_huge_local_reply_is_read_to_a_bound() {
 #[test]
 fn headers_that_need_the_usage_wait_for_the_body() {
     let mut policy = policy();
-    (policy.response_headers.cost, policy.response_headers.tokens) = (true, true);
-    (policy.response_headers.backend, policy.response_headers.model) = (true, true);
+    (policy.profile.response_headers.cost, policy.profile.response_headers.tokens) = (true, true);
+    (policy.profile.response_headers.backend, policy.profile.response_headers.model) = (true, true);
     let mut world = called(policy.clone(), false);
     world.send(Event::Response(json(), false)).send(Event::Chunk(bytes(&DOCUMENT[..40]), false));
     assert!(!world.envoy.client.began);
@@ -188,7 +188,7 @@ fn headers_that_need_the_usage_wait_for_the_body() {
     let mut world = called(policy.clone(), true);
     world.reply(sse(), STREAM).end();
     assert_eq!((world.client().as_str(), world.client_header("x-weir-cost-usd")), (UNASKED, None));
-    policy.bodies.max_response_hold = 50;
+    policy.profile.bodies.max_response_hold = 50;
     let mut world = called(policy.clone(), false);
     world.send(Event::Response(json(), false)).send(Event::Chunk(bytes(&DOCUMENT[..60]), false));
     assert!(world.envoy.client.began && world.exchange.buffered() == 0);

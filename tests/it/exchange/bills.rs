@@ -66,7 +66,7 @@ fn a_background_call_is_not_billed_by_what_it_has_not_said_yet() {
 #[test]
 fn a_stream_that_cannot_be_read_to_its_end_is_unknown() {
     let mut policy = policy();
-    policy.bodies.max_event = 512;
+    policy.profile.bodies.max_event = 512;
     let mut world = World::new(policy);
     world.call(CHAT, chat(true));
     let stated = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\n";

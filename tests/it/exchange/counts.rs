@@ -108,7 +108,7 @@ fn nothing_is_kept_where_nothing_is_counted() {
     world.send(Event::Request(request("POST", "/v1/files", &[]), true)).reply(json(), DOCUMENT).end();
     assert_eq!(kept(world.record()), None);
     let mut policy = exact();
-    policy.bodies.max_event = 300;
+    policy.profile.bodies.max_event = 300;
     let mut world = running(policy, &words());
     world.send(Event::Chunk(bytes(vec![b'x'; 400]), false));
     assert_eq!(world.exchange.buffered(), 0, "what was read is not all");
@@ -244,7 +244,7 @@ proptest! {
     ) {
         let run = |shed: bool| {
             let mut policy = exact();
-            policy.response_headers.cost = held;
+            policy.profile.response_headers.cost = held;
             let (head, body) = match stream {
                 true => (sse(), words()),
                 false => (json(), DOCUMENT[..DOCUMENT.len() - 90].to_owned()),
@@ -284,7 +284,7 @@ proptest! {
     ) {
         let run = |step: usize| {
             let mut policy = exact();
-            policy.bodies.max_capture = room;
+            policy.profile.bodies.max_capture = room;
             let body = stream(&texts.iter().map(String::as_str).collect::<Vec<_>>());
             let mut world = running(policy, "");
             for chunk in body.as_bytes().chunks(step) {

@@ -141,7 +141,7 @@ fn what_is_no_form_is_refused_or_passes() {
 #[test]
 fn a_form_is_held_to_the_same_bound_as_json() {
     let mut policy = policy();
-    policy.bodies.max_request = 100;
+    policy.profile.bodies.max_request = 100;
     let mut world = World::new(policy);
     world.send(Event::Request(form_head(TRANSCRIPTIONS), false));
     world.send(Event::RequestBody(bytes(form("other", &[0; 100])), true));

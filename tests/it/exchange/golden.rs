@@ -218,7 +218,7 @@ fn the_store_is_down_and_the_policy_is_open() {
 #[test]
 fn a_request_that_is_too_large_is_listened_to_before_it_is_refused() {
     let mut policy = policy();
-    policy.bodies.max_request = 8;
+    policy.profile.bodies.max_request = 8;
     check("too-large", World::new(policy), |world| {
         world.send(Event::Request(post(CHAT), false)).send(Event::RequestBody(bytes("0123456789"), false));
         world.send(Event::RequestBody(bytes("more"), false)).wait(Duration::from_secs(2));

@@ -12,7 +12,7 @@ use super::support::*;
 
 fn small() -> Policy {
     let mut policy = policy();
-    policy.bodies.max_request = 100;
+    policy.profile.bodies.max_request = 100;
     policy
 }
 
@@ -49,7 +49,7 @@ fn what_cannot_be_read_is_refused() {
 #[test]
 fn an_unpriced_model_is_refused_where_the_policy_says_so() {
     let mut policy = policy();
-    policy.unpriced = Unpriced::Deny;
+    policy.profile.unpriced = Unpriced::Deny;
     let mut world = World::new(policy);
     world.call(CHAT, "{\"model\":\"one/nobody-knows\"}").end();
     assert_eq!(world.refused(), error(403, "model_not_allowed"));
@@ -161,7 +161,7 @@ fn the_process_stops_in_every_phase() {
     assert_eq!(world.refused(), error(503, "shutting_down"));
     // The head is held.
     let mut costs = policy();
-    costs.response_headers.cost = true;
+    costs.profile.response_headers.cost = true;
     let mut world = World::new(costs);
     world.call(CHAT, chat(false)).send(Event::Response(json(), false)).send(Event::Chunk(bytes("{"), false));
     world.send(stop()).end();

@@ -27,16 +27,16 @@ fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
     let mut policy = if flags[0] { gated() } else { policy() };
     policy.count_exactly = flags[1];
     policy.keep_original = flags[2];
-    policy.response_headers.cost = flags[3];
-    policy.response_headers.tokens = flags[3];
+    policy.profile.response_headers.cost = flags[3];
+    policy.profile.response_headers.tokens = flags[3];
     policy.limits.mode = if flags[4] { Mode::Shadow } else { Mode::Enforce };
     policy.limits.on_error = if flags[5] { OnError::Allow } else { OnError::Deny };
     policy.guards.mode = if flags[6] { Mode::Shadow } else { Mode::Enforce };
     policy.cache.mode = if flags[7] { Mode::Shadow } else { Mode::Enforce };
-    policy.bodies.max_request = small.max(100);
-    policy.bodies.max_response_hold = small;
-    policy.bodies.max_capture = small;
-    policy.bodies.max_event = max_event;
+    policy.profile.bodies.max_request = small.max(100);
+    policy.profile.bodies.max_response_hold = small;
+    policy.profile.bodies.max_capture = small;
+    policy.profile.bodies.max_event = max_event;
     policy
 }
 

@@ -159,7 +159,7 @@ fn a_follower_holds_no_more_than_a_response_may() {
     let mut answers = all_clear();
     answers[2] = Answer::Recall(Recall::Follow(Ticket(2)));
     let mut policy = gated();
-    policy.bodies.max_response_hold = 100;
+    policy.profile.bodies.max_response_hold = 100;
     let mut world = World::new(policy).answers(answers);
     world.call(CHAT, chat(false));
     feed(&mut world, &vec![Delta::Text("x".repeat(60)); 2]);
@@ -375,7 +375,7 @@ proptest! {
 #[test]
 fn an_answer_that_is_too_large_is_not_kept() {
     let mut policy = gated();
-    policy.bodies.max_capture = 300;
+    policy.profile.bodies.max_capture = 300;
     let text = DOCUMENT.replace("Hello.", &"x".repeat(400));
     let mut answers = all_clear();
     answers[2] = Answer::Recall(Recall::Lead(Ticket(2)));

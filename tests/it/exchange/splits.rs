@@ -31,13 +31,13 @@ fn leading() -> Vec<Answer> {
 
 fn with_costs() -> Policy {
     let mut policy = policy();
-    policy.response_headers.cost = true;
+    policy.profile.response_headers.cost = true;
     policy
 }
 
 fn small_events() -> Policy {
     let mut policy = policy();
-    policy.bodies.max_event = 150;
+    policy.profile.bodies.max_event = 150;
     policy
 }
 
@@ -45,7 +45,7 @@ fn small_events() -> Policy {
 fn counted() -> Policy {
     let mut policy = policy();
     policy.count_exactly = true;
-    policy.bodies.max_capture = 4;
+    policy.profile.bodies.max_capture = 4;
     policy
 }
 
@@ -236,7 +236,7 @@ fn what_the_client_asked_for_itself_stays() {
 #[test]
 fn an_oversized_event_passes_unchanged_and_its_usage_is_unknown() {
     let mut policy = policy();
-    policy.bodies.max_event = 64;
+    policy.profile.bodies.max_event = 64;
     let mut world = World::new(policy);
     world.call(CHAT, chat(true)).send(Event::Response(sse(), false));
     let large = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(100));
