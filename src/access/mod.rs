@@ -22,12 +22,35 @@ pub type Labels = Vec<(Arc<str>, Arc<str>)>;
 /// The model of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model<'a> {
-    /// Every name that it has on its way: as the client asked, as it leaves, and as `BACKEND/MODEL`.
-    Named(&'a [&'a str]),
+    Named(Names<'a>),
     /// There is none in such a request.
     None,
     /// There may be one, and nobody can read it.
     Unreadable,
+}
+
+/// Every name that a model has on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names<'a> {
+    /// As the client asked.
+    pub requested: &'a str,
+    /// As it leaves.
+    pub leaving: &'a str,
+    /// `BACKEND/MODEL`, by the backend's id: `NAMESPACE/NAME/MODEL` for one that a namespace defines.
+    pub long: &'a str,
+    /// The namespace that defines the backend; none for root.
+    pub namespace: Option<&'a str>,
+    /// A namespace has said where the call goes, by a rule or a backend of its own: what was asked for is
+    /// then a text of its choice.
+    pub mapped: bool,
+}
+
+/// Whose names make a model an allowed one. A name that is denied is denied whoever gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Believed {
+    /// Root's alone: no document of a namespace can meet the rule.
+    Root,
+    All,
 }
 
 /// Why a place may not be used.
@@ -62,20 +85,20 @@ impl Rule {
     ///
     /// # Errors
     /// Why it may not.
-    pub fn check<'a>(&'a self, model: Model<'a>, labels: &Labels) -> Result<(), Refused<'a>> {
+    pub fn check<'a>(&'a self, model: Model<'a>, labels: &Labels, believed: Believed) -> Result<(), Refused<'a>> {
         let has = |wanted: &(Arc<str>, Arc<str>)| labels.contains(wanted);
         if let Some((key, value)) = self.backends.iter().find(|wanted| !has(wanted)) {
             return Err(Refused::Backend { key, value });
         }
         match model {
-            Model::Named(names) => self.check_names(names),
+            Model::Named(names) => self.check_names(names, believed),
             Model::Unreadable if self.allow.is_some() || !self.deny.is_empty() => Err(Refused::Unreadable),
             Model::Unreadable | Model::None => Ok(()),
         }
     }
 
-    fn check_names<'a>(&'a self, names: &'a [&'a str]) -> Result<(), Refused<'a>> {
-        for &model in names.iter().filter(|_| !self.deny.is_empty()) {
+    fn check_names<'a>(&'a self, names: Names<'a>, believed: Believed) -> Result<(), Refused<'a>> {
+        for model in names.of(Believed::All).filter(|_| !self.deny.is_empty()) {
             let lower = match model.chars().any(char::is_uppercase) {
                 true => Cow::Owned(model.to_lowercase()),
                 false => Cow::Borrowed(model),
@@ -84,11 +107,23 @@ impl Rule {
                 return Err(Refused::Denied { model, pattern: pattern.as_str() });
             }
         }
-        let is_allowed = |allow: &[Glob]| names.iter().any(|name| allow.iter().any(|glob| glob.matches(name)));
+        let is_allowed = |allow: &[Glob]| names.of(believed).any(|name| allow.iter().any(|glob| glob.matches(name)));
         match self.allow.as_deref().is_none_or(is_allowed) {
             true => Ok(()),
             false => Err(Refused::NotAllowed),
         }
+    }
+}
+
+// === impl Names ===
+
+impl<'a> Names<'a> {
+    fn of(self, believed: Believed) -> impl Iterator<Item = &'a str> {
+        let all = believed == Believed::All;
+        // `NAME/MODEL`, as the namespace itself calls its backend.
+        let short = self.namespace.and_then(|namespace| self.long.get(namespace.len() + 1..));
+        let requested = Some(self.requested).filter(|_| all || !self.mapped);
+        [requested, Some(self.leaving), Some(self.long), short.filter(|_| all)].into_iter().flatten()
     }
 }
 

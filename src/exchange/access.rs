@@ -5,16 +5,14 @@ use std::cell::Cell;
 
 use super::Exchange;
 use super::event::{Action, Note};
-use crate::access::{Labels, Model};
+use crate::access::Model;
 use crate::identity::Principal;
 use crate::llm::{Code, Refusal};
-use crate::policy::access::{self, Visit};
+use crate::policy::access;
 use crate::policy::credentials::Held;
 use crate::policy::select::Place;
 use crate::policy::{Decided, Policy, decide};
 use crate::target::{Backend, Candidate, Pass, Target};
-
-static NO_LABELS: Labels = Labels::new();
 
 /// Whom the rules of routes name, asked about one caller. The first 64 are asked once.
 pub(super) struct Named<'a> {
@@ -52,12 +50,14 @@ impl Exchange {
         if policy.access.is_empty() {
             return true;
         }
+        let Some(backend) = policy.targets.backends.get(candidate.index) else { return false };
+        let long = access::long_name(backend, candidate.model);
+        let names = access::names(requested, candidate.model, &long, backend, Some(candidate.rule));
         let place = Place::new(Some(candidate.rule), candidate.backend);
-        let long = [candidate.backend, "/", candidate.model].concat();
-        let model = [requested, candidate.model, &long];
-        let labels = labels(policy, candidate.index);
-        let visit = Visit { caller: &self.story.caller, place, model: Model::Named(&model), labels };
-        access::is_allowed(&policy.access, visit)
+        access::is_allowed(
+            &policy.access,
+            policy.visit(&self.story.caller, candidate.index, place, Model::Named(names)),
+        )
     }
 
     /// Which of a backend's credentials is the caller's; none where the backend is not open to it.
@@ -90,9 +90,9 @@ impl Exchange {
         if self.setup.policy.access.is_empty() {
             return Ok(());
         }
-        let long = [&*target.backend.name, "/", &*target.model].concat();
-        let names = [requested, &*target.model, &long];
-        self.ask_access(target.index, Place::of(target), Model::Named(&names), out)
+        let long = access::long_name(&target.backend, &target.model);
+        let names = access::names(requested, &target.model, &long, &target.backend, target.rule.as_ref());
+        self.ask_access(target.index, Place::of(target), Model::Named(names), out)
     }
 
     /// As [`Exchange::check_access`], for a request whose model is not read: there is none, or it is
@@ -107,12 +107,15 @@ impl Exchange {
     /// As [`Exchange::check_access`], for another attempt: nothing is written down.
     pub(super) fn may_visit(&self, target: &Target, requested: &str) -> Result<(), Refusal> {
         let policy = &self.setup.policy;
-        let long = [&*target.backend.name, "/", &*target.model].concat();
-        let names = [requested, &*target.model, &long];
-        let labels = labels(policy, target.index);
-        let (place, model) = (Place::of(target), Model::Named(&names));
         self.own_credential(target.index, &target.backend)?;
-        match access::is_allowed(&policy.access, Visit { caller: &self.story.caller, place, model, labels }) {
+        if policy.access.is_empty() {
+            return Ok(());
+        }
+        let long = access::long_name(&target.backend, &target.model);
+        let names = access::names(requested, &target.model, &long, &target.backend, target.rule.as_ref());
+        let model = Model::Named(names);
+        let visit = policy.visit(&self.story.caller, target.index, Place::of(target), model);
+        match access::is_allowed(&policy.access, visit) {
             true => Ok(()),
             false => Err(refusal(model)),
         }
@@ -127,7 +130,7 @@ impl Exchange {
     ) -> Result<(), Refusal> {
         let policy = self.policy();
         let caller = self.story.caller.clone();
-        let visit = Visit { caller: &caller, place, model, labels: labels(&policy, index) };
+        let visit = policy.visit(&caller, index, place, model);
         let mut refused = None;
         for (asked, said) in access::asked(&policy.access, visit) {
             let id = &asked.scope.id;
@@ -151,15 +154,11 @@ impl Exchange {
     }
 }
 
-fn labels(policy: &Policy, index: usize) -> &Labels {
-    policy.labels.get(index).unwrap_or(&NO_LABELS)
-}
-
 /// What the caller is told. Which policy it was is the operator's to know.
 fn refusal(model: Model<'_>) -> Refusal {
     let message = match model {
         Model::Named(names) => {
-            let asked: String = names.first().copied().unwrap_or_default().chars().take(64).collect();
+            let asked: String = names.requested.chars().take(64).collect();
             format!("The model {asked:?} is not allowed for this caller, or not where it is served.")
         }
         Model::None => "This path is not allowed for this caller.".to_owned(),

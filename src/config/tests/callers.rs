@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::time::unix;
 use super::fake::{Fakes, lines, load_text};
 use super::*;
-use crate::access::Model;
+use crate::access::{Model, Names};
 use crate::identity::{Anonymous, Claim, Facts, Jwt, Role, Source, identify};
 use crate::policy::Mode;
 use crate::policy::access::{Visit, is_allowed};
@@ -99,12 +99,13 @@ fn an_access_policy_of_root_speaks_for_all() {
     let mut enforced = access.clone();
     enforced.scope.mode = Mode::Enforce;
     enforced.scope.from.0.clear();
-    let names = ["m"];
+    let names = Names { requested: "m", leaving: "m", long: "openai/m", namespace: None, mapped: false };
     let visit = Visit {
         caller: &policy.identity.own,
         place: Place::new(None, "openai"),
-        model: Model::Named(&names),
+        model: Model::Named(names),
         labels: &policy.labels[0],
+        own_backend: false,
     };
     assert!(!is_allowed(&[enforced.clone()], visit), "an empty list allows nothing");
     assert!(is_allowed(&[enforced], Visit { place: Place::new(None, "other"), ..visit }));

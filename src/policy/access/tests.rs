@@ -10,6 +10,11 @@ fn caller() -> Principal {
     Principal { namespace: "search".into(), team: Some("build".into()), ..Principal::default() }
 }
 
+/// By one name.
+fn named(model: &str) -> Model<'_> {
+    Model::Named(Names { requested: model, leaving: model, long: model, namespace: None, mapped: false })
+}
+
 const HERE: Place<'static> = Place { route: Some("chat"), rule: Some("default"), backend: "openai" };
 
 fn policy(namespace: Option<&str>, team: Option<&str>, target: Option<&str>, mode: Mode, deny: &str) -> AccessPolicy {
@@ -26,7 +31,7 @@ fn policy(namespace: Option<&str>, team: Option<&str>, target: Option<&str>, mod
 
 fn allowed(policies: &[AccessPolicy]) -> bool {
     let caller = caller();
-    let visit = Visit { caller: &caller, place: HERE, model: Model::Named(&["m"]), labels: &Labels::new() };
+    let visit = Visit { caller: &caller, place: HERE, model: named("m"), labels: &Labels::new(), own_backend: false };
     is_allowed(policies, visit)
 }
 
@@ -81,7 +86,7 @@ fn who_asks_why_is_told_of_every_policy() {
         policy(None, None, None, Mode::Enforce, "x"),
         policy(None, None, None, Mode::Shadow, "m*"),
     ];
-    let visit = Visit { caller: &caller, place: HERE, model: Model::Named(&["m"]), labels: &Labels::new() };
+    let visit = Visit { caller: &caller, place: HERE, model: named("m"), labels: &Labels::new(), own_backend: false };
     let said: Vec<Verdict<'_>> = explain(&policies, visit).map(|(_, verdict)| verdict).collect();
     assert!(matches!(&said[0], Verdict::Unmet(Unmet::Namespace { .. })));
     assert_eq!(said[1..], [Verdict::Allowed, Verdict::Refused(Refused::Denied { model: "m", pattern: "m*" })]);
@@ -111,9 +116,9 @@ proptest! {
         model in "[mno]", region in prop::sample::select(vec!["eu", "us"]),
     ) {
         let caller = caller();
-        let (names, labels) = ([&*model], vec![("region".into(), region.into())]);
-        for model in [Model::Named(&names), Model::None, Model::Unreadable] {
-            let visit = Visit { caller: &caller, place: HERE, model, labels: &labels };
+        let labels = vec![("region".into(), region.into())];
+        for model in [named(&model), Model::None, Model::Unreadable] {
+            let visit = Visit { caller: &caller, place: HERE, model, labels: &labels, own_backend: false };
             let before = is_allowed(&policies, visit);
             let mut added = policies.clone();
             added.insert(at.index(policies.len() + 1), more.clone());
