@@ -169,11 +169,11 @@ fn check_sources(field: &str, said: &[Source], root: &[Source], wrong: &mut Wron
 
 fn adds(more: &[&str], root: &[&str]) -> String {
     let root = if root.is_empty() { "none".to_owned() } else { root.join(", ") };
+    let them = if more.len() == 1 { "it" } else { "them" };
     format!(
-        "adds {} to root's list, which is {root}; a namespace may only shorten it: remove {} here, or add it to the \
+        "adds {} to root's list, which is {root}; a namespace may only shorten it: remove {them} here, or add {them} to the \
          LLMProfile of the root namespace",
         more.join(", "),
-        if more.len() == 1 { "it" } else { "them" }
     )
 }
 

@@ -3,6 +3,7 @@
 
 mod bad;
 mod callers;
+mod combination;
 mod compiled;
 mod fake;
 mod files;

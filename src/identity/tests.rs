@@ -2,7 +2,9 @@
 
 mod forgery;
 mod indices;
+mod spaces;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::key::{Digest, Key, State, new_key};

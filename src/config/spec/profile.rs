@@ -134,6 +134,14 @@ impl LlmProfile {
     pub(in super::super) fn read(reader: &Reader<'_>) -> Option<LlmProfile> {
         let object = reader.object(&PROFILE)?;
         read_reach(&object);
+        let telemetry = or(&object, "telemetry", TelemetrySpec::default(), |telemetry| read_telemetry(&telemetry));
+        let explain = object.get("explain").and_then(|field| {
+            let value = field.word(EXPLAIN)?;
+            if value == Explain::Header {
+                field.not_yet();
+            }
+            Some(value)
+        });
         let failure_policy = object.get("failurePolicy").and_then(|field| {
             let value = field.word(FAILURE)?;
             if value == FailurePolicy::Ignore {
@@ -153,14 +161,8 @@ impl LlmProfile {
             bodies: or(&object, "bodies", BodiesSpec::default(), |bodies| read_bodies(&bodies)),
             unpriced: object.get("unpriced").and_then(|word| word.word(&unpriced)),
             response_headers: object.get("responseHeaders").and_then(|list| read_headers(&list)),
-            telemetry: or(&object, "telemetry", TelemetrySpec::default(), |telemetry| read_telemetry(&telemetry)),
-            explain: object.get("explain").and_then(|field| {
-                let value = field.word(EXPLAIN)?;
-                if value == Explain::Header {
-                    field.not_yet();
-                }
-                Some(value)
-            }),
+            telemetry,
+            explain,
         })
     }
 }
@@ -187,27 +189,26 @@ fn read_reach(object: &Object<'_>) {
 
 fn read_telemetry(reader: &Reader<'_>) -> Option<TelemetrySpec> {
     let object = reader.object(&TELEMETRY)?;
-    let (otlp, labels) = (object.later("otlp"), object.later("metricLabels"));
-    let said = TelemetrySpec {
-        otlp: otlp.is_some(),
-        metric_labels: labels.is_some(),
-        capture: object.get("contentCapture").and_then(|field| {
-            let value = field.word(CAPTURE)?;
-            if value == Capture::Full {
-                field.not_yet();
-            }
-            Some(value)
-        }),
-    };
+    let otlp = object.later("otlp");
+    let is_traced = otlp.is_some();
     otlp.and_then(|otlp| otlp.object(&OTLP)?.need("endpoint")?.hushed().parsed(value::endpoint));
     let mut seen = HashSet::new();
+    let labels = object.later("metricLabels");
+    let is_labelled = labels.is_some();
     labels.and_then(|list| {
         list.list_or_empty(|item| {
             unique(&item, &mut seen, "label");
             item.word(LABELS)
         })
     });
-    Some(said)
+    let capture = object.get("contentCapture").and_then(|field| {
+        let value = field.word(CAPTURE)?;
+        if value == Capture::Full {
+            field.not_yet();
+        }
+        Some(value)
+    });
+    Some(TelemetrySpec { otlp: is_traced, metric_labels: is_labelled, capture })
 }
 
 fn read_bodies(reader: &Reader<'_>) -> Option<BodiesSpec> {

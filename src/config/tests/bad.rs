@@ -24,7 +24,7 @@ fn said(path: &Path, root: &Path, catalog: &Catalog) -> (String, Checked) {
 }
 
 /// None where it is as written, else what is wrong.
-fn compare(beside: &Path, found: &str) -> Option<String> {
+pub(super) fn compare(beside: &Path, found: &str) -> Option<String> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(beside, found).unwrap();
         return None;

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::identity::Own;
 
 fn globs(texts: &[&str]) -> Vec<Glob> {
     texts.iter().map(|text| Glob::new(text)).collect()
@@ -150,4 +151,56 @@ proptest! {
         prop_assert_eq!(from.has(root(&principal())), expected);
         prop_assert_eq!(from.admits(root(&principal())).is_ok(), expected);
     }
+}
+
+/// Of the namespace `search`, by its own documents `search/web` of team `web`.
+fn with_own(consumer: Option<&str>, team: Option<&str>) -> Principal {
+    let own = Own { consumer: "search/web".into(), team: Some("web".into()), tags: Vec::new() };
+    let (consumer, team) = (consumer.map(Into::into), team.map(Into::into));
+    Principal { consumer, team, own: Some(Arc::new(own)), ..principal() }
+}
+
+/// Namespace of the document, what root knows, what `from` says, and whether the caller is one of them.
+#[test]
+fn what_a_namespace_says_of_a_caller_is_seen_by_its_own_documents_alone() {
+    let rows = [
+        (None, (None, None), "teams", "web", false),
+        (None, (None, None), "teams", "*", false),
+        (None, (None, None), "consumers", "*", false),
+        (None, (None, None), "consumers", "web", false),
+        (Some("search"), (None, None), "teams", "web", true),
+        (Some("search"), (None, None), "consumers", "search/web", true),
+        (Some("search"), (None, None), "consumers", "web", false),
+        (Some("search"), (None, None), "consumers", "w*", true),
+        (Some("search"), (None, None), "consumers", "search*", false),
+        (Some("search"), (Some("web"), None), "consumers", "web", true),
+        (Some("search"), (Some("ci"), None), "consumers", "search/web", true),
+        (Some("search"), (Some("ci"), None), "consumers", "c*", true),
+        (Some("search"), (None, Some("build")), "teams", "web", false),
+        (Some("search"), (None, Some("build")), "teams", "build", true),
+        (Some("shop"), (None, None), "teams", "web", false),
+        (None, (Some("ci"), Some("build")), "teams", "build", true),
+        (None, (Some("ci"), Some("build")), "consumers", "ci", true),
+    ];
+    for row @ (namespace, (consumer, team), word, text, expected) in rows {
+        let scope =
+            Scope { namespace: namespace.map(Into::into), from: From(vec![entry(word, &[text])]), ..Scope::default() };
+        let principal = with_own(consumer, team);
+        assert_eq!(scope.speaks_for(&principal, HERE), expected, "{row:?}");
+        assert_eq!(scope.admits(&principal, HERE).is_ok(), expected, "{row:?}");
+    }
+}
+
+#[test]
+fn a_tag_is_roots_then_the_namespaces_then_the_callers_own_word() {
+    let mut principal = with_own(None, None);
+    let tag = |name: &str, value: &str| (Arc::<str>::from(name), Arc::<str>::from(value));
+    principal.tags = vec![tag("cost", "root"), tag("stage", "said"), tag("feature", "said")];
+    principal.own = Some(Arc::new(Own { tags: vec![tag("stage", "own")], ..(*principal.own.unwrap()).clone() }));
+    let seen = |namespace| {
+        let view = View::of(namespace, &principal).unwrap();
+        ["cost", "stage", "feature", "none"].map(|name| view.tag(name))
+    };
+    assert_eq!(seen(None), [Some("root"), Some("said"), Some("said"), None]);
+    assert_eq!(seen(Some("search")), [Some("root"), Some("own"), Some("said"), None]);
 }
