@@ -30,5 +30,6 @@ mod situations;
 mod splits;
 mod steps;
 mod support;
+mod tighten;
 mod units;
 mod writer;
