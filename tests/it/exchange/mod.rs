@@ -27,6 +27,7 @@ mod replays;
 mod rewrites;
 mod routing;
 mod situations;
+mod spaces;
 mod splits;
 mod steps;
 mod support;

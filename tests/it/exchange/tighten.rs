@@ -212,7 +212,7 @@ fn write_space(name: &str, space: &Space) -> String {
     text
 }
 
-fn load(text: String) -> Result<Policy, String> {
+pub fn load(text: String) -> Result<Policy, String> {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     let catalog = CATALOG.get_or_init(Catalog::builtin);
     let process =
