@@ -95,7 +95,7 @@ async fn every_endpoint_is_billed_by_its_own_usage(mode: BodyMode) {
     let priced =
         ONE_BACKEND.replace("spec: {endpoint", "spec: {provider: mock, endpoint").replace("dialect: OpenAI, ", "");
     let egress = Egress::up(mode, &priced).await;
-    let found = found(egress.base_url(), "--media").await;
+    let found = found(SCRIPT, egress.base_url(), "--media").await;
     assert_eq!(found["images_stream"], json!(["image_generation.partial_image", "image_generation.completed"]));
     assert_eq!((&found["images_counted"], &found["transcription_text"]), (&json!(3), &json!("Water flows.\n")));
     let expected = billed();

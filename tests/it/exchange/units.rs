@@ -126,7 +126,7 @@ fn every_cut_in_two_gives_the_same() {
 #[test]
 fn an_image_in_a_stream_is_larger_than_any_event_that_is_held() {
     let mut policy = serving();
-    policy.bodies.max_event = 1024;
+    policy.profile.bodies.max_event = 1024;
     let mut world = World::new(policy);
     world.call(IMAGES, r#"{"model":"one/gpt-image-2","prompt":"A weir.","stream":true}"#);
     world.send(Event::Response(sse(), false));
@@ -155,7 +155,9 @@ fn a_model_that_knows_no_tokens_is_priced_all_the_same() {
         (SPEECH, r#"{"model":"one/tts-1","input":"x","voice":"alloy"}"#, 0),
         (RERANK, r#"{"model":"one/rerank-v3.5","query":"x","documents":[]}"#, 0),
     ] {
-        let mut world = World::new(Policy { unpriced: Unpriced::Deny, ..serving() });
+        let mut policy = serving();
+        policy.profile.unpriced = Unpriced::Deny;
+        let mut world = World::new(policy);
         world.call(path, request);
         assert_eq!(world.envoy.client.status, status, "{request}: {}", world.client());
     }
