@@ -24,6 +24,7 @@ use crate::{mock, telemetry, up};
 mod prices;
 mod providers;
 mod render;
+mod schema;
 mod table;
 
 /// Weir: an Envoy external processor that rewrites, meters, caches and rate-limits LLM calls.
@@ -50,6 +51,8 @@ enum Command {
     Key(keys::Command),
     /// The configuration of an Envoy that asks Weir.
     Render(render::Args),
+    /// The JSON Schema and the CRDs of the configuration.
+    Schema(schema::Args),
     /// The providers of the catalogue.
     Providers(providers::Args),
     /// What a model costs.
@@ -158,6 +161,10 @@ async fn command(command: Command) -> ExitCode {
             Err(error) => fail(&chain(&error)),
         },
         Command::Render(args) => match render::render(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        },
+        Command::Schema(args) => match schema::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
         },

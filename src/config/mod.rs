@@ -8,6 +8,8 @@
 //! kept       keys that vanish stay in use   around the secrets that `file` reads
 //! yaml       text -> values                 documents cut apart, repeated keys kept
 //! read       values -> fields               paths, unknown fields, what is not supported yet
+//! shape      the fields, as data             `read` checks against these rows; `text` has the forms of texts
+//! schema     these rows -> JSON Schema, CRDs for editors and for the API server
 //! spec       fields -> documents            a file a kind
 //! discovery  environment -> more backends
 //! validate   documents against each other and against the catalogue
@@ -23,6 +25,7 @@ pub mod discovery;
 pub mod file;
 pub mod kept;
 pub mod provider;
+pub mod schema;
 pub mod secret;
 pub mod spec;
 pub mod watch;
@@ -36,8 +39,10 @@ mod reach;
 mod read;
 mod refs;
 mod routes;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod text;
 mod time;
 mod validate;
 mod value;

@@ -7,15 +7,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use super::shape::Fields;
 use super::value::ValueError;
 use super::yaml::Node;
-
-/// The fields of one kind of object.
-pub(super) struct Fields {
-    pub known: &'static [&'static str],
-    /// Part of the language and not built yet: noted by name, and not looked into.
-    pub later: &'static [&'static str],
-}
 
 /// What was found in one document, in the order in which it was found.
 #[derive(Debug, Default)]
@@ -130,9 +124,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let field = self.child(name, node);
-            if fields.later.contains(&name.as_str()) {
-                field.not_yet();
-            } else if !fields.known.contains(&name.as_str()) {
+            if fields.row(name).is_none() {
                 self.unknown(name, &field, fields);
             } else if kept.iter().any(|(other, _)| other == name) {
                 field.error("duplicate key");
@@ -262,14 +254,15 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown(&self, name: &str, field: &Reader<'_>, fields: &Fields) {
-        if fields.known.is_empty() {
+        let known: Vec<&str> = fields.known().collect();
+        if known.is_empty() {
             return self.error("has no fields: write {}");
         }
-        let close = did_you_mean(name, fields.known.iter().chain(fields.later).copied());
+        let close = did_you_mean(name, known.iter().copied());
         match close {
-            _ if self.hush => self.error(format_args!("unknown field; known: {}", fields.known.join(", "))),
+            _ if self.hush => self.error(format_args!("unknown field; known: {}", known.join(", "))),
             Some(close) => field.error(format_args!("unknown field; did you mean {close:?}?")),
-            None => field.error(format_args!("unknown field; known: {}", fields.known.join(", "))),
+            None => field.error(format_args!("unknown field; known: {}", known.join(", "))),
         }
     }
 

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::read::{Fields, Reader};
-use super::value;
+use super::read::Reader;
+use super::shape::{Fields, Rule, Shape, may, need};
+use super::{text, value};
 use crate::base::secret::Secret;
 
 /// Where a secret is.
@@ -65,8 +66,20 @@ pub(super) enum Missing {
     Nowhere,
 }
 
-const SOURCE: Fields = Fields { known: &["secretRef", "file", "env", "value"], later: &[] };
-const REF: Fields = Fields { known: &["name", "key"], later: &[] };
+/// Where a secret is; a Kubernetes resource names the place and never holds the secret.
+pub(super) const SOURCE: Fields = Fields {
+    rows: &[
+        may("secretRef", Shape::Object(&REF), "A key of a Kubernetes Secret, mounted below --secrets-dir."),
+        may("file", Shape::Text(&text::ANY_PATH), "A file that holds nothing but the secret."),
+        may("env", Shape::Text(&text::ENV), "An environment variable of the process.").file_only(),
+        may("value", Shape::Text(&text::SECRET), "The secret itself: for trying things out only.").file_only(),
+    ],
+    rules: &[Rule::OneOf(&["secretRef", "file", "env", "value"])],
+};
+const REF: Fields = Fields::of(&[
+    need("name", Shape::Text(&text::SUBDOMAIN), "The name of the Secret, in the namespace of this document."),
+    need("key", Shape::Text(&text::SECRET_KEY), "The key in the Secret's data."),
+]);
 
 // === impl SecretSource ===
 

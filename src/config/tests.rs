@@ -11,6 +11,7 @@ mod listener;
 mod namespaces;
 mod rewrite;
 mod routing;
+mod schema;
 mod words;
 
 use std::collections::BTreeSet;

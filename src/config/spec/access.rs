@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Keyed, Most, Rule, Shape, list, may, need};
+use super::super::text;
 use super::super::value;
 use super::scope::{self, Scope};
 use crate::base::glob::Glob;
@@ -18,9 +20,43 @@ pub struct LlmAccessPolicy {
     pub backends: Option<BTreeMap<String, String>>,
 }
 
-const ACCESS: Fields = Fields { known: &["mode", "from", "targetRefs", "models", "backends"], later: &[] };
-const MODELS: Fields = Fields { known: &["allow", "deny"], later: &[] };
-const BACKENDS: Fields = Fields { known: &["selector"], later: &[] };
+pub(in super::super) const ACCESS: Fields = Fields {
+    rows: &[
+        may("mode", Shape::Word(&scope::MODES), scope::MODE).or("Enforce"),
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
+        may("targetRefs", list(&Shape::Object(&scope::TARGET), 16), scope::TARGET_REFS),
+        may("models", Shape::Object(&MODELS), "Which models these callers may use."),
+        may(
+            "backends",
+            Shape::Object(&BACKENDS),
+            "Which backends these callers may use, for fallback, embedder and judge too.",
+        ),
+    ],
+    rules: &[Rule::AnyOf(&[&["models"], &["backends"]])],
+};
+const MODELS: Fields = Fields {
+    rows: &[
+        may(
+            "allow",
+            Shape::List { item: &Shape::Text(&text::GLOB), least: 0, most: Most::Stored(256), keyed: Keyed::No },
+            "Patterns over model names; absent allows every model that is not denied, an empty list none.",
+        ),
+        may(
+            "deny",
+            list(&Shape::Text(&text::GLOB), 256),
+            "Patterns over model names, matched against the resolved model and every alias; they win over `allow`.",
+        ),
+    ],
+    rules: &[Rule::Says],
+};
+const BACKENDS: Fields = Fields {
+    rows: &[need("selector", Shape::Object(&scope::SELECTOR), "Labels that a backend must have, all of them.")],
+    rules: &[Rule::Other {
+        says: "a selector without a label would refuse nothing",
+        cel: "self.selector.matchLabels.size() > 0",
+        json: r#"{"properties": {"selector": {"properties": {"matchLabels": {"minProperties": 1}}}}}"#,
+    }],
+};
 
 // === impl LlmAccessPolicy ===
 

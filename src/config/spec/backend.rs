@@ -1,14 +1,16 @@
 //! LLMBackend: a provider, where it is and with whose key it is called.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::read::{Fields, Object, Reader};
-use super::super::secret::SecretSource;
+use super::super::read::{Object, Reader};
+use super::super::secret::{self, SecretSource};
+use super::super::shape::{Fields, Only, Rule, Shape, list, may, need};
+use super::super::text;
 use super::super::value::{self, Endpoint};
-use super::headers::{HeaderEdits, read_headers};
-use super::{Callers, Cloud, Located, cloud, located, or, scope, unique};
-use crate::base::money::{Multiplier, Rate};
+use super::headers::{HEADERS, HeaderEdits, read_headers};
+use super::pricing::{PRICING, Pricing, read_pricing};
+use super::{Callers, Cloud, Located, cloud, located, or, scope};
 use crate::llm::Dialect;
 
 /// Where calls can go.
@@ -74,27 +76,6 @@ pub struct ApiKey {
     pub path: String,
 }
 
-/// Prices that the configuration states itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pricing {
-    /// A factor on the catalogue's prices; it leaves those of `models` alone.
-    pub multiplier: Option<Multiplier>,
-    pub models: Vec<ModelPrice>,
-}
-
-/// The price of one model; a class without a price is billed as the class that it is a part of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelPrice {
-    /// As the provider names it.
-    pub model: String,
-    /// Every call has input, and every class of input without a price is billed as it.
-    pub input: Rate,
-    pub cache_read: Option<Rate>,
-    pub cache_write: Option<Rate>,
-    pub output: Option<Rate>,
-    pub reasoning: Option<Rate>,
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum From {
     Same,
@@ -110,31 +91,94 @@ enum Type {
     Cloud(Cloud),
 }
 
-const BACKEND: Fields = Fields {
-    known: &[
-        "provider",
-        "endpoint",
-        "tls",
-        "dialect",
-        "region",
-        "azure",
-        "allowedNamespaces",
-        "carriedBy",
-        "credentials",
-        "headers",
-        "pricing",
+pub(in super::super) const BACKEND: Fields = Fields {
+    rows: &[
+        may(
+            "provider",
+            Shape::Text(&text::ANY),
+            "A row of the catalogue: `weir providers` lists them. It knows endpoint and dialect.",
+        ),
+        may(
+            "endpoint",
+            Shape::Text(&text::ENDPOINT),
+            "An http or https URL with a path prefix; where there is no provider, or instead of its own.",
+        ),
+        may("tls", Shape::Object(&TLS), "How the server of an https endpoint is checked."),
+        may("dialect", Shape::Word(&DIALECTS), "The API that the endpoint speaks."),
+        may("region", Shape::Text(&text::IDENTIFIER), "Where a provider has one."),
+        may("azure", Shape::Object(&cloud::AZURE), "What an endpoint of Azure needs to know."),
+        may(
+            "allowedNamespaces",
+            Shape::Object(&ALLOWED),
+            "Whose documents may refer to this one, besides those of its own namespace.",
+        ),
+        may(
+            "carriedBy",
+            Shape::Object(&cloud::CARRIER),
+            "The resource of the mesh that carries it; rendered if absent.",
+        ),
+        may(
+            "credentials",
+            list(&Shape::Object(&CREDENTIAL), 32),
+            "With whose key a call leaves: the first whose `from` matches the caller; the one without is the default.",
+        ),
+        may("headers", Shape::Object(&HEADERS), "What every request to it leaves with, and without."),
+        may("pricing", Shape::Object(&PRICING), "Prices of your own, over those of the catalogue."),
     ],
-    later: &[],
+    rules: &[
+        Rule::AnyOf(&[&["provider"], &["endpoint", "dialect"]]),
+        Rule::Other {
+            says: "only one credential may be without from: it is the default",
+            cel: "!has(self.credentials) || self.credentials.filter(c, !has(c.from)).size() <= 1",
+            json: r#"{"properties": {"credentials": {"contains": {"not": {"required": ["from"]}}, "minContains": 0, "maxContains": 1}}}"#,
+        },
+    ],
 };
-const ALLOWED: Fields = Fields { known: &["from", "selector"], later: &[] };
+const ALLOWED: Fields = Fields {
+    rows: &[
+        need("from", Shape::Word(&FROMS), "Same: nobody else; All: everybody; Selector: namespaces with these labels."),
+        may("selector", Shape::Object(&scope::SELECTOR), "Labels of the namespaces."),
+    ],
+    rules: &[
+        Rule::Only {
+            key: "from",
+            fields: &[Only { field: "selector", words: &["Selector"], why: "only from: Selector has a selector" }],
+        },
+        Rule::Needed { field: "selector", key: "from", words: &["Selector"] },
+    ],
+};
 const FROMS: &[(&str, Option<From>)] =
     &[("Same", Some(From::Same)), ("All", Some(From::All)), ("Selector", Some(From::Selector))];
-const TLS: Fields = Fields { known: &["ca", "serverName"], later: &[] };
-const CA: Fields = Fields { known: &["file"], later: &[] };
-const CREDENTIAL: Fields = Fields { known: &["from", "type", "apiKey", "aws", "gcp", "azure"], later: &[] };
-const PRICING: Fields = Fields { known: &["multiplier", "models"], later: &[] };
-const PRICE: Fields =
-    Fields { known: &["model", "input", "cacheRead", "cacheWrite", "output", "reasoning"], later: &[] };
+const TLS: Fields = Fields::of(&[
+    may("ca", Shape::Object(&CA), "CA certificates of the server; absent means the system's own."),
+    may("serverName", Shape::Text(&text::HOST), "SNI and the expected subject; absent means the endpoint's host."),
+]);
+const CA: Fields = Fields::of(&[need("file", Shape::Text(&text::ANY_PATH), "A PEM file where the proxy runs.")]);
+const CREDENTIAL: Fields = Fields {
+    rows: &[
+        need("type", Shape::Word(&TYPES), "What it is. Caller passes the caller's own key; None sends none."),
+        may("apiKey", Shape::Object(&secret::SOURCE), "Where the key is."),
+        may("aws", Shape::Object(&cloud::AWS_KEY), "How requests are signed for AWS."),
+        may("gcp", Shape::Object(&cloud::GCP_KEY), "How a token of Google Cloud is had."),
+        may("azure", Shape::Object(&cloud::AZURE_KEY), "How a token of Entra ID is had."),
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
+    ],
+    rules: &[
+        Rule::Only {
+            key: "type",
+            fields: &[
+                Only { field: "apiKey", words: &["APIKey"], why: "only a credential of type APIKey has a key" },
+                Only { field: "aws", words: &["AWS"], why: "does not belong to a credential of this type" },
+                Only { field: "gcp", words: &["GCP"], why: "does not belong to a credential of this type" },
+                Only { field: "azure", words: &["Azure"], why: "does not belong to a credential of this type" },
+            ],
+        },
+        Rule::Needed { field: "apiKey", key: "type", words: &["APIKey"] },
+        Rule::Needed { field: "aws", key: "type", words: &["AWS"] },
+        Rule::Needed { field: "gcp", key: "type", words: &["GCP"] },
+        Rule::Needed { field: "azure", key: "type", words: &["Azure"] },
+    ],
+};
 const TYPES: &[(&str, Option<Type>)] = &[
     ("APIKey", Some(Type::ApiKey)),
     ("Caller", Some(Type::Caller)),
@@ -288,30 +332,4 @@ fn read_kind(object: &Object<'_>) -> Option<CredentialSpec> {
         (Type::None, None) => return Some(CredentialSpec::Anonymous),
     }
     None
-}
-
-fn read_pricing(reader: &Reader<'_>) -> Option<Pricing> {
-    let object = reader.object(&PRICING)?;
-    let multiplier = object.get("multiplier").and_then(|field| field.decimal(value::multiplier));
-    let mut seen = HashSet::new();
-    let models = object.get("models").and_then(|models| models.list(|item| read_price(&item, &mut seen)));
-    if object.is_empty() {
-        object.at().error("needs a `multiplier` or `models`");
-    }
-    Some(Pricing { multiplier, models: models.unwrap_or_default() })
-}
-
-fn read_price(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<ModelPrice> {
-    let object = reader.object(&PRICE)?;
-    let model = object.need("model");
-    if let Some(model) = &model {
-        unique(model, seen, "model");
-    }
-    let read = |field: Reader<'_>| field.decimal(value::rate);
-    let rate = |name| object.get(name).and_then(read);
-    // These prices replace the catalogue's row. One without input would leave the call without a cost.
-    let input = object.need("input").and_then(read);
-    let (cache_read, cache_write) = (rate("cacheRead"), rate("cacheWrite"));
-    let (output, reasoning) = (rate("output"), rate("reasoning"));
-    Some(ModelPrice { model: model?.text()?.to_owned(), input: input?, cache_read, cache_write, output, reasoning })
 }

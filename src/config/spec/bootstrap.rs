@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Rule, SIZE, Shape, may, need};
+use super::super::text;
 use super::super::value::{self, Address};
 use super::listener::{self, Listen};
 use super::{or, process};
@@ -72,27 +74,72 @@ pub struct Overload {
     pub max_wait: Duration,
 }
 
-const BOOTSTRAP: Fields = Fields {
-    known: &[
-        "role",
-        "listen",
-        "egress",
-        "stores",
-        "workload",
-        "overload",
-        "ledger",
-        "journal",
-        "envoy",
+pub(in super::super) const BOOTSTRAP: Fields = Fields::of(&[
+    may("role", Shape::Word(&ROLES), "Which sources of identity exist, who is anonymous, what may be signed.")
+        .or("Sidecar"),
+    may("listen", Shape::Object(&LISTEN), "Where the process listens."),
+    may("egress", Shape::Object(&EGRESS), "The proxy that `up` runs and `render` describes."),
+    may("stores", Shape::Object(&process::STORES), "What replicas share; absent means that each process has its own."),
+    may("workload", Shape::Object(&WORKLOAD), "The workload's names, where the environment does not say them."),
+    may("overload", Shape::Object(&OVERLOAD), "How much is taken on at once."),
+    may("ledger", Shape::Object(&LEDGER), "Where usage records are appended to; absent means nowhere."),
+    may("journal", Shape::Object(&process::JOURNAL), "Where budgets that are counted per process survive a restart."),
+    may("envoy", Shape::Object(&process::ENVOY), "The proxy, where it does not say itself what it is."),
+    may(
         "drainTimeout",
+        Shape::Text(&text::DURATION),
+        "How long exchanges may take to finish after the process was told to stop.",
+    )
+    .or("10m"),
+]);
+const ROLES: &[(&str, Option<Role>)] = &[("Sidecar", Some(Role::Sidecar)), ("Gateway", Some(Role::Gateway))];
+const ACCESS: &[(&str, Option<SocketAccess>)] =
+    &[("Directory", Some(SocketAccess::Directory)), ("Mount", Some(SocketAccess::Mount))];
+const LISTEN: Fields = Fields {
+    rows: &[
+        may("extProc", Shape::Text(&text::LISTENER), "Where the proxy reaches Weir: unix:/PATH or tcp:HOST:PORT.")
+            .or("unix:/run/weir/extproc.sock"),
+        may("tls", Shape::Object(&listener::TLS), "TLS of a TCP listener, with the peers that may call."),
+        may("socketMode", Shape::Text(&text::MODE), "Permission bits of the Unix socket, in octal and in quotes.")
+            .or("0666"),
+        may(
+            "socketAccess",
+            Shape::Word(&ACCESS),
+            "What keeps others away from the socket: a private directory, or that only proxy and Weir mount it.",
+        )
+        .or("Directory"),
+        may("adminSocket", Shape::Text(&text::SOCKET), "The socket of the admin interface.")
+            .or("unix:/run/weir/admin.sock"),
+        may("metrics", Shape::Text(&text::ADDRESS), "HOST:PORT of metrics and health.").or("0.0.0.0:9090"),
     ],
-    later: &[],
+    rules: &[Rule::Other {
+        says: "only a TCP listener has TLS",
+        cel: "!has(self.tls) || has(self.extProc) && self.extProc.startsWith('tcp:')",
+        json: r#"{"if": {"required": ["tls"]}, "then": {"properties": {"extProc": {"pattern": "^tcp:"}}, "required": ["extProc"]}}"#,
+    }],
 };
-const LISTEN: Fields =
-    Fields { known: &["extProc", "tls", "socketMode", "socketAccess", "adminSocket", "metrics"], later: &[] };
-const EGRESS: Fields = Fields { known: &["listen", "envoyAdmin"], later: &[] };
-const WORKLOAD: Fields = Fields { known: &["namespace", "serviceAccount", "name"], later: &[] };
-const OVERLOAD: Fields = Fields { known: &["maxExchanges", "maxBuffered", "maxWait"], later: &[] };
-const LEDGER: Fields = Fields { known: &["path"], later: &[] };
+const EGRESS: Fields = Fields::of(&[
+    may("listen", Shape::Text(&text::ADDRESS), "Where applications call.").or("127.0.0.1:10000"),
+    may("envoyAdmin", Shape::Text(&text::ADDRESS), "Where the proxy's own admin interface is.").or("127.0.0.1:9901"),
+]);
+const WORKLOAD: Fields = Fields::of(&[
+    may("namespace", Shape::Text(&text::LABEL), "WEIR_NAMESPACE comes first."),
+    may("serviceAccount", Shape::Text(&text::SUBDOMAIN), "WEIR_SERVICE_ACCOUNT comes first."),
+    may("name", Shape::Text(&text::SUBDOMAIN), "WEIR_WORKLOAD comes first."),
+]);
+const OVERLOAD: Fields = Fields::of(&[
+    may(
+        "maxExchanges",
+        Shape::Whole { least: 1, most: MAX_EXCHANGES },
+        "Exchanges at the same time; more are refused with 503.",
+    )
+    .or_whole(4096),
+    may("maxBuffered", SIZE, "Bytes held over all exchanges.").or("512Mi"),
+    may("maxWait", Shape::Text(&text::DURATION), "The longest that Weir itself lets a request wait.").or("4m"),
+]);
+/// The most exchanges at the same time.
+const MAX_EXCHANGES: u64 = u32::MAX as u64;
+const LEDGER: Fields = Fields::of(&[need("path", Shape::Text(&text::ANY_PATH), "A file; one JSON object a line.")]);
 
 // === impl Bootstrap ===
 
@@ -101,9 +148,8 @@ impl Bootstrap {
         let object = reader.object(&BOOTSTRAP)?;
         let default = Bootstrap::default();
         process::read(&object);
-        let roles = [("Sidecar", Some(Role::Sidecar)), ("Gateway", Some(Role::Gateway))];
         Some(Bootstrap {
-            role: or(&object, "role", default.role, |role| role.word(&roles)),
+            role: or(&object, "role", default.role, |role| role.word(ROLES)),
             listen: or(&object, "listen", default.listen, |listen| Listeners::read(&listen)),
             egress: or(&object, "egress", default.egress, |egress| Egress::read(&egress)),
             workload: or(&object, "workload", default.workload, |workload| WorkloadNames::read(&workload)),
@@ -121,11 +167,10 @@ impl Listeners {
     fn read(reader: &Reader<'_>) -> Option<Listeners> {
         let object = reader.object(&LISTEN)?;
         let default = Listeners::default();
-        let access = [("Directory", Some(SocketAccess::Directory)), ("Mount", Some(SocketAccess::Mount))];
         Some(Listeners {
             ext_proc: listener::read(&object, default.ext_proc),
             socket_mode: or(&object, "socketMode", default.socket_mode, |mode| mode.parsed(value::mode)),
-            socket_access: or(&object, "socketAccess", default.socket_access, |word| word.word(&access)),
+            socket_access: or(&object, "socketAccess", default.socket_access, |word| word.word(ACCESS)),
             admin_socket: or(&object, "adminSocket", default.admin_socket, |socket| {
                 socket.parsed(value::socket).map(PathBuf::from)
             }),
@@ -170,10 +215,9 @@ impl Overload {
     fn read(reader: &Reader<'_>) -> Option<Overload> {
         let object = reader.object(&OVERLOAD)?;
         let default = Overload::default();
-        let most = u64::from(u32::MAX);
         Some(Overload {
             max_exchanges: or(&object, "maxExchanges", default.max_exchanges, |number| {
-                number.whole(value::quantity, 1, most)?.try_into().ok()
+                number.whole(value::quantity, 1, MAX_EXCHANGES)?.try_into().ok()
             }),
             max_buffered: or(&object, "maxBuffered", default.max_buffered, |number| {
                 number.whole(value::size, 1, u64::MAX)?.try_into().ok()

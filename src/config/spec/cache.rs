@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::form;
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Only, Rule, SIZE, Shape, list, may, need};
+use super::super::text;
 use super::super::value;
 use super::scope::{self, Callers, Scope};
 use super::{Located, located, or};
@@ -70,13 +72,61 @@ pub enum Embedder {
     Local(PathBuf),
 }
 
-const POLICY: Fields =
-    Fields { known: &["mode", "targetRefs", "from", "scope", "exact", "bypass", "coalescing", "semantic"], later: &[] };
-const EXACT: Fields = Fields { known: &["ttl", "maxTemperature", "maxEntry", "toolCalls"], later: &[] };
-const BYPASS: Fields = Fields { known: &["from"], later: &[] };
-const SEMANTIC: Fields = Fields { known: &["mode", "threshold", "ttl", "embedder"], later: &[] };
-const EMBEDDER: Fields = Fields { known: &["backend", "model", "builtin", "local"], later: &[] };
-const LOCAL: Fields = Fields { known: &["path"], later: &[] };
+pub(in super::super) const POLICY: Fields = Fields {
+    rows: &[
+        may("mode", Shape::Word(&scope::MODES), scope::MODE).or("Enforce"),
+        may("targetRefs", list(&Shape::Object(&scope::TARGET), 16), scope::TARGET_REFS),
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
+        may("scope", Shape::Word(&READERS), "Who may read whose answers: callers with the same of this.")
+            .or("Consumer"),
+        may("exact", Shape::Object(&EXACT), "Answers to the same question."),
+        may("bypass", Shape::Object(&BYPASS), "Who may say `x-weir-cache: bypass`; absent means nobody."),
+        may("coalescing", Shape::Word(&SWITCH), "Whether identical requests in flight share one call."),
+        may("semantic", Shape::Object(&SEMANTIC), "Answers to a question that is alike."),
+    ],
+    rules: &[
+        Rule::AnyOf(&[&["exact"], &["semantic"], &["coalescing"]]),
+        Rule::Only {
+            key: "scope",
+            fields: &[Only {
+                field: "semantic",
+                words: &["Consumer", "Team", "Namespace"],
+                why: "semantic is refused with scope: Shared: an answer would cross from one caller to another",
+            }],
+        },
+    ],
+};
+const EXACT: Fields = Fields::of(&[
+    need("ttl", Shape::Text(&text::SOME_DURATION), "How long an answer is kept."),
+    may(
+        "maxTemperature",
+        Shape::Text(&text::TEMPERATURE),
+        "Hotter requests are not answered from memory; absent means no bound.",
+    ),
+    may("maxEntry", SIZE, "Bytes of the largest answer that is kept; absent means what the profile captures."),
+    may("toolCalls", Shape::Word(&TOOL_CALLS), "Whether answers that call tools are kept.").or("Skip"),
+]);
+const BYPASS: Fields = Fields::of(&[need("from", list(&Shape::Object(&scope::CALLERS), 32), "Who may.")]);
+const SEMANTIC: Fields = Fields::of(&[
+    may("mode", Shape::Word(&scope::MODES), scope::MODE).or("Enforce"),
+    need("threshold", Shape::Text(&text::FRACTION), "How alike two questions must be, from \"0\" to \"1\"."),
+    need("ttl", Shape::Text(&text::SOME_DURATION), "How long an answer is kept."),
+    need("embedder", Shape::Object(&EMBEDDER), "What makes a vector of a question."),
+]);
+const EMBEDDER: Fields = Fields {
+    rows: &[
+        may("backend", Shape::Text(&text::ANY), "An LLMBackend that embeds."),
+        may("model", Shape::Text(&text::ANY), "The backend's model."),
+        may("builtin", Shape::Word(&BUILTINS), "Of letters, not of meaning: it finds near copies only."),
+        may("local", Shape::Object(&LOCAL), "Weights that are run in this process, in role Gateway only."),
+    ],
+    rules: &[
+        Rule::OneOf(&["backend", "builtin", "local"]),
+        Rule::Beside("model", "backend"),
+        Rule::Beside("backend", "model"),
+    ],
+};
+const LOCAL: Fields = Fields::of(&[need("path", Shape::Text(&text::FILE_PATH), "The directory of the weights.")]);
 const READERS: &[(&str, Option<Readers>)] = &[
     ("Consumer", Some(Readers::Consumer)),
     ("Team", Some(Readers::Team)),

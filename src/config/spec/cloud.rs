@@ -4,8 +4,10 @@
 use std::collections::HashSet;
 
 use super::super::form;
-use super::super::read::{Fields, Object, Reader};
-use super::super::secret::SecretSource;
+use super::super::read::{Object, Reader};
+use super::super::secret::{self, SecretSource};
+use super::super::shape::{Fields, Rule, Shape, keyed, may, need};
+use super::super::text;
 use super::super::value;
 use super::unique;
 
@@ -17,17 +19,69 @@ pub enum Cloud {
     Azure,
 }
 
-const AZURE: Fields = Fields { known: &["apiVersion", "deployments"], later: &[] };
-const DEPLOYMENT: Fields = Fields { known: &["model", "deployment"], later: &[] };
-const CARRIER: Fields = Fields { known: &["group", "kind", "name"], later: &[] };
-const AWS_KEY: Fields =
-    Fields { known: &["profile", "accessKeyId", "secretAccessKey", "sessionToken", "webIdentity"], later: &[] };
-const WEB_IDENTITY: Fields = Fields { known: &["roleArn", "tokenFile"], later: &[] };
-const GCP_KEY: Fields =
-    Fields { known: &["project", "location", "serviceAccountKey", "accessToken", "ambient"], later: &[] };
-const AZURE_KEY: Fields = Fields { known: &["tenant", "clientId", "clientSecret", "federated"], later: &[] };
-const FEDERATED: Fields = Fields { known: &["tokenFile"], later: &[] };
-const AMBIENT: Fields = Fields { known: &[], later: &[] };
+pub(super) const AZURE: Fields = Fields::of(&[
+    may("apiVersion", Shape::Text(&text::IDENTIFIER), "The version that requests ask for."),
+    may("deployments", keyed(&Shape::Object(&DEPLOYMENT), "model", 256), "Which deployment serves which model."),
+]);
+const DEPLOYMENT: Fields = Fields::of(&[
+    need("model", Shape::Text(&text::ANY), "The model, as routes name it."),
+    need("deployment", Shape::Text(&text::IDENTIFIER), "The deployment, as Azure names it."),
+]);
+pub(super) const CARRIER: Fields = Fields {
+    rows: &[
+        may("group", Shape::Word(&CARRIER_GROUPS), "The group of the kind; absent for Kubernetes' own."),
+        need("kind", Shape::Word(&CARRIERS), "What the resource is."),
+        need("name", Shape::Text(&text::SUBDOMAIN), "Its name."),
+    ],
+    rules: &[Rule::Pairs { key: "kind", field: "group", table: CARRIERS }],
+};
+pub(super) const AWS_KEY: Fields = Fields {
+    rows: &[
+        may("profile", Shape::Text(&text::IDENTIFIER), "A profile of the shared configuration file."),
+        may("accessKeyId", Shape::Object(&secret::SOURCE), "The id of an access key."),
+        may("secretAccessKey", Shape::Object(&secret::SOURCE), "The secret of the access key."),
+        may("sessionToken", Shape::Object(&secret::SOURCE), "The token of a temporary access key."),
+        may("webIdentity", Shape::Object(&WEB_IDENTITY), "A role, assumed with a token of the cluster."),
+    ],
+    rules: &[
+        Rule::OneOf(&["profile", "accessKeyId", "webIdentity"]),
+        Rule::Beside("accessKeyId", "secretAccessKey"),
+        Rule::Beside("secretAccessKey", "accessKeyId"),
+        Rule::Beside("sessionToken", "accessKeyId"),
+    ],
+};
+const WEB_IDENTITY: Fields = Fields::of(&[
+    need("roleArn", Shape::Text(&text::ANY), "The ARN of the role."),
+    need("tokenFile", Shape::Text(&text::FILE_PATH), "The file with the token of the service account."),
+]);
+pub(super) const GCP_KEY: Fields = Fields {
+    rows: &[
+        need("project", Shape::Text(&text::IDENTIFIER), "The project that is billed."),
+        need("location", Shape::Text(&text::IDENTIFIER), "Where the models run."),
+        may("serviceAccountKey", Shape::Object(&secret::SOURCE), "The JSON key of a service account."),
+        may("accessToken", Shape::Object(&secret::SOURCE), "A token that somebody else renews."),
+        may("ambient", Shape::Object(&AMBIENT), "What the machine itself is: write {}."),
+    ],
+    rules: &[Rule::OneOf(&["serviceAccountKey", "accessToken", "ambient"])],
+};
+pub(super) const AZURE_KEY: Fields = Fields {
+    rows: &[
+        need("tenant", Shape::Text(&text::IDENTIFIER), "The tenant of Entra ID."),
+        need("clientId", Shape::Text(&text::IDENTIFIER), "The application."),
+        may("clientSecret", Shape::Object(&secret::SOURCE), "A secret of the application."),
+        may("federated", Shape::Object(&FEDERATED), "A token of the cluster, exchanged."),
+    ],
+    rules: &[Rule::OneOf(&["clientSecret", "federated"])],
+};
+const FEDERATED: Fields = Fields::of(&[may(
+    "tokenFile",
+    Shape::Text(&text::FILE_PATH),
+    "The file with the token of the service account; absent: where the platform puts it.",
+)]);
+const AMBIENT: Fields = Fields::of(&[]);
+/// The groups of `CARRIERS`.
+const CARRIER_GROUPS: &[(&str, Option<()>)] =
+    &[("networking.istio.io", Some(())), ("gateway.envoyproxy.io", Some(())), ("", Some(()))];
 /// Kinds of the meshes that carry a host.
 const CARRIERS: &[(&str, Option<&str>)] =
     &[("ServiceEntry", Some("networking.istio.io")), ("Backend", Some("gateway.envoyproxy.io")), ("Service", Some(""))];

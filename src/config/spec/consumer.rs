@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::form;
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Most, Rule, Shape, keyed, list, may, need};
+use super::super::text;
 use super::super::value;
 use super::{Located, or, unique};
 use crate::identity::key::{Digest, Key, State};
@@ -22,10 +24,34 @@ pub struct LlmConsumer {
     pub digests: Vec<Located<Digest>>,
 }
 
-const CONSUMER: Fields = Fields { known: &["match", "team", "tags"], later: &[] };
-const MATCH: Fields = Fields { known: &["keys", "namespaces", "principals", "jwt"], later: &[] };
-const KEY: Fields = Fields { known: &["name", "sha256", "notAfter", "state"], later: &[] };
-const CLAIM: Fields = Fields { known: &["claim", "value"], later: &[] };
+pub(in super::super) const CONSUMER: Fields = Fields::of(&[
+    need("match", list(&Shape::Object(&MATCH), 64), "How it is recognised: any entry."),
+    may("team", Shape::Text(&text::NAME), "Whose budget it spends."),
+    may(
+        "tags",
+        Shape::Map { key: &text::NAME, value: &Shape::Text(&text::NAME), most: Most::Anywhere(MAX_TAGS as u64) },
+        "What its records say besides.",
+    ),
+]);
+const MATCH: Fields = Fields {
+    rows: &[
+        may("keys", keyed(&Shape::Object(&KEY), "name", 64), "Keys that `weir key new` made."),
+        may("namespaces", list(&Shape::Text(&text::NAME_GLOB), 64), "Namespaces of workloads, or patterns over them."),
+        may("principals", list(&Shape::Text(&text::SPIFFE), 64), "SPIFFE ids, or patterns over them."),
+        may("jwt", list(&Shape::Object(&CLAIM), 64), "Claims of the caller's token, any of them."),
+    ],
+    rules: &[Rule::OneOf(&["keys", "namespaces", "principals", "jwt"])],
+};
+const KEY: Fields = Fields::of(&[
+    need("name", Shape::Text(&text::LABEL), "What records call it."),
+    need("sha256", Shape::Text(&text::SHA256), "The digest of the key, never the key itself."),
+    may("notAfter", Shape::Text(&text::TIME), "When it expires; absent means never."),
+    may("state", Shape::Word(&STATES), "A blocked key is refused and still known by name.").or("Active"),
+]);
+const CLAIM: Fields = Fields::of(&[
+    need("claim", Shape::Text(&text::NAME), "The name of the claim."),
+    need("value", Shape::Text(&text::CLAIM), "All of its value; there is no wildcard."),
+]);
 const STATES: &[(&str, Option<State>)] = &[("Active", Some(State::Active)), ("Blocked", Some(State::Blocked))];
 
 // === impl LlmConsumer ===

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::form;
-use super::super::read::{Fields, Object, Reader};
+use super::super::read::{Object, Reader};
+use super::super::shape::{Fields, Only, Rule, Shape, keyed, list, may, need, set};
+use super::super::text;
 use super::super::value::{self, Endpoint};
 use super::limit::ON_ERROR;
-use super::scope::Scope;
+use super::scope::{self, Scope};
 use super::{or, unique};
 use crate::policy::OnError;
 
@@ -65,10 +67,49 @@ pub enum GuardAction {
     Deny,
 }
 
-const POLICY: Fields = Fields { known: &["mode", "targetRefs", "from", "rules"], later: &[] };
-const RULE: Fields =
-    Fields { known: &["name", "on", "detect", "pattern", "http", "action", "restore", "onError"], later: &[] };
-const HTTP: Fields = Fields { known: &["url", "timeout"], later: &[] };
+pub(in super::super) const POLICY: Fields = Fields::of(&[
+    may("mode", Shape::Word(&scope::MODES), scope::MODE).or("Enforce"),
+    may("targetRefs", list(&Shape::Object(&scope::TARGET), 16), scope::TARGET_REFS),
+    may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
+    need("rules", keyed(&Shape::Object(&RULE), "name", 64), "What is looked for; all of them are."),
+]);
+const RULE: Fields = Fields {
+    rows: &[
+        need("name", Shape::Text(&text::LABEL), "What records and refusals call it."),
+        need(
+            "on",
+            set(&Shape::Word(&ONS), 2),
+            "Which way. For kubectl write \"on\" in quotes: to YAML 1.1 it is a boolean.",
+        ),
+        may("detect", set(&Shape::Word(&DETECTORS), 16), "What Weir knows how to find."),
+        may("pattern", Shape::Text(&text::PATTERN), "A regular expression of the Rust crate regex."),
+        may("http", Shape::Object(&HTTP), "A judge that is asked."),
+        need("action", Shape::Word(&ACTIONS), "What happens to what was found."),
+        may("restore", Shape::Word(&SWITCH), "Put what was taken out of the request back into the response."),
+        may("onError", Shape::Word(&ON_ERROR), "What a judge that cannot be asked means."),
+    ],
+    rules: &[
+        Rule::OneOf(&["detect", "pattern", "http"]),
+        Rule::Only {
+            key: "action",
+            fields: &[Only {
+                field: "http",
+                words: &["Deny"],
+                why: "a judge says yes or no and not what to take out: say Deny",
+            }],
+        },
+        Rule::Beside("onError", "http"),
+        Rule::Other {
+            says: "only what action: Redact takes out of a Request can be put back",
+            cel: "!has(self.restore) || self.restore != 'Enabled' || (self.action == 'Redact' && self.on.exists(o, o == 'Request'))",
+            json: r#"{"if": {"properties": {"restore": {"const": "Enabled"}}, "required": ["restore"]}, "then": {"properties": {"action": {"const": "Redact"}, "on": {"contains": {"const": "Request"}}}}}"#,
+        },
+    ],
+};
+const HTTP: Fields = Fields::of(&[
+    need("url", Shape::Text(&text::ENDPOINT), "Where the judge is."),
+    may("timeout", Shape::Text(&text::SOME_DURATION), "How long it may take."),
+]);
 const ONS: &[(&str, Option<On>)] = &[("Request", Some(On::Request)), ("Response", Some(On::Response))];
 const DETECTORS: &[(&str, Option<Detector>)] = &[
     ("ApiKey", Some(Detector::ApiKey)),

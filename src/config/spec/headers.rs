@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Keyed, Most, Rule, Shape, may, need};
+use super::super::text;
 use super::super::value;
 use super::Located;
 
@@ -13,11 +15,33 @@ pub struct HeaderEdits {
     pub remove: Vec<Located<String>>,
 }
 
-const HEADERS: Fields = Fields { known: &["set", "remove"], later: &[] };
-const HEADER: Fields = Fields { known: &["name", "value"], later: &[] };
+pub(super) const HEADERS: Fields = Fields {
+    rows: &[
+        may(
+            "set",
+            Shape::List { item: &Shape::Object(&HEADER), least: 0, most: Most::Stored(64), keyed: Keyed::By("name") },
+            "Headers that every request has, over those of the caller.",
+        ),
+        may(
+            "remove",
+            Shape::List {
+                item: &Shape::Text(&text::EDITED_HEADER),
+                least: 0,
+                most: Most::Stored(64),
+                keyed: Keyed::Set,
+            },
+            "Headers of the caller that do not leave.",
+        ),
+    ],
+    rules: &[Rule::Says],
+};
+const HEADER: Fields = Fields::of(&[
+    need("name", Shape::Text(&text::EDITED_HEADER), "The name of the header, in any case."),
+    need("value", Shape::Text(&text::FIELD_VALUE), "Its value. No secret: those belong into `credentials`."),
+]);
 
 /// Names that the configuration leaves alone, and why.
-const RESERVED: &[(&[&str], &str)] = &[
+pub(in super::super) const RESERVED: &[(&[&str], &str)] = &[
     (&["host"], "the host is that of the `endpoint`"),
     (
         &["content-length", "transfer-encoding", "content-type", "content-encoding"],
@@ -35,7 +59,7 @@ const RESERVED: &[(&[&str], &str)] = &[
 ];
 
 /// Beginnings of names that the configuration leaves alone, and why.
-const RESERVED_PREFIXES: &[(&str, &str)] = &[
+pub(in super::super) const RESERVED_PREFIXES: &[(&str, &str)] = &[
     (":", "pseudo headers come from the `endpoint` and the path"),
     ("x-weir-", "these names are Weir's own and reach no provider"),
     ("x-envoy-", "these names steer the proxy"),
@@ -60,11 +84,15 @@ pub(super) fn read_headers(reader: &Reader<'_>) -> Option<HeaderEdits> {
     Some(HeaderEdits { set: set.unwrap_or_default(), remove: remove.unwrap_or_default() })
 }
 
+/// Why the configuration leaves this header alone, if it does; the name is in lower case.
+pub(in super::super) fn reserved(name: &str) -> Option<&'static str> {
+    let by_name = RESERVED.iter().find(|(names, _)| names.contains(&name)).map(|row| row.1);
+    by_name.or_else(|| RESERVED_PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|row| row.1))
+}
+
 fn read_name(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<Located<String>> {
     let written = reader.text()?.to_ascii_lowercase();
-    let by_name = RESERVED.iter().find(|(names, _)| names.contains(&written.as_str())).map(|row| row.1);
-    let by_prefix = || RESERVED_PREFIXES.iter().find(|(prefix, _)| written.starts_with(prefix)).map(|row| row.1);
-    if let Some(why) = by_name.or_else(by_prefix) {
+    if let Some(why) = reserved(&written) {
         reader.error(format_args!("this header cannot be set or removed: {why}"));
         return None;
     }

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Keyed, Most, Rule, Shape, list, may, need};
+use super::super::text;
 use super::super::value;
 use super::{or, unique};
 use crate::credential::CALLER_HEADERS;
@@ -30,12 +32,71 @@ enum BodyField {
 /// Proxies in a row that anybody trusts.
 const MAX_HOPS: u64 = 16;
 
-const IDENTITY: Fields =
-    Fields { known: &["jwt", "endUser", "session", "tags", "anonymous", "trustedHops"], later: &[] };
-const JWT: Fields = Fields { known: &["metadataNamespace", "metadataPath", "claims"], later: &[] };
-const CLAIMS: Fields = Fields { known: &["subject", "team", "groups"], later: &[] };
-const SOURCES: Fields = Fields { known: &["sources"], later: &[] };
-const SOURCE: Fields = Fields { known: &["jwtClaim", "header", "body"], later: &[] };
+pub(super) const IDENTITY: Fields = Fields {
+    rows: &[
+        may(
+            "jwt",
+            Shape::Object(&JWT),
+            "Where the claims of a token are that the proxy checked. Inert in role Sidecar.",
+        ),
+        may("endUser", Shape::Object(&SOURCES), "Where the name of the application's user is."),
+        may("session", Shape::Object(&SOURCES), "Where the name of the session is."),
+        may(
+            "tags",
+            Shape::List {
+                item: &Shape::Text(&text::TAG),
+                least: 0,
+                most: Most::Anywhere(MAX_TAGS as u64),
+                keyed: Keyed::Set,
+            },
+            "Names that are taken from x-weir-tags.",
+        ),
+        may(
+            "anonymous",
+            Shape::Word(&ANONYMOUS),
+            "Callers of whom nothing is known; Deny is the default in role Gateway.",
+        ),
+        may(
+            "trustedHops",
+            Shape::Whole { least: 0, most: MAX_HOPS },
+            "Role Gateway: how many hops of XFCC are believed.",
+        )
+        .or_whole(0),
+    ],
+    rules: &[
+        Rule::Other {
+            says: "body must be the last source: it is read after the others",
+            cel: "!has(self.endUser) || !self.endUser.sources.exists(s, has(s.body)) || (self.endUser.sources.filter(s, has(s.body)).size() == 1 && has(self.endUser.sources[size(self.endUser.sources) - 1].body))",
+            json: "",
+        },
+        Rule::Other {
+            says: "no dialect has a session in its body; take a header or a claim",
+            cel: "!has(self.session) || !self.session.sources.exists(s, has(s.body))",
+            json: r#"{"properties": {"session": {"properties": {"sources": {"items": {"not": {"required": ["body"]}}}}}}}"#,
+        },
+    ],
+};
+const JWT: Fields = Fields::of(&[
+    may("metadataNamespace", Shape::Text(&text::NAME), "The namespace of the proxy's dynamic metadata.")
+        .or("envoy.filters.http.jwt_authn"),
+    may("metadataPath", list(&Shape::Text(&text::NAME), 16), "The way to the claims in it; absent: payload."),
+    may("claims", Shape::Object(&CLAIMS), "Which claim says what."),
+]);
+const CLAIMS: Fields = Fields::of(&[
+    may("subject", Shape::Text(&text::NAME), "Who it is.").or("sub"),
+    may("team", Shape::Text(&text::NAME), "Whose budget it spends; absent: no claim says it."),
+    may("groups", Shape::Text(&text::NAME), "What it belongs to; absent: no claim says it."),
+]);
+const SOURCES: Fields =
+    Fields::of(&[need("sources", list(&Shape::Object(&SOURCE), 8), "The first that says something.")]);
+const SOURCE: Fields = Fields {
+    rows: &[
+        may("jwtClaim", Shape::Text(&text::NAME), "A claim of the caller's token."),
+        may("header", Shape::Text(&text::SAID_HEADER), "A header of the request: the caller's own word."),
+        may("body", Shape::Word(&BODY), "What the dialect has a field for."),
+    ],
+    rules: &[Rule::OneOf(&["jwtClaim", "header", "body"])],
+};
 const ANONYMOUS: &[(&str, Option<Anonymous>)] = &[("Allow", Some(Anonymous::Allow)), ("Deny", Some(Anonymous::Deny))];
 const BODY: &[(&str, Option<BodyField>)] = &[("User", Some(BodyField::User))];
 

@@ -6,8 +6,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::form::{self, Moment, Percent};
-use super::super::read::{Fields, Reader, did_you_mean, short};
-use super::scope::{Callers, Scope};
+use super::super::read::{Reader, did_you_mean, short};
+use super::super::shape::{Fields, Only, Rule, Shape, keyed, list, may, need};
+use super::super::text;
+use super::scope::{self, Callers, Scope};
 use super::{Located, or};
 use crate::base::money::{Multiplier, NanoUsd};
 use crate::limit::Unit;
@@ -166,12 +168,64 @@ pub struct Override {
     pub not_after: Option<Moment>,
 }
 
-const POLICY: Fields =
-    Fields { known: &["mode", "targetRefs", "from", "counting", "lease", "limits", "overrides"], later: &[] };
-const OVERRIDE: Fields = Fields { known: &["limit", "match", "amount", "notAfter"], later: &[] };
+pub(in super::super) const POLICY: Fields = Fields {
+    rows: &[
+        may("mode", Shape::Word(&scope::MODES), scope::MODE).or("Enforce"),
+        may("targetRefs", list(&Shape::Object(&scope::TARGET), 16), scope::TARGET_REFS),
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
+        may(
+            "counting",
+            Shape::Word(&COUNTINGS),
+            "Fleet: in a store that all replicas share; Process: in each replica by itself.",
+        )
+        .or("Process"),
+        may(
+            "lease",
+            Shape::Text(&text::PERCENT),
+            "The share of a limit that may be outstanding over all replicas together; 10% if absent, 0% asks the store at every request.",
+        ),
+        need(
+            "limits",
+            keyed(&Shape::Object(&rule::LIMIT), "name", 32),
+            "They apply together: each request takes of all of them or of none.",
+        ),
+        may("overrides", list(&Shape::Object(&OVERRIDE), 128), "Other amounts for single callers, for a time."),
+    ],
+    rules: &[
+        Rule::Only {
+            key: "counting",
+            fields: &[Only {
+                field: "lease",
+                words: &["Fleet"],
+                why: "only what is counted for the whole fleet is leased",
+            }],
+        },
+        Rule::Other {
+            says: "an override names a limit of this policy",
+            cel: "!has(self.overrides) || self.overrides.all(o, self.limits.exists(l, l.name == o.limit))",
+            json: "",
+        },
+    ],
+};
+const OVERRIDE: Fields = Fields::of(&[
+    need("limit", Shape::Text(&text::LABEL), "A limit of this policy, by name."),
+    need("match", Shape::Object(&MATCH), "Whose calls: all of these facts."),
+    need("amount", Shape::Amount, "The amount instead, in the unit of the limit."),
+    may("notAfter", Shape::Text(&text::MOMENT), "When it ends; absent means never."),
+]);
 const MATCH: Fields = Fields {
-    known: &["consumer", "team", "namespace", "serviceAccount", "workload", "model", "backend", "route", "endUser"],
-    later: &[],
+    rows: &[
+        may("consumer", Shape::Text(&text::ANY), "The LLMConsumer."),
+        may("team", Shape::Text(&text::ANY), "The team."),
+        may("namespace", Shape::Text(&text::ANY), "The workload's namespace."),
+        may("serviceAccount", Shape::Text(&text::ANY), "The workload's service account."),
+        may("workload", Shape::Text(&text::ANY), "The workload."),
+        may("model", Shape::Text(&text::ANY), "The resolved model."),
+        may("backend", Shape::Text(&text::ANY), "The LLMBackend."),
+        may("route", Shape::Text(&text::ANY), "The LLMRoute."),
+        may("endUser", Shape::Text(&text::ANY), "The application's user."),
+    ],
+    rules: &[Rule::Says],
 };
 const COUNTINGS: &[(&str, Option<Counting>)] =
     &[("Fleet", Some(Counting::Fleet)), ("Process", Some(Counting::Process))];
@@ -217,8 +271,8 @@ fn read_override(reader: &Reader<'_>, limits: &[Limit], names: &HashSet<String>)
         if object.is_empty() {
             facts.error("says of nobody who it is: name at least one fact, or change the limit itself");
         }
-        let fact = |&name: &&'static str| Some((name, object.get(name)?.text()?.to_owned()));
-        Some(MATCH.known.iter().filter_map(fact).collect())
+        let fact = |name: &'static str| Some((name, object.get(name)?.text()?.to_owned()));
+        Some(MATCH.known().filter_map(fact).collect())
     });
     let unit = limits.iter().find(|known| Some(&known.name) == limit.as_ref()).map(|known| known.unit);
     let amount = object.need("amount").zip(unit).and_then(|(amount, unit)| rule::amount(&amount, unit));

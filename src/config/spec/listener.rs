@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::super::form;
-use super::super::read::{Fields, Object, Reader};
+use super::super::read::{Object, Reader};
+use super::super::shape::{Fields, Shape, need, set};
+use super::super::text;
 use super::super::value::{self, Address, ValueError};
 use super::scope::texts;
 
@@ -32,8 +34,13 @@ pub struct ListenTls {
     pub peers: Vec<String>,
 }
 
-const TLS: Fields = Fields { known: &["certificate", "key", "clientCA", "peers"], later: &[] };
-const FILE: Fields = Fields { known: &["file"], later: &[] };
+pub(super) const TLS: Fields = Fields::of(&[
+    need("certificate", Shape::Object(&FILE), "The certificate of this listener."),
+    need("key", Shape::Object(&FILE), "Its key."),
+    need("clientCA", Shape::Object(&FILE), "Whose certificates peers may have."),
+    need("peers", set(&Shape::Text(&text::SPIFFE), 64), "The SPIFFE ids of the proxies that may call."),
+]);
+const FILE: Fields = Fields::of(&[need("file", Shape::Text(&text::FILE_PATH), "A PEM file.")]);
 
 /// Reads `extProc` and `tls` of a `listen`; `default` is what holds where there is no `extProc`.
 pub(super) fn read(listen: &Object<'_>, default: Listen) -> Listen {
@@ -74,7 +81,7 @@ fn peer(text: &str) -> Result<String, ValueError> {
     form::spiffe_id(text).and_then(|id| if id.contains('*') { Err(ValueError::PeerPattern) } else { Ok(id) })
 }
 
-fn listener(text: &str) -> Result<Listen, ValueError> {
+pub(in super::super) fn listener(text: &str) -> Result<Listen, ValueError> {
     match text.strip_prefix("tcp:") {
         Some(address) => value::address(address).map(Listen::Tcp),
         None => value::socket(text).map(|path| Listen::Unix(path.into())),

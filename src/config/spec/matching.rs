@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::super::read::{Fields, Object, Reader, Words};
+use super::super::read::{Object, Reader, Words};
+use super::super::shape::{Fields, Rule, Shape, keyed, list, may, need};
+use super::super::text;
 use super::super::value;
 use super::{Callers, or, scope};
 use crate::llm::Operation;
@@ -23,9 +25,31 @@ enum MatchType {
     Glob,
 }
 
-const MATCH: Fields = Fields { known: &["model", "from", "headers", "operation"], later: &[] };
-const MODEL: Fields = Fields { known: &["type", "value"], later: &[] };
-const HEADER: Fields = Fields { known: &["name", "type", "value"], later: &[] };
+pub(super) const MATCH: Fields = Fields {
+    rows: &[
+        may("model", Shape::Object(&MODEL), "The name that the caller says."),
+        may("headers", keyed(&Shape::Object(&HEADER), "name", 16), "Headers of the request, all of them."),
+        may("operation", Shape::Word(&OPERATIONS), "What the call is."),
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
+    ],
+    rules: &[Rule::Says],
+};
+const MODEL: Fields = Fields {
+    rows: &[
+        may("type", Shape::Word(&MODEL_TYPES), "Whether '*' is a wildcard.").or("Exact"),
+        need("value", Shape::Text(&text::ANY), "A model, or a pattern over models."),
+    ],
+    rules: &[Rule::Other {
+        says: "an exact name holds no '*'; for a pattern say type: Glob",
+        cel: "(has(self.type) && self.type != 'Exact') || !self.value.contains('*')",
+        json: r#"{"if": {"properties": {"type": {"const": "Exact"}}}, "then": {"properties": {"value": {"not": {"pattern": "[*]"}}}}}"#,
+    }],
+};
+const HEADER: Fields = Fields::of(&[
+    need("name", Shape::Text(&text::MATCHED_HEADER), "The name of the header, in any case."),
+    may("type", Shape::Word(&HEADER_TYPES), "How the value is compared.").or("Exact"),
+    need("value", Shape::Text(&text::FIELD_VALUE), "The value."),
+]);
 const MODEL_TYPES: &Words<MatchType> = &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob))];
 const HEADER_TYPES: &Words<MatchType> =
     &[("Exact", Some(MatchType::Exact)), ("Glob", Some(MatchType::Glob)), ("RegularExpression", None)];

@@ -12,8 +12,9 @@ pub mod guard;
 pub mod headers;
 pub mod identity;
 pub mod limit;
-mod listener;
+pub mod listener;
 mod matching;
+mod pricing;
 mod process;
 pub mod profile;
 mod retry;
@@ -24,12 +25,13 @@ pub mod scope;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::read::{Fields, Object, Reader, did_you_mean, short};
-use super::value;
+use super::read::{Object, Reader, Words, did_you_mean, short};
+use super::shape::{Fields, Most, Shape, may, need};
 use super::yaml::Node;
+use super::{text, value};
 
 pub use access::LlmAccessPolicy;
-pub use backend::{AllowedNamespaces, ApiKey, CredentialRow, CredentialSpec, LlmBackend, ModelPrice, Pricing, Tls};
+pub use backend::{AllowedNamespaces, ApiKey, CredentialRow, CredentialSpec, LlmBackend, Tls};
 pub use bootstrap::{Bootstrap, Egress, Listeners, Overload, SocketAccess, WorkloadNames};
 pub use cache::LlmCachePolicy;
 pub use cloud::Cloud;
@@ -40,6 +42,7 @@ pub use identity::IdentitySpec;
 pub use limit::LlmLimitPolicy;
 pub use listener::{Listen, ListenTls};
 pub use matching::RouteMatch;
+pub use pricing::{ModelPrice, Pricing};
 pub use profile::{Discovery, FailurePolicy, LlmProfile};
 pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};
 pub use scope::{Callers, Scope, TargetKind, TargetRef};
@@ -113,7 +116,7 @@ pub struct Document {
 const LATER: &[Kind] = &[Kind::LlmLimitPolicy, Kind::LlmCachePolicy, Kind::LlmGuardPolicy];
 
 /// The kinds of the language; none beside those that are not read yet.
-const KINDS: &[(&str, Option<Kind>)] = &[
+pub(super) const KINDS: &[(&str, Option<Kind>)] = &[
     ("WeirBootstrap", Some(Kind::WeirBootstrap)),
     ("LLMProfile", Some(Kind::LlmProfile)),
     ("LLMBackend", Some(Kind::LlmBackend)),
@@ -125,14 +128,50 @@ const KINDS: &[(&str, Option<Kind>)] = &[
     ("LLMGuardPolicy", Some(Kind::LlmGuardPolicy)),
 ];
 
-const DOCUMENT: Fields = Fields { known: &["apiVersion", "kind", "metadata", "spec"], later: &[] };
-const META: Fields = Fields { known: &["name", "namespace", "labels"], later: &[] };
+/// A document; its `spec` is that of its kind.
+const DOCUMENT: Fields = Fields::of(&[
+    need("apiVersion", Shape::Word(&VERSIONS), "The version of the language."),
+    need("kind", Shape::Word(&KINDS), "What the document is."),
+    need("metadata", Shape::Object(&META), "Its name, and for whom it speaks."),
+    need("spec", Shape::Json, "What it says."),
+]);
+const VERSIONS: &Words<()> = &[(API_VERSION, Some(()))];
+/// The group of references between documents.
+const GROUPS: &Words<()> = &[(GROUP, Some(()))];
+pub(super) const META: Fields = Fields::of(&[
+    need("name", Shape::Text(&text::SUBDOMAIN), "Unique among the documents of a kind and a namespace."),
+    may(
+        "namespace",
+        Shape::Text(&text::LABEL),
+        "Whose calls it is about; in files the root namespace is the default, which speaks for the whole mesh.",
+    ),
+    may(
+        "labels",
+        Shape::Map { key: &text::ANY, value: &Shape::Text(&text::ANY), most: Most::Stored(64) },
+        "What selectors of other documents look at.",
+    ),
+]);
 
 static EMPTY: Node = Node::Map(Vec::new());
 
 // === impl Kind ===
 
 impl Kind {
+    /// What its `spec` may look like.
+    pub(super) fn fields(self) -> &'static Fields {
+        match self {
+            Kind::WeirBootstrap => &bootstrap::BOOTSTRAP,
+            Kind::LlmProfile => &profile::PROFILE,
+            Kind::LlmBackend => &backend::BACKEND,
+            Kind::LlmRoute => &route::ROUTE,
+            Kind::LlmConsumer => &consumer::CONSUMER,
+            Kind::LlmAccessPolicy => &access::ACCESS,
+            Kind::LlmLimitPolicy => &limit::POLICY,
+            Kind::LlmCachePolicy => &cache::POLICY,
+            Kind::LlmGuardPolicy => &guard::POLICY,
+        }
+    }
+
     /// The word of the configuration.
     pub fn as_str(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == Some(self)).map_or("", |(word, _)| word)

@@ -4,16 +4,32 @@
 use std::collections::HashSet;
 
 use super::super::form;
-use super::super::read::{Fields, Object, Reader};
-use super::super::secret::SecretSource;
+use super::super::read::{Object, Reader};
+use super::super::secret::{self, SecretSource};
+use super::super::shape::{Fields, Shape, may, need, set};
+use super::super::text;
 use super::super::value;
 use super::scope::any_text;
 
-const STORES: Fields = Fields { known: &["redis"], later: &[] };
-const REDIS: Fields =
-    Fields { known: &["urls", "username", "password", "timeout", "prefix", "encryptionKey"], later: &[] };
-const JOURNAL: Fields = Fields { known: &["path", "sync"], later: &[] };
-const ENVOY: Fields = Fields { known: &["version"], later: &[] };
+pub(super) const STORES: Fields =
+    Fields::of(&[need("redis", Shape::Object(&REDIS), "A Redis, or what speaks as one.")]);
+const REDIS: Fields = Fields::of(&[
+    need(
+        "urls",
+        set(&Shape::Text(&text::REDIS_URL), 16),
+        "redis://HOST:PORT/DATABASE, or rediss:// for TLS; without a password.",
+    ),
+    may("username", Shape::Text(&text::ANY), "The user."),
+    may("password", Shape::Object(&secret::SOURCE), "Where the password is."),
+    may("timeout", Shape::Text(&text::SOME_DURATION), "The longest that a request waits for the store."),
+    may("prefix", Shape::Text(&text::IDENTIFIER), "The beginning of every key."),
+    may("encryptionKey", Shape::Object(&secret::SOURCE), "Where the key is that kept answers are encrypted with."),
+]);
+pub(super) const JOURNAL: Fields = Fields::of(&[
+    need("path", Shape::Text(&text::FILE_PATH), "A directory."),
+    may("sync", Shape::Text(&text::SOME_DURATION), "How often it is written."),
+]);
+pub(super) const ENVOY: Fields = Fields::of(&[need("version", Shape::Text(&text::VERSION), "Which fallbacks to use.")]);
 
 /// Reads `stores`, `journal` and `envoy`.
 pub(super) fn read(bootstrap: &Object<'_>) {

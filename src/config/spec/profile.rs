@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::super::read::{Fields, Object, Reader};
+use super::super::read::{Object, Reader};
+use super::super::shape::{Fields, Keyed, Most, Rule, SIZE, Shape, list, may, need};
+use super::super::text;
 use super::super::value;
-use super::identity::IdentitySpec;
-use super::scope::labels;
+use super::identity::{IDENTITY, IdentitySpec};
+use super::scope::{SELECTOR, labels};
 use super::{Located, or, unique};
 use crate::policy::{Explain, ResponseHeaders, Unpriced};
 
@@ -79,26 +81,65 @@ enum Header {
 /// The largest request body: the gRPC message that carries it is limited to 65 MiB at the start.
 const MAX_REQUEST: u64 = 64 << 20;
 
-const PROFILE: Fields = Fields {
-    known: &[
-        "selector",
-        "targetRefs",
-        "discovery",
-        "identity",
-        "bodies",
-        "failurePolicy",
-        "unpriced",
-        "responseHeaders",
-        "telemetry",
-        "explain",
+pub(in super::super) const PROFILE: Fields = Fields {
+    rows: &[
+        may("selector", Shape::Object(&SELECTOR), "Which workloads it is about, by their labels."),
+        may("targetRefs", list(&Shape::Object(&TARGET), 16), "Which proxies it is about."),
+        may("discovery", Shape::Object(&DISCOVERY), "What becomes a backend by itself."),
+        may("identity", Shape::Object(&IDENTITY), "How callers are told apart."),
+        may("bodies", Shape::Object(&BODIES), "How many bytes are held."),
+        may(
+            "failurePolicy",
+            Shape::Word(&FAILURE),
+            "What the proxy does while Weir is gone: Fail refuses, Ignore lets pass as it came.",
+        ),
+        may("unpriced", Shape::Word(&UNPRICED), "What happens to a call whose cost cannot be known."),
+        may(
+            "responseHeaders",
+            Shape::List { item: &Shape::Word(&HEADERS), least: 0, most: Most::Stored(16), keyed: Keyed::Set },
+            "What Weir says of an answer in its headers; an empty list says nothing.",
+        ),
+        may("telemetry", Shape::Object(&TELEMETRY), "What is told to whom."),
+        may(
+            "explain",
+            Shape::Word(&EXPLAIN),
+            "Whether a caller may ask for reasons with `x-weir-explain: 1`. For kubectl write \"Off\" in quotes.",
+        ),
     ],
-    later: &[],
+    rules: &[Rule::NotBoth("selector", "targetRefs")],
 };
-const DISCOVERY: Fields = Fields { known: &["environment"], later: &[] };
-const BODIES: Fields = Fields { known: &["maxRequest", "maxResponseHold", "maxEvent", "maxCapture"], later: &[] };
-const TARGET: Fields = Fields { known: &["group", "kind", "name"], later: &[] };
-const TELEMETRY: Fields = Fields { known: &["otlp", "metricLabels", "contentCapture"], later: &[] };
-const OTLP: Fields = Fields { known: &["endpoint"], later: &[] };
+const ENVIRONMENT: &[(&str, Option<Discovery>)] =
+    &[("Enabled", Some(Discovery::Enabled)), ("Disabled", Some(Discovery::Disabled))];
+const UNPRICED: &[(&str, Option<Unpriced>)] = &[("Allow", Some(Unpriced::Allow)), ("Deny", Some(Unpriced::Deny))];
+const DISCOVERY: Fields = Fields::of(&[may(
+    "environment",
+    Shape::Word(&ENVIRONMENT),
+    "Providers whose keys are in the environment; Enabled is the default of `weir up`, Disabled that of `weir run`.",
+)]);
+const BODIES: Fields = Fields::of(&[
+    may("maxRequest", Shape::Whole { least: 1, most: MAX_REQUEST }, "The largest request, at most 64Mi."),
+    may("maxResponseHold", SIZE, "The largest response whose headers wait for its end."),
+    may("maxEvent", SIZE, "The largest event of a stream that is read."),
+    may("maxCapture", SIZE, "The largest answer that is kept."),
+]);
+const TARGET: Fields = Fields {
+    rows: &[
+        need("group", Shape::Text(&text::ANY), "The group of the kind."),
+        need("kind", Shape::Word(&GATEWAYS), "What the proxy is attached to."),
+        need("name", Shape::Text(&text::SUBDOMAIN), "Its name."),
+    ],
+    rules: &[Rule::Pairs { key: "kind", field: "group", table: GATEWAYS }],
+};
+const TELEMETRY: Fields = Fields::of(&[
+    may("otlp", Shape::Object(&OTLP), "A collector of OpenTelemetry."),
+    may(
+        "metricLabels",
+        Shape::List { item: &Shape::Word(&LABELS), least: 0, most: Most::Stored(16), keyed: Keyed::Set },
+        "The labels of metrics: each multiplies their number.",
+    ),
+    may("contentCapture", Shape::Word(&CAPTURE), "What of prompts and answers goes into traces."),
+]);
+const OTLP: Fields = Fields::of(&[need("endpoint", Shape::Text(&text::ENDPOINT), "An http or https URL.")]);
 const FAILURE: &[(&str, Option<FailurePolicy>)] =
     &[("Fail", Some(FailurePolicy::Fail)), ("Ignore", Some(FailurePolicy::Ignore))];
 const EXPLAIN: &[(&str, Option<Explain>)] = &[("Off", Some(Explain::Off)), ("Header", Some(Explain::Header))];
@@ -149,17 +190,15 @@ impl LlmProfile {
             }
             Some(Located { value, path: field.path().to_owned() })
         });
-        let environment = [("Enabled", Some(Discovery::Enabled)), ("Disabled", Some(Discovery::Disabled))];
-        let unpriced = [("Allow", Some(Unpriced::Allow)), ("Deny", Some(Unpriced::Deny))];
         Some(LlmProfile {
             discovery: object.get("discovery").and_then(|discovery| {
                 let object = discovery.object(&DISCOVERY)?;
-                object.get("environment").and_then(|word| word.word(&environment))
+                object.get("environment").and_then(|word| word.word(ENVIRONMENT))
             }),
             identity: or(&object, "identity", IdentitySpec::default(), |identity| IdentitySpec::read(&identity)),
             failure_policy,
             bodies: or(&object, "bodies", BodiesSpec::default(), |bodies| read_bodies(&bodies)),
-            unpriced: object.get("unpriced").and_then(|word| word.word(&unpriced)),
+            unpriced: object.get("unpriced").and_then(|word| word.word(UNPRICED)),
             response_headers: object.get("responseHeaders").and_then(|list| read_headers(&list)),
             telemetry,
             explain,

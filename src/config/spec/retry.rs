@@ -5,14 +5,29 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::read::{Fields, Object, Reader, Words};
+use super::super::read::{Object, Reader, Words};
+use super::super::shape::{Fields, Rule, Shape, may, need, set};
+use super::super::text;
 use super::super::value;
 use super::unique;
 use crate::target::health::MAX_COOLDOWN;
 use crate::target::{Retry, RetryOn, StickyBy};
 
-const RETRY: Fields = Fields { known: &["attempts", "on", "perTryTimeout", "cooldown"], later: &[] };
-const AFFINITY: Fields = Fields { known: &["by"], later: &[] };
+pub(super) const RETRY: Fields = Fields {
+    rows: &[
+        may("attempts", Shape::Whole { least: 1, most: MAX_ATTEMPTS }, "The most attempts after the first."),
+        may(
+            "on",
+            set(&Shape::Word(&ON), 8),
+            "Which failures are tried again. For kubectl write \"on\" in quotes: to YAML 1.1 it is a boolean.",
+        ),
+        may("perTryTimeout", Shape::Text(&text::SOME_DURATION), "How long one attempt may take; absent: no limit."),
+        may("cooldown", Shape::Text(&text::COOLDOWN), "How long a failing backend is left alone, at most 1h."),
+    ],
+    rules: &[Rule::Says, Rule::Beside("attempts", "on"), Rule::Beside("on", "attempts")],
+};
+pub(super) const AFFINITY: Fields =
+    Fields::of(&[need("by", set(&Shape::Word(&BY), 8), "Calls with the same of these go to the same backend.")]);
 
 const ON: &Words<RetryOn> = &[
     ("RateLimited", Some(RetryOn::RateLimited)),
@@ -20,7 +35,7 @@ const ON: &Words<RetryOn> = &[
     ("ConnectFailure", Some(RetryOn::ConnectFailure)),
     ("ContextTooLong", None),
 ];
-const FAILOVER: &Words<()> = &[("PerRequest", Some(())), ("PerAttempt", None)];
+pub(super) const FAILOVER: &Words<()> = &[("PerRequest", Some(())), ("PerAttempt", None)];
 const BY: &Words<StickyBy> = &[
     ("Session", Some(StickyBy::Session)),
     ("Consumer", Some(StickyBy::Consumer)),

@@ -2,13 +2,44 @@
 
 use std::collections::HashSet;
 
-use super::super::read::{Fields, Object, Reader};
+use super::super::read::{Object, Reader};
+use super::super::shape::{Fields, Keyed, Most, Rule, Shape, may, need};
+use super::super::text;
 use super::super::value;
 use crate::wire::rewrite::{Action, Changes, Message, Parameter, Prompt, Role};
 
-const PARAMETERS: Fields = Fields { known: &["defaults", "overrides", "remove", "maxOutputTokens"], later: &[] };
-const PROMPT: Fields = Fields { known: &["prepend", "append"], later: &[] };
-const MESSAGE: Fields = Fields { known: &["role", "content"], later: &[] };
+pub(super) const PARAMETERS: Fields = Fields {
+    rows: &[
+        may("defaults", JSONS, "Parameters of calls that do not say them."),
+        may("overrides", JSONS, "Parameters of every call, whatever it says."),
+        may(
+            "remove",
+            Shape::List { item: &Shape::Text(&text::PARAMETER), least: 0, most: Most::Stored(64), keyed: Keyed::Set },
+            "Parameters that do not leave.",
+        ),
+        may(
+            "maxOutputTokens",
+            Shape::Whole { least: 1, most: MAX_OUTPUT },
+            "The most tokens that an answer may have, in the dialect's own field.",
+        ),
+    ],
+    rules: &[Rule::Says],
+};
+/// Parameters and their values.
+const JSONS: Shape = Shape::Map { key: &text::PARAMETER, value: &Shape::Json, most: Most::Stored(64) };
+pub(super) const PROMPT: Fields = Fields {
+    rows: &[
+        may("prepend", MESSAGES, "Messages before those of the caller."),
+        may("append", MESSAGES, "Messages after those of the caller."),
+    ],
+    rules: &[Rule::Says],
+};
+const MESSAGES: Shape =
+    Shape::List { item: &Shape::Object(&MESSAGE), least: 0, most: Most::Stored(16), keyed: Keyed::No };
+const MESSAGE: Fields = Fields::of(&[
+    need("role", Shape::Word(&ROLES), "Who says it."),
+    need("content", Shape::Text(&text::PROSE), "What is said."),
+]);
 const ROLES: &[(&str, Option<Role>)] = &[
     ("system", Some(Role::System)),
     ("developer", Some(Role::Developer)),
@@ -20,7 +51,7 @@ const ROLES: &[(&str, Option<Role>)] = &[
 const MAX_OUTPUT: u64 = 1_000_000_000;
 
 /// Fields of a request that are no parameters, and what is said instead.
-const NOT_PARAMETERS: &[(&[&str], &str)] = &[
+pub(in super::super) const NOT_PARAMETERS: &[(&[&str], &str)] = &[
     (&["model"], "say the model that leaves in `backends[].model`"),
     (&["stream", "stream_options", "background"], "how the answer comes is the caller's choice"),
     (&["messages", "input", "prompt", "system", "instructions"], "what the model is told goes into `prompt`"),

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::read::{Fields, Reader};
+use super::super::read::Reader;
+use super::super::shape::{Fields, Rule, Shape, keyed, list, may, need, set};
+use super::super::text;
 use super::super::value;
-use super::matching::{RouteMatch, read_match};
-use super::retry::{check_failover, read_affinity, read_retry};
-use super::rewrite::read_changes;
+use super::matching::{MATCH, RouteMatch, read_match};
+use super::retry::{AFFINITY, FAILOVER, RETRY, check_failover, read_affinity, read_retry};
+use super::rewrite::{PARAMETERS, PROMPT, read_changes};
 use super::{Located, located, or, unique};
 use crate::target::{Retry, StickyBy};
 use crate::wire::rewrite::Changes;
@@ -51,13 +53,59 @@ pub struct PassthroughSpec {
     pub paths: Vec<String>,
 }
 
-const ROUTE: Fields = Fields { known: &["rules", "passthrough"], later: &[] };
-const RULE: Fields = Fields {
-    known: &["name", "matches", "backends", "affinity", "retry", "failover", "parameters", "prompt", "onLoss"],
-    later: &[],
+pub(in super::super) const ROUTE: Fields = Fields {
+    rows: &[
+        may(
+            "rules",
+            keyed(&Shape::Object(&RULE), "name", 64),
+            "The first that matches wins; an exact model beats a pattern.",
+        ),
+        may("passthrough", Shape::Object(&PASSTHROUGH), "Paths without a model."),
+    ],
+    rules: &[Rule::Says],
 };
-const BACKEND: Fields = Fields { known: &["name", "model", "priority", "weight"], later: &[] };
-const PASSTHROUGH: Fields = Fields { known: &["backend", "paths"], later: &[] };
+const RULE: Fields = Fields {
+    rows: &[
+        need("name", Shape::Text(&text::LABEL), "What records call it, and `sectionName` of policies."),
+        may(
+            "matches",
+            list(&Shape::Object(&MATCH), 16),
+            "Which calls: any entry, and all that an entry says; absent: every call that names a model.",
+        ),
+        need(
+            "backends",
+            list(&Shape::Object(&BACKEND), 32),
+            "Where they go: the lowest priority number first, weights within one.",
+        ),
+        may("affinity", Shape::Object(&AFFINITY), "Which calls stay together; absent: random per request."),
+        may("retry", Shape::Object(&RETRY), "What happens when a backend fails."),
+        may(
+            "failover",
+            Shape::Word(&FAILOVER),
+            "When another backend is chosen: beforehand, or after a failed attempt.",
+        )
+        .or("PerRequest"),
+        may("parameters", Shape::Object(&PARAMETERS), "What is changed in the parameters of these calls."),
+        may("prompt", Shape::Object(&PROMPT), "What the model is told besides."),
+        may("onLoss", Shape::Word(&ON_LOSS), "What happens to a call that the target's dialect cannot say in full."),
+    ],
+    rules: &[Rule::Other {
+        says: "no backend has a weight above 0",
+        cel: "self.backends.exists(b, !has(b.weight) || b.weight != 0)",
+        json: r#"{"properties": {"backends": {"contains": {"not": {"properties": {"weight": {"const": 0}}, "required": ["weight"]}}}}}"#,
+    }],
+};
+const BACKEND: Fields = Fields::of(&[
+    need("name", Shape::Text(&text::ANY), "An LLMBackend."),
+    may("model", Shape::Text(&text::ANY), "The name that leaves; absent: the caller's own."),
+    may("priority", Shape::Whole { least: 0, most: MAX_PRIORITY }, "The lowest number is first.").or_whole(0),
+    may("weight", Shape::Whole { least: 0, most: MAX_WEIGHT }, "Its share among those of the same priority.")
+        .or_whole(1),
+]);
+const PASSTHROUGH: Fields = Fields::of(&[
+    need("backend", Shape::Text(&text::ANY), "An LLMBackend."),
+    need("paths", set(&Shape::Text(&text::PATH_PATTERN), 64), "Patterns over paths; '*' is the only wildcard."),
+]);
 /// What happens to a call that the target's dialect cannot say in full.
 const ON_LOSS: &[(&str, Option<()>)] = &[("Drop", Some(())), ("Refuse", Some(()))];
 

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::form;
-use super::super::read::{Fields, Object, Reader};
+use super::super::read::{Object, Reader};
+use super::super::shape::{Fields, Most, Only, Rule, Shape, may, need, set};
+use super::super::text;
 use super::super::value::{self, ValueError};
-use super::{GROUP, Located, or, unique};
+use super::{GROUP, GROUPS, Located, or, unique};
 use crate::base::glob::Glob;
 use crate::policy::Mode;
 use crate::policy::select::{Caller, From};
@@ -44,13 +46,50 @@ pub struct Callers {
     pub consumers: Vec<Located<String>>,
 }
 
-const TARGET: Fields = Fields { known: &["group", "kind", "name", "sectionName"], later: &[] };
-const CALLERS: Fields = Fields {
-    known: &["namespaces", "namespaceSelector", "serviceAccounts", "principals", "consumers", "teams", "groups"],
-    later: &[],
+pub(super) const MODE: &str =
+    "Enforce carries the policy out; Shadow decides, counts and explains, and changes nothing.";
+pub(super) const FROM: &str = "Whose calls it is about: any entry, and all that an entry says. Absent means every caller that the document may speak for.";
+pub(super) const TARGET_REFS: &str =
+    "What it is about: any of these. Absent means everything that the document may speak for.";
+
+pub(in super::super) const TARGET: Fields = Fields {
+    rows: &[
+        may("group", Shape::Word(&GROUPS), "The group of the kind."),
+        need("kind", Shape::Word(&TARGETS), "What the document is."),
+        need("name", Shape::Text(&text::SUBDOMAIN), "The name of the document."),
+        may("sectionName", Shape::Text(&text::LABEL), "A rule of the route; absent means all of them."),
+    ],
+    rules: &[Rule::Only {
+        key: "kind",
+        fields: &[Only {
+            field: "sectionName",
+            words: &["LLMRoute"],
+            why: "only an LLMRoute has sections: its rules, by name",
+        }],
+    }],
 };
-const SELECTOR: Fields = Fields { known: &["matchLabels"], later: &[] };
-const MODES: &[(&str, Option<Mode>)] = &[("Enforce", Some(Mode::Enforce)), ("Shadow", Some(Mode::Shadow))];
+pub(in super::super) const CALLERS: Fields = Fields {
+    rows: &[
+        may("namespaces", set(&Shape::Text(&text::NAME_GLOB), 64), "Namespaces of workloads, or patterns over them."),
+        may("namespaceSelector", Shape::Object(&SELECTOR), "Labels of the workload's namespace."),
+        may(
+            "serviceAccounts",
+            set(&Shape::Text(&text::ACCOUNT_GLOB), 64),
+            "NAMESPACE/NAME, or NAME for any namespace; '*' is a wildcard.",
+        ),
+        may("principals", set(&Shape::Text(&text::SPIFFE), 64), "SPIFFE ids, or patterns over them."),
+        may("consumers", set(&Shape::Text(&text::NAME_GLOB), 64), "LLMConsumers by name, or patterns over names."),
+        may("teams", set(&Shape::Text(&text::GLOB), 64), "Teams, or patterns over them."),
+        may("groups", set(&Shape::Text(&text::GLOB), 64), "Groups of the caller's token, or patterns over them."),
+    ],
+    rules: &[Rule::Says],
+};
+pub(super) const SELECTOR: Fields = Fields::of(&[need(
+    "matchLabels",
+    Shape::Map { key: &text::LABEL_KEY, value: &Shape::Text(&text::LABEL_VALUE), most: Most::Stored(16) },
+    "Labels and their values, all of them; none matches everything.",
+)]);
+pub(super) const MODES: &[(&str, Option<Mode>)] = &[("Enforce", Some(Mode::Enforce)), ("Shadow", Some(Mode::Shadow))];
 const TARGETS: &[(&str, Option<TargetKind>)] =
     &[("LLMRoute", Some(TargetKind::Route)), ("LLMBackend", Some(TargetKind::Backend))];
 

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::super::form;
-use super::super::super::read::{Fields, Object, Reader};
+use super::super::super::read::{Object, Reader};
+use super::super::super::shape::{Fields, Keyed, Most, Only, Rule, Shape, list, may, need};
+use super::super::super::text;
 use super::super::super::value;
-use super::super::scope::{any_text, callers};
+use super::super::scope::{CALLERS, any_text, callers};
 use super::super::{located, or, unique};
 use super::{Amount, Calendar, Fact, Key, Limit, OnExhausted, Period, Reserve, Weights, WhenExceeded, WhenKeyMissing};
 use crate::limit::Unit;
@@ -20,31 +22,104 @@ enum Action {
     Observe,
 }
 
-const LIMIT: Fields = Fields {
-    known: &[
-        "name",
-        "unit",
-        "amount",
-        "period",
-        "per",
-        "whenKeyMissing",
-        "weights",
-        "warnAt",
-        "onError",
-        "whenExceeded",
-        "onExhausted",
-        "count",
-        "output",
-        "reserve",
+pub(super) const LIMIT: Fields = Fields {
+    rows: &[
+        need("name", Shape::Text(&text::LABEL), "What records and refusals call it."),
+        need("unit", Shape::Word(&UNITS), "What is counted."),
+        need("amount", Shape::Amount, "How much of it: a whole number like 600 or 100k; for USD a decimal in quotes."),
+        may("period", Shape::Object(&PERIOD), "In which time."),
+        may(
+            "per",
+            Shape::List { item: &Shape::WordOr(&FACTS, &TAG), least: 1, most: Most::Stored(16), keyed: Keyed::Set },
+            "One counter for each combination of these; absent: one counter for all.",
+        ),
+        may(
+            "whenKeyMissing",
+            Shape::Word(&MISSING),
+            "What happens to a call that has no value for a key; Shared if absent.",
+        ),
+        may("weights", Shape::Object(&WEIGHTS), "What a token of each class counts; absent: one each."),
+        may(
+            "warnAt",
+            list(&Shape::Whole { least: 1, most: 100 }, 16),
+            "Shares in percent at which a warning is given, rising.",
+        ),
+        may("onError", Shape::Word(&ON_ERROR), "What a counter that cannot be reached means."),
+        may("whenExceeded", Shape::Object(&EXCEEDED), "What happens to a call above it; Deny if absent."),
+        may(
+            "onExhausted",
+            Shape::Word(&EXHAUSTED),
+            "What happens to a stream during which it runs out; Finish if absent.",
+        ),
+        may("count", Shape::Word(&COUNTS), "How tokens are counted before the call; Estimate if absent."),
+        may(
+            "output",
+            Shape::Whole { least: 1, most: u64::MAX },
+            "Tokens out that are assumed of a call that states no bound.",
+        ),
+        may("reserve", Shape::Object(&RESERVE), "A part that only these callers may use."),
     ],
-    later: &[],
+    rules: &[
+        Rule::Only { key: "unit", fields: ONLY },
+        Rule::Needed { field: "period", key: "unit", words: USED_UP },
+        Rule::Beside("whenKeyMissing", "per"),
+        Rule::Money { field: "amount", key: "unit", word: "USD" },
+        Rule::Other {
+            says: "Global stands alone: it is one counter for all",
+            cel: "",
+            json: r#"{"if": {"properties": {"per": {"contains": {"const": "Global"}}}, "required": ["per"]}, "then": {"properties": {"per": {"maxItems": 1}}}}"#,
+        },
+    ],
 };
-const PERIOD: Fields = Fields { known: &["rolling", "calendar", "timeZone"], later: &[] };
-const WEIGHTS: Fields = Fields { known: &["input", "cacheRead", "cacheWrite", "output", "reasoning"], later: &[] };
-const EXCEEDED: Fields = Fields { known: &["action", "to", "maxDelay"], later: &[] };
-const TO: Fields = Fields { known: &["backend", "model"], later: &[] };
-const RESERVE: Fields = Fields { known: &["for", "share"], later: &[] };
-const TAG: Fields = Fields { known: &["tag"], later: &[] };
+const PERIOD: Fields = Fields {
+    rows: &[
+        may("rolling", Shape::Text(&text::ROLLING), "Any stretch of time of this length, from 1s to 744h."),
+        may("calendar", Shape::Word(&CALENDARS), "From the beginning of one to the next."),
+        may("timeZone", Shape::Text(&text::TIME_ZONE), "Where a calendar's unit begins; UTC if absent."),
+    ],
+    rules: &[Rule::OneOf(&["rolling", "calendar"]), Rule::Beside("timeZone", "calendar")],
+};
+const WEIGHTS: Fields = Fields {
+    rows: &[
+        may("input", Shape::Text(&text::MULTIPLIER), "A token of input."),
+        may("cacheRead", Shape::Text(&text::MULTIPLIER), "A token of input that was read from a cache."),
+        may("cacheWrite", Shape::Text(&text::MULTIPLIER), "A token of input that was written to a cache."),
+        may("output", Shape::Text(&text::MULTIPLIER), "A token of output."),
+        may("reasoning", Shape::Text(&text::MULTIPLIER), "A token of reasoning."),
+    ],
+    rules: &[Rule::Says],
+};
+const EXCEEDED: Fields = Fields {
+    rows: &[
+        need(
+            "action",
+            Shape::Word(&ACTIONS),
+            "Deny refuses, Downgrade goes elsewhere, Throttle waits, Observe only says so.",
+        ),
+        may("to", Shape::Object(&TO), "Where a Downgrade goes."),
+        may("maxDelay", Shape::Text(&text::DURATION), "The longest that a Throttle waits."),
+    ],
+    rules: &[
+        Rule::Only {
+            key: "action",
+            fields: &[
+                Only { field: "to", words: &["Downgrade"], why: "only a Downgrade goes somewhere else" },
+                Only { field: "maxDelay", words: &["Throttle"], why: "only a Throttle waits" },
+            ],
+        },
+        Rule::Needed { field: "to", key: "action", words: &["Downgrade"] },
+        Rule::Needed { field: "maxDelay", key: "action", words: &["Throttle"] },
+    ],
+};
+const TO: Fields = Fields::of(&[
+    need("backend", Shape::Text(&text::ANY), "An LLMBackend."),
+    need("model", Shape::Text(&text::ANY), "The model that leaves."),
+]);
+const RESERVE: Fields = Fields::of(&[
+    need("for", list(&Shape::Object(&CALLERS), 32), "Who may use it: any entry."),
+    need("share", Shape::Text(&text::RESERVED_SHARE), "From 1% to 99% of the amount."),
+]);
+const TAG: Fields = Fields::of(&[need("tag", Shape::Text(&text::ANY), "A tag that the caller sends.")]);
 const UNITS: &[(&str, Option<Unit>)] = &[
     ("Requests", Some(Unit::Requests)),
     ("Tokens", Some(Unit::Tokens)),
@@ -89,14 +164,16 @@ const EXHAUSTED: &[(&str, Option<OnExhausted>)] =
 const COUNTS: &[(&str, Option<bool>)] = &[("Estimate", Some(false)), ("Exact", Some(true))];
 
 /// Fields that mean something for some units only.
-const ONLY: &[(&str, &[Unit], &str)] = &[
-    ("period", &[Unit::Requests, Unit::Tokens, Unit::Usd], "what is counted while it lasts has no period"),
-    ("warnAt", &[Unit::Requests, Unit::Tokens, Unit::Usd], "what is counted while it lasts is not used up"),
-    ("weights", &[Unit::Tokens], "only tokens are weighted"),
-    ("onExhausted", &[Unit::Tokens, Unit::Usd], "only tokens and money can run out while an answer streams"),
-    ("count", &[Unit::Tokens, Unit::Usd], "only tokens and money are estimated"),
-    ("output", &[Unit::Tokens, Unit::Usd], "only tokens and money are estimated"),
+const ONLY: &[Only] = &[
+    Only { field: "period", words: USED_UP, why: "what is counted while it lasts has no period" },
+    Only { field: "warnAt", words: USED_UP, why: "what is counted while it lasts is not used up" },
+    Only { field: "weights", words: &["Tokens"], why: "only tokens are weighted" },
+    Only { field: "onExhausted", words: STREAMED, why: "only tokens and money can run out while an answer streams" },
+    Only { field: "count", words: STREAMED, why: "only tokens and money are estimated" },
+    Only { field: "output", words: STREAMED, why: "only tokens and money are estimated" },
 ];
+const USED_UP: &[&str] = &["Requests", "Tokens", "USD"];
+const STREAMED: &[&str] = &["Tokens", "USD"];
 /// The shortest and the longest rolling period: below it is no window, above it belongs to a calendar.
 const ROLLING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(31 * 24 * 3600));
 
@@ -147,9 +224,10 @@ pub(super) fn amount(reader: &Reader<'_>, unit: Unit) -> Option<Amount> {
 
 fn check_unit(object: &Object<'_>, unit: Option<Unit>) {
     let Some(unit) = unit else { return };
-    for (name, units, why) in ONLY {
-        if !units.contains(&unit)
-            && let Some(field) = object.get(name)
+    let word = UNITS.iter().find(|(_, of)| *of == Some(unit)).map_or("", |(word, _)| word);
+    for Only { field, words, why } in ONLY {
+        if !words.contains(&word)
+            && let Some(field) = object.get(field)
         {
             field.error(why);
         }
