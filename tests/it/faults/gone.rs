@@ -51,6 +51,4 @@ async fn a_killed_weir_is_replaced_on_the_same_socket(mode: BodyMode) {
     rig.end(&outage()).await;
 }
 
-every_mode!(a_killed_weir_is_replaced_on_the_same_socket);
-
-modes_that_stream!(a_stopped_weir_costs_seconds);
+modes_that_stream!(a_stopped_weir_costs_seconds, a_killed_weir_is_replaced_on_the_same_socket);
