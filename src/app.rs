@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
 use crate::catalog::Catalog;
 use crate::config::{self, Address, Bootstrap, Checked, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
+use crate::exchange::record::Record;
 use crate::extproc::server::{self, Listener};
 use crate::extproc::signing::{self, Signing};
 use crate::extproc::tls::{self, TermsError};
@@ -216,6 +218,7 @@ impl Core {
     /// configuration; whether a sidecar is never depends on one.
     pub fn admin(&self) -> Admin {
         let (ready, policies, status) = (self.ready.clone(), self.policies.clone(), self.status.clone());
+        let explained_by = self.policies.clone();
         let is_served = move || {
             let policy = policies.get();
             policy.is_configured || policy.role == Role::Sidecar
@@ -224,6 +227,7 @@ impl Core {
             metrics: self.metrics.clone(),
             recent: self.recent.clone(),
             ready: Arc::new(move || ready.load(Ordering::Relaxed) && is_served()),
+            explain: Arc::new(move |record| explained(&explained_by, record)),
             config: Arc::new(move || status.page()),
         }
     }
@@ -274,6 +278,16 @@ impl Core {
         match ended {
             Ok(Err(error)) => error.into(),
             _ => AppError::Ended,
+        }
+    }
+}
+
+/// Why an exchange came out as it did, where its configuration is still known.
+fn explained(policies: &Policies, record: &Record) -> Value {
+    match policies.generation(record.generation) {
+        Some(policy) => record.explain(&policy, None).to_json(),
+        None => {
+            json!({"unknown": "the configuration has changed since; the decisions above were made by an older one"})
         }
     }
 }

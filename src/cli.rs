@@ -1,6 +1,7 @@
 //! The commands. One that serves prints one line on stdout, when it is ready; one that is asked for
 //! something prints that there and nothing else. Everything else for people goes to stderr.
 
+mod explain;
 mod keys;
 
 use std::future::Future;
@@ -46,6 +47,8 @@ enum Command {
     Run(Run),
     /// Validate configuration; every error at once.
     Check(Documents),
+    /// What would become of a call, and why; nothing is sent.
+    Explain(explain::Args),
     /// Keys that Weir issues to consumers.
     #[command(subcommand)]
     Key(keys::Command),
@@ -156,6 +159,13 @@ async fn command(command: Command) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
         },
+        Command::Explain(args) => match explain::explain(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tell(&error.to_string());
+                error.exit_code()
+            }
+        },
         Command::Key(command) => match keys::run(&command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&chain(&error)),
@@ -242,8 +252,12 @@ fn answer(text: &str) -> ExitCode {
 
 /// What was asked for, on stdout. A reader that has enough, as `head`, is no error.
 fn print(text: &str) -> io::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -330,6 +344,7 @@ impl Names {
             secrets_dir: self.secrets_dir.clone(),
             discovery_default,
             mock: None,
+            keys: config::KeysAre::Read,
             workload: WorkloadNames {
                 namespace: self.namespace.clone(),
                 service_account: self.service_account.clone(),

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Semaphore, mpsc};
@@ -105,9 +105,12 @@ const TEXT: usize = 1 << 20;
 /// The largest request body whose prompt is counted; the estimate of a larger one stands.
 const MAX_COUNTED: usize = 4 << 20;
 
-/// The policy in force, of which there is always one. A clone shares it.
+/// The policy in force, of which there is always one, and the one before it. A clone shares them.
 #[derive(Clone, Debug)]
-pub struct Policies(Arc<ArcSwap<Policy>>);
+pub struct Policies {
+    now: Arc<ArcSwap<Policy>>,
+    before: Arc<ArcSwapOption<Policy>>,
+}
 
 /// The world of one process: answers by computing, notes to a queue.
 #[derive(Debug)]
@@ -137,7 +140,7 @@ impl Local {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let counts = Arc::new(Semaphore::new(cores));
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
-        let policies = Policies(Arc::new(ArcSwap::new(policy)));
+        let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
         (Local { policies, learned, health: Arc::default(), queue, room, counts }, notes)
     }
 
@@ -219,13 +222,23 @@ async fn count(operation: Operation, model: String, body: Bytes, counts: Arc<Sem
 
 impl Policies {
     pub fn get(&self) -> Arc<Policy> {
-        self.0.load_full()
+        self.now.load_full()
     }
 
     /// Puts another policy in force for exchanges that begin from now on, and gives the one before:
-    /// exchanges that run keep it.
-    pub fn replace(&self, policy: Policy) -> Arc<Policy> {
-        self.0.swap(Arc::new(policy))
+    /// exchanges that run keep it. One caller at a time: it counts them.
+    pub fn replace(&self, mut policy: Policy) -> Arc<Policy> {
+        policy.generation = self.get().generation.wrapping_add(1);
+        let before = self.now.swap(Arc::new(policy));
+        self.before.store(Some(before.clone()));
+        before
+    }
+
+    /// The policy of this generation, if it is in force or was just before: what is told of later is told
+    /// without words of an older one, which is not kept.
+    pub fn generation(&self, generation: u64) -> Option<Arc<Policy>> {
+        let kept = [Some(self.get()), self.before.load_full()];
+        kept.into_iter().flatten().find(|policy| policy.generation == generation)
     }
 }
 

@@ -6,7 +6,7 @@
 //! | `/healthz`        | everywhere    | 200 as long as the process answers                         |
 //! | `/readyz`         | everywhere    | 200 when requests would succeed, else 503                  |
 //! | `/metrics`        | everywhere    | OpenMetrics text                                           |
-//! | `/exchanges/{id}` | [`Scope::Full`] | the `weir.v1.UsageRecord` of an exchange, with its decisions |
+//! | `/exchanges/{id}` | [`Scope::Full`] | the `weir.v1.UsageRecord` of an exchange, and `explain`: why  |
 //! | `/config`         | [`Scope::Full`] | the configuration, redacted                                |
 //!
 //! Full is for a Unix socket with mode 0600, or for loopback TCP, where a request must name the
@@ -27,6 +27,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
@@ -34,6 +35,7 @@ use tokio::time::{sleep, timeout};
 
 use self::routes::Form;
 use crate::base::socket;
+use crate::exchange::record::Record;
 use crate::telemetry::{Metrics, Recent};
 
 /// Most connections at once. One more takes the place of the oldest that has not asked for anything
@@ -56,6 +58,8 @@ pub struct Admin {
     pub recent: Arc<Recent>,
     /// Whether requests would succeed.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Why an exchange came out as it did, as JSON without any secret.
+    pub explain: Arc<dyn Fn(&Record) -> Value + Send + Sync>,
     /// The configuration as text, without any secret.
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
 }

@@ -1,6 +1,7 @@
 //! Request in, response out; no I/O. An answer that is no page of its own is JSON:
 //! `{"error": {"message": …}}`.
 
+use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
@@ -55,7 +56,12 @@ pub fn is_probe<B>(request: &Request<B>) -> bool {
 
 fn exchange(admin: &Admin, id: &str) -> Answer {
     if let Some(found) = admin.recent.get(id) {
-        return page(StatusCode::OK, JSON, record::line(&found));
+        let mut shown = record::line(&found);
+        // The record's own members stay as they are written.
+        if shown.pop() == Some('}') {
+            let _ = write!(shown, r#","explain":{}}}"#, (admin.explain)(&found));
+        }
+        return page(StatusCode::OK, JSON, shown);
     }
     let message = format!("no exchange with this id among the last {} that ended", admin.recent.capacity());
     error(StatusCode::NOT_FOUND, &message)

@@ -27,6 +27,7 @@ fn admin(ready: &Arc<AtomicBool>) -> Admin {
         metrics: Arc::default(),
         recent: Arc::default(),
         ready: Arc::new(move || ready.load(Ordering::Relaxed)),
+        explain: Arc::new(|record| serde_json::json!({"of": &*record.id})),
         config: Arc::new(|| "role: Sidecar\n".to_owned()),
     };
     admin.metrics.observe(&sample());
@@ -90,7 +91,8 @@ async fn an_exchange_by_its_id() {
     let (head, body) = server.get("/exchanges/req-1").await;
     assert!(head.starts_with("http/1.1 200 "));
     assert!(head.contains("content-type: application/json"));
-    assert_eq!(body, record::line(&sample()));
+    let line = record::line(&sample());
+    assert_eq!(body, format!(r#"{},"explain":{{"of":"req-1"}}}}"#, line.strip_suffix('}').unwrap()));
     let value: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(value["decisions"][0]["reason"], "match");
     let (head, body) = server.get("/exchanges/req-2").await;

@@ -10,7 +10,7 @@ use super::secret::{self, SecretError, Secrets};
 use super::spec::{CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
-use super::{Compiled, ConfigError, Options};
+use super::{Compiled, ConfigError, KeysAre, Options};
 use super::{callers, models, profile, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
@@ -185,10 +185,16 @@ fn credential(
         CredentialSpec::ApiKey(key) => key,
         CredentialSpec::Caller => return Credential::Caller,
         CredentialSpec::Anonymous => return Credential::Anonymous,
+        CredentialSpec::Cloud(_) if options.keys == KeysAre::Described => return Credential::Fetched,
         // A note stands for it: nothing runs with it.
         CredentialSpec::Cloud(_) => return Credential::Missing("it is fetched, which is not built yet".into()),
     };
-    match secret::load(&key.sources, secrets, options.secrets_dir.as_deref()) {
+    let loaded = secret::load(&key.sources, secrets, options.secrets_dir.as_deref());
+    let loaded = match options.keys {
+        KeysAre::Read => loaded,
+        KeysAre::Described => Ok(secret::described(&key.sources, loaded.err())),
+    };
+    match loaded {
         Ok(secret) => {
             Credential::Key(Signature { header: facts.auth_header.clone(), prefix: facts.auth_prefix, secret })
         }

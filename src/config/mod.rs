@@ -89,6 +89,18 @@ pub struct Options {
     pub mock: Option<SocketAddr>,
     /// What the environment says of the workload; it comes before the document.
     pub workload: WorkloadNames,
+    pub keys: KeysAre,
+}
+
+/// What becomes of the backends' keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum KeysAre {
+    /// They are read, for signing.
+    #[default]
+    Read,
+    /// In the place of each stands where it is looked for, and whether it is there: for who explains a
+    /// configuration and has no use for its keys. Such a policy must not serve.
+    Described,
 }
 
 /// A configuration that can be run.
@@ -270,6 +282,7 @@ impl Default for Options {
             discovery_default: Discovery::Disabled,
             mock: None,
             workload: WorkloadNames::default(),
+            keys: KeysAre::default(),
         }
     }
 }

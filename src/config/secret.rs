@@ -1,6 +1,7 @@
 //! Where a secret is looked for, and how it is had from there. No error and no warning of this
 //! module repeats a secret.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::read::Reader;
@@ -130,6 +131,18 @@ impl SecretSource {
     }
 }
 
+/// Where it is, and nothing of what is there.
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Mounted { name, key } => write!(f, "key {key} of secret {name}"),
+            SecretSource::File(path) => write!(f, "file {}", path.display()),
+            SecretSource::Env(name) => write!(f, "environment variable {name}"),
+            SecretSource::Value(_) => f.write_str("the document itself"),
+        }
+    }
+}
+
 /// The secret of the first source that has one; the reason of the first one otherwise.
 pub(super) fn load(sources: &[SecretSource], secrets: &dyn Secrets, dir: Option<&Path>) -> Result<Secret, Missing> {
     let mut first = None;
@@ -140,6 +153,14 @@ pub(super) fn load(sources: &[SecretSource], secrets: &dyn Secrets, dir: Option<
         }
     }
     Err(first.unwrap_or(Missing::Nowhere))
+}
+
+/// What stands in the place of a secret where nobody needs it: where it is looked for, and what is wrong
+/// there.
+pub(super) fn described(sources: &[SecretSource], missing: Option<Missing>) -> Secret {
+    let places: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    let fault = missing.map(|missing| format!("; it is not there: {missing}")).unwrap_or_default();
+    Secret::new(&format!("{}{fault}", places.join(" or ")))
 }
 
 fn from_file(secrets: &dyn Secrets, path: &Path) -> Result<Secret, Missing> {

@@ -122,7 +122,6 @@ fn alternatives_that_are_not_built_yet_are_named_too() {
     let cases = [
         ("LLMProfile", "{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: a}]}", "spec.targetRefs"),
         ("LLMProfile", "{failurePolicy: Ignore}", "spec.failurePolicy"),
-        ("LLMProfile", "{explain: Header}", "spec.explain"),
         ("LLMProfile", "{telemetry: {contentCapture: Full}}", "spec.telemetry.contentCapture"),
         ("LLMProfile", "{responseHeaders: [Config]}", "spec.responseHeaders[0]"),
         ("LLMBackend", "{provider: openai, azure: {deployments: [{model: a, deployment: b}]}}", "spec.azure"),

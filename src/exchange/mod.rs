@@ -20,6 +20,7 @@
 mod access;
 mod choose;
 pub mod event;
+pub mod explain;
 mod follow;
 mod forward;
 mod local_reply;
@@ -89,6 +90,8 @@ pub struct Exchange {
     lead: Option<Ticket>,
     /// What was said before the request came; it holds as soon as there is one.
     early_stop: Option<event::Stop>,
+    /// The headers of a request whose caller asks why, and may.
+    question: Option<Box<event::Headers>>,
     gone: bool,
     /// Actions that the phase table forbade. Always 0; the properties look at it.
     faults: u32,
@@ -112,6 +115,7 @@ impl Exchange {
             grants: Vec::new(),
             lead: None,
             early_stop: None,
+            question: None,
             gone: false,
             faults: 0,
         }

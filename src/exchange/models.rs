@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Exchange;
 use super::access::Named;
 use super::event::{Action, Local, RequestHead};
+use super::explain::EXPLAIN_HEADER;
 use super::record::Outcome;
 use super::request::State;
 use super::story::Bill;
@@ -52,6 +53,7 @@ impl Exchange {
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
+        local.headers.extend(self.reason().map(|reason| (EXPLAIN_HEADER.into(), reason.into())));
         local.meta = self.closing_meta(&bill, Outcome::Answered);
         self.story.status = local.status;
         self.story.left = true;

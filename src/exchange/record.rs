@@ -60,6 +60,8 @@ pub struct Record {
     pub decisions: Vec<Decision>,
     /// Usage fields that no reader knows.
     pub unknown_usage_fields: u32,
+    /// Of the policy it was decided by.
+    pub generation: u64,
 }
 
 /// How it ended.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Local, Meta};
+use super::explain::EXPLAIN_HEADER;
 use super::phase::BodyMode;
 use super::record::Outcome;
 use super::request::State;
@@ -86,6 +87,7 @@ impl Exchange {
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
+        local.headers.extend(self.reason().map(|reason| (EXPLAIN_HEADER.into(), reason.into())));
         local
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Edits, Local, RequestHead};
+use super::explain::EXPLAIN_HEADER;
 use super::follow::Following;
 use super::phase::Phase;
 use super::record::Outcome;
@@ -79,6 +80,7 @@ impl Exchange {
         self.phase = if end { Phase::Complete } else { Phase::Arriving };
         let endpoint = wire::detect(&head.method, &head.path);
         self.begin(&head, endpoint, end);
+        self.hear_question(&head);
         if let Some(stop) = self.early_stop.take() {
             return self.on_stop(stop, out);
         }
@@ -214,6 +216,14 @@ impl Exchange {
                 return self.refuse(refusal, out);
             }
         };
+        self.story.passed_to = Some(Target {
+            index: pass.index,
+            backend: pass.backend.clone(),
+            model: Arc::from(""),
+            rule: pass.route.clone(),
+            retry: None,
+            changes: None,
+        });
         let hidden = wire::detect(&head.method, &head.path).held;
         if let Err(refusal) = self.check_pass(&pass, hidden, out) {
             let detail = refusal.detail.as_deref().unwrap_or_default().to_owned();
@@ -232,14 +242,6 @@ impl Exchange {
         self.story.decide("target", "passed", signed, &pass.backend.name);
         self.story.left = true;
         self.story.sent_at = Some(self.now.mono);
-        self.story.passed_to = Some(Target {
-            index: pass.index,
-            backend: pass.backend,
-            model: Arc::from(""),
-            rule: pass.route,
-            retry: None,
-            changes: None,
-        });
         self.request = State::Released(None);
         self.push(Action::Pass(edits), out);
         self.setup.mode = self.setup.mode.passing();
@@ -291,6 +293,7 @@ impl Exchange {
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
+        local.headers.extend(self.reason().map(|reason| (EXPLAIN_HEADER.into(), reason.into())));
         self.story.status = local.status;
         self.story.refusal = Some(refusal.code.as_str());
         // A refusal in the place of an answer that had begun: what was used is still billed.

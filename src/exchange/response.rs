@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Edits, Length, Meta, ResponseHead};
+use super::explain::EXPLAIN_HEADER;
 use super::local_reply::{LOCAL_REPLY_HEADER, code_of, is_local_reply};
 use super::phase::Phase;
 use super::record::Outcome;
@@ -253,6 +254,9 @@ impl Exchange {
         let wanted = &self.profile.response_headers;
         if wanted.request_id {
             edits.set("x-weir-request-id", &self.story.id);
+        }
+        if let Some(reason) = self.reason() {
+            edits.set(EXPLAIN_HEADER, reason);
         }
         let Some(target) = self.story.backend() else { return edits };
         if wanted.backend {

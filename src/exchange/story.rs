@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::Exchange;
 use super::event::{Action, Meta, Note};
 use super::record::{Decision, Outcome, Record, Timings};
-use super::tariff::Tariff;
 use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::identity::Principal;
 use crate::llm::{Call, Dialect, Media, Operation, PriceRow, Units, Usage, UsageSource};
 use crate::meter::{self, Measure, Through};
+use crate::policy::Tariff;
 use crate::target::Target;
 use crate::tokens::Uncounted;
 use crate::tokens::learned::Key;
@@ -265,6 +265,7 @@ impl Exchange {
             signed: story.signed,
             unknown_usage_fields: seen.map_or(0, |seen| seen.unknown_usage_fields),
             decisions: std::mem::take(&mut self.story.decisions),
+            generation: self.setup.policy.generation,
         }
     }
 }

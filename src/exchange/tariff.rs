@@ -1,58 +1,14 @@
-//! What a call costs once its tokens are known, which can be after the exchange: an answer whose
-//! tokens nobody states is counted when its notes are worked off, and priced again there.
+//! What of a call is counted where nobody states its tokens. It can be counted after the exchange: when
+//! its notes are worked off, and priced again there.
 
 use super::Exchange;
 use super::story::Bill;
-use crate::base::money::NanoUsd;
-use crate::catalog::price::Terms;
-use crate::llm::{Operation, PriceRow, Usage, UsageSource};
-use crate::meter::{self, Models};
-use crate::policy::Policy;
+use crate::llm::{Operation, Usage, UsageSource};
+use crate::policy::Tariff;
 use crate::target::Target;
 use crate::tokens::learned::Key;
 use crate::tokens::uncounted::{Counted, Text};
 use crate::tokens::{Uncounted, bpe};
-
-/// Everything but the tokens that a price depends on.
-#[derive(Clone, Copy)]
-pub(super) struct Tariff<'a> {
-    /// Of the backend.
-    pub index: usize,
-    pub provider: &'a str,
-    pub requested: &'a str,
-    pub served: Option<&'a str>,
-    /// The service tier that the answer names.
-    pub told: Option<&'a str>,
-    /// The service tier that was asked for.
-    pub asked: Option<&'a str>,
-    /// Of images, as the answer states them, else as they were asked for.
-    pub size: Option<&'a str>,
-    pub quality: Option<&'a str>,
-}
-
-// === impl Tariff ===
-
-impl Tariff<'_> {
-    /// The cost of `usage` and the name of its price; none where it is not known.
-    pub fn price(&self, policy: &Policy, usage: &Usage) -> (Option<NanoUsd>, Option<PriceRow>) {
-        let overlay = policy.overlays.get(self.index).and_then(Option::as_deref);
-        let models = Models { requested: self.requested, served: self.served };
-        let price = |tier| {
-            let terms = Terms { tier, size: self.size, quality: self.quality };
-            meter::price(&policy.catalog, overlay, self.provider, models, usage, terms).ok()
-        };
-        let priced = match self.told {
-            Some(tier) => price(Some(tier)),
-            // What was asked for and is not confirmed counts only where it is dearer: a provider that
-            // knows no tiers bills its one price.
-            None => {
-                let dearer = self.asked.and_then(|tier| price(Some(tier)));
-                [price(None), dearer].into_iter().flatten().max_by_key(|priced| priced.cost.total)
-            }
-        };
-        priced.map_or((None, None), |priced| (Some(priced.cost.total), Some(priced.row)))
-    }
-}
 
 // === impl Exchange ===
 

@@ -61,6 +61,14 @@ impl Directory {
         }
     }
 
+    /// Gives the consumer of this name one more key. False if there is none.
+    pub fn add_key(&mut self, name: &str, key: Key) -> bool {
+        let owner = self.consumers.iter().position(|consumer| *consumer.name == *name);
+        let Some(owner) = owner.and_then(|owner| u32::try_from(owner).ok()) else { return false };
+        self.keys.add(key, owner);
+        true
+    }
+
     fn add_claim(&mut self, claim: Arc<str>, value: Arc<str>, owner: u32) {
         let at = self.jwt.iter().position(|(known, _)| *known == claim).unwrap_or_else(|| {
             self.jwt.push((claim, Owners::new()));
@@ -103,6 +111,11 @@ impl Directory {
             .iter()
             .filter_map(|(claim, values)| claims.named(claim)?.texts().filter_map(|text| values.get(text)).min());
         self.get(*owners.min()?)
+    }
+
+    /// The consumer of this name. Looks at each: not for the way of a call.
+    pub fn named(&self, name: &str) -> Option<&Consumer> {
+        self.consumers.iter().find(|consumer| *consumer.name == *name)
     }
 
     /// The name of the consumer of a key that is not valid any more.

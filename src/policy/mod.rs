@@ -4,7 +4,9 @@
 pub mod access;
 pub mod combine;
 pub mod credentials;
+pub mod explain;
 pub mod select;
+mod tariff;
 pub mod view;
 
 use std::collections::HashMap;
@@ -22,6 +24,8 @@ use access::AccessPolicy;
 use combine::Documents;
 use credentials::Credentials;
 use select::Callers;
+
+pub use tariff::Tariff;
 
 /// What a running exchange needs to decide.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ pub struct Policy {
     pub count_exactly: bool,
     /// Keep the original request so that another attempt can be written from it.
     pub keep_original: bool,
+    /// Which of the configurations of this process it is. Whoever puts it in force counts.
+    pub generation: u64,
 }
 
 /// Rules with the posture they are applied in.
@@ -210,6 +216,7 @@ impl Policy {
             documents: Documents::default(),
             count_exactly: false,
             keep_original: false,
+            generation: 0,
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn sample() -> Record {
         },
         signed: true,
         decisions: vec![Decision { step: "target", outcome: "allow", reason: "match", detail: "openai/gpt-4o".into() }],
+        generation: 0,
         unknown_usage_fields: 2,
     }
 }

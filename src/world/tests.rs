@@ -205,3 +205,19 @@ fn what_is_known_of_backends_outlives_a_policy() {
     assert!(Arc::ptr_eq(&world.health(), &health));
     assert!(world.health().cooling_until("a", 0, "m", at).is_some());
 }
+
+#[test]
+fn the_policy_in_force_and_the_one_before_are_found_by_their_number() {
+    let (world, _notes) = world(1);
+    let policies = world.policies();
+    let policy = || Policy::new(Targets::default(), Vec::new(), Catalog::default());
+    let first = world.policy();
+    for number in 1..4 {
+        policies.replace(policy());
+        assert_eq!(world.policy().generation, number);
+        let found = |number| policies.generation(number).map(|policy| policy.generation);
+        assert_eq!((found(number), found(number - 1)), (Some(number), Some(number - 1)));
+        assert_eq!(number.checked_sub(2).and_then(found), None, "what is older is not kept");
+    }
+    assert_eq!(Arc::strong_count(&first), 1);
+}

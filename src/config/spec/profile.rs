@@ -176,13 +176,7 @@ impl LlmProfile {
         let object = reader.object(&PROFILE)?;
         read_reach(&object);
         let telemetry = or(&object, "telemetry", TelemetrySpec::default(), |telemetry| read_telemetry(&telemetry));
-        let explain = object.get("explain").and_then(|field| {
-            let value = field.word(EXPLAIN)?;
-            if value == Explain::Header {
-                field.not_yet();
-            }
-            Some(value)
-        });
+        let explain = object.get("explain").and_then(|word| word.word(EXPLAIN));
         let failure_policy = object.get("failurePolicy").and_then(|field| {
             let value = field.word(FAILURE)?;
             if value == FailurePolicy::Ignore {

@@ -18,6 +18,7 @@ const ENABLED: Options = Options {
     discovery_default: Discovery::Enabled,
     mock: None,
     workload: WorkloadNames { namespace: None, service_account: None, name: None },
+    keys: crate::config::KeysAre::Read,
 };
 
 fn backend(name: &str, spec: &str) -> String {

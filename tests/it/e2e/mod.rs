@@ -17,6 +17,7 @@ mod callers;
 mod chat;
 mod codings;
 pub mod egress;
+mod explain;
 mod http;
 mod leaving;
 pub mod ledger;

@@ -16,6 +16,7 @@ mod edges;
 mod endpoints;
 mod envoy;
 mod envoy_turns;
+mod explains;
 mod golden;
 mod hold;
 mod namespaces;

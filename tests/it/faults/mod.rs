@@ -6,6 +6,7 @@ mod commands;
 mod counted;
 mod drain;
 mod examples;
+mod explain;
 mod gone;
 mod hostile;
 mod load;

@@ -1,0 +1,127 @@
+//! Why it came out so: an exchange, or the record that is left of it, as a question to
+//! [`policy::explain`](crate::policy::explain).
+
+use super::Exchange;
+use super::event::{Headers, RequestHead};
+use super::record::{Decision, Record};
+use crate::identity::Principal;
+use crate::llm::{Dialect, Operation};
+use crate::policy::explain::{Asked, Decided, Explanation, Question, Went};
+use crate::policy::{Explain, Policy};
+use crate::wire;
+
+/// The header by which a caller asks why, and in which it is told.
+pub const EXPLAIN_HEADER: &str = "x-weir-explain";
+
+/// What an exchange and a record both know of a call.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    caller: &'a Principal,
+    method: &'a str,
+    path: &'a str,
+    operation: Operation,
+    dialect: Dialect,
+    /// As the client asked; empty where there is none.
+    model: &'a str,
+    went: Option<Went<'a>>,
+    decisions: &'a [Decision],
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Keeps what is needed to answer why, if the caller asks and may.
+    pub(super) fn hear_question(&mut self, head: &RequestHead) {
+        let may_ask = self.setup.policy.profile.explain == Explain::Header;
+        if may_ask && head.headers.get(EXPLAIN_HEADER).is_some_and(|value| value.trim() == "1") {
+            self.question = Some(Box::new(head.headers.clone()));
+        }
+    }
+
+    /// The answer, for the one header of it; none where nobody asked.
+    pub(super) fn reason(&self) -> Option<String> {
+        // A namespace can forbid what root allows.
+        let headers = self.question.as_deref().filter(|_| self.profile.explain == Explain::Header)?;
+        let story = &self.story;
+        let went = story.backend().map(|target| Went {
+            rule: target.rule.as_ref().map(|rule| &**rule.text()),
+            backend: &target.backend.name,
+            model: &target.model,
+        });
+        let told = Told {
+            caller: &story.caller,
+            method: &story.method,
+            path: &story.path,
+            operation: story.operation,
+            dialect: story.dialect,
+            model: story.call.as_ref().map_or("", |call| &call.model),
+            went,
+            decisions: &story.decisions,
+        };
+        Some(told.explain(&self.setup.policy, Some(headers)).to_header())
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Why it came out so, by the configuration that was in force. Where the headers of the request are not
+    /// known any more, a rule that wants one is told of as such.
+    pub fn explain(&self, policy: &Policy, headers: Option<&Headers>) -> Explanation {
+        let went = self.backend.as_deref().map(|backend| Went {
+            rule: self.route.as_deref(),
+            backend,
+            model: &self.sent_model,
+        });
+        let told = Told {
+            caller: &self.caller,
+            method: &self.method,
+            path: &self.path,
+            operation: self.operation,
+            dialect: self.dialect,
+            model: &self.requested_model,
+            went,
+            decisions: &self.decisions,
+        };
+        told.explain(policy, headers)
+    }
+}
+
+// === impl Told ===
+
+impl<'a> Told<'a> {
+    fn explain(self, policy: &'a Policy, headers: Option<&'a Headers>) -> Explanation {
+        let header = |name: &str| headers.and_then(|headers| headers.get(name));
+        let passed_over = |choice: &str| {
+            let mut passed = self.decisions.iter().filter(|decision| decision.outcome == "passed_over");
+            passed.find(|decision| *decision.detail == *choice).map(|decision| decision.reason)
+        };
+        let question = Question {
+            policy,
+            caller: self.caller,
+            asked: self.asked(),
+            header: headers.is_some().then_some(&header),
+            went: self.went,
+            decided: Decided { why: self.why(), passed_over: Some(&passed_over) },
+        };
+        question.explain()
+    }
+
+    fn asked(&self) -> Asked<'a> {
+        match self.went {
+            _ if !self.model.is_empty() => {
+                Asked::Model { model: self.model, operation: self.operation, dialect: self.dialect }
+            }
+            Some(_) => Asked::Path { hidden: wire::detect(self.method, self.path).held },
+            None => Asked::Unread,
+        }
+    }
+
+    fn why(&self) -> &'static str {
+        if self.decisions.iter().any(|decision| decision.outcome == "retargeted") {
+            return "downgrade";
+        }
+        let mut chosen = self.decisions.iter().rev().filter(|decision| decision.step == "target");
+        chosen.find(|decision| matches!(decision.outcome, "chosen" | "passed")).map_or("", |decision| decision.reason)
+    }
+}

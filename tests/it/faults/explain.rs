@@ -1,0 +1,137 @@
+//! `weir explain` as a person asks it: the five questions of the manual, which hold their answers, and what
+//! it says of questions that make no sense.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::process;
+
+const QUESTIONS: &str = "tests/golden/explain/questions.md";
+
+/// The commands of a document and the text block behind each.
+fn questions(document: &str) -> Vec<(&str, &str)> {
+    let blocks: Vec<(&str, &str)> = document
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.split_once('\n'))
+        .filter(|(kind, _)| matches!(*kind, "sh" | "text"))
+        .collect();
+    let pairs = blocks.chunks_exact(2);
+    pairs.map(|pair| (pair[0].1, pair[1].1)).collect()
+}
+
+/// What a shell writes that finds this `weir`, at the root of the package, with no key in its environment.
+fn shell(script: &str) -> String {
+    let weir = Path::new(env!("CARGO_BIN_EXE_weir")).parent().expect("a directory");
+    let path = format!("{}:{}", weir.display(), std::env::var("PATH").expect("a path"));
+    let mut command = Command::new("sh");
+    command.args(["-euc", script]).current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().env("PATH", path);
+    let output = command.output().expect("a shell");
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_five_questions_of_the_manual_have_these_answers() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(QUESTIONS);
+    let document = std::fs::read_to_string(&path).expect("the questions");
+    let asked = questions(&document);
+    assert_eq!(asked.len(), 5);
+    let mut found = document.clone();
+    for (script, expected) in asked {
+        let answer = shell(script);
+        // A text block ends behind a line.
+        let answer = if answer.ends_with('\n') { answer } else { answer + "\n" };
+        let (block, told) =
+            (format!("{script}```\n\n```text\n{expected}```"), format!("{script}```\n\n```text\n{answer}```"));
+        assert!(found.contains(&block), "{script}");
+        found = found.replace(&block, &told);
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, found).expect("the questions");
+        return;
+    }
+    assert!(found == document, "UPDATE_GOLDEN=1 writes the answers anew; they are\n{found}");
+}
+
+/// The exit code, stdout and stderr of `weir explain` with this input.
+fn explain(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+    let mut command = process::weir(&[&["explain"], arguments].concat());
+    command.env_remove("OPENAI_API_KEY").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // One that refuses its arguments does not read.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn example(name: &str) -> String {
+    format!("{}/examples/{name}/weir.yaml", env!("CARGO_MANIFEST_DIR"))
+}
+
+const CALL: &str = r#"{"model":"gpt-4o","messages":[]}"#;
+
+#[test]
+fn a_question_without_sense_is_told_why_and_is_no_error_of_the_configuration() {
+    let (sidecar, gateway) = (example("situations/canary"), example("situations/team-budget"));
+    for (arguments, input, why) in [
+        (&[sidecar.as_str()][..], "", "no request"),
+        (&[&sidecar], "hello\n", "neither JSON nor a request"),
+        (&[&sidecar, "--as", "spiffe://corp/other"], CALL, "in role Sidecar"),
+        (&[&sidecar, "--jwt", "{}"], CALL, "no token is looked at in role Sidecar"),
+        (&[&gateway, "--jwt", "{}"], CALL, "spec.identity.jwt"),
+        (&[&gateway, "--consumer", "nobody"], CALL, "no LLMConsumer \"nobody\""),
+        (&[&gateway, "--header", "no header"], CALL, "NAME: VALUE"),
+        (&[&gateway, "--output", "xml"], CALL, "xml"),
+    ] {
+        let (code, out, err) = explain(arguments, input);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
+        assert!(err.contains(why), "{arguments:?}: {err}");
+    }
+    let bad = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bad-config/backend-nothing.yaml");
+    let (code, out, err) = explain(&[bad], CALL);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("backend-nothing.yaml:1:spec"), "{err}");
+}
+
+#[test]
+fn the_answer_for_programs_says_the_same() {
+    let path = example("situations/key-per-workload");
+    let (code, out, err) = explain(&[&path, "--output", "json", "--consumer", "ci", "--namespace", "ops"], CALL);
+    assert_eq!(code, Some(0), "{err}");
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&told["outcome"], &told["explain"]["caller"]["rank"]), (&"leaves".into(), &"ApiKey".into()));
+    let facts = told["explain"]["caller"]["facts"].as_array().expect("a list");
+    let fact = |name: &str| facts.iter().find(|fact| fact["name"] == name).map(|fact| fact["value"].clone());
+    assert_eq!(fact("consumer"), Some("ci".into()));
+    assert_eq!(fact("team"), Some("platform".into()));
+    assert_eq!(fact("namespace"), Some("ops".into()));
+    assert!(told["credential"].as_str().is_some_and(|text| text.contains("OPENAI_API_KEY")), "{out}");
+    assert!(!out.contains("sk-weir-"), "{out}");
+}
+
+#[test]
+fn no_key_is_shown_whoever_holds_it() {
+    let path = example("situations/canary");
+    for output in ["text", "json"] {
+        let mut command = process::weir(&["explain", &path, "--output", output]);
+        command
+            .env("OPENAI_API_KEY", "sk-CANARY-1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let request =
+            "POST /v1/chat/completions HTTP/1.1\nauthorization: Bearer sk-CANARY-2\n\n{\"model\":\"chat-default\"}";
+        child.stdin.take().expect("piped").write_all(request.as_bytes()).expect("it reads");
+        let told = child.wait_with_output().expect("it ends");
+        let all = String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned();
+        assert!(all.contains("Bearer ***") && all.contains("environment variable OPENAI_API_KEY"), "{all}");
+        assert!(!all.contains("CANARY"), "{all}");
+    }
+}
