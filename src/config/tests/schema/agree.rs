@@ -209,38 +209,44 @@ fn changed(document: &Node, samples: &BTreeMap<String, Vec<Node>>, file_only: bo
         if let Shape::Word(words) | Shape::WordOr(words, _) = shape {
             words.words().into_iter().chain(["unheard-of"]).for_each(|word| with(Node::Text(word.to_owned())));
         }
-        match (&old, shape) {
-            (Node::List(items), _) => {
-                with(Node::List(items.iter().chain(items.first()).cloned().collect()));
-                (0..items.len()).for_each(|out| {
-                    with(Node::List(
-                        items.iter().enumerate().filter(|(at, _)| *at != out).map(|(_, item)| item.clone()).collect(),
-                    ));
-                });
-            }
-            (Node::Map(entries), Shape::Object(fields) | Shape::WordOr(_, fields)) => {
-                (0..entries.len()).for_each(|out| {
-                    with(Node::Map(
-                        entries
-                            .iter()
-                            .enumerate()
-                            .filter(|(at, _)| *at != out)
-                            .map(|(_, entry)| entry.clone())
-                            .collect(),
-                    ));
-                });
-                let absent = |row: &&Field| !entries.iter().any(|(key, _)| *key == Node::Text(row.name.to_owned()));
-                for row in fields.rows.iter().filter(absent).filter(|row| file_only || !row.file_only) {
-                    for sample in samples.get(row.name).into_iter().flatten() {
-                        let entry = (Node::Text(row.name.to_owned()), sample.clone());
-                        with(Node::Map(entries.iter().cloned().chain([entry]).collect()));
-                    }
-                }
-                let unknown = (Node::Text("unheardOf".to_owned()), Node::Int(1));
-                with(Node::Map(entries.iter().cloned().chain([unknown]).collect()));
-            }
-            _ => {}
+        others(&old, shape, samples, file_only, &mut with);
+    }
+}
+
+/// A list or a mapping with an item less, one twice, or one more.
+fn others(
+    old: &Node,
+    shape: Shape,
+    samples: &BTreeMap<String, Vec<Node>>,
+    file_only: bool,
+    with: &mut impl FnMut(Node),
+) {
+    match (old, shape) {
+        (Node::List(items), _) => {
+            with(Node::List(items.iter().chain(items.first()).cloned().collect()));
+            (0..items.len()).for_each(|out| {
+                with(Node::List(
+                    items.iter().enumerate().filter(|(at, _)| *at != out).map(|(_, item)| item.clone()).collect(),
+                ));
+            });
         }
+        (Node::Map(entries), Shape::Object(fields) | Shape::WordOr(_, fields)) => {
+            (0..entries.len()).for_each(|out| {
+                with(Node::Map(
+                    entries.iter().enumerate().filter(|(at, _)| *at != out).map(|(_, entry)| entry.clone()).collect(),
+                ));
+            });
+            let absent = |row: &&Field| !entries.iter().any(|(key, _)| *key == Node::Text(row.name.to_owned()));
+            for row in fields.rows.iter().filter(absent).filter(|row| file_only || !row.file_only) {
+                for sample in samples.get(row.name).into_iter().flatten() {
+                    let entry = (Node::Text(row.name.to_owned()), sample.clone());
+                    with(Node::Map(entries.iter().cloned().chain([entry]).collect()));
+                }
+            }
+            let unknown = (Node::Text("unheardOf".to_owned()), Node::Int(1));
+            with(Node::Map(entries.iter().cloned().chain([unknown]).collect()));
+        }
+        _ => {}
     }
 }
 
