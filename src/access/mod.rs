@@ -74,7 +74,7 @@ pub enum Refused<'a> {
 
 impl Rule {
     /// A rule that allows the models that match (none: every one), denies those that match, whatever
-    /// their case, and wants these labels of a backend.
+    /// their case and whatever stands before a slash, and wants these labels of a backend.
     pub fn new(allow: Option<Vec<Glob>>, deny: &[Glob], backends: Labels) -> Self {
         // Some servers take a model's name in any case; one that is denied stays so.
         let deny = deny.iter().map(|glob| Glob::new(&glob.as_str().to_lowercase())).collect();
@@ -103,7 +103,7 @@ impl Rule {
                 true => Cow::Owned(model.to_lowercase()),
                 false => Cow::Borrowed(model),
             };
-            if let Some(pattern) = self.deny.iter().find(|glob| glob.matches(&lower)) {
+            if let Some(pattern) = self.deny.iter().find(|glob| ends(&lower).any(|end| glob.matches(end))) {
                 return Err(Refused::Denied { model, pattern: pattern.as_str() });
             }
         }
@@ -113,6 +113,11 @@ impl Rule {
             false => Err(Refused::NotAllowed),
         }
     }
+}
+
+/// A name, and what follows each slash in it: some servers take `VENDOR/MODEL` for `MODEL`.
+fn ends(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |end| end.split_once('/').map(|(_, rest)| rest))
 }
 
 // === impl Names ===

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Exchange;
 use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
 use super::phase::Phase;
-use super::request::{State, remove_credentials};
+use super::request::{State, remove_credentials, remove_own_keys};
 use super::steps::Deciding;
 use crate::base::words::Words;
 use crate::credential::{self, Credential, Leaving, Signing};
@@ -253,7 +253,7 @@ fn no_token_needed(credential: &Credential, leaving: Leaving<'_>) -> Result<Sign
 /// Writes a signature into a head, over whatever the caller sent.
 fn apply_signing(edits: &mut Edits, head: &RequestHead, signing: &Signing) {
     if *signing == Signing::KeepCaller {
-        return;
+        return remove_own_keys(edits, head);
     }
     remove_credentials(edits, head);
     if let Signing::Set(signature) = signing {

@@ -336,6 +336,15 @@ pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
     }
 }
 
+/// Removes the headers with a key of Weir's: it says here who calls, and is no credential elsewhere.
+pub(super) fn remove_own_keys(edits: &mut Edits, head: &RequestHead) {
+    for name in CALLER_HEADERS {
+        if head.headers.iter().any(|(key, value)| key == *name && identity::is_own_key(value)) {
+            edits.remove.push(Words::Fixed(name));
+        }
+    }
+}
+
 fn too_large(max: u64) -> Refusal {
     Refusal::new(Code::RequestTooLarge, format!("The request body is larger than the {max} bytes allowed here."))
 }

@@ -122,10 +122,10 @@ fn presented<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<O
         if !may_stand && !OTHER_HEADERS.contains(&name) {
             continue;
         }
-        let value = bearer(value);
-        if !value.starts_with(KEY_PREFIX.as_bytes()) {
+        if !is_own_key(value) {
             continue;
         }
+        let value = bearer(value);
         if !may_stand {
             return Err(bad_key("key_misplaced", name.to_owned()));
         }
@@ -139,6 +139,11 @@ fn presented<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<O
         Some(Ok(key)) => Ok(Some(key)),
         Some(Err(_)) => Err(bad_key("key_unknown", "")),
     }
+}
+
+/// True for the value of a header with a key of Weir's.
+pub fn is_own_key(value: &[u8]) -> bool {
+    bearer(value).starts_with(KEY_PREFIX.as_bytes())
 }
 
 /// The credential inside an `authorization` value, or the value itself.

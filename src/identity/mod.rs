@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 pub use claims::{Claim, Claims};
 pub use directory::{Consumer, Directory, Match};
-pub use identify::{Denied, identify};
+pub use identify::{Denied, identify, is_own_key};
 pub use index::Index;
 pub use key::KEY_PREFIX;
 pub use said::{MAX_TAGS, Said, Source, with_end_user};

@@ -156,12 +156,12 @@ const TLS: Fields = Fields::of(&[
 const CA: Fields = Fields::of(&[need("file", Shape::Text(&text::ANY_PATH), "A PEM file where the proxy runs.")]);
 const CREDENTIAL: Fields = Fields {
     rows: &[
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
         need("type", Shape::Word(&TYPES), "What it is. Caller passes the caller's own key; None sends none."),
         may("apiKey", Shape::Object(&secret::SOURCE), "Where the key is."),
         may("aws", Shape::Object(&cloud::AWS_KEY), "How requests are signed for AWS."),
         may("gcp", Shape::Object(&cloud::GCP_KEY), "How a token of Google Cloud is had."),
         may("azure", Shape::Object(&cloud::AZURE_KEY), "How a token of Entra ID is had."),
-        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
     ],
     rules: &[
         Rule::Only {

@@ -59,9 +59,8 @@ pub(super) const IDENTITY: Fields = Fields {
         may(
             "trustedHops",
             Shape::Whole { least: 0, most: MAX_HOPS },
-            "Role Gateway: how many hops of XFCC are believed.",
-        )
-        .or_whole(0),
+            "Role Gateway: how many hops of XFCC are believed; 0, which is the default in root, is the TLS peer alone.",
+        ),
     ],
     rules: &[
         Rule::Other {

@@ -28,9 +28,9 @@ enum MatchType {
 pub(super) const MATCH: Fields = Fields {
     rows: &[
         may("model", Shape::Object(&MODEL), "The name that the caller says."),
+        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
         may("headers", keyed(&Shape::Object(&HEADER), "name", 16), "Headers of the request, all of them."),
         may("operation", Shape::Word(&OPERATIONS), "What the call is."),
-        may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
     ],
     rules: &[Rule::Says],
 };

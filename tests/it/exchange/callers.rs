@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir::access::Rule;
 use weir::base::glob::Glob;
+use weir::credential::Credential;
 use weir::exchange::event::{Event, Note, RequestHead};
 use weir::exchange::record::{Outcome, Record};
 use weir::identity::key::{Digest, Key, RANDOM, State, new_key};
@@ -87,6 +88,26 @@ fn a_key_names_its_consumer_in_the_record_and_does_not_leave() {
     assert_eq!((&*caller.namespace, caller.end_user.as_deref()), ("shop", Some("ada")));
     assert_eq!(world.upstream_header("authorization"), Some("Bearer k-one"));
     assert_eq!(world.upstream(), body, "the body is read and not changed");
+}
+
+#[test]
+fn a_key_stays_here_where_the_callers_own_credential_leaves() {
+    let mut policy = known(Role::Sidecar);
+    policy.credentials.set(0, Credential::Caller);
+    for header in ["authorization", "x-api-key", "api-key", "x-goog-api-key"] {
+        let mut head = post(CHAT);
+        head.headers.push("authorization", b"Bearer sk-of-the-provider");
+        if header == "authorization" {
+            head = with_key(&key());
+        } else {
+            head.headers.push(header, key().as_bytes());
+        }
+        let world = calling(policy.clone(), head, &chat(false));
+        assert_eq!(world.record().caller.consumer.as_deref(), Some("ci"), "{header}");
+        assert_eq!(world.upstream_header(header), None, "{header}");
+        let theirs = (header != "authorization").then_some("Bearer sk-of-the-provider");
+        assert_eq!(world.upstream_header("authorization"), theirs, "{header}");
+    }
 }
 
 #[test]

@@ -9,8 +9,48 @@ use super::*;
 
 /// Files of `tests/bad-config` in which the schema finds nothing, and why.
 const BEYOND: &[(&str, &[&str])] = &[
-    ("the same thing in two documents", &["bootstrap-twice", "names-twice", "profile-twice"]),
-    ("documents that do not go together", &["cache-embedder-elsewhere", "profile-ignores-with-a-key"]),
+    (
+        "the same thing in two documents",
+        &[
+            "bootstrap-twice",
+            "names-twice",
+            "namespace-names-twice",
+            "profile-twice",
+            "space-key-twice",
+            "space-profile-twice",
+        ],
+    ),
+    (
+        "documents that do not go together",
+        &["cache-embedder-elsewhere", "profile-ignores-with-a-key", "profile-ignores-with-one-key-of-two"],
+    ),
+    (
+        "what a namespace refers to",
+        &[
+            "namespace-allowed-to-root-alone",
+            "namespace-cache-embedder",
+            "namespace-consumer-of-another",
+            "namespace-limit-downgrade",
+            "namespace-of-another",
+            "namespace-passthrough-not-admitted",
+            "namespace-policy-targets",
+            "namespace-route-not-admitted",
+        ],
+    ),
+    (
+        "what a namespace may say",
+        &[
+            "namespace-bootstrap",
+            "space-consumer-elsewhere",
+            "space-profile-bodies",
+            "space-profile-headers",
+            "space-profile-headers-default",
+            "space-profile-process",
+            "space-profile-sources",
+            "space-profile-tags",
+            "space-profile-words",
+        ],
+    ),
     // An editor says by itself what is no YAML; what an alias or a tag stands for is not asked for.
     ("no YAML that the reader takes", &["yaml-alias", "yaml-secret-as-tag", "yaml-tab", "yaml-tag"]),
 ];
