@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -155,11 +156,19 @@ impl Envoy {
         self.child.wait().await.map_err(ProcessError::Wait)
     }
 
-    /// Takes no connection any more; what runs goes on. Where Envoy does not answer, nothing is changed.
-    pub async fn stop_listening(&self) {
-        if let Some(admin) = self.admin() {
-            let _ = Client::new().post(&format!("http://{admin}/drain_listeners"), ADMIN_TIMEOUT).await;
+    /// Takes no connection any more at `listen`; what runs goes on. Envoy answers before its threads have
+    /// closed their sockets, so that this tries for 2 seconds. Where Envoy does not answer, nothing is changed.
+    pub async fn stop_listening(&self, listen: SocketAddr) {
+        let Some(admin) = self.admin() else { return };
+        if Client::new().post(&format!("http://{admin}/drain_listeners"), ADMIN_TIMEOUT).await.is_err() {
+            return;
         }
+        let closed = async {
+            while TcpStream::connect(listen).await.is_ok() {
+                sleep(POLL).await;
+            }
+        };
+        let _ = timeout(GRACE, closed).await;
     }
 
     /// Waits until no answer is under way in Envoy and none waits to be sent, or for 2 seconds: what

@@ -297,9 +297,9 @@ impl Egress {
     /// No call comes any more, those that run finish in their time, then everything ends; with none at
     /// once, and at once when a second signal comes.
     async fn stop(self, signals: &mut Signals) -> Result<(), UpError> {
-        let Egress { directory, core, envoy, mock, reload, .. } = self;
+        let Egress { directory, core, envoy, mock, reload, ready, .. } = self;
         drop(reload);
-        envoy.stop_listening().await;
+        envoy.stop_listening(ready.listen).await;
         let running = core.metrics.in_flight.get();
         let stopped = match running {
             0 => {

@@ -143,7 +143,7 @@ fn workload_of(uri: &str) -> Option<(String, String)> {
 
 /// Whether the listener that the documents describe would sign, as far as they say it.
 pub fn may_sign(bootstrap: &Bootstrap) -> bool {
-    matches!(bootstrap.listen.ext_proc, Listen::Unix(_))
+    !matches!(bootstrap.listen.ext_proc, Listen::Tcp(_))
 }
 
 fn question(text: impl Into<Words>) -> ExplainError {

@@ -78,11 +78,12 @@ fn a_moderation_is_free_and_a_call() {
 
 #[test]
 fn pages_of_a_path_that_passes_are_billed_by_the_model_that_the_answer_names() {
-    let mut policy = serving();
-    policy.targets.backends.truncate(1);
+    let policy = serving();
+    let mut head = request("POST", "/v1/ocr", &[]);
+    head.authority = policy.targets.backends[0].authority.to_string();
     let mut world = World::new(policy);
     let answer = r#"{"pages":[],"model":"mistral-ocr-2512","usage_info":{"pages_processed":3,"doc_size_bytes":9}}"#;
-    world.send(Event::Request(request("POST", "/v1/ocr", &[]), true)).reply(json(), answer).end();
+    world.send(Event::Request(head, true)).reply(json(), answer).end();
     let record = world.record();
     assert_eq!(said(record), (only(Units { pages: 3, ..Units::default() }), UsageSource::Provider, Some(6_000_000)));
 }
