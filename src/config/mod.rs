@@ -51,8 +51,10 @@ mod yaml;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use crate::catalog::Catalog;
 use crate::policy::Policy;
@@ -220,27 +222,61 @@ pub fn bootstrap(source: &Source, options: &Options) -> Result<Bootstrap, Vec<Co
     }
 }
 
+/// Documents that one thread reads: fewer are read where they are.
+const DOCUMENTS_A_THREAD: usize = 512;
+
+/// Threads that read, at most: calls are served beside.
+const READERS: usize = 4;
+
+/// One document that was not read yet, and what is left of it when it was.
+type Unread<'a> = (spec::At, yaml::Chunk<'a>);
+type Read = (Vec<spec::Document>, Vec<(Gravity, ConfigError)>);
+
+/// Reads all documents, in their order; many of them on several threads.
 fn documents(source: &Source, root_namespace: &str, errors: &mut Vec<(Gravity, ConfigError)>) -> Vec<spec::Document> {
-    let mut documents = Vec::new();
-    for (name, text) in &source.files {
-        let file: Arc<str> = name.as_str().into();
-        for chunk in yaml::chunks(text) {
-            let at = spec::At { file: file.clone(), document: chunk.index };
-            let node = match yaml::parse(chunk) {
-                Ok(Some(node)) => node,
-                Ok(None) => continue,
-                Err(error) => {
-                    errors.push((Gravity::Error, at.error("", error.to_string())));
-                    continue;
-                }
-            };
-            let found = read::Errors::default();
-            documents.extend(spec::Document::read(&read::Reader::root(&node, &found), at.clone(), root_namespace));
-            let placed = |found: Found| (found.gravity, at.error(&found.path, found.message));
-            errors.extend(found.into_inner().into_iter().map(placed));
-        }
+    let files = source.files.iter().map(|(name, text)| (Arc::<str>::from(name.as_str()), text));
+    let unread: Vec<Unread<'_>> = files
+        .flat_map(|(file, text)| {
+            let at = move |chunk: &yaml::Chunk<'_>| spec::At { file: file.clone(), document: chunk.index };
+            yaml::chunks(text).into_iter().map(move |chunk| (at(&chunk), chunk))
+        })
+        .collect();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let readers = unread.len().div_ceil(DOCUMENTS_A_THREAD).clamp(1, cores.min(READERS));
+    let share = unread.len().div_ceil(readers).max(1);
+    let parts: Vec<Read> = thread::scope(|scope| {
+        let mut shares = unread.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(|| read_share(share, root_namespace))).collect();
+        let mut parts = vec![read_share(first, root_namespace)];
+        parts.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        parts
+    });
+    let mut documents = Vec::with_capacity(unread.len());
+    for (read, found) in parts {
+        documents.extend(read);
+        errors.extend(found);
     }
     documents
+}
+
+fn read_share(share: &[Unread<'_>], root_namespace: &str) -> Read {
+    let (mut documents, mut errors) = (Vec::with_capacity(share.len()), Vec::new());
+    for (at, chunk) in share {
+        let node = match yaml::parse(*chunk) {
+            Ok(Some(node)) => node,
+            Ok(None) => continue,
+            Err(error) => {
+                errors.push((Gravity::Error, at.error("", error.to_string())));
+                continue;
+            }
+        };
+        let found = read::Errors::default();
+        documents.extend(spec::Document::read(&read::Reader::root(&node, &found), at.clone(), root_namespace));
+        let placed = |found: Found| (found.gravity, at.error(&found.path, found.message));
+        errors.extend(found.into_inner().into_iter().map(placed));
+    }
+    (documents, errors)
 }
 
 // === impl Source ===

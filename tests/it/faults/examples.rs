@@ -1,4 +1,4 @@
-//! What `weir check` says of every example: all are valid, and the table, which shrinks as things get
+//! What `weir check` says of every example, those of the README included: all are valid, and the table, which shrinks as things get
 //! built, says what of them cannot be done today.
 
 use std::path::{Path, PathBuf};
@@ -50,4 +50,20 @@ fn every_example_is_valid_or_says_what_is_missing() {
         let said: Vec<&str> = err.lines().filter_map(|line| line.strip_prefix(&begin)).collect();
         assert_eq!((code, said.as_slice()), (Some(0), missing), "{text}: {err}");
     }
+}
+
+#[test]
+fn what_the_readme_configures_is_valid() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut checked = 0;
+    for (block, _) in blocks {
+        let path = directory.path().join("weir.yaml");
+        std::fs::write(&path, block).expect("written");
+        let (code, _, err) = run(&["check", path.to_str().expect("text")]);
+        assert!(code == Some(0) && !err.contains("note:"), "{block}\n{err}");
+        checked += 1;
+    }
+    assert!(checked >= 2, "{checked}");
 }

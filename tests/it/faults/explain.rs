@@ -1,4 +1,4 @@
-//! `weir explain` as a person asks it: the five questions of the manual, which hold their answers, and what
+//! `weir explain` as a person asks it: the five questions of the README, which hold their answers, and what
 //! it says of questions that make no sense.
 
 use std::io::Write;
@@ -9,11 +9,16 @@ use serde_json::Value;
 
 use crate::support::process;
 
-const QUESTIONS: &str = "tests/golden/explain/questions.md";
+/// The section of the README that holds the questions.
+const SECTION: &str = "## Why did this happen?";
 
-/// The commands of a document and the text block behind each.
+/// The commands of that section and the text block behind each.
 fn questions(document: &str) -> Vec<(&str, &str)> {
-    let blocks: Vec<(&str, &str)> = document
+    let section = document.split_once(SECTION).expect("the section").1;
+    let blocks: Vec<(&str, &str)> = section
+        .split("\n## ")
+        .next()
+        .unwrap_or_default()
         .split("```")
         .skip(1)
         .step_by(2)
@@ -37,7 +42,7 @@ fn shell(script: &str) -> String {
 
 #[test]
 fn the_five_questions_of_the_manual_have_these_answers() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(QUESTIONS);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let document = std::fs::read_to_string(&path).expect("the questions");
     let asked = questions(&document);
     assert_eq!(asked.len(), 5);
