@@ -1,6 +1,7 @@
 //! Checked documents to the runtime's own types. Cannot fail: a key that cannot be had becomes a
 //! credential that says so, and a warning.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ pub(super) fn compile(
     policy.profiles = profile::of_namespaces(set, &policy.profile);
     policy.max_wait = set.bootstrap.overload.max_wait;
     policy.upstreams = upstreams;
-    policy.overlays = set.backends.iter().map(|entry| overlay(&entry.backend).map(Arc::new)).collect();
+    policy.overlays = set.backends.iter().map(|entry| overlay(entry).map(Arc::new)).collect();
     Compiled {
         policy,
         bootstrap: set.bootstrap.clone(),
@@ -189,7 +190,11 @@ fn credential(
         // A note stands for it: nothing runs with it.
         CredentialSpec::Cloud(_) => return Credential::Missing("it is fetched, which is not built yet".into()),
     };
-    let loaded = secret::load(&key.sources, secrets, options.secrets_dir.as_deref());
+    let dir = options.secrets_dir.as_deref().map(|dir| match &entry.namespace {
+        Some(namespace) => Cow::Owned(dir.join(&**namespace)),
+        None => Cow::Borrowed(dir),
+    });
+    let loaded = secret::load(&key.sources, secrets, dir.as_deref());
     let loaded = match options.keys {
         KeysAre::Read => loaded,
         KeysAre::Described => Ok(secret::described(&key.sources, loaded.err())),
@@ -210,8 +215,8 @@ fn leaves_with_a_key(credential: &Credential) -> bool {
 }
 
 /// The prices of a backend that its document states.
-fn overlay(spec: &LlmBackend) -> Option<Overlay> {
-    let pricing = spec.pricing.as_ref()?;
+fn overlay(entry: &Entry) -> Option<Overlay> {
+    let (id, pricing) = (entry.id(), entry.backend.pricing.as_ref()?);
     let models = pricing.models.iter().map(|row| {
         let rates = [
             (Unit::Input, Some(row.input)),
@@ -221,7 +226,7 @@ fn overlay(spec: &LlmBackend) -> Option<Overlay> {
             (Unit::Reasoning, row.reasoning),
         ];
         let stated = rates.into_iter().filter_map(|(unit, rate)| Some((unit, rate?)));
-        (row.model.as_str().into(), Price::flat(&format!("{}/{}", spec.name, row.model), stated))
+        (row.model.as_str().into(), Price::flat(&format!("{id}/{}", row.model), stated))
     });
     Some(Overlay { multiplier: pricing.multiplier.unwrap_or_default(), models: models.collect() })
 }

@@ -12,7 +12,8 @@ use crate::base::secret::Secret;
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A mounted Secret: `--secrets-dir/NAME/KEY`.
+    /// A mounted Secret: `--secrets-dir/NAME/KEY`, and `--secrets-dir/NAMESPACE/NAME/KEY` for a document that
+    /// is not in root.
     Mounted {
         name: String,
         key: String,
@@ -109,6 +110,11 @@ impl SecretSource {
                 Some(SecretSource::Value(secret))
             }
         }
+    }
+
+    /// True for what is found wherever the process can read, whoever asks.
+    pub(super) fn is_of_the_process(&self) -> bool {
+        matches!(self, SecretSource::File(_) | SecretSource::Env(_))
     }
 
     fn load(&self, secrets: &dyn Secrets, dir: Option<&Path>) -> Result<Secret, Missing> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::discovery::{self, discovered};
 use super::provider::{ProviderFacts, Providers};
 use super::read::{did_you_mean, short};
-use super::secret::Secrets;
-use super::spec::{At, Bootstrap, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
+use super::secret::{SecretSource, Secrets};
+use super::spec::{At, Bootstrap, CredentialSpec, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
 use super::spec::{LlmProfile, LlmRoute, Spec};
 use super::value::{self, Endpoint};
 use super::{ConfigError, Options, refs};
@@ -116,6 +116,7 @@ impl<'a> Set<'a> {
         for entry in &self.backends {
             if let Some(at) = &entry.at {
                 check_backend(&entry.backend, at, self.providers, errors);
+                check_keys(entry, at, errors);
             }
         }
         super::callers::check(self, errors);
@@ -216,6 +217,21 @@ pub(super) fn facts(backend: &LlmBackend, providers: &dyn Providers) -> Option<P
 /// Where a backend is: where the document says, else where the catalogue does.
 pub(super) fn endpoint(backend: &LlmBackend, facts: &ProviderFacts) -> Option<Endpoint> {
     backend.endpoint.clone().or_else(|| value::endpoint(facts.base_url.as_deref()?).ok())
+}
+
+/// Whoever writes a document of a namespace must not name the key of somebody else.
+fn check_keys(entry: &Entry, at: &At, errors: &mut Vec<ConfigError>) {
+    let Some(namespace) = &entry.namespace else { return };
+    for row in &entry.backend.credentials {
+        let CredentialSpec::ApiKey(key) = &row.credential else { continue };
+        if key.sources.iter().any(SecretSource::is_of_the_process) {
+            let message = format!(
+                "`file` and `env` are for the root namespace, for they reach the keys of all; say secretRef, which is \
+                 looked for in {namespace}/ below --secrets-dir, or value"
+            );
+            errors.push(at.error(&key.path, message));
+        }
+    }
 }
 
 fn check_backend(backend: &LlmBackend, at: &At, providers: &dyn Providers, errors: &mut Vec<ConfigError>) {

@@ -105,7 +105,9 @@ impl Exchange {
 
     fn refuses_unpriced(&self, target: &Target) -> Option<Refusal> {
         let policy = &self.setup.policy;
-        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
+        // What root wants to know the price of has none because a namespace says so.
+        let believed = target.backend.namespace.is_none() || policy.profile.unpriced == Unpriced::Allow;
+        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref).filter(|_| believed);
         let models = Models { requested: &target.model, served: None };
         let priced = || meter::is_priced(&policy.catalog, overlay, &target.backend.provider, models);
         if self.profile.unpriced == Unpriced::Allow || priced() {

@@ -8,7 +8,6 @@ use crate::identity::Principal;
 use crate::llm::{Dialect, Operation};
 use crate::policy::explain::{Asked, Decided, Explanation, Question, Went};
 use crate::policy::{Explain, Policy};
-use crate::wire;
 
 /// The header by which a caller asks why, and in which it is told.
 pub const EXPLAIN_HEADER: &str = "x-weir-explain";
@@ -17,8 +16,7 @@ pub const EXPLAIN_HEADER: &str = "x-weir-explain";
 #[derive(Clone, Copy)]
 struct Told<'a> {
     caller: &'a Principal,
-    method: &'a str,
-    path: &'a str,
+    hides_model: bool,
     operation: Operation,
     dialect: Dialect,
     /// As the client asked; empty where there is none.
@@ -50,8 +48,7 @@ impl Exchange {
         });
         let told = Told {
             caller: &story.caller,
-            method: &story.method,
-            path: &story.path,
+            hides_model: story.hides_model,
             operation: story.operation,
             dialect: story.dialect,
             model: story.call.as_ref().map_or("", |call| &call.model),
@@ -75,8 +72,7 @@ impl Record {
         });
         let told = Told {
             caller: &self.caller,
-            method: &self.method,
-            path: &self.path,
+            hides_model: self.hides_model,
             operation: self.operation,
             dialect: self.dialect,
             model: &self.requested_model,
@@ -112,7 +108,7 @@ impl<'a> Told<'a> {
             _ if !self.model.is_empty() => {
                 Asked::Model { model: self.model, operation: self.operation, dialect: self.dialect }
             }
-            Some(_) => Asked::Path { hidden: wire::detect(self.method, self.path).held },
+            Some(_) => Asked::Path { hidden: self.hides_model },
             None => Asked::Unread,
         }
     }

@@ -18,6 +18,7 @@ use crate::base::words::Words;
 use crate::credential::CALLER_HEADERS;
 use crate::identity::{self, Role};
 use crate::llm::{Code, Operation, Refusal};
+use crate::policy::Unpriced;
 use crate::target::{Pass, Target};
 use crate::wire::{self, Endpoint, Fields, multipart};
 
@@ -224,8 +225,10 @@ impl Exchange {
             retry: None,
             changes: None,
         });
-        let hidden = wire::detect(&head.method, &head.path).held;
-        if let Err(refusal) = self.check_pass(&pass, hidden, out) {
+        let hidden = is_upgrade(head) || !wire::asks_no_model(&head.method, &head.path);
+        self.story.hides_model = hidden;
+        let closed = self.check_pass(&pass, hidden, out).and_then(|()| self.may_pass_unpriced(&pass, hidden));
+        if let Err(refusal) = closed {
             let detail = refusal.detail.as_deref().unwrap_or_default().to_owned();
             self.story.decide("access", "refused", refusal.code.as_str(), detail);
             return self.refuse(refusal, out);
@@ -245,6 +248,16 @@ impl Exchange {
         self.request = State::Released(None);
         self.push(Action::Pass(edits), out);
         self.setup.mode = self.setup.mode.passing();
+    }
+
+    /// Where prices must be known, so must be what is asked for with a key of Weir's.
+    fn may_pass_unpriced(&self, pass: &Pass, hidden: bool) -> Result<(), Refusal> {
+        if !(hidden && pass.signed && self.profile.unpriced == Unpriced::Deny) {
+            return Ok(());
+        }
+        let message = "Unpriced calls are refused here, and what this request asks for cannot be read; send it to a \
+                       known path as application/json.";
+        Err(Refusal::new(Code::ModelNotAllowed, message))
     }
 
     fn pass_edits(&mut self, head: &RequestHead, pass: &Pass) -> Result<Edits, Refusal> {

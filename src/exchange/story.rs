@@ -41,6 +41,8 @@ pub(super) struct Story {
     pub sent_at: Option<Instant>,
     pub timings: Timings,
     pub decisions: Vec<Decision>,
+    /// It passes unread, and may ask for a model all the same.
+    pub hides_model: bool,
     /// Something was sent on, or answered: a record is due.
     pub left: bool,
     /// The record was written.
@@ -81,6 +83,7 @@ impl Story {
             sent_at: None,
             timings: Timings::default(),
             decisions: Vec::new(),
+            hides_model: false,
             left: false,
             is_told: false,
         }
@@ -132,7 +135,8 @@ impl Exchange {
             text_bytes: self.response.text_bytes().filter(|_| !story.operation.is_media()),
             complete,
             status: self.response.upstream_status(),
-            counted: media.map(counted).unwrap_or_default(),
+            // What ended in an error was not made, or nobody knows how much of it.
+            counted: media.filter(|_| seen.is_none_or(|seen| !seen.has_error)).map(counted).unwrap_or_default(),
         };
         let speaks = media.is_some_and(|media| media.characters > 0);
         let stated = seen.and_then(|seen| meter::stated(story.operation, speaks, seen, complete));
@@ -264,6 +268,7 @@ impl Exchange {
             timings: story.timings,
             signed: story.signed,
             unknown_usage_fields: seen.map_or(0, |seen| seen.unknown_usage_fields),
+            hides_model: story.hides_model,
             decisions: std::mem::take(&mut self.story.decisions),
             generation: self.setup.policy.generation,
         }

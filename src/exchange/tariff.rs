@@ -23,7 +23,9 @@ impl Exchange {
 
     /// Whether the text of the answer is kept, in case nobody states its tokens.
     pub(super) fn counts_output(&self) -> bool {
-        let Some(target) = self.story.target.as_ref().filter(|_| self.setup.policy.count_exactly) else { return false };
+        // The text beside images and sound is not what they are billed by.
+        let wanted = self.setup.policy.count_exactly && !self.story.operation.is_media();
+        let Some(target) = self.story.target.as_ref().filter(|_| wanted) else { return false };
         let key = Key { backend: &target.backend.name, model: &target.model };
         counts(&target.model, || self.setup.learned.knows_output(key))
     }

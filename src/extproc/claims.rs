@@ -4,8 +4,6 @@
 //! Field numbers are those of `envoy/config/core/v3/base.proto` (`Metadata.filter_metadata` is 1) and
 //! `google/protobuf/struct.proto`.
 
-use prost::encoding::{WireType, check_wire_type};
-
 use super::fields::{Fields, Malformed, each_value, key};
 use crate::identity::{Claim, Claims};
 
@@ -91,11 +89,7 @@ fn read_value(message: &[u8], claim: &mut Claim, depth: usize, left: &mut usize)
                 fields.number(kind)?;
                 *claim = Claim::Other;
             }
-            2 => {
-                check_wire_type(WireType::SixtyFourBit, kind).map_err(|_| Why::Malformed)?;
-                fields.skip(field, kind)?;
-                *claim = Claim::Other;
-            }
+            2 => *claim = Claim::number(fields.double(kind)?),
             3 => *claim = Claim::Text(fields.text(kind)?.into()),
             5 => {
                 let mut members = match std::mem::replace(claim, Claim::Other) {

@@ -85,6 +85,14 @@ impl<'a> Fields<'a> {
         Ok(decode_varint(&mut self.rest)?)
     }
 
+    /// Takes a `double`.
+    pub fn double(&mut self, kind: WireType) -> Result<f64, Malformed> {
+        check_wire_type(WireType::SixtyFourBit, kind)?;
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Malformed::TooLong)?;
+        self.rest = rest;
+        Ok(f64::from_le_bytes(*bytes))
+    }
+
     /// Takes a `bool`.
     pub fn flag(&mut self, kind: WireType) -> Result<bool, Malformed> {
         Ok(self.number(kind)? != 0)

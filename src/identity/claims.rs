@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// One value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim {
-    /// What names nobody: null, a number, a truth.
+    /// What names nobody: null, a truth, a number that is not whole.
     Other,
     Text(Box<str>),
     List(Vec<Claim>),
@@ -25,9 +25,20 @@ pub enum Claims {
     Unreadable,
 }
 
+/// The largest number up to which every whole one is exact in a token.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 // === impl Claim ===
 
 impl Claim {
+    /// A number: one that is whole names somebody by its digits.
+    pub fn number(number: f64) -> Claim {
+        match number.fract() == 0.0 && number.abs() <= EXACT {
+            true => Claim::Text(format!("{number:.0}").into()),
+            false => Claim::Other,
+        }
+    }
+
     /// The member of this name; of one that stands there twice, the last.
     pub fn get(&self, name: &str) -> Option<&Claim> {
         match self {

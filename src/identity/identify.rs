@@ -200,9 +200,12 @@ impl Gathering<'_> {
         }
         self.principal.subject = subject;
         if let Some(groups) = jwt.groups.as_ref().and_then(|name| claims.named(name)) {
+            // A group that is left out is a rule that is got around.
+            if matches!(groups, Claim::List(items) if items.iter().any(|item| item.text().is_none())) {
+                return Err(unreadable());
+            }
             let said = groups.texts();
             let groups: Option<Vec<Arc<str>>> = said.take(MAX_GROUPS + 1).map(bounded).collect();
-            // A group that is left out is a rule that is got around.
             let groups = groups.filter(|groups| groups.len() <= MAX_GROUPS);
             self.principal.groups = groups.ok_or_else(unreadable)?;
         }

@@ -48,20 +48,31 @@ impl Said {
     }
 }
 
-/// The first text that a source has.
+/// The first text that a source has. A claim that is there and names nobody ends the search: what the
+/// caller writes itself never takes the place of what its token says.
 pub fn first<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
     sources: &[Source],
     claims: Option<&Claim>,
     headers: impl Fn() -> I,
 ) -> Option<Arc<str>> {
-    sources.iter().find_map(|source| match source {
-        Source::Claim(name) => claims?.named(name)?.text().and_then(bounded),
-        Source::Header(name) => {
-            let (_, value) = headers().find(|(key, _)| **key == **name)?;
-            bounded(std::str::from_utf8(value).ok()?.trim())
+    let header = |name: &str| {
+        let (_, value) = headers().find(|(key, _)| **key == *name)?;
+        bounded(std::str::from_utf8(value).ok()?.trim())
+    };
+    for source in sources {
+        let found = match source {
+            Source::Claim(name) => match claims.and_then(|claims| claims.named(name)) {
+                Some(claim) => return claim.text().and_then(bounded),
+                None => None,
+            },
+            Source::Header(name) => header(name),
+            Source::Body => None,
+        };
+        if found.is_some() {
+            return found;
         }
-        Source::Body => None,
-    })
+    }
+    None
 }
 
 /// The tags of these names that a caller states: `NAME=VALUE,…`. The first of a name counts, and what a

@@ -200,6 +200,10 @@ fn quote<'a>(
 /// `stated` with what it lacks estimated from bytes.
 fn completed(stated: Usage, seen: Through, learned: &Learned, key: Key<'_>) -> Usage {
     let mut usage = stated;
+    // What is billed by another unit has no tokens that could be missing.
+    if !usage.units.is_none() {
+        return usage;
+    }
     if usage.total_input() == 0 {
         usage.input = learned.estimate_input(key, seen.request_bytes);
     }

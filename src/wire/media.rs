@@ -30,24 +30,38 @@ pub(super) fn read<E>(
 
 /// How long a WAV plays, in milliseconds, rounded up; 0 where it does not say or is none (RIFF, "Multimedia
 /// Programming Interface and Data Specifications 1.0", 1991). The bytes that are there count: a file that
-/// was written as it was recorded may claim to be endless.
+/// was written as it was recorded may claim to be endless. So does the rate that a decoder plays it at; the
+/// bytes a second that the file states beside it are read by none, and could say anything.
 pub(super) fn wav_ms(file: &[u8]) -> u64 {
     let (Some(b"RIFF"), Some(b"WAVE")) = (file.get(..4), file.get(8..12)) else { return 0 };
     let mut rest = &file[12..];
-    let mut rate = 0;
+    let mut rate = None;
     for _ in 0..CHUNKS {
         let Some((head, body)) = rest.split_at_checked(8) else { return 0 };
         let length = word(head, 4).unwrap_or(0) as usize;
         match &head[..4] {
-            b"fmt " => rate = word(body, 8).unwrap_or(0),
-            b"data" if rate > 0 => return (length.min(body.len()) as u64 * 1000).div_ceil(rate),
-            b"data" => return 0,
+            b"fmt " => rate = rate.or_else(|| Some(bytes_a_second(body))),
+            b"data" => {
+                let heard = length.min(body.len()) as u64 * 1000;
+                return rate.filter(|rate| *rate > 0).map_or(0, |rate| heard.div_ceil(rate));
+            }
             _ => {}
         }
         // A chunk of odd length has a byte behind it that is not counted.
         rest = body.get(length.saturating_add(length & 1)..).unwrap_or_default();
     }
     0
+}
+
+/// Of samples that each take the same room; 0 for any other format.
+fn bytes_a_second(format: &[u8]) -> u64 {
+    /// PCM, floating point, A-law, mu-law, and whichever of them a longer head names.
+    const PLAIN: [u64; 5] = [1, 3, 6, 7, 0xfffe];
+    let half = |at| word(format, at).map_or(0, |both| both & 0xffff);
+    let plain = PLAIN.contains(&half(0));
+    let (channels, samples) = (half(2), word(format, 4).unwrap_or(0));
+    let bits = word(format, 12).map_or(0, |both| both >> 16);
+    if plain { channels * samples * bits / 8 } else { 0 }
 }
 
 /// The little-endian number at `at`.

@@ -149,6 +149,23 @@ const FORMS: &[(&str, Operation)] = &[
     ("/images/variations", Operation::Image),
 ];
 
+/// Whether a request that passes unread can ask for no model: it reads, lists or removes, or it brings a file
+/// or stops a batch. Of everything else nobody knows: a path may be written in another way than here, name the
+/// model itself, or start work on a file that does.
+pub fn asks_no_model(method: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or(path);
+    let short = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    match method {
+        "GET" | "HEAD" | "OPTIONS" | "DELETE" => true,
+        "POST" => {
+            let plain = !short.contains(['%', '\\']) && !short.contains("//");
+            let known = matches!(short, "/files" | "/uploads") || short.starts_with("/uploads/");
+            plain && (known || short.starts_with("/batches/"))
+        }
+        _ => false,
+    }
+}
+
 /// What a request's first line asks for. A path that is not known is `Other` and is not held.
 pub fn detect(method: &str, path: &str) -> Endpoint {
     let path = path.split('?').next().unwrap_or(path);
@@ -205,6 +222,36 @@ mod tests {
         ] {
             let expected = Endpoint { dialect: Dialect::OpenAi, operation, held: true, multipart: true };
             assert_eq!(detect("POST", path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_may_ask_for_a_model_is_told_from_what_cannot() {
+        for (method, path) in [
+            ("GET", "/v1/files?purpose=batch"),
+            ("DELETE", "/v1/files/f%201"),
+            ("HEAD", "/anything"),
+            ("POST", "/v1/files"),
+            ("POST", "/uploads/u/parts"),
+            ("POST", "/v1/batches/b/cancel"),
+        ] {
+            assert!(asks_no_model(method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            ("POST", "/v1/chat/completions"),
+            ("POST", "/v1/chat/c%6fmpletions"),
+            ("POST", "//v1/chat/completions"),
+            ("POST", "/v1/files/../chat/completions"),
+            ("POST", "/v1/uploads//x"),
+            ("POST", "/v1/batches"),
+            ("POST", "/v1/fine_tuning/jobs"),
+            ("POST", "/v1beta/models/m:generateContent"),
+            ("POST", "/model/m/converse"),
+            ("PUT", "/v1/files"),
+            ("CONNECT", "/v1/realtime"),
+            ("post", "/v1/files"),
+        ] {
+            assert!(!asks_no_model(method, path), "{method} {path}");
         }
     }
 

@@ -126,7 +126,8 @@ fn claim(value: &Value) -> Claim {
         Value::Object(members) => {
             Claim::Map(members.iter().map(|(name, value)| (name.as_str().into(), claim(value))).collect())
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => Claim::Other,
+        Value::Number(number) => number.as_f64().map_or(Claim::Other, Claim::number),
+        Value::Null | Value::Bool(_) => Claim::Other,
     }
 }
 

@@ -85,7 +85,7 @@ fn a_namespace_is_asked_first_and_whole_and_then_root() {
         backend(
             shop,
             "more",
-            "endpoint: 'http://more.local/v1', dialect: Anthropic, credentials: [{type: APIKey, apiKey: {env: NONE}}]",
+            "endpoint: 'http://more.local/v1', dialect: Anthropic, credentials: [{type: APIKey, apiKey: {secretRef: {name: none, key: none}}}]",
         ),
         route(None, "chat", &[glob("gpt-4*"), "{model: {value: fast}}".to_owned()].join(", "), "groq"),
         route(shop, "chat", &glob("fas*"), "openai"),
@@ -356,4 +356,23 @@ proptest! {
             }
         }
     }
+}
+
+/// A document of a namespace names a Secret of its own namespace, whatever root has under that name.
+#[test]
+fn a_mounted_secret_is_that_of_the_documents_namespace() {
+    let spec = "provider: openai, credentials: [{type: APIKey, apiKey: {secretRef: {name: openai, key: token}}}]";
+    let options = Options { secrets_dir: Some("/s".into()), ..Options::default() };
+    let files = [("/s/openai/token", "of root"), ("/s/shop/openai/token", "of shop")];
+    let fakes = Fakes { options, files: files.into(), ..Fakes::default() };
+    let documents = [backend(None, "a", spec), backend(Some("shop"), "a", spec), backend(Some("bank"), "a", spec)];
+    let compiled = load_text(&documents.concat(), &fakes).map_err(|errors| lines(&errors)).unwrap();
+    let found: Vec<Credential> =
+        (0..3).map(|index| compiled.policy.credentials.rows(index)[0].credential.clone()).collect();
+    let key = |credential: &Credential| match credential {
+        Credential::Key(signature) => signature.secret.expose().to_owned(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!((key(&found[0]), key(&found[1])), ("of root".to_owned(), "of shop".to_owned()));
+    assert!(key(&found[2]).contains("/s/bank/openai/token"), "{}", key(&found[2]));
 }

@@ -12,7 +12,7 @@ use weir::identity::key::{Digest, Key, RANDOM, State, new_key};
 use weir::identity::{Claim, Claims, Consumer, Directory, Jwt, Match, Role, Rules, Said, Source, Workload};
 use weir::policy::access::AccessPolicy;
 use weir::policy::select::{Caller, From, Scope, TargetRef};
-use weir::policy::{Mode, Policy};
+use weir::policy::{Mode, Policy, Unpriced};
 use weir::target::{Choice, Match as Asks, Rule as Route, StickyBy};
 
 use super::support::*;
@@ -296,6 +296,40 @@ fn a_pass_obeys_the_rules_for_backends() {
     let mut models = policy();
     models.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "*")];
     assert!(pass(models).envoy.upstream.began, "such a path has no model");
+}
+
+/// What is written in another way than here, names its model itself, or starts work on a file that does.
+#[test]
+fn what_passes_unread_may_not_ask_for_a_model_that_is_restricted() {
+    let mut policy = policy();
+    policy.targets.root.passthrough[0].paths = vec![Glob::new("*")];
+    let mut unpriced = policy.clone();
+    unpriced.profile.unpriced = Unpriced::Deny;
+    let mut denied = policy.clone();
+    denied.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")];
+    for (method, path, upgrade, open) in [
+        ("POST", "/v1/chat/c%6fmpletions", false, false),
+        ("POST", "//v1/chat/completions", false, false),
+        ("POST", "/v1/chat/completions/", false, false),
+        ("POST", "/v1/batches", false, false),
+        ("POST", "/v1beta/models/gpt-x:generateContent", false, false),
+        ("POST", "/model/gpt-x/converse", false, false),
+        ("GET", "/v1/realtime?model=gpt-x", true, false),
+        ("POST", "/v1/files", false, true),
+        ("GET", "/v1/batches/b", false, true),
+        ("DELETE", "/v1/files/f", false, true),
+    ] {
+        let mut fields = vec![("content-type", "application/json")];
+        fields.extend(upgrade.then_some(("upgrade", "websocket")));
+        for restricted in [&denied, &unpriced] {
+            let mut world = World::new(restricted.clone());
+            world.send(Event::Request(request(method, path, &fields), true)).end();
+            assert_eq!(world.envoy.upstream.began, open, "{method} {path}");
+        }
+        let mut world = World::new(policy.clone());
+        world.send(Event::Request(request(method, path, &fields), true)).end();
+        assert!(world.envoy.upstream.began, "{method} {path}: nobody is restricted");
+    }
 }
 
 /// A chat call that says it is plain text would pass unread, signed where a passthrough names its path.

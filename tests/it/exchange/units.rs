@@ -108,6 +108,48 @@ fn an_error_status_and_half_an_answer_bill_no_unit() {
     assert_eq!(said(world.record()), (Usage::default(), UsageSource::Unknown, None));
 }
 
+/// Where tokens are counted exactly, those of what is not billed by them are not; and what is lost of a call
+/// costs nobody knows what, not nothing.
+#[test]
+fn what_is_cut_is_not_billed_by_the_words_beside_it() {
+    for case in images().iter().chain(&sound()).chain(&others()) {
+        let mut policy = serving();
+        policy.count_exactly = true;
+        let mut world = World::new(policy);
+        let kind =
+            if case.request.starts_with(b"--") { "multipart/form-data; boundary=bnd" } else { "application/json" };
+        world.send(Event::Request(request("POST", case.path, &[("content-type", kind)]), false));
+        world.send(Event::RequestBody(bytes(&case.request), true));
+        world.send(Event::Response(case.head.clone(), false));
+        let half = case.answer.len() / 2;
+        world.send(Event::Chunk(bytes(&case.answer[..half]), false)).end();
+        let record = world.record();
+        let tokens = Usage { units: Units::default(), ..record.usage };
+        assert!(tokens == Usage::default() || record.uncounted.is_none(), "{}: {tokens:?}", case.name);
+        assert!(record.cost.is_none_or(|cost| cost.nanos() > 0 || !case.usage.units.is_none()), "{}", case.name);
+    }
+    let mut policy = serving();
+    policy.count_exactly = true;
+    let mut world = World::new(policy);
+    let parts: [&[u8]; 2] =
+        [b"--bnd\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\none/gpt-4o-transcribe\r\n", b"--bnd--\r\n"];
+    let head = request("POST", "/v1/audio/transcriptions", &[("content-type", "multipart/form-data; boundary=bnd")]);
+    world.send(Event::Request(head, false)).send(Event::RequestBody(bytes(parts.concat()), true));
+    world.send(Event::Response(sse(), false));
+    world.send(Event::Chunk(bytes("data: {\"type\":\"transcript.text.delta\",\"delta\":\"Water.\"}\n\n"), false)).end();
+    let record = world.record();
+    assert!(record.uncounted.is_none());
+    assert_eq!(said(record), (Usage::default(), UsageSource::Unknown, None));
+}
+
+#[test]
+fn an_error_that_calls_itself_a_success_bills_no_unit() {
+    let mut world = World::new(serving());
+    world.call(SPEECH, r#"{"model":"one/tts-1","input":"Water.","voice":"alloy"}"#);
+    world.reply(json(), r#"{"error":{"message":"overloaded"}}"#).end();
+    assert_eq!(said(world.record()), (Usage::default(), UsageSource::Unknown, None));
+}
+
 #[test]
 fn every_cut_in_two_gives_the_same() {
     for case in images().iter().chain(&sound()).chain(&others()) {

@@ -42,6 +42,7 @@ const BEYOND: &[(&str, &[&str])] = &[
         &[
             "namespace-bootstrap",
             "space-consumer-elsewhere",
+            "space-key-of-the-process",
             "space-profile-bodies",
             "space-profile-headers",
             "space-profile-headers-default",
