@@ -80,6 +80,7 @@ pub(super) fn identity(set: &Set<'_>, own: &Workload, reach: &Reach<'_>) -> Rule
         said,
         anonymous: identity.anonymous.unwrap_or_default(),
         trusted_hops: identity.trusted_hops.unwrap_or_default(),
+        trust_domains: identity.trust_domains.iter().map(|domain| domain.as_str().into()).collect(),
         ..Rules::with_spaces(own, directory, spaces)
     }
 }

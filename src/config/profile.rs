@@ -71,6 +71,7 @@ fn check_place(profile: &LlmProfile, wrong: &mut Wrong) {
         ("discovery", profile.discovery.is_some(), "keys in the environment are the process's"),
         ("identity.jwt", profile.identity.jwt.is_some(), "it says whose word is a fact"),
         ("identity.trustedHops", profile.identity.trusted_hops.is_some(), "it says whose word is a fact"),
+        ("identity.trustDomains", !profile.identity.trust_domains.is_empty(), "it says whose word is a fact"),
         ("bodies.maxEvent", profile.bodies.max_event.is_some(), METERED),
         ("bodies.maxCapture", profile.bodies.max_capture.is_some(), METERED),
         ("telemetry.otlp", profile.telemetry.otlp, "the process tells of all calls in one place"),

@@ -181,7 +181,7 @@ impl Gathering<'_> {
         if caller.is_empty() || caller.len() > MAX_URI || caller.chars().any(char::is_control) {
             return Ok(());
         }
-        let (namespace, account) = workload_of(caller);
+        let (namespace, account) = workload_of(caller, &self.rules.trust_domains);
         let uri: Arc<str> = caller.into();
         self.principal.rank = Rank::Peer;
         self.principal.name = uri.clone();
@@ -300,9 +300,13 @@ fn conflict(known: &Option<Arc<str>>, who: &str, team: &str) -> Denied {
 }
 
 /// Namespace and account of a SPIFFE id. Istio's form is `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT`;
-/// another form names the peer and no namespace.
-fn workload_of(uri: &str) -> (&str, &str) {
-    let mut parts = uri.strip_prefix("spiffe://").unwrap_or("").split('/').skip(1);
+/// another form, or an id of another trust domain than these, names the peer and no namespace.
+fn workload_of<'u>(uri: &'u str, domains: &[Arc<str>]) -> (&'u str, &'u str) {
+    let (domain, path) = uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')).unwrap_or_default();
+    if domain.is_empty() || !(domains.is_empty() || domains.iter().any(|known| **known == *domain)) {
+        return ("", "");
+    }
+    let mut parts = path.split('/');
     match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("ns"), Some(namespace), Some("sa"), Some(account), None) => (namespace, account),
         _ => ("", ""),

@@ -141,6 +141,8 @@ pub struct Rules {
     pub anonymous: Anonymous,
     /// How many elements of `x-forwarded-client-cert`, from its end, are believed.
     pub trusted_hops: usize,
+    /// The SPIFFE trust domains whose ids name namespaces here; empty for every one.
+    pub trust_domains: Vec<Arc<str>>,
 }
 
 /// What one namespace says of its own callers.
@@ -293,6 +295,7 @@ impl Rules {
             said: Said::default(),
             anonymous: Anonymous::Deny,
             trusted_hops: 0,
+            trust_domains: Vec::new(),
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::read::Reader;
-use super::super::shape::{Fields, Keyed, Most, Rule, Shape, list, may, need};
+use super::super::shape::{Fields, Keyed, Most, Rule, Shape, list, may, need, set};
 use super::super::text;
 use super::super::value;
+use super::scope::texts;
 use super::{or, unique};
 use crate::credential::CALLER_HEADERS;
 use crate::identity::{Anonymous, Jwt, MAX_TAGS, Said, Source};
@@ -22,6 +23,8 @@ pub struct IdentitySpec {
     pub anonymous: Option<Anonymous>,
     /// None for the default, 0.
     pub trusted_hops: Option<usize>,
+    /// Empty for every one.
+    pub trust_domains: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,6 +63,12 @@ pub(super) const IDENTITY: Fields = Fields {
             "trustedHops",
             Shape::Whole { least: 0, most: MAX_HOPS },
             "Role Gateway: how many hops of XFCC are believed; 0, which is the default in root, is the TLS peer alone.",
+        ),
+        may(
+            "trustDomains",
+            set(&Shape::Text(&text::HOST), 16),
+            "Role Gateway: the SPIFFE trust domains whose ids name namespaces of this mesh; absent means every one. A \
+             federated mesh needs it: a peer of another domain keeps its id and is of no namespace.",
         ),
     ],
     rules: &[
@@ -126,6 +135,7 @@ impl IdentitySpec {
             trusted_hops: object
                 .get("trustedHops")
                 .and_then(|hops| hops.whole(value::quantity, 0, MAX_HOPS)?.try_into().ok()),
+            trust_domains: object.get("trustDomains").and_then(|list| texts(&list, value::host)).unwrap_or_default(),
         })
     }
 }

@@ -186,3 +186,24 @@ proptest! {
         }
     }
 }
+
+/// A mesh that is federated with this one may have a namespace of the same name.
+#[test]
+fn a_peer_of_another_trust_domain_is_of_no_namespace() {
+    let mut known = rules();
+    known.trust_domains = vec!["mesh".into(), "mesh.local".into()];
+    for (uri, namespace) in [
+        ("spiffe://mesh/ns/billing/sa/x", "billing"),
+        ("spiffe://mesh.local/ns/billing/sa/x", "billing"),
+        ("spiffe://partner.example/ns/billing/sa/x", ""),
+        ("spiffe://mesh.partner/ns/billing/sa/x", ""),
+        ("spiffe:///ns/billing/sa/x", ""),
+    ] {
+        let found = call(&known, Role::Gateway, &from_peer(uri), &[]).unwrap();
+        assert_eq!((&*found.namespace, found.spiffe.as_deref()), (namespace, Some(uri)));
+    }
+    let anywhere = call(&rules(), Role::Gateway, &from_peer("spiffe://partner.example/ns/billing/sa/x"), &[]).unwrap();
+    assert_eq!(&*anywhere.namespace, "billing", "without a list every domain's ids count");
+    let nowhere = call(&rules(), Role::Gateway, &from_peer("spiffe:///ns/billing/sa/x"), &[]).unwrap();
+    assert_eq!(&*nowhere.namespace, "");
+}
