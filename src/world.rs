@@ -2,10 +2,10 @@
 //! world and never looks behind it, so that a test can script one.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Semaphore, mpsc};
@@ -105,11 +105,13 @@ const TEXT: usize = 1 << 20;
 /// The largest request body whose prompt is counted; the estimate of a larger one stands.
 const MAX_COUNTED: usize = 4 << 20;
 
-/// The policy in force, of which there is always one, and the one before it. A clone shares them.
+/// The policy in force, of which there is always one, and the one before it for as long as exchanges keep
+/// it. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct Policies {
     now: Arc<ArcSwap<Policy>>,
-    before: Arc<ArcSwapOption<Policy>>,
+    /// Weak, for when the last exchange lets go of it its backends may leave the proxy, and its keys memory.
+    before: Arc<ArcSwap<Weak<Policy>>>,
 }
 
 /// The world of one process: answers by computing, notes to a queue.
@@ -230,14 +232,14 @@ impl Policies {
     pub fn replace(&self, mut policy: Policy) -> Arc<Policy> {
         policy.generation = self.get().generation.wrapping_add(1);
         let before = self.now.swap(Arc::new(policy));
-        self.before.store(Some(before.clone()));
+        self.before.store(Arc::new(Arc::downgrade(&before)));
         before
     }
 
-    /// The policy of this generation, if it is in force or was just before: what is told of later is told
-    /// without words of an older one, which is not kept.
+    /// The policy of this generation, if it is in force, or was just before and exchanges still run by it:
+    /// what is told of later is told without words of another one, which is not kept.
     pub fn generation(&self, generation: u64) -> Option<Arc<Policy>> {
-        let kept = [Some(self.get()), self.before.load_full()];
+        let kept = [Some(self.get()), self.before.load().upgrade()];
         kept.into_iter().flatten().find(|policy| policy.generation == generation)
     }
 }

@@ -207,17 +207,26 @@ fn what_is_known_of_backends_outlives_a_policy() {
 }
 
 #[test]
-fn the_policy_in_force_and_the_one_before_are_found_by_their_number() {
+fn the_policy_in_force_is_found_by_its_number_and_the_one_before_while_a_call_runs_by_it() {
     let (world, _notes) = world(1);
     let policies = world.policies();
     let policy = || Policy::new(Targets::default(), Vec::new(), Catalog::default());
-    let first = world.policy();
+    let found = |number| policies.generation(number).map(|policy| policy.generation);
     for number in 1..4 {
-        policies.replace(policy());
+        let call = world.policy();
+        let before = Arc::downgrade(&policies.replace(policy()));
         assert_eq!(world.policy().generation, number);
-        let found = |number| policies.generation(number).map(|policy| policy.generation);
         assert_eq!((found(number), found(number - 1)), (Some(number), Some(number - 1)));
         assert_eq!(number.checked_sub(2).and_then(found), None, "what is older is not kept");
+        drop(call);
+        assert_eq!(before.strong_count(), 0, "its last call has ended");
+        assert_eq!((found(number), found(number - 1)), (Some(number), None));
     }
-    assert_eq!(Arc::strong_count(&first), 1);
+    // Of two that calls keep, only the one just before is found: it is the only one that is remembered.
+    let _calls = [world.policy(), {
+        policies.replace(policy());
+        world.policy()
+    }];
+    policies.replace(policy());
+    assert_eq!((found(3), found(4), found(5)), (None, Some(4), Some(5)));
 }
