@@ -28,7 +28,8 @@ struct Told<'a> {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Keeps what is needed to answer why, if the caller asks and may.
+    /// Keeps what is needed to answer why, if the caller asks and may. Only once the caller is known: to
+    /// one that was refused its identity nothing is told, and until then root's profile speaks for all.
     pub(super) fn hear_question(&mut self, head: &RequestHead) {
         let may_ask = self.setup.policy.profile.explain == Explain::Header;
         if may_ask && head.headers.get(EXPLAIN_HEADER).is_some_and(|value| value.trim() == "1") {

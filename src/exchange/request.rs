@@ -81,7 +81,6 @@ impl Exchange {
         self.phase = if end { Phase::Complete } else { Phase::Arriving };
         let endpoint = wire::detect(&head.method, &head.path);
         self.begin(&head, endpoint, end);
-        self.hear_question(&head);
         if let Some(stop) = self.early_stop.take() {
             return self.on_stop(stop, out);
         }
@@ -92,6 +91,7 @@ impl Exchange {
         if let Err(refusal) = self.identify(&head) {
             return self.refuse(refusal, out);
         }
+        self.hear_question(&head);
         if endpoint.operation == Operation::Models && !is_upgrade(&head) {
             return self.answer_models(&head, out);
         }

@@ -7,12 +7,13 @@ use weir::access::Rule;
 use weir::base::glob::Glob;
 use weir::credential::Credential;
 use weir::exchange::event::{Event, Note, RequestHead};
+use weir::exchange::explain::EXPLAIN_HEADER;
 use weir::exchange::record::{Outcome, Record};
 use weir::identity::key::{Digest, Key, RANDOM, State, new_key};
 use weir::identity::{Claim, Claims, Consumer, Directory, Jwt, Match, Role, Rules, Said, Source, Workload};
 use weir::policy::access::AccessPolicy;
 use weir::policy::select::{Caller, From, Scope, TargetRef};
-use weir::policy::{Mode, Policy, Unpriced};
+use weir::policy::{Explain, Mode, Policy, Unpriced};
 use weir::target::{Choice, Match as Asks, Rule as Route, StickyBy};
 
 use super::support::*;
@@ -123,6 +124,28 @@ fn which_key_was_refused_is_for_the_record_alone() {
         }
     }
     assert!(said.windows(2).all(|pair| pair[0] == pair[1]), "{said:?}");
+}
+
+#[test]
+fn a_caller_that_was_refused_its_identity_is_not_told_why() {
+    let mut head = with_key(&key());
+    head.facts.claims = token("search", "svc");
+    let cases = [
+        (Role::Sidecar, with_key(&key()), 200),
+        (Role::Sidecar, with_key(&new_key(&[2; RANDOM])), 401),
+        (Role::Sidecar, with_key(&new_key(&[3; RANDOM])), 401),
+        (Role::Gateway, with_key(&new_key(&[3; RANDOM])), 401),
+        (Role::Gateway, post(CHAT), 401),
+        (Role::Gateway, head, 403),
+    ];
+    for (role, mut head, status) in cases {
+        head.headers.push(EXPLAIN_HEADER, b"1");
+        let mut policy = known(role);
+        policy.profile.explain = Explain::Header;
+        let world = calling(policy, head, &chat(false));
+        assert_eq!(world.envoy.client.status, status, "{role:?}");
+        assert_eq!(world.client_header(EXPLAIN_HEADER).is_some(), status == 200, "{role:?} {status}");
+    }
 }
 
 #[test]
