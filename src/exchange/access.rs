@@ -95,8 +95,8 @@ impl Exchange {
         self.ask_access(target.index, Place::of(target), Model::Named(names), out)
     }
 
-    /// As [`Exchange::check_access`], for a request whose model is not read: there is none, or it is
-    /// `hidden` in a body that is not JSON.
+    /// As [`Exchange::check_access`], for a request whose model is not read: there is none, or it may be
+    /// `hidden` in a body, a path or a connection that nobody reads here.
     pub(super) fn check_pass(&mut self, pass: &Pass, hidden: bool, out: &mut Vec<Action>) -> Result<(), Refusal> {
         let model = if hidden { Model::Unreadable } else { Model::None };
         self.own_credential(pass.index, &pass.backend)?;

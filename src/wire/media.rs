@@ -53,7 +53,7 @@ pub(super) fn wav_ms(file: &[u8]) -> u64 {
     0
 }
 
-/// Of samples that each take the same room; 0 for any other format.
+/// Of samples that each take the same room; 0 for any other format. The product of 16, 32 and 16 bits fits.
 fn bytes_a_second(format: &[u8]) -> u64 {
     /// PCM, floating point, A-law, mu-law, and whichever of them a longer head names.
     const PLAIN: [u64; 5] = [1, 3, 6, 7, 0xfffe];
@@ -90,6 +90,11 @@ mod tests {
         [&parts.concat()[..], &vec![0; sound]].concat()
     }
 
+    /// The same with as many bytes a second as there can be.
+    fn lying(wav: &[u8]) -> Vec<u8> {
+        [&wav[..28], &[0xff; 4], &wav[32..]].concat()
+    }
+
     #[test]
     fn a_field_counts_where_its_operation_bills_by_it() {
         let said = [("size", "1024x1024"), ("quality", "hd"), ("input", "W\u{e4}sser \u{1f30a}")];
@@ -109,6 +114,13 @@ mod tests {
             ("rounded up", wav(b"", 1, 1), 1),
             ("an odd chunk before it", wav(&list, 16_000, 16_000), 1000),
             ("endless, it says", wav(b"", u32::MAX, 16_000), 1000),
+            ("a rate that is only claimed", lying(&wav(b"", 24_000, 24_000)), 1500),
+            (
+                "a second format",
+                wav(&[&b"fmt "[..], &16_u32.to_le_bytes(), &[0xff; 16]].concat(), 16_000, 16_000),
+                1000,
+            ),
+            ("a packed format", [&wav(b"", 8, 8)[..20], &[2], &wav(b"", 8, 8)[21..]].concat(), 0),
             ("something behind it", wav(b"", 8_000, 16_000), 500),
             ("empty", wav(b"", 0, 0), 0),
             ("no sound", b"RIFF\0\0\0\0WAVE".to_vec(), 0),
