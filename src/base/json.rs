@@ -10,8 +10,12 @@ use std::borrow::Cow;
 use memchr::memchr2;
 
 mod text;
+pub mod tree;
+mod write;
 
 pub use text::{string, write_string};
+pub use tree::Tree;
+pub use write::{ArrayWriter, ObjectWriter, write_array, write_object};
 
 /// The deepest nesting of containers that is accepted; the outermost one is level 1.
 pub const MAX_DEPTH: usize = 128;

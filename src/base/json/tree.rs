@@ -1,0 +1,427 @@
+//! A whole document, read in one pass into one flat list of nodes that borrow from it: what a reader of a
+//! wire format walks. It keeps where each value stands, so that a value can go on as it was written.
+//!
+//! The grammar is that of the module above. Besides, no object may say a key twice, wherever it stands:
+//! what is written anew from a tree says each once, and another reader might have taken the other one.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Cursor, JsonError, Kind, MAX_DEPTH, Span, text};
+
+/// The most values of one document, keys included. A node takes 16 bytes, and a body of `[0,0,0…` would
+/// take eight times its own size.
+pub const MAX_NODES: usize = 1 << 20;
+
+/// Members of an object that are compared with each other one by one; more are sorted.
+const FEW: usize = 16;
+
+/// A document. [`Tree::root`] is where one begins.
+pub struct Tree<'a> {
+    body: &'a [u8],
+    /// In the order of the document. The members of an object are its key and its value in turns; what is
+    /// in a container stands behind it.
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    kind: Kind,
+    /// A string that has an escape in it.
+    escaped: bool,
+    start: u32,
+    end: u32,
+    /// The node behind this one and all that is in it.
+    next: u32,
+}
+
+/// A value of a [`Tree`].
+#[derive(Clone, Copy)]
+pub struct Value<'t, 'a> {
+    tree: &'t Tree<'a>,
+    at: u32,
+}
+
+/// The members of an object, in order.
+pub struct Members<'t, 'a>(Children<'t, 'a>);
+
+/// The elements of an array, in order.
+pub struct Elements<'t, 'a>(Children<'t, 'a>);
+
+struct Children<'t, 'a> {
+    tree: &'t Tree<'a>,
+    at: u32,
+    end: u32,
+}
+
+/// A container that is open while its document is read.
+struct Open {
+    node: usize,
+    is_object: bool,
+}
+
+// === impl Tree ===
+
+impl<'a> Tree<'a> {
+    /// Reads a whole document.
+    ///
+    /// # Errors
+    /// Everything that is not one JSON value of at most [`MAX_NODES`] values and [`MAX_DEPTH`] levels; a key
+    /// that stands twice in one object.
+    pub fn read(body: &'a [u8]) -> Result<Self, JsonError> {
+        if let Err(error) = std::str::from_utf8(body) {
+            return Err(match error.error_len() {
+                Some(_) => JsonError::Syntax { at: error.valid_up_to() },
+                None => JsonError::Truncated,
+            });
+        }
+        if u32::try_from(body.len()).is_err() {
+            return Err(JsonError::TooMany { at: 0 });
+        }
+        let mut tree = Tree { body, nodes: Vec::with_capacity((body.len() / 32).clamp(16, 4096)) };
+        let mut cursor = Cursor { body, at: 0 };
+        cursor.space();
+        tree.fill(&mut cursor)?;
+        cursor.space();
+        if cursor.at == body.len() { Ok(tree) } else { Err(cursor.syntax()) }
+    }
+
+    /// The outermost value.
+    pub fn root<'t>(&'t self) -> Value<'t, 'a> {
+        Value { tree: self, at: 0 }
+    }
+
+    fn fill(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        let mut open: Vec<Open> = Vec::with_capacity(16);
+        loop {
+            // Here a value begins; in an object, behind its key.
+            if open.last().is_some_and(|last| last.is_object) {
+                self.key(cursor)?;
+            }
+            let kind = cursor.kind()?;
+            let node = self.begin(kind, cursor.at)?;
+            if let Kind::Object | Kind::Array = kind {
+                if open.len() + 1 == MAX_DEPTH + 1 {
+                    return Err(JsonError::Depth { at: cursor.at });
+                }
+                let is_object = kind == Kind::Object;
+                cursor.at += 1;
+                cursor.space();
+                if !cursor.take(if is_object { b'}' } else { b']' })? {
+                    open.push(Open { node, is_object });
+                    continue;
+                }
+            } else if kind == Kind::String {
+                self.nodes[node].escaped = cursor.string()?;
+            } else {
+                cursor.scalar(kind)?;
+            }
+            self.close(node, cursor.at);
+            if self.behind(cursor, &mut open)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Behind a value: closes what closes here. True when that was the document.
+    fn behind(&mut self, cursor: &mut Cursor<'a>, open: &mut Vec<Open>) -> Result<bool, JsonError> {
+        loop {
+            let Some(last) = open.last() else { return Ok(true) };
+            cursor.space();
+            match cursor.peek()? {
+                b',' => {
+                    cursor.at += 1;
+                    cursor.space();
+                    return Ok(false);
+                }
+                b'}' if last.is_object => {}
+                b']' if !last.is_object => {}
+                _ => return Err(cursor.syntax()),
+            }
+            cursor.at += 1;
+            let (node, is_object) = (last.node, last.is_object);
+            self.close(node, cursor.at);
+            if is_object {
+                self.refuse_twins(node)?;
+            }
+            open.pop();
+        }
+    }
+
+    fn key(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        if cursor.peek()? != b'"' {
+            return Err(cursor.syntax());
+        }
+        let node = self.begin(Kind::String, cursor.at)?;
+        self.nodes[node].escaped = cursor.string()?;
+        self.close(node, cursor.at);
+        cursor.colon()
+    }
+
+    fn begin(&mut self, kind: Kind, at: usize) -> Result<usize, JsonError> {
+        if self.nodes.len() >= MAX_NODES {
+            return Err(JsonError::TooMany { at });
+        }
+        self.nodes.push(Node { kind, escaped: false, start: narrow(at), end: 0, next: 0 });
+        Ok(self.nodes.len() - 1)
+    }
+
+    fn close(&mut self, node: usize, end: usize) {
+        let next = narrow(self.nodes.len());
+        let node = &mut self.nodes[node];
+        (node.end, node.next) = (narrow(end), next);
+    }
+
+    fn refuse_twins(&self, object: usize) -> Result<(), JsonError> {
+        let value = Value { tree: self, at: narrow(object) };
+        let mut keys = value.members().map(|(key, _)| key);
+        let mut few: [Cow<'_, str>; FEW] = Default::default();
+        let mut count = 0;
+        for key in keys.by_ref().take(FEW) {
+            if few[..count].contains(&key) {
+                return Err(JsonError::DuplicateKey { key: key.into_owned() });
+            }
+            few[count] = key;
+            count += 1;
+        }
+        let Some(next) = keys.next() else { return Ok(()) };
+        let mut all: Vec<_> = few.into_iter().chain([next]).chain(keys).collect();
+        all.sort_unstable();
+        match all.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(twins) => Err(JsonError::DuplicateKey { key: twins[0].to_string() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A place in a body of less than 4 GiB, or of a list that is bounded by one.
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+// === impl Value ===
+
+impl<'t, 'a> Value<'t, 'a> {
+    fn node(self) -> Node {
+        const NOTHING: Node = Node { kind: Kind::Null, escaped: false, start: 0, end: 0, next: 0 };
+        self.tree.nodes.get(self.at as usize).copied().unwrap_or(NOTHING)
+    }
+
+    pub fn kind(self) -> Kind {
+        self.node().kind
+    }
+
+    /// Where it stands in the body.
+    pub fn span(self) -> Span {
+        let node = self.node();
+        Span { start: node.start as usize, end: node.end as usize }
+    }
+
+    /// As it was written; of a string with its quotes.
+    pub fn raw(self) -> &'a str {
+        let span = self.span();
+        let bytes = self.tree.body.get(span.start..span.end).unwrap_or_default();
+        // The whole body is UTF-8, and a value begins and ends with ASCII.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// A string's text, borrowed where it has no escapes; a lone surrogate reads as U+FFFD.
+    pub fn text(self) -> Option<Cow<'a, str>> {
+        if self.kind() != Kind::String {
+            return None;
+        }
+        let inner = self.raw().get(1..self.raw().len().saturating_sub(1)).unwrap_or_default();
+        Some(if self.node().escaped { Cow::Owned(text::unescape(inner)) } else { Cow::Borrowed(inner) })
+    }
+
+    /// A number as it was written.
+    pub fn number(self) -> Option<&'a str> {
+        (self.kind() == Kind::Number).then(|| self.raw())
+    }
+
+    /// A whole number that is not negative, also one with a fraction of zero.
+    pub fn whole(self) -> Option<u64> {
+        let text = self.number()?;
+        let text = text.split_once('.').map_or(text, |(whole, fraction)| {
+            if fraction.bytes().all(|digit| digit == b'0') { whole } else { text }
+        });
+        text.parse().ok()
+    }
+
+    pub fn flag(self) -> Option<bool> {
+        match self.kind() {
+            Kind::True => Some(true),
+            Kind::False => Some(false),
+            _ => None,
+        }
+    }
+
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// `null`, `""`, `[]` and `{}`: it says no more than nothing does.
+    pub fn is_empty(self) -> bool {
+        match self.kind() {
+            Kind::Null => true,
+            Kind::String => self.raw().len() == 2,
+            Kind::Array | Kind::Object => self.node().next == self.at + 1,
+            Kind::Number | Kind::True | Kind::False => false,
+        }
+    }
+
+    /// The members of an object; of anything else none.
+    pub fn members(self) -> Members<'t, 'a> {
+        Members(self.children(Kind::Object))
+    }
+
+    /// The elements of an array; of anything else none.
+    pub fn elements(self) -> Elements<'t, 'a> {
+        Elements(self.children(Kind::Array))
+    }
+
+    /// The member of this name, unless it is `null`.
+    pub fn get(self, name: &str) -> Option<Value<'t, 'a>> {
+        self.members().find(|(key, value)| key == name && !value.is_null()).map(|(_, value)| value)
+    }
+
+    fn children(self, of: Kind) -> Children<'t, 'a> {
+        let node = self.node();
+        let end = if node.kind == of { node.next } else { self.at + 1 };
+        Children { tree: self.tree, at: self.at + 1, end }
+    }
+}
+
+/// The kind alone: what a body holds is a prompt as often as not.
+impl fmt::Debug for Value<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind().fmt(f)
+    }
+}
+
+// === impl Children ===
+
+impl<'t, 'a> Children<'t, 'a> {
+    fn step(&mut self) -> Option<Value<'t, 'a>> {
+        if self.at >= self.end {
+            return None;
+        }
+        let value = Value { tree: self.tree, at: self.at };
+        self.at = value.node().next.max(self.at + 1);
+        Some(value)
+    }
+}
+
+impl<'t, 'a> Iterator for Members<'t, 'a> {
+    type Item = (Cow<'a, str>, Value<'t, 'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.0.step()?.text()?;
+        Some((key, self.0.step()?))
+    }
+}
+
+impl<'t, 'a> Iterator for Elements<'t, 'a> {
+    type Item = Value<'t, 'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.step()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    /// The tree as another library's, so that the two can be compared.
+    fn plain(value: Value<'_, '_>) -> Json {
+        match value.kind() {
+            Kind::Object => value.members().map(|(key, value)| (key.into_owned(), plain(value))).collect(),
+            Kind::Array => value.elements().map(plain).collect(),
+            _ => serde_json::from_str(value.raw()).unwrap(),
+        }
+    }
+
+    fn document() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            "[a-z\"\\\\\u{e9}\u{1f600}\n]{0,6}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(6, 128, 20, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..20).prop_map(Json::from),
+                prop::collection::hash_map("[a-z\"\u{e9}]{0,3}", inner, 0..24).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_tree_says_what_its_document_says(json in document(), pretty: bool) {
+            let body = if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
+            let body = body.unwrap();
+            let tree = Tree::read(body.as_bytes()).unwrap();
+            prop_assert_eq!(plain(tree.root()), json);
+        }
+
+        #[test]
+        fn it_takes_what_another_library_takes(bytes in "[\\[\\]{}:,\"a0-9e.+ \\\\u-]{0,24}") {
+            let ours = Tree::read(bytes.as_bytes());
+            let theirs = serde_json::from_str::<Json>(&bytes);
+            match ours {
+                // A number beyond a double's range, and half of a surrogate pair, are kept here.
+                Ok(_) => prop_assert!(theirs.is_ok() || bytes.contains(['e', 'u'])),
+                Err(JsonError::DuplicateKey { .. }) => {}
+                Err(_) => prop_assert!(theirs.is_err(), "{bytes:?}"),
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Tree::read(&bytes).map(|tree| tree.root().members().count());
+        }
+    }
+
+    #[test]
+    fn a_key_stands_once_wherever_it_stands() {
+        let many: String = (0..40).map(|at| format!("\"k{at}\":0,")).collect();
+        for body in [
+            r#"{"a":1,"a":2}"#.to_owned(),
+            r#"{"x":[{"a":1,"\u0061":2}]}"#.to_owned(),
+            format!("{{{many}\"k7\":1}}"),
+            format!("{{{many}\"k39\":1}}"),
+        ] {
+            assert!(matches!(Tree::read(body.as_bytes()), Err(JsonError::DuplicateKey { .. })), "{body}");
+        }
+        assert!(Tree::read(format!("{{{many}\"k\":1}}").as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn depth_and_number_of_values_are_bounded() {
+        let nested = |depth: usize| ["[".repeat(depth), "]".repeat(depth)].concat();
+        assert!(Tree::read(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(matches!(Tree::read(nested(MAX_DEPTH + 1).as_bytes()), Err(JsonError::Depth { .. })));
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+        assert!(Tree::read(list(MAX_NODES).as_bytes()).is_ok());
+        assert!(matches!(Tree::read(list(MAX_NODES + 1).as_bytes()), Err(JsonError::TooMany { .. })));
+    }
+
+    #[test]
+    fn values_read_as_what_they_are() {
+        let body = r#"{"s":"a\u00e9","n":1.50,"w":3.0,"t":true,"z":null,"e":[],"o":{"k":"v"}}"#;
+        let tree = Tree::read(body.as_bytes()).unwrap();
+        let root = tree.root();
+        let get = |name: &str| root.get(name).unwrap();
+        assert_eq!(get("s").text().as_deref(), Some("aé"));
+        assert_eq!((get("n").number(), get("n").whole(), get("w").whole()), (Some("1.50"), None, Some(3)));
+        assert_eq!((get("t").flag(), get("s").flag()), (Some(true), None));
+        assert!(root.get("z").is_none() && get("e").is_empty() && !get("o").is_empty());
+        assert_eq!(get("o").raw(), r#"{"k":"v"}"#);
+        assert!(matches!(get("o").get("k").unwrap().text(), Some(Cow::Borrowed("v"))));
+    }
+}
