@@ -1,16 +1,26 @@
 //! The canonical words: what a call, an answer, its tokens and a refusal are, in no wire format.
 
 pub mod call;
+pub mod chat;
 pub mod delta;
+pub mod dropped;
+pub mod fault;
 pub mod fold;
+pub mod format;
+pub mod part;
 pub mod quirk;
 pub mod refusal;
 pub mod reply;
 pub mod usage;
 
 pub use call::{Call, Dialect, Media, Operation};
+pub use chat::Chat;
 pub use delta::Delta;
+pub use dropped::Dropped;
+pub use fault::{Fault, FaultKind};
 pub use fold::Fold;
+pub use format::Format;
+pub use part::{Content, Part, Signature};
 pub use quirk::Quirk;
 pub use refusal::{Code, Refusal};
 pub use reply::{Finish, Reply};

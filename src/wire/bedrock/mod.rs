@@ -1,0 +1,51 @@
+//! Bedrock `Converse` and `ConverseStream` (Bedrock Runtime API).
+
+use super::codec::{Codec, Outgoing, Said, StreamReader, Unreadable};
+use super::sse;
+use crate::base::json::{Tree, write_object};
+use crate::llm::{Chat, Code, Delta, Dropped, Fault, Format, Refusal, Reply};
+
+/// The codec.
+pub struct Bedrock;
+
+struct Reader;
+
+impl Codec for Bedrock {
+    fn format(&self) -> Format {
+        Format::Converse
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_object(&mut out, |o| o.text("message", &refusal.message));
+        out
+    }
+
+    fn write_chat(
+        &self,
+        _: &Chat<'_>,
+        _: &Outgoing<'_>,
+        _: &mut Vec<u8>,
+        _: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
+    }
+
+    fn read_reply(&self, _: &Tree<'_>, _: &mut Dropped) -> Result<Reply, Unreadable> {
+        Err(Unreadable("answers in this format are not read yet"))
+    }
+
+    fn read_fault(&self, said: &Said<'_>) -> Fault {
+        said.plain()
+    }
+
+    fn stream_reader(&self) -> Box<dyn StreamReader> {
+        Box::new(Reader)
+    }
+}
+
+impl StreamReader for Reader {
+    fn read(&mut self, _: &sse::Event, _: &mut Vec<Delta>, _: &mut Dropped) -> Result<(), Unreadable> {
+        Err(Unreadable("streams in this format are not read yet"))
+    }
+}

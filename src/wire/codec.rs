@@ -1,0 +1,230 @@
+//! What a wire format is: readers and writers of requests, answers, streams and errors, to and from the
+//! words of [`crate::llm`]. One row of [`CODECS`] each; nothing outside its folder knows its spelling, and
+//! no two formats know each other.
+
+use super::sse;
+use super::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
+use crate::base::json::{Span, Tree};
+use crate::llm::{Chat, Code, Delta, Dialect, Dropped, Fault, Format, Operation, Quirk, Refusal, Reply};
+
+/// One wire format.
+///
+/// Readers are strict about what they act on and name in `dropped` what they do not know: a field that is
+/// neither read nor named would be lost in silence. Writers name what their API cannot say; they never fail
+/// for it, and never write what the API would refuse.
+pub trait Codec: Sync {
+    fn format(&self) -> Format;
+
+    /// The body of an error answer with Weir's own words.
+    fn refusal(&self, refusal: &Refusal) -> Vec<u8>;
+
+    /// Appends what ends a running stream with an error, framing included; nothing where there is no such
+    /// thing.
+    fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
+        let _ = (refusal, out);
+    }
+
+    /// Reads a whole request. Model, stream and whether usage is asked for are not set: they are known from
+    /// [`super::Fields`], and from the target.
+    ///
+    /// # Errors
+    /// 400 for what is no request of this API, and for fields of a state that the provider alone holds.
+    fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+        let _ = (body, dropped);
+        Err(Refusal::new(Code::UnsupportedValue, "Clients do not speak this format to Weir."))
+    }
+
+    /// Writes a whole request body.
+    ///
+    /// # Errors
+    /// 400 where what is asked for makes no sense without a thing that this API cannot say.
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal>;
+
+    /// Reads a complete, unstreamed answer of status 200.
+    ///
+    /// # Errors
+    /// When it is none of this format.
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable>;
+
+    /// Writes a complete, unstreamed answer.
+    fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        let _ = (reply, to, out, dropped);
+    }
+
+    /// Reads an error answer, whatever its body is.
+    fn read_fault(&self, said: &Said<'_>) -> Fault;
+
+    /// Writes a provider's error as the body of an error answer.
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        let _ = fault;
+        Vec::new()
+    }
+
+    /// Reads the events of one stream.
+    fn stream_reader(&self) -> Box<dyn StreamReader>;
+
+    /// Writes one stream.
+    fn stream_writer(&self, to: Writing) -> Option<Box<dyn StreamWriter>> {
+        let _ = to;
+        None
+    }
+
+    /// The content type of a stream that is written here.
+    fn stream_type(&self, to: &Writing) -> &'static str {
+        let _ = to;
+        "text/event-stream"
+    }
+
+    /// Takes out of one event of a stream that passes what is there only because Weir asked for usage.
+    fn trim(&self, data: &[u8]) -> Trim {
+        let _ = data;
+        Trim::Keep
+    }
+}
+
+/// Turns the events of one stream into canonical steps.
+pub trait StreamReader: Send {
+    /// One event, in order; [`sse::Event`] is also what a frame or a line becomes.
+    ///
+    /// # Errors
+    /// For an event that is none of this format.
+    fn read(&mut self, event: &sse::Event, out: &mut Vec<Delta>, dropped: &mut Dropped) -> Result<(), Unreadable>;
+
+    /// The body has ended in good order: for formats whose end is the body's.
+    fn end(&mut self, out: &mut Vec<Delta>) {
+        let _ = out;
+    }
+}
+
+/// Writes canonical steps as the bytes of one stream. It is given whole streams, and streams that begin
+/// with an `End`; it makes a legal stream of whatever comes.
+pub trait StreamWriter: Send {
+    fn write(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped);
+}
+
+/// To whom a request is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The model name that leaves.
+    pub model: &'a str,
+    pub envelope: Envelope,
+    /// How the provider differs from the format.
+    pub quirks: &'a [Quirk],
+    /// What the API wants to be told and the client did not say: a bound on output tokens.
+    pub default_max_output: u64,
+}
+
+/// In what a provider wraps another one's format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Envelope {
+    #[default]
+    Plain,
+    /// Google Vertex AI: models in the path; Anthropic's by `:rawPredict` with `anthropic_version` in the
+    /// body and no `model`.
+    Vertex,
+    /// Bedrock `InvokeModel`: `anthropic_version` in the body, no `model` and no `stream`; a stream is AWS
+    /// event-stream frames around Anthropic's events.
+    Invoke,
+    /// Azure OpenAI by deployment: `/deployments/{deployment}/…?api-version=…`.
+    Deployment,
+}
+
+/// For whom an answer is written, and what to say where its provider says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writing {
+    /// Made of the exchange's id, without a prefix: `chatcmpl-` or the like goes in front of it.
+    pub id: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// Seconds since the Unix epoch.
+    pub created: u64,
+    /// The client asked for a usage event in its stream.
+    pub usage: bool,
+    /// A Gemini stream as one JSON array instead of as events.
+    pub array: bool,
+}
+
+/// An error answer of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    pub status: u16,
+    /// `x-amzn-errortype`, where AWS names the error.
+    pub error_type: Option<&'a str>,
+    /// Its first bytes, at least [`Said::MOST`] where there are so many.
+    pub body: &'a [u8],
+}
+
+/// Bytes that are none of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider's answer cannot be read: {0}")]
+pub struct Unreadable(pub &'static str);
+
+/// What trimming made of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trim {
+    Keep,
+    Drop,
+    /// The event without this part of its data.
+    Cut(Span),
+}
+
+/// Every format, one row each.
+pub static CODECS: &[&dyn Codec] = &[
+    &openai::OpenAi,
+    &responses::Responses,
+    &anthropic::Anthropic,
+    &gemini::Gemini,
+    &bedrock::Bedrock,
+    &cohere::Cohere,
+    &ollama::Ollama,
+];
+
+/// The codec of a format.
+pub fn codec(format: Format) -> &'static dyn Codec {
+    CODECS.iter().copied().find(|codec| codec.format() == format).unwrap_or(&openai::OpenAi)
+}
+
+/// The codec in which a client of this dialect is answered, whatever it asks for.
+pub fn codec_of(dialect: Dialect, operation: Operation) -> &'static dyn Codec {
+    codec(match dialect {
+        Dialect::OpenAi | Dialect::Azure if operation == Operation::Responses => Format::Responses,
+        Dialect::OpenAi | Dialect::Azure => Format::Chat,
+        Dialect::Anthropic => Format::Messages,
+        Dialect::Gemini | Dialect::Vertex => Format::Gemini,
+        Dialect::Bedrock => Format::Converse,
+        Dialect::Cohere => Format::Cohere,
+        Dialect::Ollama => Format::Ollama,
+    })
+}
+
+// === impl Said ===
+
+impl<'a> Said<'a> {
+    /// As much of a body as is read.
+    pub const MOST: usize = 16 << 10;
+
+    /// The most of a text that is no JSON which goes on as a message.
+    const MESSAGE: usize = 1 << 10;
+
+    /// The body as a document, if it is one.
+    pub fn tree(&self) -> Option<Tree<'a>> {
+        Tree::read(self.body).ok()
+    }
+
+    /// What is left to say of a body that is none of the format's.
+    pub fn plain(&self) -> Fault {
+        let cut = &self.body[..self.body.len().min(Self::MESSAGE)];
+        let text = String::from_utf8_lossy(cut);
+        let text = text.trim();
+        match text.is_empty() || text.starts_with('<') {
+            true => Fault::new(self.status, format!("The provider answered with status {}.", self.status)),
+            false => Fault::new(self.status, text),
+        }
+    }
+}
