@@ -155,8 +155,9 @@ struct RawPrice {
 }
 
 /// The dialects and operations a row may name; their words are those of `llm`.
-const DIALECTS: [Dialect; 8] = [
+const DIALECTS: [Dialect; 9] = [
     Dialect::OpenAi,
+    Dialect::Responses,
     Dialect::Anthropic,
     Dialect::Gemini,
     Dialect::Vertex,

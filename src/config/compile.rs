@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::provider::{ProviderFacts, Providers};
 use super::reach::Reach;
 use super::secret::{self, SecretError, Secrets};
-use super::spec::{CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
+use super::spec::{AzureEndpoint, CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, KeysAre, Options};
@@ -20,7 +20,8 @@ use crate::credential::{Credential, Signature};
 use crate::identity::{Role, Workload};
 use crate::policy::Policy;
 use crate::policy::credentials::{Credentials, Row};
-use crate::target::{Backend, Serves, Targets, Upstream};
+use crate::target::{Azure, Backend, Serves, Targets, Upstream};
+use crate::wire::Speaks;
 
 /// Compiles a set without errors.
 pub(super) fn compile(
@@ -116,9 +117,22 @@ fn backend(entry: &Entry, facts: &ProviderFacts, endpoint: &Endpoint) -> Backend
         authority: endpoint.authority().into(),
         prefix: endpoint.prefix.clone(),
         asks_stream_usage: facts.asks_stream_usage,
+        speaks: Speaks {
+            responses: facts.has_responses,
+            deployments: spec.azure.as_ref().is_some_and(|azure| azure.version.is_some()),
+        },
+        azure: spec.azure.as_ref().map(|azure| Arc::new(azure_of(azure))),
         quirks: facts.quirks.clone(),
         headers: headers(spec, facts),
         removed_headers: spec.headers.remove.iter().map(|name| name.value.as_str().into()).collect(),
+    }
+}
+
+fn azure_of(azure: &AzureEndpoint) -> Azure {
+    let deployments = azure.deployments.iter();
+    Azure {
+        version: azure.version.as_deref().unwrap_or_default().into(),
+        deployments: deployments.map(|(model, name)| (model.as_str().into(), name.as_str().into())).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::catalog::provider::{AuthScheme, KeyNeed, StreamUsage};
-use crate::llm::{Dialect, Quirk};
+use crate::llm::{Dialect, Operation, Quirk};
 
 /// The catalogue, as far as configuration needs it.
 pub trait Providers {
@@ -36,6 +36,8 @@ pub struct ProviderFacts {
     /// What stands before the key.
     pub auth_prefix: &'static str,
     pub asks_stream_usage: bool,
+    /// It has the Responses API.
+    pub has_responses: bool,
     /// How it differs from its dialect.
     pub quirks: Vec<Quirk>,
     /// Headers that every call carries.
@@ -57,9 +59,12 @@ impl ProviderFacts {
             Dialect::Anthropic => ("x-api-key", ""),
             Dialect::Gemini => ("x-goog-api-key", ""),
             Dialect::Azure => ("api-key", ""),
-            Dialect::OpenAi | Dialect::Vertex | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama => {
-                ("authorization", "Bearer ")
-            }
+            Dialect::OpenAi
+            | Dialect::Responses
+            | Dialect::Vertex
+            | Dialect::Bedrock
+            | Dialect::Cohere
+            | Dialect::Ollama => ("authorization", "Bearer "),
         };
         ProviderFacts {
             dialect,
@@ -68,7 +73,8 @@ impl ProviderFacts {
             needs_key: false,
             auth_header: auth_header.into(),
             auth_prefix,
-            asks_stream_usage: dialect == Dialect::OpenAi,
+            asks_stream_usage: matches!(dialect, Dialect::OpenAi | Dialect::Azure),
+            has_responses: true,
             quirks: Vec::new(),
             headers: Vec::new(),
             serves_every_model: true,
@@ -100,6 +106,7 @@ impl Providers for Catalog {
             auth_header,
             auth_prefix,
             asks_stream_usage: row.stream_usage == StreamUsage::IncludeUsage && !row.has(Quirk::RefusesStreamOptions),
+            has_responses: row.operations.contains(&Operation::Responses),
             quirks: row.quirks.clone(),
             headers: headers
                 .filter_map(|(name, value)| Some((name.as_str().into(), value.to_str().ok()?.into())))

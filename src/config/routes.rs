@@ -99,6 +99,7 @@ fn compile_rule(
         affinity: rule.affinity.clone(),
         retry: rule.retry.clone(),
         changes: rule.changes.clone().map(Arc::new),
+        refuses_loss: rule.refuses_loss,
     }
 }
 

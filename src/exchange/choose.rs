@@ -8,7 +8,7 @@ use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
 use crate::credential::Credential;
-use crate::llm::{Code, Refusal};
+use crate::llm::{Code, Dialect, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::Unpriced;
 use crate::target::health::{Observation, Outcome};
@@ -36,12 +36,8 @@ impl Exchange {
                 Err(refusal) => return Flow::Refuse(refusal),
             },
         };
-        if target.backend.dialect != deciding.fields.call.dialect {
-            let message = format!(
-                "Backend {:?} speaks {}, and this call is in {}; translation between them is not built yet.",
-                target.backend.name, target.backend.dialect, deciding.fields.call.dialect
-            );
-            return Flow::Refuse(Refusal::new(Code::UnsupportedValue, message).param("model"));
+        if let Err(refusal) = self.must_speak(&target, deciding) {
+            return Flow::Refuse(refusal);
         }
         if let Some(refusal) = self.refuses_unpriced(&target) {
             return Flow::Refuse(refusal);
@@ -50,6 +46,23 @@ impl Exchange {
         self.story.target = Some(target.clone());
         deciding.target = Some(target);
         Flow::Go
+    }
+
+    /// A chat goes to any provider; other calls only to one that has them under the same path.
+    pub(super) fn must_speak(&self, target: &Target, deciding: &Deciding) -> Result<(), Refusal> {
+        let call = &deciding.fields.call;
+        let is_same = same_paths(target.backend.dialect) == same_paths(call.dialect);
+        if is_same || Self::formats(deciding, target).is_some() {
+            return Ok(());
+        }
+        let message = format!(
+            "Backend {:?} speaks {}, whose API has no {} as this call asks for it in {}.",
+            target.backend.name,
+            target.backend.dialect,
+            call.operation.as_str(),
+            call.dialect
+        );
+        Err(Refusal::new(Code::UnsupportedValue, message).param("model"))
     }
 
     fn resolve(&mut self, deciding: &Deciding) -> Result<(Target, &'static str), Refusal> {
@@ -151,6 +164,14 @@ impl Exchange {
             500.. => Some(Outcome::Failed),
             _ => Some(Outcome::Success),
         }
+    }
+}
+
+/// The dialect under whose paths one serves what is no chat.
+fn same_paths(dialect: Dialect) -> Dialect {
+    match dialect {
+        Dialect::Responses | Dialect::Azure => Dialect::OpenAi,
+        other => other,
     }
 }
 

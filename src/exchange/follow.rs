@@ -6,19 +6,18 @@ use super::Exchange;
 use super::event::{Action, Feed, Meta};
 use super::phase::{BodyMode, Phase};
 use super::record::Outcome;
-use super::replay::stream_codec;
 use super::request::State;
 use super::steps::Deciding;
 use super::story::Bill;
 use crate::base::now::Instant;
-use crate::llm::{Code, Delta, Fold, Refusal};
-use crate::wire::StreamStart;
+use crate::llm::{Code, Delta, Dropped, Fold, Refusal};
+use crate::wire::{self, StreamWriter};
 
 /// A follower.
 pub(super) struct Following {
     deciding: Box<Deciding>,
     until: Instant,
-    start: Option<StreamStart>,
+    writer: Option<Box<dyn StreamWriter>>,
     fold: Fold,
     /// The head of a streamed answer was sent: the follower cannot take over any more.
     opened: bool,
@@ -38,7 +37,9 @@ impl Following {
 impl Exchange {
     pub(super) fn start_following(&mut self, deciding: Box<Deciding>, out: &mut Vec<Action>) {
         let until = self.now.mono.plus(self.setup.policy.max_wait);
-        let following = Following { deciding, until, start: None, fold: Fold::default(), opened: false };
+        let call = &deciding.fields.call;
+        let writer = wire::codec_of(call.dialect, call.operation).stream_writer(self.writing(&deciding));
+        let following = Following { deciding, until, writer, fold: Fold::default(), opened: false };
         self.request = State::Following(Box::new(following));
         self.push(Action::Wake(until), out);
     }
@@ -89,11 +90,6 @@ impl Exchange {
         if !live {
             following.fold.push(delta);
         }
-        if let Delta::Start { id, model, created } = delta {
-            let (id, model, usage) = (id.clone(), model.clone(), call.stream_usage);
-            following.start = Some(StreamStart { id, model, created: *created, usage });
-        }
-        let Some(codec) = stream_codec(call.dialect) else { return false };
         if live {
             // What moves is not waited for.
             following.until = self.now.mono.plus(self.setup.policy.max_wait);
@@ -103,9 +99,10 @@ impl Exchange {
                 let local = self.local_head(true);
                 self.push(Action::Open(local), out);
             }
-            let mut bytes = Vec::new();
-            let start = following.start.clone().unwrap_or_default();
-            codec.write_delta(&start, delta, &mut bytes);
+            let (mut bytes, mut dropped) = (Vec::new(), Dropped::default());
+            if let Some(writer) = &mut following.writer {
+                writer.write(delta, &mut bytes, &mut dropped);
+            }
             let end = *delta == Delta::End;
             return self.emit_fed(Bytes::from(bytes), end, out);
         }

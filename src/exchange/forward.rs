@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Exchange;
+use super::crossing::Written;
 use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
 use super::phase::Phase;
 use super::request::{State, remove_credentials, remove_own_keys};
@@ -12,10 +13,10 @@ use super::steps::Deciding;
 use crate::base::words::Words;
 use crate::credential::{self, Credential, Leaving, Signing};
 use crate::identity::FORWARDED_HEADER;
-use crate::llm::{Code, Operation, Refusal};
+use crate::llm::{Code, Dropped, Operation, Refusal};
 use crate::target::{Backend, Target};
+use crate::wire;
 use crate::wire::rewrite::Done;
-use crate::wire::{self, Rewrite, openai};
 
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
@@ -31,14 +32,16 @@ impl Exchange {
         let Some(target) = deciding.target.clone() else {
             return self.refuse(Refusal::new(Code::NoBackend, "No backend was chosen for this call."), out);
         };
-        let (head, body, done) = match self.write_attempt(&deciding, &target, &deciding.signing) {
+        let (head, written) = match self.write_attempt(&deciding, &target, &deciding.signing) {
             Ok(written) => written,
             Err(refusal) => {
                 self.story.decide("rewrite", "refused", refusal.code.as_str(), "");
                 return self.refuse(refusal, out);
             }
         };
+        let Written { body, done, dropped } = written;
         self.tell_changes(&deciding, &target, &body, done);
+        self.tell_dropped(dropped);
         let sent = self.now.mono;
         self.story.decided(sent);
         self.story.sent_at = Some(sent);
@@ -48,7 +51,7 @@ impl Exchange {
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());
-        self.response.expect(&deciding, self.asks_usage(&deciding, &target));
+        self.expect(&deciding, &target);
         self.request = State::Released(policy.keep_original.then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(body) = count {
@@ -71,16 +74,17 @@ impl Exchange {
         let State::Released(kept) = &mut self.request else { return };
         let Some(kept) = kept.take() else { return };
         let written = self.sign_attempt(&kept, backend).and_then(|(target, signing)| {
-            let (head, body, _) = self.write_attempt(&kept, &target, &signing)?;
-            Ok((target, signing, head, body))
+            let (head, written) = self.write_attempt(&kept, &target, &signing)?;
+            Ok((target, signing, head, written))
         });
         match written {
-            Ok((target, signing, head, body)) => {
+            Ok((target, signing, head, written)) => {
                 self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
                 self.story.signed = matches!(signing, Signing::Set(_));
-                self.response.trims(self.asks_usage(&kept, &target));
+                self.expect(&kept, &target);
+                self.tell_dropped(written.dropped);
                 self.story.target = Some(target);
-                self.push(Action::Retry { attempt, head, body: vec![body] }, out);
+                self.push(Action::Retry { attempt, head, body: vec![written.body] }, out);
             }
             Err(refusal) => {
                 let detail = refusal.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
@@ -100,10 +104,7 @@ impl Exchange {
         if first.is_some_and(|first| first.index == target.index) {
             return Ok((target, kept.signing.clone()));
         }
-        if target.backend.dialect != kept.fields.call.dialect {
-            let message = format!("Backend {:?} speaks {}.", target.backend.name, target.backend.dialect);
-            return Err(Refusal::new(Code::UnsupportedValue, message));
-        }
+        self.must_speak(&target, kept)?;
         self.may_visit(&target, &kept.fields.call.model)?;
         let held = self.own_credential(target.index, &target.backend)?;
         let signing = no_token_needed(held.credential, self.leaving(&target.backend))?;
@@ -115,12 +116,14 @@ impl Exchange {
         deciding: &Deciding,
         target: &Target,
         signing: &Signing,
-    ) -> Result<(Edits, Bytes, Done), Refusal> {
+    ) -> Result<(Edits, Written), Refusal> {
         let mut edits = self.leaving_edits(&deciding.head, &target.backend);
         apply_signing(&mut edits, &deciding.head, signing);
         let ask_usage = self.asks_usage(deciding, target);
         // What shall be edited or kept must be readable, and anything must be metered.
-        if ask_usage || deciding.lead.is_some() {
+        let formats = Self::formats(deciding, target);
+        let crosses = formats.is_some_and(|(client, outbound)| outbound.format != client);
+        if ask_usage || crosses || deciding.lead.is_some() {
             edits.set("accept-encoding", "identity");
         } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
             edits.set("accept-encoding", readable(accepted));
@@ -128,11 +131,18 @@ impl Exchange {
         if let Some(retry) = &target.retry {
             edits.order(retry);
         }
-        let (quirks, changes) = (&target.backend.quirks, target.changes.as_deref());
-        let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
-        let (body, done) = openai::rewrite(&deciding.body, &deciding.fields, want)?;
+        let written = self.write_body(deciding, target)?;
+        if let Some(path) = Self::path_to(deciding, target) {
+            edits.path = Some(path.into());
+        }
+        if crosses {
+            leave_dialect_behind(&mut edits, &deciding.head);
+        }
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
-        Ok((edits, body, done))
+        if !written.dropped.is_empty() {
+            edits.meta.push(("dropped", written.dropped.to_string().into()));
+        }
+        Ok((edits, written))
     }
 
     /// Writes down what a rule changed: the kinds of it and no value. What is billed and estimated is
@@ -151,15 +161,23 @@ impl Exchange {
         call.body_bytes = left.len() as u64;
         if done.parameters
             && changes.touch_the_call()
-            && let Ok(fields) = wire::codec(call.dialect).read(deciding.fields.call.operation, left)
+            && let Ok(fields) = wire::fields::read(call.dialect, deciding.fields.call.operation, left)
         {
             (call.service_tier, call.choices) = (fields.call.service_tier, fields.call.choices);
             call.media = fields.call.media;
         }
     }
 
+    /// Writes down what the provider's API cannot say.
+    fn tell_dropped(&mut self, dropped: Dropped) {
+        if !dropped.is_empty() {
+            self.story.decide("translate", "dropped", "not_sayable", dropped.to_string());
+        }
+        self.story.dropped = dropped;
+    }
+
     /// A usage event is asked for where the client did not, so that the call can be billed exactly.
-    fn asks_usage(&self, deciding: &Deciding, target: &Target) -> bool {
+    pub(super) fn asks_usage(&self, deciding: &Deciding, target: &Target) -> bool {
         let call = &deciding.fields.call;
         let streams = matches!(call.operation, Operation::Chat | Operation::Completion);
         call.stream && streams && !call.stream_usage && target.backend.asks_stream_usage
@@ -237,6 +255,18 @@ impl Exchange {
         }
         meta
     }
+}
+
+/// Removes what says of which API a call is: no other one's provider has a use for it, and some refuse it.
+fn leave_dialect_behind(edits: &mut Edits, head: &RequestHead) {
+    const DIALECT: &[&str] = &["anthropic-version", "anthropic-beta", "openai-beta", "x-goog-api-client"];
+    let is_set = |edits: &Edits, name: &str| edits.set.iter().any(|(set, _)| *set == *name);
+    for name in DIALECT {
+        if head.headers.contains(name) && !is_set(edits, name) {
+            edits.remove.push(Words::Fixed(name));
+        }
+    }
+    edits.set("content-type", "application/json");
 }
 
 /// Signs where no question can be asked any more.

@@ -45,7 +45,7 @@ impl Exchange {
     pub(super) fn say_local_reply(&mut self, out: &mut Vec<Action>) {
         let Body::LocalReply(text) = std::mem::take(&mut self.response.body) else { return };
         let refusal = translate(self.upstream_status(), &text);
-        let body = Bytes::from(wire::codec(self.story.dialect).refusal(&refusal));
+        let body = Bytes::from(wire::codec_of(self.story.dialect, self.story.operation).refusal(&refusal));
         self.story.refusal = Some(refusal.code.as_str());
         if self.phase == Phase::Held {
             self.send_reply_head(Length::Exactly(body.len() as u64), out);

@@ -19,6 +19,7 @@
 
 mod access;
 mod choose;
+mod crossing;
 pub mod event;
 pub mod explain;
 mod follow;

@@ -11,8 +11,8 @@ use super::record::Outcome;
 use super::request::State;
 use super::steps::Deciding;
 use super::story::Bill;
-use crate::llm::{Code, Delta, Dialect, Refusal, Reply};
-use crate::wire::{self, StreamCodec, StreamStart};
+use crate::llm::{Code, Dropped, Refusal, Reply};
+use crate::wire;
 
 /// Answers are written to the proxy in pieces of about this size.
 const PIECE: usize = 32 << 10;
@@ -23,20 +23,19 @@ impl Exchange {
     /// Answers with a kept reply: as it was asked for, whatever form it was kept in.
     pub(super) fn replay(&mut self, reply: &Reply, deciding: &Deciding, out: &mut Vec<Action>) {
         let call = &deciding.fields.call;
-        let Some(codec) = stream_codec(call.dialect) else {
-            let refusal = Refusal::new(Code::UnsupportedValue, "Answers in this format are not written yet.");
-            return self.refuse(refusal, out);
-        };
-        let start = StreamStart {
-            id: reply.id.clone(),
-            model: reply.model.clone(),
-            created: reply.created,
-            usage: call.stream_usage,
-        };
-        let mut body = Vec::new();
-        match call.stream {
-            true => steps_of(reply).iter().for_each(|delta| codec.write_delta(&start, delta, &mut body)),
-            false => codec.write_reply(reply, &mut body),
+        let codec = wire::codec_of(call.dialect, call.operation);
+        let to = self.writing(deciding);
+        let (mut body, mut dropped) = (Vec::new(), Dropped::default());
+        let writer = if call.stream { codec.stream_writer(to.clone()) } else { None };
+        match writer {
+            Some(mut writer) => {
+                reply.steps().iter().for_each(|delta| writer.write(delta, &mut body, &mut dropped));
+            }
+            None if call.stream => {
+                let refusal = Refusal::new(Code::UnsupportedValue, "Streams in this format are not written.");
+                return self.refuse(refusal, out);
+            }
+            None => codec.write_reply(reply, &to, &mut body, &mut dropped),
         }
         let streamed = call.stream && self.setup.mode == BodyMode::FullDuplex;
         self.answer(Bytes::from(body), call.stream, streamed, Outcome::Replayed, out);
@@ -80,7 +79,14 @@ impl Exchange {
 
     /// The head of a successful local answer.
     pub(super) fn local_head(&self, events: bool) -> Local {
-        let kind = if events { "text/event-stream" } else { "application/json" };
+        let kind = match events {
+            true => {
+                let codec = wire::codec_of(self.story.dialect, self.story.operation);
+                let array = self.response.expected.as_ref().is_some_and(|expected| expected.to.array);
+                codec.stream_type(array)
+            }
+            false => "application/json",
+        };
         let mut local = Local { status: 200, ..Local::default() };
         local.headers.push(("content-type".into(), kind.into()));
         local.headers.push(("x-weir-cache".into(), "hit".into()));
@@ -90,32 +96,4 @@ impl Exchange {
         local.headers.extend(self.reason().map(|reason| (EXPLAIN_HEADER.into(), reason.into())));
         local
     }
-}
-
-/// The stream half of a dialect, where it is written here.
-pub(super) fn stream_codec(dialect: Dialect) -> Option<&'static dyn StreamCodec> {
-    wire::codec(dialect).stream()
-}
-
-/// A reply as the steps of a stream.
-pub(super) fn steps_of(reply: &Reply) -> Vec<Delta> {
-    let mut deltas = vec![Delta::Start { id: reply.id.clone(), model: reply.model.clone(), created: reply.created }];
-    if !reply.reasoning.is_empty() {
-        deltas.push(Delta::Reasoning(reply.reasoning.clone()));
-    }
-    if !reply.text.is_empty() {
-        deltas.push(Delta::Text(reply.text.clone()));
-    }
-    for (index, call) in (0..).zip(&reply.tool_calls) {
-        deltas.push(Delta::ToolCall {
-            index,
-            id: Some(call.id.clone()),
-            name: Some(call.name.clone()),
-            arguments: call.arguments.clone(),
-        });
-    }
-    deltas.extend(reply.finish.map(Delta::Finish));
-    deltas.extend(reply.usage.map(Delta::Usage));
-    deltas.push(Delta::End);
-    deltas
 }

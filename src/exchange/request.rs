@@ -187,7 +187,7 @@ impl Exchange {
         let body = body.into_whole();
         let read = match read_form(&head, endpoint, &body) {
             Some(read) => read,
-            None => wire::codec(endpoint.dialect).read(endpoint.operation, &body),
+            None => wire::read(endpoint, &head.path, &body),
         };
         match read {
             Ok(fields) => {
@@ -197,7 +197,7 @@ impl Exchange {
                     self.story.caller = identity::with_end_user(&self.story.caller, &user);
                 }
                 self.story.call = Some(fields.call.clone());
-                self.request = State::Deciding(Box::new(Deciding::new(head, body, fields)));
+                self.request = State::Deciding(Box::new(Deciding::new(head, body, fields, endpoint.named)));
                 self.advance(out);
             }
             Err(refusal) => {
@@ -224,6 +224,7 @@ impl Exchange {
             rule: pass.route.clone(),
             retry: None,
             changes: None,
+            refuses_loss: false,
         });
         let hidden = is_upgrade(head) || !wire::asks_no_model(&head.method, &head.path);
         self.story.hides_model = hidden;
@@ -296,7 +297,7 @@ impl Exchange {
     pub(super) fn refuse_now(&mut self, refusal: Refusal, outcome: Outcome, out: &mut Vec<Action>) {
         // A sidecar's caller shares its pod, and is often the one who can mend it; a gateway's is a stranger.
         let refusal = if self.setup.policy.role == Role::Sidecar { refusal.disclosed() } else { refusal };
-        let body = Bytes::from(wire::codec(self.story.dialect).refusal(&refusal));
+        let body = Bytes::from(wire::codec_of(self.story.dialect, self.story.operation).refusal(&refusal));
         let mut local = Local { status: refusal.code.status(), body, ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));
         if let Some(after) = refusal.retry_after {

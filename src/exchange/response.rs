@@ -14,10 +14,13 @@ use super::rope::Rope;
 use super::steps::Deciding;
 use super::story::Bill;
 use crate::cache::Ticket;
-use crate::llm::{Dialect, Fold};
-use crate::wire;
+use crate::llm::{Fold, Format, Usage};
+use crate::target::Target;
+use crate::wire::codec::Envelope;
+use crate::wire::decode::{Decoder, Limits};
 use crate::wire::opaque::{Blind, Meter};
 use crate::wire::scan::Seen;
+use crate::wire::{self, Outbound, StreamReader, StreamWriter, Writing};
 
 /// How much of a local reply of the proxy's is read.
 const LOCAL_REPLY: usize = 4 << 10;
@@ -42,13 +45,38 @@ pub(super) struct State {
     pub published: bool,
     /// See `watch::join`.
     pub cut_at_return: bool,
+    /// Reads the events of a chat, where somebody wants to know what they say.
+    pub reader: Option<Box<dyn StreamReader>>,
+    /// Writes them anew.
+    pub writer: Option<Box<dyn StreamWriter>>,
+    /// What the events say of the usage; the meter knows better where it can read them.
+    pub usage: Option<Usage>,
+    /// How far an answer is that is written anew.
+    pub crossed: Crossed,
+    /// The content coding of an answer that is written anew.
+    coding: Option<String>,
+}
+
+/// How far an answer is that is written anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Crossed {
+    /// Its head was sent.
+    pub opened: bool,
+    /// Its own end was seen.
+    pub complete: bool,
+    /// An error was said instead.
+    pub failed: bool,
 }
 
 /// What the request has settled about its answer.
 pub(super) struct Expected {
     /// The client did not ask for a usage event, and Weir did.
     pub trims: bool,
-    pub dialect: Dialect,
+    /// What the client speaks, and how the call left, if it is a chat.
+    pub client: Option<Format>,
+    pub outbound: Option<Outbound>,
+    /// For whom an answer is written.
+    pub to: Writing,
     pub lead: Option<Ticket>,
     /// Streams of sounds and images have end events of their own, and not all of them have one: the end of
     /// the body is theirs.
@@ -66,6 +94,12 @@ pub(super) enum Body {
     Events,
     /// Its head waits for it.
     Whole(Rope),
+    /// It is written anew, event by event.
+    Crossing,
+    /// It is written anew when all of it is there.
+    CrossingWhole(Rope),
+    /// A provider's error, to be said in another format. `kind` is AWS's header.
+    Fault { text: Vec<u8>, kind: Option<String> },
     /// The proxy's own words, to be said in the client's dialect.
     LocalReply(Vec<u8>),
     /// Nothing more is expected.
@@ -75,19 +109,13 @@ pub(super) enum Body {
 // === impl State ===
 
 impl State {
-    /// What the answer to this request will need.
-    pub fn expect(&mut self, deciding: &Deciding, trims: bool) {
-        let dialect = deciding.fields.call.dialect;
-        self.fold = deciding.lead.map(|_| Fold::default());
-        let is_media = deciding.fields.call.operation.is_media();
-        self.expected = Some(Expected { trims, dialect, lead: deciding.lead, is_media });
-    }
-
-    /// Another attempt asks for a usage event, or does not.
-    pub fn trims(&mut self, trims: bool) {
-        if let Some(expected) = &mut self.expected {
-            expected.trims = trims;
-        }
+    /// The body as its provider wrote it; nothing where its coding cannot be read.
+    pub fn decoded(&self, body: &Bytes) -> Option<Bytes> {
+        let Some(coding) = &self.coding else { return Some(body.clone()) };
+        let mut decoder = Decoder::new(coding, Limits::default()).ok()?;
+        let mut plain = Vec::new();
+        decoder.push(body, &mut plain).ok()?;
+        Some(Bytes::from(plain))
     }
 
     /// Nothing more is published, and nothing kept.
@@ -102,8 +130,8 @@ impl State {
     /// Bytes held.
     pub fn buffered(&self) -> usize {
         let held = match &self.body {
-            Body::Whole(held) => held.len(),
-            Body::LocalReply(text) => text.len(),
+            Body::Whole(held) | Body::CrossingWhole(held) => held.len(),
+            Body::LocalReply(text) | Body::Fault { text, .. } => text.len(),
             _ => 0,
         };
         held + self.document.len()
@@ -156,6 +184,9 @@ impl State {
     /// True when the answer's own end was seen, or when nothing tells its end but the connection's.
     pub fn was_complete(&self) -> bool {
         let Some(meter) = &self.meter else { return self.ended };
+        if self.expected.as_ref().is_some_and(Expected::crosses) && self.status < 400 {
+            return self.crossed.complete;
+        }
         match &self.expected {
             Some(expected) if expected.is_media && self.ended => true,
             Some(_) => meter.is_complete() || (self.ended && meter.blind().is_some()),
@@ -171,9 +202,57 @@ impl State {
     }
 }
 
+// === impl Crossed ===
+
+impl Crossed {
+    /// Nothing more is to be written.
+    pub fn over(self) -> bool {
+        self.complete || self.failed
+    }
+}
+
+// === impl Expected ===
+
+impl Expected {
+    /// The answer is not in the client's form.
+    pub fn crosses(&self) -> bool {
+        self.reframes() || self.outbound.map(|outbound| outbound.format) != self.client
+    }
+
+    /// The answer is in the client's format, and a stream of it in another framing.
+    pub fn reframes(&self) -> bool {
+        let invoke = |outbound: Outbound| outbound.envelope == Envelope::Invoke;
+        self.client == Some(Format::Messages) && self.outbound.is_some_and(invoke)
+    }
+}
+
 // === impl Exchange ===
 
 impl Exchange {
+    /// What the answer to this request will need, from wherever it comes.
+    pub(super) fn expect(&mut self, deciding: &Deciding, target: &Target) {
+        let formats = Self::formats(deciding, target);
+        let (client, outbound) = (formats.map(|(client, _)| client), formats.map(|(_, outbound)| outbound));
+        let expected = Expected {
+            trims: self.asks_usage(deciding, target),
+            client,
+            outbound,
+            to: self.writing(deciding),
+            lead: deciding.lead,
+            is_media: deciding.fields.call.operation.is_media(),
+        };
+        let crosses = expected.crosses() && !expected.reframes();
+        if let Some(outbound) = outbound.filter(|_| crosses || deciding.lead.is_some()) {
+            self.response.reader = Some(wire::codec(outbound.format).stream_reader());
+        }
+        if crosses {
+            self.response.writer =
+                wire::codec_of(self.story.dialect, self.story.operation).stream_writer(expected.to.clone());
+        }
+        self.response.fold = deciding.lead.map(|_| Fold::default());
+        self.response.expected = Some(expected);
+    }
+
     pub(super) fn on_response(&mut self, head: ResponseHead, end: bool, out: &mut Vec<Action>) {
         // A filter before this one can answer so early that not even the request's head came here.
         if self.phase == Phase::Fresh {
@@ -207,9 +286,14 @@ impl Exchange {
         self.response.meter = Some(meter);
         let held = wire::detect(&self.story.method, &self.story.path).held;
         let replied = held && head.status >= 400 && (early || is_local_reply(&head));
+        if self.crosses() {
+            self.response.coding = coding.filter(|coding| coding.trim() != "identity").map(str::to_owned);
+        }
         match end {
             true if replied && early && code_of(head.status).status() == head.status => self.say_bare(out),
+            true if self.crosses() && !replied => self.cross_bare(&head, out),
             true => self.head_alone(out),
+            false if self.crosses() && !replied => self.begin_crossing(&head, out),
             false if replied => self.begin_local_reply(out),
             false if self.holds_whole(&head) => self.response.body = Body::Whole(Rope::default()),
             false => self.open_flow(out),
@@ -303,6 +387,7 @@ impl Exchange {
                 let bytes = self.watch_events(bytes, end, out);
                 self.emit(bytes, end, out);
             }
+            Body::Crossing | Body::CrossingWhole(_) | Body::Fault { .. } => self.on_crossing_chunk(bytes, end, out),
             Body::None | Body::Over => {}
         }
     }
@@ -356,7 +441,7 @@ impl Exchange {
         }
     }
 
-    fn bill_headers(&self, edits: &mut Edits, bill: &Bill) {
+    pub(super) fn bill_headers(&self, edits: &mut Edits, bill: &Bill) {
         let wanted = &self.profile.response_headers;
         if let Some(cost) = bill.cost.filter(|_| wanted.cost) {
             edits.set("x-weir-cost-usd", cost.to_string());
@@ -376,7 +461,9 @@ impl Exchange {
 
     /// How the answer ended, now that it has.
     pub(super) fn outcome(&self) -> Outcome {
-        let failed = self.response.status >= 400 || self.response.seen().is_some_and(|seen| seen.has_error);
+        let failed = self.response.status >= 400
+            || self.response.crossed.failed
+            || self.response.seen().is_some_and(|seen| seen.has_error);
         match (failed, self.response.was_complete()) {
             (true, _) => Outcome::UpstreamError,
             (false, true) => Outcome::Completed,

@@ -16,7 +16,7 @@ use crate::llm::{Code, Refusal, Reply};
 use crate::policy::{Decided, Mode, OnError, decide};
 use crate::target::Target;
 use crate::tokens::learned::Key;
-use crate::wire::Fields;
+use crate::wire::{Fields, Named};
 
 /// One step of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(super) struct Deciding {
     pub head: RequestHead,
     pub body: Bytes,
     pub fields: Fields,
+    /// Where it names its model, and says whether it wants a stream.
+    pub named: Named,
     pub cursor: usize,
     pub target: Option<Target>,
     pub signing: Signing,
@@ -68,11 +70,12 @@ pub(super) enum Flow {
 // === impl Deciding ===
 
 impl Deciding {
-    pub fn new(head: RequestHead, body: Bytes, fields: Fields) -> Self {
+    pub fn new(head: RequestHead, body: Bytes, fields: Fields, named: Named) -> Self {
         Deciding {
             head,
             body,
             fields,
+            named,
             cursor: 0,
             target: None,
             signing: Signing::Nothing,

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use super::event::{Action, Stop};
 use super::phase::Phase;
 use super::record::Outcome;
-use super::replay::stream_codec;
 use super::response::Body;
 use super::{Exchange, request};
 use crate::llm::{Code, Finish, Operation, Refusal};
-use crate::wire::{self, StreamCodec, StreamStart};
+use crate::wire;
 
 // === impl Exchange ===
 
@@ -59,44 +58,30 @@ impl Exchange {
     /// A limit ran out: a stream is ended in good order; anything else is let finish.
     pub(super) fn on_cut(&mut self, out: &mut Vec<Action>) {
         let chat = self.story.operation == Operation::Chat;
-        if self.phase != Phase::Streaming || !matches!(self.response.body, Body::Events) || !chat {
+        if self.phase != Phase::Streaming || !matches!(self.response.body, Body::Events | Body::Crossing) || !chat {
             return;
         }
-        let Some(codec) = self.response.expected.as_ref().and_then(|expected| stream_codec(expected.dialect)) else {
-            return;
-        };
         let mut bytes = Vec::new();
-        codec.write_end(&self.start_of_stream(codec), Finish::Length, &mut bytes);
+        if !self.write_end(Finish::Length, &mut bytes) {
+            return;
+        }
         self.story.decide("limit", "cut", "exhausted", String::new());
         self.emit_last(Bytes::from(bytes), Outcome::Cut, out);
     }
 
     /// True where a body that has begun can be ended so that the client sees that it is not whole.
     pub(super) fn can_end_early(&self) -> bool {
-        self.phase == Phase::Local || matches!(self.response.body, Body::Events)
+        self.phase == Phase::Local || matches!(self.response.body, Body::Events | Body::Crossing)
     }
 
     /// Ends a body that has begun with the dialect's error event.
     pub(super) fn end_with_error(&mut self, refusal: &Refusal, outcome: Outcome, out: &mut Vec<Action>) {
         let mut bytes = Vec::new();
-        wire::codec(self.story.dialect).stream_refusal(self.story.operation, refusal, &mut bytes);
+        let codec = wire::codec_of(self.story.dialect, self.story.operation);
+        codec.stream_refusal(refusal, &mut bytes);
         self.story.refusal = Some(refusal.code.as_str());
         self.request = request::State::Released(None);
         self.emit_last(Bytes::from(bytes), outcome, out);
-    }
-
-    fn start_of_stream(&self, codec: &dyn StreamCodec) -> StreamStart {
-        let served = self.response.seen().and_then(|seen| seen.model.clone());
-        let asked = self.story.call.as_ref();
-        StreamStart {
-            id: codec.stream_id(&self.story.id),
-            model: served
-                .or_else(|| asked.map(|call| call.model.clone()))
-                .map(|model| model.to_string())
-                .unwrap_or_default(),
-            created: self.now.unix_nanos / 1_000_000_000,
-            usage: asked.is_some_and(|call| call.stream_usage),
-        }
     }
 }
 

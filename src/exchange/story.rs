@@ -10,7 +10,7 @@ use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::identity::Principal;
-use crate::llm::{Call, Dialect, Media, Operation, PriceRow, Units, Usage, UsageSource};
+use crate::llm::{Call, Dialect, Dropped, Media, Operation, PriceRow, Units, Usage, UsageSource};
 use crate::meter::{self, Measure, Through};
 use crate::policy::Tariff;
 use crate::target::Target;
@@ -41,6 +41,8 @@ pub(super) struct Story {
     pub sent_at: Option<Instant>,
     pub timings: Timings,
     pub decisions: Vec<Decision>,
+    /// What of the request or of its answer could not be said in the other one's API.
+    pub dropped: Dropped,
     /// It passes unread, and may ask for a model all the same.
     pub hides_model: bool,
     /// Something was sent on, or answered: a record is due.
@@ -83,6 +85,7 @@ impl Story {
             sent_at: None,
             timings: Timings::default(),
             decisions: Vec::new(),
+            dropped: Dropped::default(),
             hides_model: false,
             left: false,
             is_told: false,

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use super::Exchange;
 use super::event::{Action, Note};
 use super::record::Outcome;
-use super::replay::{steps_of, stream_codec};
 use super::response::{Body, State};
-use crate::base::json::Span;
+use crate::base::json::{Span, Tree};
 use crate::cache::{Remember, Ticket};
-use crate::llm::{Delta, Fold};
-use crate::wire::{StreamCodec, Trim, sse};
+use crate::llm::{Delta, Dropped, Fold};
+use crate::wire::opaque::Meter;
+use crate::wire::{self, Codec, Trim, sse};
 
 // === impl Exchange ===
 
@@ -42,8 +42,7 @@ impl Exchange {
         let whole = fresh && meter.carried() == 0 && meter.is_plain();
         self.publish_events(out);
         self.see_first_token();
-        let codec = self.response.expected.as_ref().and_then(|expected| stream_codec(expected.dialect));
-        let codec = codec.filter(|_| trims);
+        let codec = trims.then(|| wire::codec_of(self.story.dialect, self.story.operation));
         let mut pieces = match (whole, codec) {
             (true, None) => bytes,
             _ => self.join_events(codec),
@@ -62,7 +61,7 @@ impl Exchange {
     }
 
     /// The stream has ended: an event without its blank line goes on as well.
-    fn last_events(&mut self, mut pieces: Bytes, codec: Option<&dyn StreamCodec>, out: &mut Vec<Action>) -> Bytes {
+    fn last_events(&mut self, mut pieces: Bytes, codec: Option<&dyn Codec>, out: &mut Vec<Action>) -> Bytes {
         let Some(meter) = &mut self.response.meter else { return pieces };
         meter.finish();
         let last = self.join_events(codec);
@@ -74,7 +73,7 @@ impl Exchange {
         pieces
     }
 
-    fn join_events(&mut self, codec: Option<&dyn StreamCodec>) -> Bytes {
+    fn join_events(&mut self, codec: Option<&dyn Codec>) -> Bytes {
         let State { meter, cut_at_return, .. } = &mut self.response;
         meter.as_ref().map_or_else(Bytes::new, |meter| join(meter.events(), codec, cut_at_return))
     }
@@ -84,7 +83,7 @@ impl Exchange {
         Bytes::from([pieces, meter.take_rest()].concat())
     }
 
-    fn see_first_token(&mut self) {
+    pub(super) fn see_first_token(&mut self) {
         if self.story.timings.first_token.is_none() && self.response.seen().is_some_and(|seen| seen.text_bytes > 0) {
             self.story.timings.first_token = Some(self.story.age(self.now.mono));
         }
@@ -92,23 +91,21 @@ impl Exchange {
 
     /// A leader tells its followers what each event said.
     fn publish_events(&mut self, out: &mut Vec<Action>) {
-        let Some((ticket, codec)) = self.leading() else { return };
-        let Some(meter) = self.response.meter.as_ref().filter(|meter| meter.is_events()) else { return };
-        let mut deltas = Vec::new();
-        let mut readable = true;
-        for event in meter.events() {
-            readable &= codec.read_event(&event.data, &mut deltas);
+        let is_events = self.response.meter.as_ref().is_some_and(Meter::is_events);
+        if self.leading().is_some() && is_events {
+            let (deltas, is_readable) = self.read_steps();
+            self.publish_steps(&deltas, is_readable, out);
         }
-        if let Some(end) = deltas.iter().position(|delta| *delta == Delta::End) {
-            // Usage belongs before the end, and nothing behind it.
-            deltas.truncate(end);
-            deltas.extend(meter.seen().usage.map(Delta::Usage));
-            deltas.push(Delta::End);
-        }
+    }
+
+    /// As [`Exchange::publish_events`], with what was read already.
+    pub(super) fn publish_steps(&mut self, deltas: &[Delta], is_readable: bool, out: &mut Vec<Action>) {
+        let Some(ticket) = self.leading() else { return };
+        let has_error = self.response.seen().is_some_and(|seen| seen.has_error);
         // An answer with an error in it, or with a part that nobody can read, is none to hand on.
-        self.response.spoilt |= meter.seen().has_error || !readable;
+        self.response.spoilt |= has_error || !is_readable || !self.story.dropped.is_empty();
         if !self.response.published {
-            self.publish(ticket, deltas, out);
+            self.publish(ticket, deltas.to_vec(), out);
         }
     }
 
@@ -136,7 +133,7 @@ impl Exchange {
 
     /// A leader whose answer is a document publishes it when it is whole.
     fn capture(&mut self, bytes: &Bytes, end: bool, out: &mut Vec<Action>) {
-        let Some((ticket, codec)) = self.leading() else { return };
+        let Some(ticket) = self.leading() else { return };
         if self.response.is_stream() || self.response.fold.is_none() {
             return;
         }
@@ -148,19 +145,28 @@ impl Exchange {
             return;
         }
         document.extend_from_slice(bytes);
-        if end && let Some(reply) = codec.read_reply(&std::mem::take(document)) {
-            self.publish(ticket, steps_of(&reply), out);
+        if !end {
+            return;
+        }
+        let document = std::mem::take(document);
+        let format = self.response.expected.as_ref().and_then(|expected| expected.outbound).map(|out| out.format);
+        let mut dropped = Dropped::default();
+        let read = format.zip(Tree::read(&document).ok());
+        let reply = read.and_then(|(format, tree)| wire::codec(format).read_reply(&tree, &mut dropped).ok());
+        // What the words here cannot say would be lost when the answer is said again.
+        if let Some(reply) = reply.filter(|_| dropped.is_empty()) {
+            self.publish(ticket, reply.steps(), out);
         }
     }
 
-    fn leading(&self) -> Option<(Ticket, &'static dyn StreamCodec)> {
+    fn leading(&self) -> Option<Ticket> {
         let expected = self.response.expected.as_ref()?;
-        Some((expected.lead?, stream_codec(expected.dialect)?))
+        expected.lead.filter(|_| expected.outbound.is_some())
     }
 
     /// A complete and successful answer is kept; no other is.
     pub(super) fn remember(&mut self, outcome: Outcome, out: &mut Vec<Action>) {
-        let Some((ticket, _)) = self.leading() else { return };
+        let Some(ticket) = self.leading() else { return };
         let reply = self.response.fold.take().filter(|_| outcome == Outcome::Completed).and_then(Fold::complete);
         if let Some(reply) = reply {
             self.note(Note::Remember(Remember { ticket, reply: Box::new(reply) }), out);
@@ -170,7 +176,7 @@ impl Exchange {
 
 /// The events in a row, without what only Weir asked for. `cut` is true when the last one was taken
 /// out, or written anew, up to a carriage return: a line feed that comes next is the rest of it.
-fn join(events: &[sse::Event], codec: Option<&dyn StreamCodec>, cut: &mut bool) -> Bytes {
+fn join(events: &[sse::Event], codec: Option<&dyn Codec>, cut: &mut bool) -> Bytes {
     let mut pieces: Vec<Bytes> = Vec::with_capacity(2 * events.len());
     for event in events {
         if std::mem::take(cut) && &event.raw[..] == b"\n" {

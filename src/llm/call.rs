@@ -7,6 +7,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     OpenAi,
+    /// OpenAI's Responses for everything, where a provider has no Chat Completions or does less by them.
+    Responses,
     Anthropic,
     Gemini,
     Vertex,
@@ -78,6 +80,7 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenAi => "OpenAI",
+            Dialect::Responses => "OpenAIResponses",
             Dialect::Anthropic => "Anthropic",
             Dialect::Gemini => "Gemini",
             Dialect::Vertex => "Vertex",

@@ -145,6 +145,75 @@ impl<'a> Part<'a> {
     }
 }
 
+// === into_owned ===
+
+/// What outlives the body that it was read from.
+fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+fn own_if(text: Option<Cow<'_, str>>) -> Option<Cow<'static, str>> {
+    text.map(own)
+}
+
+impl Part<'_> {
+    pub fn into_owned(self) -> Part<'static> {
+        let content = match self.content {
+            Content::Text { text, citations } => {
+                Content::Text { text: own(text), citations: citations.into_iter().map(Citation::into_owned).collect() }
+            }
+            Content::Media(media) => Content::Media(media.into_owned()),
+            Content::ToolCall(call) => Content::ToolCall(call.into_owned()),
+            Content::ToolResult(result) => Content::ToolResult(result.into_owned()),
+            Content::Reasoning { text, signature } => {
+                Content::Reasoning { text: own(text), signature: signature.map(Signature::into_owned) }
+            }
+            Content::Redacted(data) => Content::Redacted(data.into_owned()),
+            Content::Refusal(text) => Content::Refusal(own(text)),
+        };
+        Part { content, cache: self.cache }
+    }
+}
+
+impl Media<'_> {
+    pub fn into_owned(self) -> Media<'static> {
+        let source = match self.source {
+            Source::Base64(text) => Source::Base64(own(text)),
+            Source::Url(text) => Source::Url(own(text)),
+            Source::FileId(text) => Source::FileId(own(text)),
+            Source::Text(text) => Source::Text(own(text)),
+        };
+        let Media { kind, mime, name, detail, .. } = self;
+        Media { kind, mime: own_if(mime), source, name: own_if(name), detail: own_if(detail) }
+    }
+}
+
+impl ToolCall<'_> {
+    pub fn into_owned(self) -> ToolCall<'static> {
+        let ToolCall { id, name, arguments, signature } = self;
+        let signature = signature.map(Signature::into_owned);
+        ToolCall { id: own(id), name: own(name), arguments: own(arguments), signature }
+    }
+}
+
+impl ToolResult<'_> {
+    pub fn into_owned(self) -> ToolResult<'static> {
+        ToolResult {
+            id: own(self.id),
+            name: own_if(self.name),
+            parts: self.parts.into_iter().map(Part::into_owned).collect(),
+            is_error: self.is_error,
+        }
+    }
+}
+
+impl Citation<'_> {
+    pub fn into_owned(self) -> Citation<'static> {
+        let Citation { url, title, quote, document, start, end } = self;
+        Citation { url: own_if(url), title: own_if(title), quote: own_if(quote), document, start, end }
+    }
+}
+
 // === impl Source ===
 
 impl Source<'_> {
@@ -179,6 +248,10 @@ impl<'a> Signature<'a> {
             }
             _ => Signature { maker: format, data: text },
         }
+    }
+
+    pub fn into_owned(self) -> Signature<'static> {
+        Signature { maker: self.maker, data: own(self.data) }
     }
 
     /// The seal for a provider that speaks `format`: nothing where another one made it.

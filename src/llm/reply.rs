@@ -1,7 +1,7 @@
 //! A complete answer, in no wire format.
 
-use super::part::{Content, Part, ToolCall};
 use super::Usage;
+use super::part::{Content, Part, ToolCall};
 
 /// One complete answer of a chat model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

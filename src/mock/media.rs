@@ -10,7 +10,7 @@ use super::codec::base64;
 use super::openai::{Answer, Caller, JSON, Refuse};
 use super::reply::CREATED;
 use crate::llm::{Call, Dialect, Operation};
-use crate::wire::{Endpoint, fields, multipart, sse};
+use crate::wire::{Endpoint, Named, fields, multipart, sse};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,11 @@ impl Caller<'_> {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let (dialect, operation) = (Dialect::OpenAi, Operation::Other);
         let read = match kind.filter(|kind| multipart::is_form(Some(kind))) {
-            Some(kind) => multipart::read(kind, Endpoint { dialect, operation, held: true, multipart: true }, body),
+            Some(kind) => multipart::read(
+                kind,
+                Endpoint { dialect, operation, held: true, multipart: true, named: Named::Body },
+                body,
+            ),
             None => fields::read(dialect, operation, body),
         };
         read.map(|fields| fields.call).map_err(|refusal| Refuse::bad(refusal.message, None))

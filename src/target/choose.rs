@@ -94,6 +94,7 @@ pub(super) fn choose(
         rule: Some(rule.name.clone()),
         retry: rule.retry.clone(),
         changes: rule.changes.clone(),
+        refuses_loss: rule.refuses_loss,
     };
     Ok(Chosen { target, why, passed_over })
 }

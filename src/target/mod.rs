@@ -16,8 +16,9 @@ mod way;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::llm::{Code, Dialect, Quirk, Refusal};
+use crate::llm::{Code, Dialect, Format, Quirk, Refusal};
 use crate::wire::rewrite::Changes;
+use crate::wire::{Outbound, PathCall, Speaks};
 
 pub use crate::base::glob::Glob;
 pub use choose::{Choosing, Chosen, PassedOver, Why};
@@ -46,6 +47,10 @@ pub struct Backend {
     pub prefix: String,
     /// A usage event must be asked for in a stream (`stream_options.include_usage`), and may be.
     pub asks_stream_usage: bool,
+    /// What is known of the provider beside its dialect.
+    pub speaks: Speaks,
+    /// What an endpoint of Azure by deployment needs to know.
+    pub azure: Option<Arc<Azure>>,
     /// How the provider differs from its dialect; what leaves is written accordingly.
     pub quirks: Vec<Quirk>,
     /// Headers that every request leaves with, whatever the caller sent: the provider's, and those of
@@ -53,6 +58,15 @@ pub struct Backend {
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Headers that no request leaves with, in lower case. None is in `headers`.
     pub removed_headers: Vec<Arc<str>>,
+}
+
+/// Azure OpenAI by deployment (data plane API): a deployment stands in the path, and a date beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Azure {
+    /// `api-version`.
+    pub version: Arc<str>,
+    /// Model and deployment; a model without a row is deployed under its own name.
+    pub deployments: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// Where the proxy connects for a backend, for whoever renders the proxy's configuration.
@@ -108,6 +122,8 @@ pub struct Target {
     pub retry: Option<Arc<Retry>>,
     /// What that rule changes.
     pub changes: Option<Arc<Changes>>,
+    /// That rule refuses a call that the provider's API cannot say in full.
+    pub refuses_loss: bool,
 }
 
 /// One choice of a rule, for whoever says whether it is open.
@@ -215,7 +231,15 @@ impl Targets {
     }
 
     fn target(&self, index: usize, model: Arc<str>) -> Target {
-        Target { index, backend: self.backends[index].clone(), model, rule: None, retry: None, changes: None }
+        Target {
+            index,
+            backend: self.backends[index].clone(),
+            model,
+            rule: None,
+            retry: None,
+            changes: None,
+            refuses_loss: false,
+        }
     }
 
     fn pass_to(&self, index: usize, route: Option<RuleName>) -> Pass {
@@ -234,6 +258,23 @@ impl Backend {
     /// Whether a caller of this namespace can reach it at all.
     pub fn serves_calls_of(&self, namespace: &str) -> bool {
         self.namespace.as_deref().is_none_or(|own| own == namespace)
+    }
+
+    /// How a chat of a client that speaks `client` leaves for it.
+    pub fn outbound(&self, model: &str, client: Format) -> Outbound {
+        Outbound::to(self.dialect, model, client, self.speaks)
+    }
+
+    /// The path of a chat that leaves so.
+    pub fn path_of(&self, outbound: Outbound, call: &PathCall<'_>) -> String {
+        let azure = self.azure.as_deref();
+        let deployed = azure.and_then(|azure| azure.deployments.iter().find(|(model, _)| **model == *call.model));
+        let call = PathCall {
+            model: deployed.map_or(call.model, |(_, deployment)| deployment),
+            api_version: azure.map_or("", |azure| &azure.version),
+            ..*call
+        };
+        [self.prefix.as_str(), &outbound.path(&call)].concat()
     }
 
     /// The path that leaves for a client's path: a leading `/v1` is the client's own prefix and is

@@ -149,6 +149,8 @@ mod tests {
             authority: "x".into(),
             prefix: String::new(),
             asks_stream_usage: false,
+            speaks: Speaks::default(),
+            azure: None,
             quirks: Vec::new(),
             headers: Vec::new(),
             removed_headers: Vec::new(),

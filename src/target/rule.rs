@@ -21,6 +21,8 @@ pub struct Rule {
     pub retry: Option<Arc<Retry>>,
     /// What is changed in these calls, if anything is.
     pub changes: Option<Arc<Changes>>,
+    /// A call that the provider's API cannot say in full is refused (`onLoss: Refuse`).
+    pub refuses_loss: bool,
 }
 
 /// One alternative of a rule: everything it says must be true of the call.

@@ -15,6 +15,8 @@ fn backend(name: &str, authority: &str, prefix: &str) -> Backend {
         authority: authority.into(),
         prefix: prefix.into(),
         asks_stream_usage: true,
+        speaks: Speaks::default(),
+        azure: None,
         quirks: Vec::new(),
         headers: Vec::new(),
         removed_headers: Vec::new(),

@@ -243,7 +243,7 @@ fn usd(NanoUsd(nanos): NanoUsd, out: &mut impl fmt::Write) -> fmt::Result {
 impl From<Dialect> for v1::Dialect {
     fn from(dialect: Dialect) -> Self {
         match dialect {
-            Dialect::OpenAi => v1::Dialect::Openai,
+            Dialect::OpenAi | Dialect::Responses => v1::Dialect::Openai,
             Dialect::Anthropic => v1::Dialect::Anthropic,
             Dialect::Gemini => v1::Dialect::Gemini,
             Dialect::Vertex => v1::Dialect::Vertex,

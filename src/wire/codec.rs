@@ -75,9 +75,9 @@ pub trait Codec: Sync {
         None
     }
 
-    /// The content type of a stream that is written here.
-    fn stream_type(&self, to: &Writing) -> &'static str {
-        let _ = to;
+    /// The content type of a stream that is written here; `array` is [`Writing::array`].
+    fn stream_type(&self, array: bool) -> &'static str {
+        let _ = array;
         "text/event-stream"
     }
 
@@ -116,6 +116,8 @@ pub struct Outgoing<'a> {
     pub envelope: Envelope,
     /// How the provider differs from the format.
     pub quirks: &'a [Quirk],
+    /// A usage event is asked for at the end of a stream, where the API has to be asked.
+    pub ask_usage: bool,
     /// What the API wants to be told and the client did not say: a bound on output tokens.
     pub default_max_output: u64,
 }
@@ -148,6 +150,8 @@ pub struct Writing {
     pub usage: bool,
     /// A Gemini stream as one JSON array instead of as events.
     pub array: bool,
+    /// The stream has begun already: only its end is written here.
+    pub resumed: bool,
 }
 
 /// An error answer of a provider.
@@ -193,8 +197,8 @@ pub fn codec(format: Format) -> &'static dyn Codec {
 /// The codec in which a client of this dialect is answered, whatever it asks for.
 pub fn codec_of(dialect: Dialect, operation: Operation) -> &'static dyn Codec {
     codec(match dialect {
-        Dialect::OpenAi | Dialect::Azure if operation == Operation::Responses => Format::Responses,
-        Dialect::OpenAi | Dialect::Azure => Format::Chat,
+        Dialect::OpenAi | Dialect::Azure | Dialect::Responses if operation == Operation::Responses => Format::Responses,
+        Dialect::OpenAi | Dialect::Azure | Dialect::Responses => Format::Chat,
         Dialect::Anthropic => Format::Messages,
         Dialect::Gemini | Dialect::Vertex => Format::Gemini,
         Dialect::Bedrock => Format::Converse,

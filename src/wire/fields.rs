@@ -1,7 +1,7 @@
 //! What deciding needs from a JSON request of any format that has a top-level `model`: the values,
 //! and where in the body they stand, so that they can be edited in place.
 
-use super::media;
+use super::{Endpoint, media};
 use crate::base::json::{self, JsonError, Kind, Member, Span};
 use crate::llm::{Call, Code, Dialect, Operation, Refusal};
 
@@ -11,8 +11,8 @@ pub struct Fields {
     pub call: Call,
     /// A form, of which the model alone is edited; else JSON.
     pub is_form: bool,
-    /// The model's value; in JSON, quotes included.
-    pub model: Span,
+    /// The model's value; in JSON, quotes included. None where it stands in the path.
+    pub model: Option<Span>,
     /// Just behind the last member of the body: where another one can be inserted.
     pub tail: usize,
     pub stream_options: Option<StreamOptions>,
@@ -91,10 +91,71 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
             media,
         },
         is_form: false,
-        model: model.value,
+        model: Some(model.value),
         tail: members.last().map_or(0, |last| last.value.end),
         stream_options,
     })
+}
+
+/// Reads a body whose model, and whether it wants a stream, stand in its path.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_named(
+    endpoint: Endpoint,
+    model: Option<String>,
+    stream: bool,
+    body: &[u8],
+) -> Result<Fields, Refusal> {
+    let Endpoint { dialect, operation, .. } = endpoint;
+    let members = json::object(body).map_err(refuse)?;
+    let model = model.filter(|model| model.len() <= MAX_MODEL).ok_or_else(|| {
+        let message = format!("The path must name a model, of at most {MAX_MODEL} bytes.");
+        Refusal::new(Code::UnsupportedValue, message).param("model")
+    })?;
+    let (place, bound) = match dialect {
+        Dialect::Bedrock => (&["inferenceConfig"][..], &["maxTokens"][..]),
+        // Google's servers read both spellings.
+        _ => (&["generationConfig", "generation_config"][..], &["maxOutputTokens", "max_output_tokens"][..]),
+    };
+    let config = one_of(&members, place)?.filter(|member| member.kind == Kind::Object);
+    let nested = config.map_or(Ok(Vec::new()), |config| json::members(body, config.value)).map_err(refuse)?;
+    let number = |names| Ok(one_of(&nested, names)?.and_then(|member| integer(body, member)));
+    let max_output = number(bound)?;
+    let choices = number(&["candidateCount", "candidate_count"])?.unwrap_or(1).max(1);
+    Ok(Fields {
+        call: Call {
+            dialect,
+            operation,
+            model: model.into(),
+            stream,
+            // These APIs state usage unasked.
+            stream_usage: true,
+            background: false,
+            max_output,
+            choices,
+            service_tier: None,
+            body_bytes: body.len() as u64,
+            media: None,
+        },
+        is_form: false,
+        model: None,
+        tail: members.last().map_or(0, |last| last.value.end),
+        stream_options: None,
+    })
+}
+
+/// The member that stands under one of these names, and under one alone.
+fn one_of<'m, 'a>(members: &'m [Member<'a>], names: &[&str]) -> Result<Option<&'m Member<'a>>, Refusal> {
+    let mut found = None;
+    for name in names {
+        let member = only(members, name)?;
+        if found.is_some() && member.is_some() {
+            return Err(refuse(JsonError::DuplicateKey { key: (*name).to_owned() }));
+        }
+        found = found.or(member);
+    }
+    Ok(found)
 }
 
 fn read_stream_options(body: &[u8], member: &Member<'_>) -> Result<StreamOptions, Refusal> {
@@ -163,7 +224,8 @@ fn string(body: &[u8], member: &Member<'_>) -> Option<String> {
         .then(|| json::string(&body[member.value.start..member.value.end]).map(|text| text.into_owned()))?
 }
 
-fn refuse(error: JsonError) -> Refusal {
+/// What is wrong with a body, in the words of a client.
+pub fn refuse(error: JsonError) -> Refusal {
     match error {
         JsonError::DuplicateKey { key } => {
             Refusal::new(Code::DuplicateField, format!("The field {key:?} stands twice; say it once.")).param(key)

@@ -1,25 +1,38 @@
 //! Formats in, formats out: JSON edits that keep every other byte, event streams, dialects. A dialect
-//! is one row of [`CODECS`]; nothing outside its folder knows its spelling.
+//! is one row of [`codec::CODECS`]; nothing outside its folder knows its spelling.
 
-pub mod anthropic;
+mod anthropic;
+mod bedrock;
+pub mod codec;
+mod cohere;
 pub mod decode;
 pub mod edit;
 pub mod fields;
+mod gemini;
 mod media;
 pub mod models;
 pub mod multipart;
+mod named;
+mod ollama;
 pub mod opaque;
 pub mod openai;
+pub mod outbound;
 pub mod prompt;
+mod responses;
 pub mod rewrite;
 pub mod scan;
-pub mod shapes;
 pub mod sse;
 mod user;
 
-use crate::base::json::Span;
-use crate::llm::{Code, Delta, Dialect, Finish, Operation, Quirk, Refusal, Reply};
+use bytes::Bytes;
+
+use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
+use codec::Envelope;
+
+pub use codec::{Codec, StreamReader, StreamWriter, Trim, Writing, codec, codec_of};
 pub use fields::Fields;
+pub use named::model as model_in_path;
+pub use outbound::{Outbound, PathCall, Speaks};
 pub use user::user;
 
 /// What a path asks for, before any body is read.
@@ -31,6 +44,19 @@ pub struct Endpoint {
     pub held: bool,
     /// Its body may also be `multipart/form-data`.
     pub multipart: bool,
+    pub named: Named,
+}
+
+/// Where a held request names its model, and says whether it wants a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Named {
+    #[default]
+    Body,
+    Path {
+        stream: bool,
+        /// The stream is to be one JSON array.
+        array: bool,
+    },
 }
 
 /// What shall leave instead of what came. Everything else stays as it is, byte for byte.
@@ -43,88 +69,6 @@ pub struct Rewrite<'a> {
     pub quirks: &'a [Quirk],
     /// What the rule changes that chose the target.
     pub changes: Option<&'a rewrite::Changes>,
-}
-
-/// One wire format.
-pub trait Codec: Sync {
-    fn dialect(&self) -> Dialect;
-
-    /// Reads what deciding needs from a complete request body.
-    ///
-    /// # Errors
-    /// 400 for malformed JSON, for a field that is acted on and stands twice, for a missing model.
-    fn read(&self, operation: Operation, body: &[u8]) -> Result<Fields, Refusal> {
-        let _ = (operation, body);
-        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not read yet."))
-    }
-
-    /// The body of an error answer.
-    fn refusal(&self, refusal: &Refusal) -> Vec<u8>;
-
-    /// Appends the event that ends a running stream with an error; nothing where there is none.
-    fn stream_refusal(&self, operation: Operation, refusal: &Refusal, out: &mut Vec<u8>) {
-        let _ = (operation, refusal, out);
-    }
-
-    /// The stream's half, where this format has one that is written here.
-    fn stream(&self) -> Option<&dyn StreamCodec> {
-        None
-    }
-}
-
-/// The streamed half of a format, and what a complete answer looks like in it.
-pub trait StreamCodec: Sync {
-    /// Turns one event into canonical steps. False for an event that cannot be read, or that says what
-    /// no step can: the steps are not all of the answer then.
-    #[must_use]
-    fn read_event(&self, data: &[u8], out: &mut Vec<Delta>) -> bool;
-
-    /// The id of a stream that is written here, made of an exchange's.
-    fn stream_id(&self, exchange: &str) -> String;
-
-    /// Writes one canonical step as the events of a stream that began with `start`.
-    fn write_delta(&self, start: &StreamStart, delta: &Delta, out: &mut Vec<u8>);
-
-    /// Ends a running stream in good order: a terminal event with this reason.
-    fn write_end(&self, start: &StreamStart, finish: Finish, out: &mut Vec<u8>);
-
-    /// Writes a complete, unstreamed answer.
-    fn write_reply(&self, reply: &Reply, out: &mut Vec<u8>);
-
-    /// Reads a complete, unstreamed answer; nothing when it is none of this format, or says what a
-    /// [`Reply`] cannot.
-    fn read_reply(&self, body: &[u8]) -> Option<Reply>;
-
-    /// Takes out of one event what is there only because Weir asked for usage.
-    fn trim(&self, data: &[u8]) -> Trim;
-}
-
-/// What every event of one stream repeats.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamStart {
-    pub id: String,
-    pub model: String,
-    /// Seconds since the Unix epoch.
-    pub created: u64,
-    /// The client asked for a usage event.
-    pub usage: bool,
-}
-
-/// What trimming made of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trim {
-    Keep,
-    Drop,
-    /// The event without this part of its data.
-    Cut(Span),
-}
-
-/// Every format, one row each.
-pub static CODECS: &[&dyn Codec] = &[&openai::OpenAi, &anthropic::Anthropic, &shapes::Gemini, &shapes::Bedrock];
-
-/// The codec of a dialect. Those without a row of their own speak OpenAI's, as their clients do.
-pub fn codec(dialect: Dialect) -> &'static dyn Codec {
-    CODECS.iter().copied().find(|codec| codec.dialect() == dialect).unwrap_or(&openai::OpenAi)
 }
 
 /// Paths with a JSON body that names its model; the client may write `/v1` before them or not.
@@ -166,14 +110,43 @@ pub fn asks_no_model(method: &str, path: &str) -> bool {
     }
 }
 
+/// A body in its own format, put into a provider's envelope; `betas` is the header `anthropic-beta`.
+///
+/// # Errors
+/// 400 for a body that is no object.
+pub fn envelop(envelope: Envelope, body: Bytes, betas: Option<&str>) -> Result<Bytes, Refusal> {
+    let _ = betas;
+    match envelope {
+        Envelope::Plain | Envelope::Deployment => Ok(body),
+        Envelope::Vertex | Envelope::Invoke => {
+            Err(Refusal::new(Code::UnsupportedValue, "Anthropic's format is not written for this provider yet."))
+        }
+    }
+}
+
+/// Reads what deciding needs from a complete request body.
+///
+/// # Errors
+/// 400 for malformed JSON, for a field that is acted on and stands twice, for a missing model.
+pub fn read(endpoint: Endpoint, path: &str, body: &[u8]) -> Result<Fields, Refusal> {
+    match endpoint.named {
+        Named::Body => fields::read(endpoint.dialect, endpoint.operation, body),
+        Named::Path { stream, .. } => fields::read_named(endpoint, model_in_path(path), stream, body),
+    }
+}
+
 /// What a request's first line asks for. A path that is not known is `Other` and is not held.
-pub fn detect(method: &str, path: &str) -> Endpoint {
-    let path = path.split('?').next().unwrap_or(path);
+pub fn detect(method: &str, path_and_query: &str) -> Endpoint {
+    let path = path_and_query.split('?').next().unwrap_or(path_and_query);
     let short = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-    let other = |dialect| Endpoint { dialect, operation: Operation::Other, held: false, multipart: false };
+    let named = Named::Body;
+    let other = |dialect| Endpoint { dialect, operation: Operation::Other, held: false, multipart: false, named };
+    if let Some(found) = named::endpoint(path_and_query).filter(|_| method == "POST") {
+        return found;
+    }
     if let Some(&(_, dialect, operation)) = HELD.iter().find(|(known, ..)| *known == short) {
         return match method {
-            "POST" => Endpoint { dialect, operation, held: true, multipart: false },
+            "POST" => Endpoint { dialect, operation, held: true, multipart: false, named },
             _ => other(dialect),
         };
     }
@@ -207,11 +180,11 @@ mod tests {
             ("DELETE", "/v1/models/ft:x", Dialect::OpenAi, Operation::Other, false),
             ("GET", "/v1/images/edits", Dialect::OpenAi, Operation::Other, false),
             ("POST", "/v1/files", Dialect::OpenAi, Operation::Other, false),
-            ("POST", "/v1beta/models/g:generateContent", Dialect::Gemini, Operation::Other, false),
-            ("POST", "/model/x/converse", Dialect::Bedrock, Operation::Other, false),
+            ("POST", "/v1beta/models/g:predict", Dialect::Gemini, Operation::Other, false),
+            ("POST", "/model/x/invoke", Dialect::Bedrock, Operation::Other, false),
             ("POST", "/v1chat/completions", Dialect::OpenAi, Operation::Other, false),
         ] {
-            let expected = Endpoint { dialect, operation, held, multipart: false };
+            let expected = Endpoint { dialect, operation, held, multipart: false, named: Named::Body };
             assert_eq!(detect(method, path), expected, "{method} {path}");
         }
         for (path, operation) in [
@@ -220,7 +193,8 @@ mod tests {
             ("/v1/images/edits", Operation::Image),
             ("/v1/images/variations", Operation::Image),
         ] {
-            let expected = Endpoint { dialect: Dialect::OpenAi, operation, held: true, multipart: true };
+            let named = Named::Body;
+            let expected = Endpoint { dialect: Dialect::OpenAi, operation, held: true, multipart: true, named };
             assert_eq!(detect("POST", path), expected, "{path}");
         }
     }
@@ -259,7 +233,7 @@ mod tests {
     fn every_dialect_has_a_codec_and_every_refusal_a_body() {
         for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock, Dialect::Cohere] {
             for &(code, ..) in crate::llm::refusal::CODES {
-                let body = codec(dialect).refusal(&Refusal::new(code, "why \"so\""));
+                let body = codec_of(dialect, Operation::Chat).refusal(&Refusal::new(code, "why \"so\""));
                 let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
                 assert!(value.to_string().contains("why"), "{dialect} {code:?}");
             }

@@ -100,7 +100,7 @@ fn page(query: &str, models: &[Model<'_>]) -> Result<Value, Refusal> {
 }
 
 /// Percent signs decoded (RFC 3986, 2.1); one that begins no code stands for itself.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -86,12 +86,12 @@ pub fn read(content_type: &str, endpoint: Endpoint, body: &[u8]) -> Result<Field
         body_bytes: words.sum::<usize>() as u64,
         media,
     };
-    Ok(Fields { call, is_form: true, model: model.value, tail: 0, stream_options: None })
+    Ok(Fields { call, is_form: true, model: Some(model.value), tail: 0, stream_options: None })
 }
 
 /// The body with another model; the very same bytes where it is the same.
 pub(super) fn rewrite(body: &Bytes, fields: &Fields, model: &str) -> Bytes {
-    let Span { start, end } = fields.model;
+    let Some(Span { start, end }) = fields.model else { return body.clone() };
     match (body.get(..start), body.get(end..)) {
         (Some(before), Some(behind)) if *fields.call.model != *model => {
             Bytes::from([before, model.as_bytes(), behind].concat())

@@ -35,6 +35,15 @@ use tally::Tally;
 use text::{Capture, Escape, keep};
 use usage::{Field, Part, Raw};
 
+/// The classes of one usage object, in whatever provider's spelling.
+pub fn read_usage(object: &str) -> Option<crate::llm::Usage> {
+    let mut scan = Scan::new();
+    for piece in ["{\"usage\":", object, "}"] {
+        scan.push(piece.as_bytes());
+    }
+    scan.seen().usage
+}
+
 /// The scanner. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Scan {

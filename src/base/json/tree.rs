@@ -242,9 +242,9 @@ impl<'t, 'a> Value<'t, 'a> {
     /// A whole number that is not negative, also one with a fraction of zero.
     pub fn whole(self) -> Option<u64> {
         let text = self.number()?;
-        let text = text.split_once('.').map_or(text, |(whole, fraction)| {
-            if fraction.bytes().all(|digit| digit == b'0') { whole } else { text }
-        });
+        let text = text
+            .split_once('.')
+            .map_or(text, |(whole, fraction)| if fraction.bytes().all(|digit| digit == b'0') { whole } else { text });
         text.parse().ok()
     }
 
@@ -355,7 +355,8 @@ mod tests {
         leaf.prop_recursive(6, 128, 20, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..20).prop_map(Json::from),
-                prop::collection::hash_map("[a-z\"\u{e9}]{0,3}", inner, 0..24).prop_map(|map| map.into_iter().collect()),
+                prop::collection::hash_map("[a-z\"\u{e9}]{0,3}", inner, 0..24)
+                    .prop_map(|map| map.into_iter().collect()),
             ]
         })
     }

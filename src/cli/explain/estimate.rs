@@ -42,7 +42,7 @@ pub fn estimate(asked: &Asked) -> Option<Estimate> {
     if record.sent_model.is_empty() || record.operation.is_media() {
         return None;
     }
-    let call = wire::codec(record.dialect).read(record.operation, body).ok()?.call;
+    let call = wire::fields::read(record.dialect, record.operation, body).ok()?.call;
     let bytes = body.len() as u64;
     let input = Learned::new().estimate_input(Key { backend: name, model: &record.sent_model }, bytes);
     let tariff = Tariff {

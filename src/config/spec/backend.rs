@@ -8,6 +8,7 @@ use super::super::secret::{self, SecretSource};
 use super::super::shape::{Fields, Only, Rule, Shape, list, may, need};
 use super::super::text;
 use super::super::value::{self, Endpoint};
+use super::cloud::AzureEndpoint;
 use super::headers::{HEADERS, HeaderEdits, read_headers};
 use super::pricing::{PRICING, Pricing, read_pricing};
 use super::{Callers, Cloud, Located, cloud, located, or, scope};
@@ -22,6 +23,7 @@ pub struct LlmBackend {
     pub endpoint: Option<Endpoint>,
     pub dialect: Option<Dialect>,
     pub tls: Option<Located<Tls>>,
+    pub azure: Option<AzureEndpoint>,
     /// Who may refer to it from another namespace.
     pub allowed: AllowedNamespaces,
     /// None where nothing is said of any.
@@ -189,6 +191,7 @@ const TYPES: &[(&str, Option<Type>)] = &[
 ];
 const DIALECTS: &[(&str, Option<Dialect>)] = &[
     ("OpenAI", Some(Dialect::OpenAi)),
+    ("OpenAIResponses", Some(Dialect::Responses)),
     ("Anthropic", Some(Dialect::Anthropic)),
     ("Gemini", Some(Dialect::Gemini)),
     ("Vertex", Some(Dialect::Vertex)),
@@ -209,6 +212,7 @@ impl LlmBackend {
             endpoint: None,
             dialect: None,
             tls: None,
+            azure: None,
             allowed: AllowedNamespaces::default(),
             credentials: Vec::new(),
             pricing: None,
@@ -224,17 +228,13 @@ impl LlmBackend {
             endpoint: object.get("endpoint").and_then(|endpoint| endpoint.hushed().parsed(value::endpoint)),
             dialect: object.get("dialect").and_then(|dialect| dialect.word(DIALECTS)),
             tls: object.get("tls").and_then(|tls| read_tls(&tls)),
+            azure: object.get("azure").and_then(|azure| cloud::read_azure(&azure)),
             allowed: or(&object, "allowedNamespaces", AllowedNamespaces::default(), |allowed| read_allowed(&allowed)),
             credentials: object.get("credentials").and_then(|list| read_credentials(&list)).unwrap_or_default(),
             pricing: object.get("pricing").and_then(|pricing| read_pricing(&pricing)),
             headers: object.get("headers").and_then(|headers| read_headers(&headers)).unwrap_or_default(),
         };
         cloud::read(&object);
-        // Its requests leave under another path, or signed over: neither is built yet.
-        let unbuilt = |dialect: &Dialect| matches!(dialect, Dialect::Vertex | Dialect::Bedrock | Dialect::Azure);
-        if backend.dialect.as_ref().is_some_and(unbuilt) {
-            object.later("dialect");
-        }
         match (object.get("provider"), object.get("endpoint"), object.get("dialect")) {
             (Some(_), _, _) | (None, Some(_), Some(_)) => {}
             (None, None, _) => object.at().error("needs a `provider` of the catalogue, or `endpoint` and `dialect`"),

@@ -108,26 +108,37 @@ impl Cloud {
     }
 }
 
-/// Reads `region`, `azure` and `carriedBy` of a backend.
+/// What an endpoint of Azure needs to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AzureEndpoint {
+    /// None for the v1 API, which has no version in its path.
+    pub version: Option<String>,
+    /// Model and deployment.
+    pub deployments: Vec<(String, String)>,
+}
+
+/// Reads `region` and `carriedBy` of a backend.
 pub(super) fn read(backend: &Object<'_>) {
     backend.later("region").and_then(|region| region.parsed(form::identifier));
-    backend.later("azure").and_then(|azure| read_azure(&azure));
     backend.later("carriedBy").and_then(|carrier| read_carrier(&carrier));
 }
 
-fn read_azure(reader: &Reader<'_>) -> Option<()> {
+pub(super) fn read_azure(reader: &Reader<'_>) -> Option<AzureEndpoint> {
     let object = reader.object(&AZURE)?;
-    object.get("apiVersion").and_then(|version| version.parsed(form::identifier));
+    let version = object.get("apiVersion").and_then(|version| version.parsed(form::identifier));
     let mut seen = HashSet::new();
-    object.get("deployments")?.list(|item| {
-        let object = item.object(&DEPLOYMENT)?;
-        if let Some(model) = object.need("model") {
-            unique(&model, &mut seen, "model");
-            model.text();
-        }
-        object.need("deployment")?.parsed(form::identifier)
-    })?;
-    Some(())
+    let deployments = object.get("deployments").and_then(|list| {
+        list.list(|item| {
+            let object = item.object(&DEPLOYMENT)?;
+            let model = object.need("model").and_then(|model| {
+                unique(&model, &mut seen, "model");
+                model.text().map(str::to_owned)
+            });
+            let deployment = object.need("deployment").and_then(|name| name.parsed(form::identifier));
+            Some((model?, deployment?))
+        })
+    });
+    Some(AzureEndpoint { version, deployments: deployments.unwrap_or_default() })
 }
 
 fn read_carrier(reader: &Reader<'_>) -> Option<()> {

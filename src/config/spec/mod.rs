@@ -34,7 +34,7 @@ pub use access::LlmAccessPolicy;
 pub use backend::{AllowedNamespaces, ApiKey, CredentialRow, CredentialSpec, LlmBackend, Tls};
 pub use bootstrap::{Bootstrap, Egress, Listeners, Overload, SocketAccess, WorkloadNames};
 pub use cache::LlmCachePolicy;
-pub use cloud::Cloud;
+pub use cloud::{AzureEndpoint, Cloud};
 pub use consumer::LlmConsumer;
 pub use guard::LlmGuardPolicy;
 pub use headers::HeaderEdits;

@@ -34,6 +34,8 @@ pub struct RouteRule {
     pub retry: Option<Arc<Retry>>,
     /// What is changed in these calls, if anything is.
     pub changes: Option<Changes>,
+    /// `onLoss: Refuse`.
+    pub refuses_loss: bool,
 }
 
 /// One backend of a rule.
@@ -107,7 +109,7 @@ const PASSTHROUGH: Fields = Fields::of(&[
     need("paths", set(&Shape::Text(&text::PATH_PATTERN), 64), "Patterns over paths; '*' is the only wildcard."),
 ]);
 /// What happens to a call that the target's dialect cannot say in full.
-const ON_LOSS: &[(&str, Option<()>)] = &[("Drop", Some(())), ("Refuse", Some(()))];
+const ON_LOSS: &[(&str, Option<bool>)] = &[("Drop", Some(false)), ("Refuse", Some(true))];
 
 /// The largest weight; the sum over a rule stays far below what a number holds.
 const MAX_WEIGHT: u64 = 1_000_000;
@@ -137,7 +139,7 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
         name.parsed(value::label)
     });
     let matches = object.get("matches").and_then(|matches| matches.list(|item| read_match(&item)));
-    object.later("onLoss").and_then(|word| word.word(ON_LOSS));
+    let refuses_loss = object.get("onLoss").and_then(|word| word.word(ON_LOSS)).unwrap_or(false);
     let mut pairs = Vec::new();
     let backends = object.need("backends").and_then(|list| list.list(|item| read_backend(&item, &mut pairs)));
     if let (Some(list), Some(backends)) = (object.get("backends"), &backends)
@@ -152,7 +154,8 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
     if let Some(failover) = object.get("failover") {
         check_failover(&failover);
     }
-    Some(RouteRule { name: name?, matches: matches.unwrap_or_default(), backends: backends?, affinity, retry, changes })
+    let matches = matches.unwrap_or_default();
+    Some(RouteRule { name: name?, matches, backends: backends?, affinity, retry, changes, refuses_loss })
 }
 
 fn read_backend(reader: &Reader<'_>, pairs: &mut Vec<(String, Option<String>)>) -> Option<RouteBackend> {

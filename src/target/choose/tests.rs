@@ -69,6 +69,8 @@ fn backends() -> Vec<Arc<Backend>> {
         authority: name.into(),
         prefix: String::new(),
         asks_stream_usage: false,
+        speaks: Speaks::default(),
+        azure: None,
         quirks: Vec::new(),
         headers: Vec::new(),
         removed_headers: Vec::new(),

@@ -21,13 +21,7 @@ impl Codec for Ollama {
         out
     }
 
-    fn write_chat(
-        &self,
-        _: &Chat<'_>,
-        _: &Outgoing<'_>,
-        _: &mut Vec<u8>,
-        _: &mut Dropped,
-    ) -> Result<(), Refusal> {
+    fn write_chat(&self, _: &Chat<'_>, _: &Outgoing<'_>, _: &mut Vec<u8>, _: &mut Dropped) -> Result<(), Refusal> {
         Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
     }
 

@@ -1,118 +1,89 @@
-//! The OpenAI API: requests with a top-level `model`, `{"error":{…}}`, chat completions as documents
-//! and as streams (API reference "Chat", "Streaming events", 2025).
+//! OpenAI Chat Completions (API reference "Chat", "Streaming events", 2026), and what those who imitate
+//! them add: `reasoning_content` (DeepSeek, vLLM), `reasoning_details` (OpenRouter), `extra_content.google`
+//! (Gemini's OpenAI-compatible API).
 
-mod chat;
-mod whole;
+mod error;
+mod in_place;
+mod message;
+mod reply;
+mod request_read;
+mod request_write;
+mod stream_read;
+mod stream_write;
+mod trim;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
+pub use in_place::rewrite;
 
-pub use chat::DONE;
+pub(super) use error::refusal as error;
 
-use super::rewrite::{self as changes, Done, Subject};
-use super::{Codec, Fields, Rewrite, StreamCodec, edit, fields, multipart, sse};
-use crate::base::json::{self, Member, Span};
-use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
+use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Trim, Unreadable, Writing};
+use super::sse;
+use crate::base::json::Tree;
+use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
 
-/// The OpenAI codec.
+/// The data of a stream's last event.
+pub const DONE: &[u8] = b"[DONE]";
+
+/// The codec.
 pub struct OpenAi;
 
 impl Codec for OpenAi {
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAi
-    }
-
-    fn read(&self, operation: Operation, body: &[u8]) -> Result<Fields, Refusal> {
-        fields::read(Dialect::OpenAi, operation, body)
+    fn format(&self) -> Format {
+        Format::Chat
     }
 
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
-        chat::error(refusal)
+        error::refusal(refusal)
     }
 
-    fn stream_refusal(&self, operation: Operation, refusal: &Refusal, out: &mut Vec<u8>) {
-        match operation {
-            Operation::Responses => sse::write(out, Some("error"), &chat::responses_error(refusal)),
-            _ => sse::write(out, None, &chat::error(refusal)),
-        }
+    fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
+        sse::write(out, None, &error::refusal(refusal));
     }
 
-    fn stream(&self) -> Option<&dyn StreamCodec> {
-        Some(&chat::Chat)
+    fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+        request_read::read(body.root(), dropped)
     }
-}
 
-/// The body that leaves, edited in place, and what a rule changed in it. A body that needs no edit is
-/// the very same bytes.
-///
-/// # Errors
-/// 400 where a rule's change cannot be made.
-pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Bytes, Done), Refusal> {
-    if fields.is_form {
-        // Nothing that a rule orders may be left undone in silence.
-        if want.changes.is_some_and(|changes| !changes.parameters.is_empty()) {
-            let message = "The rule for this model sets parameters, and those of a form cannot be set.";
-            return Err(Refusal::new(Code::UnsupportedValue, message));
-        }
-        return Ok((multipart::rewrite(body, fields, want.model), Done::default()));
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        request_write::write(chat, to, out, dropped);
+        Ok(())
     }
-    let mut edits = edit::Edits::new();
-    let refused = fields.stream_options.filter(|_| {
-        // Outside of a stream every provider refuses them, and the client shall hear that.
-        let streams = matches!(fields.call.operation, Operation::Chat | Operation::Completion) && fields.call.stream;
-        streams && want.quirks.contains(&Quirk::RefusesStreamOptions)
-    });
-    // Only who needs the members pays for a second look.
-    let members = match want.changes.is_some() || refused.is_some() {
-        true => {
-            json::object(body).map_err(|_| Refusal::new(Code::InvalidJson, "The request body is not valid JSON."))?
-        }
-        false => Vec::new(),
-    };
-    if *fields.call.model != *want.model {
-        let mut name = Vec::with_capacity(want.model.len() + 2);
-        json::write_string(&mut name, want.model);
-        edits.replace(fields.model, name);
-    }
-    if let Some(options) = refused {
-        remove(&mut edits, body, &members, options.value);
-    } else if want.ask_usage && !fields.call.stream_usage && !want.quirks.contains(&Quirk::RefusesStreamOptions) {
-        ask_usage(&mut edits, fields);
-    }
-    let done = match want.changes {
-        Some(changes) => changes.edit(Subject { body, members: &members, fields, quirks: want.quirks }, &mut edits)?,
-        None => Done::default(),
-    };
-    let left = if edits.is_empty() { body.clone() } else { Bytes::from(edits.apply(body)) };
-    Ok((left, done))
-}
 
-/// Takes the member with this value out of the document.
-fn remove(edits: &mut edit::Edits<'_>, body: &[u8], members: &[Member<'_>], value: Span) {
-    if let Some(index) = members.iter().position(|member| member.value == value) {
-        edits.remove_member(changes::whole(body), members, index);
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+        reply::read(body.root(), dropped)
     }
-}
 
-/// Makes `stream_options.include_usage` true, wherever it stood.
-fn ask_usage(edits: &mut edit::Edits, fields: &Fields) {
-    let Some(options) = fields.stream_options else {
-        edits.replace(at(fields.tail), b",\"stream_options\":{\"include_usage\":true}".to_vec());
-        return;
-    };
-    match options.include_usage {
-        Some(span) => edits.replace(span, b"true".to_vec()),
-        None if options.is_empty && options.is_object => {
-            edits.replace(at(options.tail), b"\"include_usage\":true".to_vec());
-        }
-        None if options.is_object => edits.replace(at(options.tail), b",\"include_usage\":true".to_vec()),
-        None => edits.replace(options.value, b"{\"include_usage\":true}".to_vec()),
+    fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        reply::write(reply, to, out, dropped);
     }
-}
 
-/// The empty span in front of byte `at`.
-fn at(at: usize) -> Span {
-    Span { start: at, end: at }
+    fn read_fault(&self, said: &Said<'_>) -> Fault {
+        error::read_fault(said)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        error::write_fault(fault)
+    }
+
+    fn stream_reader(&self) -> Box<dyn StreamReader> {
+        Box::<stream_read::Reader>::default()
+    }
+
+    fn stream_writer(&self, to: Writing) -> Option<Box<dyn StreamWriter>> {
+        Some(Box::new(stream_write::Writer::new(to)))
+    }
+
+    fn trim(&self, data: &[u8]) -> Trim {
+        trim::trim(data)
+    }
 }

@@ -1,0 +1,460 @@
+//! A call whose client and provider speak differently: the request is written anew, and so is what comes
+//! back. Nothing here knows a format; [`crate::wire::codec`] does.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Edits, Length, ResponseHead};
+use super::record::Outcome;
+use super::response::{Body, Crossed};
+use super::rope::Rope;
+use super::steps::Deciding;
+use crate::base::json::Tree;
+use crate::llm::{Code, Delta, Dropped, Fault, Finish, Format, Refusal};
+use crate::target::Target;
+use crate::wire::codec::Envelope;
+use crate::wire::codec::{Outgoing, Said};
+use crate::wire::{self, Named, Outbound, PathCall, Rewrite, Writing, openai, sse};
+
+/// What a provider that must be told a bound on output is told where nobody states one: as much as every
+/// model that is served today can say.
+const DEFAULT_MAX_OUTPUT: u64 = 8192;
+
+/// What leaves, and what could not be said.
+pub(super) struct Written {
+    pub body: Bytes,
+    pub done: wire::rewrite::Done,
+    pub dropped: Dropped,
+}
+
+// === impl Exchange: the request ===
+
+impl Exchange {
+    /// The client's format and the one in which the call leaves, if it is a chat.
+    pub(super) fn formats(deciding: &Deciding, target: &Target) -> Option<(Format, Outbound)> {
+        let call = &deciding.fields.call;
+        let client = Format::of_client(call.dialect, call.operation)?;
+        Some((client, target.backend.outbound(&target.model, client)))
+    }
+
+    /// The path that leaves, where it is not the client's own.
+    pub(super) fn path_to(deciding: &Deciding, target: &Target) -> Option<String> {
+        let (client, outbound) = Self::formats(deciding, target)?;
+        let is_own = outbound == Outbound { format: client, envelope: Envelope::Plain };
+        if is_own && deciding.named == Named::Body {
+            return None;
+        }
+        let array = is_own && matches!(deciding.named, Named::Path { array: true, .. });
+        let call = PathCall { model: &target.model, stream: deciding.fields.call.stream, array, api_version: "" };
+        Some(target.backend.path_of(outbound, &call))
+    }
+
+    /// The body that leaves for `target`.
+    pub(super) fn write_body(&self, deciding: &Deciding, target: &Target) -> Result<Written, Refusal> {
+        let Deciding { body, fields, .. } = deciding;
+        let ask_usage = self.asks_usage(deciding, target);
+        let changes = target.changes.as_deref();
+        let quirks = &target.backend.quirks[..];
+        let formats = Self::formats(deciding, target);
+        let Some((_, outbound)) = formats.filter(|(client, outbound)| *client != outbound.format) else {
+            let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
+            let (body, done) = openai::rewrite(body, fields, want)?;
+            let envelope = formats.map_or(Envelope::Plain, |(_, outbound)| outbound.envelope);
+            let betas = deciding.head.headers.get("anthropic-beta");
+            let body = wire::envelop(envelope, body, betas)?;
+            return Ok(Written { body, done, dropped: Dropped::default() });
+        };
+        // A rule speaks of the call as its client made it.
+        let want = Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes };
+        let (body, done) = openai::rewrite(body, fields, want)?;
+        let mut dropped = Dropped::default();
+        let to = Outgoing {
+            model: &target.model,
+            envelope: outbound.envelope,
+            quirks,
+            ask_usage: fields.call.stream && target.backend.asks_stream_usage,
+            default_max_output: DEFAULT_MAX_OUTPUT,
+        };
+        let body = translate(&body, deciding, outbound.format, &to, &mut dropped)?;
+        if target.refuses_loss && !dropped.is_empty() {
+            let message = format!(
+                "Backend {:?} speaks {}, which cannot say these fields: {dropped}. A rule refuses the loss.",
+                target.backend.name, outbound.format
+            );
+            let first = dropped.names().first().map(ToString::to_string).unwrap_or_default();
+            return Err(Refusal::new(Code::UnsupportedValue, message).param(first));
+        }
+        Ok(Written { body, done, dropped })
+    }
+
+    /// For whom the answer to this request is written.
+    pub(super) fn writing(&self, deciding: &Deciding) -> Writing {
+        let call = &deciding.fields.call;
+        Writing {
+            id: self.story.id.to_string(),
+            model: call.model.to_string(),
+            created: self.now.unix_nanos / 1_000_000_000,
+            usage: call.stream_usage,
+            array: matches!(deciding.named, Named::Path { array: true, .. }),
+            resumed: false,
+        }
+    }
+}
+
+/// One format's request as another one's.
+fn translate(
+    body: &[u8],
+    deciding: &Deciding,
+    format: Format,
+    to: &Outgoing<'_>,
+    dropped: &mut Dropped,
+) -> Result<Bytes, Refusal> {
+    let call = &deciding.fields.call;
+    let tree = Tree::read(body).map_err(wire::fields::refuse)?;
+    let mut chat = wire::codec_of(call.dialect, call.operation).read_chat(&tree, dropped)?;
+    chat.model = to.model.into();
+    chat.stream = call.stream;
+    chat.stream_usage = call.stream_usage;
+    let mut out = Vec::with_capacity(body.len() + 512);
+    wire::codec(format).write_chat(&chat, to, &mut out, dropped)?;
+    Ok(Bytes::from(out))
+}
+
+// === impl Exchange: the answer ===
+
+impl Exchange {
+    /// True where the answer is written anew.
+    pub(super) fn crosses(&self) -> bool {
+        self.response.expected.as_ref().is_some_and(|expected| expected.crosses())
+    }
+
+    /// The answer to a call that crossed begins; its body follows.
+    pub(super) fn begin_crossing(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
+        let wants_stream = self.story.call.as_ref().is_some_and(|call| call.stream);
+        let events = self.response.is_stream();
+        self.response.body = match head.status {
+            400.. => Body::Fault { text: Vec::new(), kind: head.headers.get("x-amzn-errortype").map(str::to_owned) },
+            _ if events && wants_stream => Body::Crossing,
+            _ => Body::CrossingWhole(Rope::default()),
+        };
+        if head.status < 400 && events && !wants_stream {
+            return self.fail_crossing("it is a stream that nobody asked for", out);
+        }
+        // Elsewhere a head cannot wait for what its body says.
+        if !self.setup.mode.holds_responses() {
+            self.open_crossing(None, out);
+        }
+    }
+
+    /// The answer is its head alone.
+    pub(super) fn cross_bare(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
+        match head.status {
+            400.. => {
+                let said = Said { status: head.status, error_type: head.headers.get("x-amzn-errortype"), body: b"" };
+                let fault = self.reader_codec().read_fault(&said);
+                self.answer_fault(&fault, out);
+            }
+            // 204 and its like say nothing, and that is legal in every format.
+            _ => self.fail_crossing("it has no body", out),
+        }
+    }
+
+    fn reader_codec(&self) -> &'static dyn wire::Codec {
+        let expected = self.response.expected.as_ref();
+        wire::codec(expected.and_then(|expected| expected.outbound).map_or(Format::Chat, |outbound| outbound.format))
+    }
+
+    fn writer_codec(&self) -> &'static dyn wire::Codec {
+        wire::codec_of(self.story.dialect, self.story.operation)
+    }
+
+    /// Sends the head of what is written anew; `length` where all of it is known.
+    fn open_crossing(&mut self, length: Option<usize>, out: &mut Vec<Action>) {
+        let mut edits = self.head_edits();
+        let is_stream = match &self.response.body {
+            Body::Crossing => true,
+            Body::CrossingWhole(_) => self.story.call.as_ref().is_some_and(|call| call.stream),
+            _ => false,
+        };
+        let array = self.response.expected.as_ref().is_some_and(|expected| expected.to.array);
+        let kind = if is_stream { self.writer_codec().stream_type(array) } else { "application/json" };
+        edits.set("content-type", kind);
+        edits.remove.push("content-encoding".into());
+        edits.length = length.map_or(Length::Unknown, |length| Length::Exactly(length as u64));
+        self.send_crossed_head(edits, out);
+    }
+
+    fn send_crossed_head(&mut self, edits: Edits, out: &mut Vec<Action>) {
+        self.response.crossed.opened = true;
+        self.push(Action::Head(edits), out);
+    }
+
+    /// A piece of the body of an answer that crosses.
+    pub(super) fn on_crossing_chunk(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
+        match &mut self.response.body {
+            Body::Fault { text, .. } => {
+                let room = Said::MOST.saturating_sub(text.len()).min(bytes.len());
+                text.extend_from_slice(&bytes[..room]);
+                self.watch(&bytes, end, out);
+                if end {
+                    self.finish_fault(out);
+                }
+            }
+            Body::CrossingWhole(held) => {
+                held.push(bytes.clone());
+                let over = held.len() > self.profile.bodies.max_response_hold;
+                self.watch(&bytes, end, out);
+                match (over, end) {
+                    (true, _) => self.fail_crossing("it is larger than what may be held", out),
+                    (false, true) => self.cross_whole(out),
+                    _ => {}
+                }
+            }
+            Body::Crossing => self.cross_events(&bytes, end, out),
+            _ => {}
+        }
+    }
+
+    fn finish_fault(&mut self, out: &mut Vec<Action>) {
+        let Body::Fault { text, kind } = std::mem::replace(&mut self.response.body, Body::Over) else { return };
+        let status = self.story.status;
+        let fault = self.reader_codec().read_fault(&Said { status, error_type: kind.as_deref(), body: &text });
+        self.answer_fault(&fault, out);
+    }
+
+    /// Answers with a provider's error in the client's format.
+    fn answer_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
+        let body = self.writer_codec().write_fault(fault);
+        self.response.crossed.failed = true;
+        self.response.body = Body::Fault { text: Vec::new(), kind: None };
+        if !self.response.crossed.opened {
+            let mut edits = self.head_edits();
+            let status = fault.status();
+            edits.status = (status != self.response.upstream_status().unwrap_or(0)).then_some(status);
+            self.story.status = status;
+            edits.set("content-type", "application/json");
+            edits.remove.push("content-encoding".into());
+            edits.length = Length::Exactly(body.len() as u64);
+            self.send_crossed_head(edits, out);
+        }
+        self.emit_last(Bytes::from(body), Outcome::UpstreamError, out);
+    }
+
+    /// The answer cannot be read: 502 where nothing was said yet, else the stream's own error.
+    fn fail_crossing(&mut self, why: &'static str, out: &mut Vec<Action>) {
+        let message = format!("The provider's answer cannot be said in this API: {why}.");
+        let refusal = Refusal::new(Code::UpstreamInvalidResponse, message);
+        self.response.crossed.failed = true;
+        match self.response.crossed.opened {
+            false => self.refuse_now(refusal, Outcome::UpstreamError, out),
+            true => self.end_with_error(&refusal, Outcome::UpstreamError, out),
+        }
+    }
+
+    fn cross_whole(&mut self, out: &mut Vec<Action>) {
+        let Body::CrossingWhole(held) = std::mem::replace(&mut self.response.body, Body::Crossing) else { return };
+        let body = held.into_whole();
+        let mut dropped = std::mem::take(&mut self.story.dropped);
+        let read = match self.response.decoded(&body) {
+            Some(plain) => Tree::read(&plain)
+                .map_err(|_| "it is no JSON")
+                .and_then(|tree| self.reader_codec().read_reply(&tree, &mut dropped).map_err(|error| error.0)),
+            None => Err("its content coding cannot be read"),
+        };
+        let mut reply = match read {
+            Ok(reply) => reply,
+            Err(why) => {
+                self.story.dropped = dropped;
+                return self.fail_crossing(why, out);
+            }
+        };
+        reply.usage = self.response.seen().and_then(|seen| seen.usage).or(reply.usage);
+        let Some(expected) = &self.response.expected else { return };
+        let mut written = Vec::new();
+        let wants_stream = self.story.call.as_ref().is_some_and(|call| call.stream);
+        let codec = self.writer_codec();
+        match codec.stream_writer(expected.to.clone()).filter(|_| wants_stream) {
+            Some(mut writer) => {
+                reply.steps().iter().for_each(|delta| writer.write(delta, &mut written, &mut dropped));
+            }
+            None => codec.write_reply(&reply, &expected.to, &mut written, &mut dropped),
+        }
+        self.story.dropped = dropped;
+        self.response.crossed.complete = true;
+        if !self.response.crossed.opened {
+            self.response.body = if wants_stream { Body::Crossing } else { Body::CrossingWhole(Rope::default()) };
+            let bill = self.bill();
+            let mut edits = self.head_edits();
+            self.bill_headers(&mut edits, &bill);
+            let array = self.response.expected.as_ref().is_some_and(|expected| expected.to.array);
+            let kind = if wants_stream { codec.stream_type(array) } else { "application/json" };
+            edits.set("content-type", kind);
+            edits.remove.push("content-encoding".into());
+            edits.length = Length::Exactly(written.len() as u64);
+            self.send_crossed_head(edits, out);
+        }
+        self.emit(Bytes::from(written), true, out);
+    }
+
+    fn cross_events(&mut self, bytes: &Bytes, end: bool, out: &mut Vec<Action>) {
+        let Some(meter) = &mut self.response.meter else { return };
+        meter.push(bytes);
+        let mut written = Vec::new();
+        let mut good = self.cross_steps(&mut written, out);
+        if end
+            && good
+            && let Some(meter) = &mut self.response.meter
+        {
+            meter.finish();
+            good = self.cross_steps(&mut written, out);
+        }
+        self.see_first_token();
+        if let Some(meter) = &mut self.response.meter {
+            meter.release();
+        }
+        if matches!(self.response.body, Body::Over) {
+            return;
+        }
+        if !good || self.lost_sight() {
+            return self.fail_with(written, "an event of its stream cannot be read", out);
+        }
+        if end && !self.response.crossed.over() {
+            let mut deltas = Vec::new();
+            if let Some(reader) = &mut self.response.reader {
+                reader.end(&mut deltas);
+            }
+            self.write_steps(deltas, &mut written, out);
+        }
+        if matches!(self.response.body, Body::Over) {
+            return;
+        }
+        if end && !self.response.crossed.over() {
+            let refusal = Refusal::new(Code::StreamTruncated, "The provider's answer ended before it was complete.");
+            if !self.response.crossed.opened {
+                return self.refuse_now(refusal, Outcome::Truncated, out);
+            }
+            self.writer_codec().stream_refusal(&refusal, &mut written);
+            return self.emit_last(Bytes::from(written), Outcome::Truncated, out);
+        }
+        if end || self.response.crossed.opened {
+            self.emit(Bytes::from(written), end, out);
+        }
+    }
+
+    /// What was written before it stays good.
+    fn fail_with(&mut self, written: Vec<u8>, why: &'static str, out: &mut Vec<Action>) {
+        if !written.is_empty() {
+            self.emit(Bytes::from(written), false, out);
+        }
+        self.fail_crossing(why, out);
+    }
+
+    /// Reads the events that the meter has completed, and writes them anew. False when one cannot be read.
+    fn cross_steps(&mut self, written: &mut Vec<u8>, out: &mut Vec<Action>) -> bool {
+        if self.response.expected.as_ref().is_some_and(|expected| expected.reframes()) {
+            self.reframe(written, out);
+            return true;
+        }
+        let (deltas, is_readable) = self.read_steps();
+        self.publish_steps(&deltas, is_readable, out);
+        self.write_steps(deltas, written, out);
+        is_readable
+    }
+
+    /// Events in one format's own words go on as they are, in the framing of a client of that format.
+    fn reframe(&mut self, written: &mut Vec<u8>, out: &mut Vec<Action>) {
+        let Some(meter) = &self.response.meter else { return };
+        let mut first_error = None;
+        for event in meter.events() {
+            let Ok(tree) = Tree::read(&event.data) else { continue };
+            let name = tree.root().get("type").and_then(|name| name.text());
+            if self.response.crossed == Crossed::default() && first_error.is_none() && name.as_deref() == Some("error")
+            {
+                first_error = Some(event.data.clone());
+            }
+            sse::write(written, name.as_deref(), &event.data);
+            self.response.crossed.complete |= name.as_deref() == Some("message_stop");
+        }
+        if let Some(data) = first_error {
+            written.clear();
+            let status = FIRST_ERROR;
+            let fault = self.reader_codec().read_fault(&Said { status, error_type: None, body: &data });
+            return self.answer_fault(&fault, out);
+        }
+        if !written.is_empty() && !self.response.crossed.opened {
+            self.open_crossing(None, out);
+        }
+    }
+
+    /// Turns the events that the meter has completed into steps. False when one cannot be read.
+    pub(super) fn read_steps(&mut self) -> (Vec<Delta>, bool) {
+        let super::response::State { meter, reader, usage, .. } = &mut self.response;
+        let (Some(meter), Some(reader)) = (meter, reader) else { return (Vec::new(), true) };
+        let (mut deltas, mut is_readable) = (Vec::new(), true);
+        for event in meter.events() {
+            is_readable &= reader.read(event, &mut deltas, &mut self.story.dropped).is_ok();
+        }
+        // Usage is said once, in full, in front of the end.
+        deltas.retain(|delta| match delta {
+            Delta::Usage(said) => {
+                *usage = Some(*said);
+                false
+            }
+            _ => true,
+        });
+        if let Some(end) = deltas.iter().position(|delta| *delta == Delta::End) {
+            deltas.truncate(end);
+            deltas.extend(meter.seen().usage.or(*usage).map(Delta::Usage));
+            deltas.push(Delta::End);
+        }
+        (deltas, is_readable)
+    }
+
+    fn write_steps(&mut self, deltas: Vec<Delta>, written: &mut Vec<u8>, out: &mut Vec<Action>) {
+        for delta in deltas {
+            if self.response.crossed.over() {
+                return;
+            }
+            if !self.response.crossed.opened {
+                match &delta {
+                    // Nothing was said yet: the error can still be one of HTTP.
+                    Delta::Error(fault) => {
+                        let fault = fault.clone();
+                        return self.answer_fault(&fault, out);
+                    }
+                    Delta::Ping => continue,
+                    _ => self.open_crossing(None, out),
+                }
+            }
+            self.response.crossed.complete |= delta == Delta::End;
+            self.response.crossed.failed |= matches!(delta, Delta::Error(_));
+            if let Some(writer) = &mut self.response.writer {
+                writer.write(&delta, written, &mut self.story.dropped);
+            }
+        }
+    }
+
+    /// Ends a running stream in good order, with this reason. False where that cannot be written.
+    pub(super) fn write_end(&mut self, finish: Finish, out: &mut Vec<u8>) -> bool {
+        let ends = [Delta::finish(finish), Delta::End];
+        let mut dropped = Dropped::default();
+        if let Some(writer) = &mut self.response.writer {
+            ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
+            return true;
+        }
+        // A stream that passes was not written here: only a format without open blocks can be ended so.
+        let Some(expected) = self.response.expected.as_ref().filter(|expected| expected.client == Some(Format::Chat))
+        else {
+            return false;
+        };
+        let served = self.response.seen().and_then(|seen| seen.model.as_deref()).map(str::to_owned);
+        let model = served.unwrap_or_else(|| expected.to.model.clone());
+        let to = Writing { model, resumed: true, ..expected.to.clone() };
+        let Some(mut writer) = self.writer_codec().stream_writer(to) else { return false };
+        ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
+        true
+    }
+}
+
+/// The status of an error that comes as the first event of a stream and says none.
+const FIRST_ERROR: u16 = 500;

@@ -1,0 +1,241 @@
+//! An assistant's message: in an answer as `message`, in a chunk as `delta`, and in the history that a
+//! request brings back.
+
+use std::borrow::Cow;
+
+use crate::base::json::tree::Value;
+use crate::base::json::{ArrayWriter, ObjectWriter};
+use crate::llm::part::{Citation, Media, MediaKind, Source, ToolCall};
+use crate::llm::{Content, Dropped, Finish, Format, Part, Signature};
+
+/// One function that is called, as it stands in `tool_calls`.
+pub(super) struct Call<'a> {
+    pub index: Option<u64>,
+    pub call: ToolCall<'a>,
+    pub has_id: bool,
+    pub has_name: bool,
+}
+
+pub(super) fn read_finish(word: &str) -> Option<Finish> {
+    match word {
+        "stop" | "eos" => Some(Finish::Stop),
+        "length" | "model_length" => Some(Finish::Length),
+        "tool_calls" | "function_call" => Some(Finish::ToolCalls),
+        "content_filter" => Some(Finish::ContentFilter),
+        _ => None,
+    }
+}
+
+pub(super) fn finish_word(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop | Finish::StopSequence | Finish::Pause => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter | Finish::Refusal => "content_filter",
+    }
+}
+
+/// Reads one element of `tool_calls`; `place` is the path of `tool_calls`, for what is dropped.
+pub(super) fn read_call<'a>(value: Value<'_, 'a>, place: &'static str, dropped: &mut Dropped) -> Call<'a> {
+    let mut read = Call { index: None, call: ToolCall::default(), has_id: false, has_name: false };
+    for (key, value) in value.members() {
+        match &*key {
+            "index" => read.index = value.whole(),
+            "id" => {
+                read.call.id = value.text().unwrap_or_default();
+                read.has_id = !read.call.id.is_empty();
+            }
+            "type" if value.text().is_none_or(|kind| kind == "function") => {}
+            "function" => {
+                for (key, value) in value.members() {
+                    match &*key {
+                        "name" => {
+                            read.call.name = value.text().unwrap_or_default();
+                            read.has_name = !read.call.name.is_empty();
+                        }
+                        // Some write the object itself.
+                        "arguments" => read.call.arguments = value.text().unwrap_or(Cow::Borrowed(value.raw())),
+                        _ if value.is_empty() => {}
+                        other => dropped.inside(place, other),
+                    }
+                }
+            }
+            "extra_content" => {
+                let signature = value.get("google").and_then(|google| google.get("thought_signature"));
+                let signature = signature.and_then(Value::text);
+                read.call.signature = signature.map(|text| Signature::read(Format::Gemini, text));
+            }
+            _ if value.is_empty() => {}
+            other => dropped.inside(place, other),
+        }
+    }
+    if read.call.arguments == "null" {
+        read.call.arguments = Cow::Borrowed("");
+    }
+    read
+}
+
+/// Writes one element of `tool_calls`; of a piece of one, `index` says which.
+pub(super) fn write_call(a: &mut ArrayWriter<'_>, index: Option<u64>, call: &CallPiece<'_>) {
+    a.object(|o| {
+        o.number_if("index", index);
+        if let Some(id) = call.id {
+            o.text("id", id);
+            o.text("type", "function");
+        }
+        o.object("function", |o| {
+            o.text_if("name", call.name);
+            o.text("arguments", call.arguments);
+        });
+        if let Some(signature) = call.signature {
+            let text = signature.for_client(Format::Gemini);
+            o.object("extra_content", |o| o.object("google", |o| o.text("thought_signature", &text)));
+        }
+    });
+}
+
+/// What is written of a call.
+pub(super) struct CallPiece<'a> {
+    pub id: Option<&'a str>,
+    pub name: Option<&'a str>,
+    pub arguments: &'a str,
+    pub signature: Option<&'a Signature<'a>>,
+}
+
+/// `reasoning_details` (OpenRouter API, "Reasoning tokens"): the only form in which a client of this API
+/// holds a provider's seal and gives it back.
+pub(super) fn read_details<'a>(value: Value<'_, 'a>, out: &mut Vec<Part<'a>>) {
+    for detail in value.elements() {
+        let text = |key: &str| detail.get(key).and_then(Value::text);
+        let kind = text("type");
+        match kind.as_deref() {
+            Some("reasoning.text") => {
+                let signature = text("signature").map(|data| Signature::read(Format::Chat, data));
+                let text = text("text").unwrap_or_default();
+                out.push(Part::new(Content::Reasoning { text, signature }));
+            }
+            Some("reasoning.summary") => {
+                let text = text("summary").unwrap_or_default();
+                out.push(Part::new(Content::Reasoning { text, signature: None }));
+            }
+            Some("reasoning.encrypted") => {
+                out.extend(text("data").map(|data| Part::new(Content::Redacted(Signature::read(Format::Chat, data)))));
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn write_text_detail(a: &mut ArrayWriter<'_>, text: &str, signature: Option<&Signature<'_>>) {
+    a.object(|o| {
+        o.text("type", "reasoning.text");
+        o.text("text", text);
+        if let Some(signature) = signature {
+            o.text("signature", &signature.for_client(Format::Chat));
+        }
+    });
+}
+
+pub(super) fn write_redacted_detail(a: &mut ArrayWriter<'_>, data: &Signature<'_>) {
+    a.object(|o| {
+        o.text("type", "reasoning.encrypted");
+        o.text("data", &data.for_client(Format::Chat));
+    });
+}
+
+/// An element of `annotations`: OpenAI's `url_citation`.
+pub(super) fn read_annotation<'a>(value: Value<'_, 'a>) -> Option<Citation<'a>> {
+    let said = value.get("url_citation")?;
+    Some(Citation {
+        url: Some(said.get("url")?.text()?),
+        title: said.get("title").and_then(Value::text),
+        start: said.get("start_index").and_then(Value::whole),
+        end: said.get("end_index").and_then(Value::whole),
+        ..Citation::default()
+    })
+}
+
+/// Writes a citation that has a URL; of others this API knows none. False for those.
+pub(super) fn write_annotation(a: &mut ArrayWriter<'_>, citation: &Citation<'_>) -> bool {
+    let Some(url) = &citation.url else { return false };
+    a.object(|o| {
+        o.text("type", "url_citation");
+        o.object("url_citation", |o| {
+            o.text("url", url);
+            o.text("title", citation.title.as_deref().unwrap_or_default());
+            o.number("start_index", citation.start.unwrap_or(0));
+            o.number("end_index", citation.end.unwrap_or(0));
+        });
+    });
+    true
+}
+
+/// An element of `images` (OpenRouter API, "Image generation"): a data URL.
+pub(super) fn read_image<'a>(value: Value<'_, 'a>) -> Option<Media<'a>> {
+    Some(image_of(value.get("image_url")?.get("url")?.text()?))
+}
+
+/// An image at a URL, or in it.
+pub(super) fn image_of(url: Cow<'_, str>) -> Media<'_> {
+    let (mime, source) = source_of(url);
+    Media { kind: MediaKind::Image, mime, source, name: None, detail: None }
+}
+
+/// A data URL as what is in it; any other one as it stands.
+pub(super) fn source_of(url: Cow<'_, str>) -> (Option<Cow<'_, str>>, Source<'_>) {
+    let Some((mime, at)) = data_url(&url) else { return (None, Source::Url(url)) };
+    let mime = (!mime.is_empty()).then(|| mime.to_owned().into());
+    let data = match url {
+        Cow::Borrowed(url) => Cow::Borrowed(url.get(at..).unwrap_or_default()),
+        Cow::Owned(url) => Cow::Owned(url.get(at..).unwrap_or_default().to_owned()),
+    };
+    (mime, Source::Base64(data))
+}
+
+/// The media type of a data URL in base64 (RFC 2397), and where its data begins.
+fn data_url(url: &str) -> Option<(&str, usize)> {
+    let rest = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and(url.get(5..))?;
+    let comma = rest.find(',')?;
+    let (head, _) = rest.split_at(comma);
+    let mime = head.strip_suffix(";base64")?;
+    Some((mime.split(';').next().unwrap_or_default(), 5 + comma + 1))
+}
+
+pub(super) fn write_image(a: &mut ArrayWriter<'_>, media: &Media<'_>) -> bool {
+    if media.kind != MediaKind::Image {
+        return false;
+    }
+    let Some(url) = url_of(media) else { return false };
+    a.object(|o| {
+        o.text("type", "image_url");
+        o.object("image_url", |o| o.text("url", &url));
+    });
+    true
+}
+
+/// Media as a URL, if they can be one.
+pub(super) fn url_of<'a>(media: &'a Media<'_>) -> Option<Cow<'a, str>> {
+    match &media.source {
+        Source::Url(url) => Some(Cow::Borrowed(url)),
+        Source::Base64(data) => {
+            let mime = media.mime.as_deref().unwrap_or("image/png");
+            Some(Cow::Owned(["data:", mime, ";base64,", data].concat()))
+        }
+        Source::FileId(_) | Source::Text(_) => None,
+    }
+}
+
+/// `logprobs` of a choice.
+pub(super) fn write_logprobs(o: &mut ObjectWriter<'_>, tokens: &str) {
+    o.object("logprobs", |o| {
+        o.raw("content", &["[", tokens, "]"].concat());
+        o.null("refusal");
+    });
+}
+
+/// The elements of `logprobs.content`, as they stand.
+pub(super) fn read_logprobs(value: Value<'_, '_>) -> Option<String> {
+    let raw = value.get("content")?.raw();
+    let inner = raw.strip_prefix('[')?.strip_suffix(']')?.trim();
+    (!inner.is_empty()).then(|| inner.to_owned())
+}

@@ -1,0 +1,187 @@
+//! A chat completion's stream of chunks, read.
+
+use super::DONE;
+use super::error::read_error;
+use super::message::{read_annotation, read_call, read_details, read_finish, read_image, read_logprobs};
+use crate::base::json::Tree;
+use crate::base::json::tree::Value;
+use crate::llm::part::Content;
+use crate::llm::{Delta, Dropped, FaultKind};
+use crate::wire::codec::{StreamReader, Unreadable};
+use crate::wire::{scan, sse};
+
+/// Calls of one choice that are told apart; a stream that names more is not a real one.
+const MAX_CALLS: usize = 1024;
+
+/// Reads the chunks of one stream.
+#[derive(Default)]
+pub(super) struct Reader {
+    started: bool,
+    /// The calls so far: of which choice, the provider's index, its id.
+    calls: Vec<Known>,
+}
+
+struct Known {
+    choice: u32,
+    theirs: u64,
+    ours: u32,
+    id: String,
+}
+
+impl StreamReader for Reader {
+    fn read(&mut self, event: &sse::Event, out: &mut Vec<Delta>, dropped: &mut Dropped) -> Result<(), Unreadable> {
+        if event.data == DONE {
+            out.push(Delta::End);
+            return Ok(());
+        }
+        // A comment or a ping.
+        if event.data.is_empty() {
+            return Ok(());
+        }
+        let tree = Tree::read(&event.data).map_err(|_| Unreadable("an event of its stream is no JSON"))?;
+        let root = tree.root();
+        if let Some(error) = root.get("error") {
+            out.push(Delta::Error(read_error(error, FaultKind::Server)));
+            return Ok(());
+        }
+        let choices = root.get("choices").ok_or(Unreadable("an event of its stream has no choices"))?;
+        self.read_top(root, out, dropped);
+        for choice in choices.elements() {
+            self.read_choice(choice, out, dropped);
+        }
+        let usage = root.get("usage").or_else(|| root.get("x_groq")?.get("usage"));
+        out.extend(usage.and_then(|usage| scan::read_usage(usage.raw())).map(Delta::Usage));
+        Ok(())
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn read_top(&mut self, root: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
+        let (mut id, mut model, mut created) = (String::new(), String::new(), 0);
+        for (key, value) in root.members() {
+            match &*key {
+                "id" if !self.started => id = value.text().unwrap_or_default().into_owned(),
+                "model" if !self.started => model = value.text().unwrap_or_default().into_owned(),
+                "created" if !self.started => created = value.whole().unwrap_or(0),
+                "id" | "model" | "created" | "choices" | "usage" | "x_groq" => {}
+                "object" | "system_fingerprint" | "service_tier" | "obfuscation" | "provider" => {}
+                "prompt_filter_results" => {}
+                _ if value.is_empty() => {}
+                other => dropped.field(other.to_owned()),
+            }
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            out.push(Delta::Start { id, model, created, usage: None });
+        }
+    }
+
+    fn read_choice(&mut self, value: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
+        let index = value.get("index").and_then(Value::whole).unwrap_or(0);
+        let choice = u32::try_from(index).unwrap_or(u32::MAX);
+        for (key, value) in value.members() {
+            match &*key {
+                "delta" => self.read_delta(choice, value, out, dropped),
+                "logprobs" => out.extend(read_logprobs(value).map(|tokens| Delta::Logprobs { choice, tokens })),
+                "index" | "finish_reason" | "content_filter_results" | "native_finish_reason" => {}
+                _ if value.is_empty() => {}
+                other => dropped.inside("choices[].", other),
+            }
+        }
+        let Some(word) = value.get("finish_reason").and_then(Value::text) else { return };
+        match read_finish(&word) {
+            Some(finish) => out.push(Delta::Finish { choice, finish, stop_sequence: None }),
+            // A word of a provider's own may even mean that the answer broke off.
+            None => dropped.inside("choices[].finish_reason ", &word),
+        }
+    }
+
+    fn read_delta(&mut self, choice: u32, delta: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
+        let has_details = delta.get("reasoning_details").is_some();
+        for (key, value) in delta.members() {
+            match &*key {
+                "role" => {}
+                "content" => {
+                    if let Some(text) = value.text().filter(|text| !text.is_empty()) {
+                        out.push(Delta::Text { choice, text: text.into_owned() });
+                    }
+                }
+                "reasoning_content" | "reasoning" if !has_details => {
+                    if let Some(text) = value.text().filter(|text| !text.is_empty()) {
+                        out.push(Delta::Reasoning { choice, text: text.into_owned() });
+                    }
+                }
+                "reasoning_content" | "reasoning" => {}
+                "reasoning_details" => push_details(choice, value, out),
+                "refusal" => {
+                    out.extend(value.text().map(|text| Delta::Refusal { choice, text: text.into_owned() }));
+                }
+                "tool_calls" => {
+                    for call in value.elements() {
+                        self.read_call(choice, call, out, dropped);
+                    }
+                }
+                "annotations" => {
+                    let citations = value.elements().filter_map(read_annotation);
+                    out.extend(
+                        citations.map(|citation| Delta::Citation { choice, citation: Box::new(citation.into_owned()) }),
+                    );
+                }
+                "images" => {
+                    let images = value.elements().filter_map(read_image);
+                    out.extend(images.map(|media| Delta::Media { choice, media: Box::new(media.into_owned()) }));
+                }
+                _ if value.is_empty() => {}
+                other => dropped.inside("choices[].delta.", other),
+            }
+        }
+    }
+
+    fn read_call(&mut self, choice: u32, value: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
+        let read = read_call(value, "choices[].delta.tool_calls[].", dropped);
+        let theirs = read.index.unwrap_or(0);
+        let call = read.call.into_owned();
+        let known = self.calls.iter().rposition(|known| known.choice == choice && known.theirs == theirs);
+        // Some number every call 0: another id with another name is another call.
+        let known = known.filter(|&at| !(read.has_id && read.has_name && self.calls[at].id != *call.id));
+        let is_new = known.is_none();
+        let ours = match known {
+            Some(at) => self.calls[at].ours,
+            None => {
+                let ours = self.calls.iter().filter(|known| known.choice == choice).count();
+                if ours >= MAX_CALLS {
+                    return dropped.field("choices[].delta.tool_calls[]");
+                }
+                let ours = u32::try_from(ours).unwrap_or(u32::MAX);
+                self.calls.push(Known { choice, theirs, ours, id: call.id.to_string() });
+                ours
+            }
+        };
+        out.push(Delta::ToolCall {
+            choice,
+            index: ours,
+            id: (is_new && read.has_id).then(|| call.id.into_owned()),
+            name: (is_new && read.has_name).then(|| call.name.into_owned()),
+            arguments: call.arguments.into_owned(),
+            signature: call.signature,
+        });
+    }
+}
+
+fn push_details(choice: u32, value: Value<'_, '_>, out: &mut Vec<Delta>) {
+    let mut parts = Vec::new();
+    read_details(value, &mut parts);
+    for part in parts {
+        match part.into_owned().content {
+            Content::Reasoning { text, signature } => {
+                if !text.is_empty() {
+                    out.push(Delta::Reasoning { choice, text: text.into_owned() });
+                }
+                out.extend(signature.map(|signature| Delta::Signature { choice, signature }));
+            }
+            Content::Redacted(data) => out.push(Delta::Redacted { choice, data }),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A chat completion's stream of chunks, written.
+
+use super::DONE;
+use super::error::write_fault;
+use super::message::{
+    CallPiece, finish_word, write_annotation, write_call, write_image, write_logprobs, write_redacted_detail,
+    write_text_detail,
+};
+use super::usage;
+use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
+use crate::llm::{Delta, Dropped};
+use crate::wire::codec::{StreamWriter, Writing};
+use crate::wire::sse;
+
+/// Writes the chunks of one stream.
+pub(super) struct Writer {
+    to: Writing,
+    /// `{"id":…,"object":…,"created":…,"model":…,"choices":` of every chunk; empty before the first.
+    prefix: Vec<u8>,
+    /// Choices that were begun with their role.
+    begun: Vec<u32>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub fn new(to: Writing) -> Self {
+        Writer { to, prefix: Vec::new(), begun: Vec::new() }
+    }
+
+    fn start(&mut self, id: &str, model: &str, created: u64) {
+        let made = ["chatcmpl-", &self.to.id].concat();
+        let mut prefix = Vec::with_capacity(160);
+        write_object(&mut prefix, |o| {
+            o.text("id", if id.is_empty() { &made } else { id });
+            o.text("object", "chat.completion.chunk");
+            o.number("created", if created == 0 { self.to.created } else { created });
+            o.text("model", if model.is_empty() { &self.to.model } else { model });
+        });
+        prefix.pop();
+        prefix.extend_from_slice(b",\"choices\":");
+        self.prefix = prefix;
+    }
+
+    fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
+        if self.prefix.is_empty() {
+            self.start("", "", 0);
+        }
+        if self.to.resumed || self.begun.contains(&choice) {
+            return;
+        }
+        // A provider that numbers choices at will is not followed beyond what can be remembered.
+        if self.begun.len() < 1024 {
+            self.begun.push(choice);
+        }
+        self.choice(choice, out, |o| {
+            o.object("delta", |o| {
+                o.text("role", "assistant");
+                o.text("content", "");
+            });
+            o.null("finish_reason");
+        });
+    }
+
+    /// A chunk with one choice.
+    fn choice(&self, choice: u32, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&self.prefix);
+        out.push(b'[');
+        write_object(out, |o| {
+            o.number("index", choice.into());
+            fill(o);
+        });
+        out.push(b']');
+        out.extend_from_slice(if self.to.usage { b",\"usage\":null}\n\n" } else { b"}\n\n" });
+    }
+
+    fn delta(&mut self, choice: u32, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.begin(choice, out);
+        self.choice(choice, out, |o| {
+            o.object("delta", fill);
+            o.null("finish_reason");
+        });
+    }
+
+    fn listed(&mut self, choice: u32, key: &str, out: &mut Vec<u8>, fill: impl FnOnce(&mut ArrayWriter<'_>)) {
+        self.delta(choice, out, |o| o.array(key, fill));
+    }
+}
+
+impl StreamWriter for Writer {
+    fn write(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        match delta {
+            Delta::Start { id, model, created, .. } => {
+                self.start(id, model, *created);
+                self.begin(0, out);
+            }
+            Delta::Text { choice, text } => self.delta(*choice, out, |o| o.text("content", text)),
+            Delta::Reasoning { choice, text } => self.delta(*choice, out, |o| o.text("reasoning_content", text)),
+            Delta::Refusal { choice, text } => self.delta(*choice, out, |o| o.text("refusal", text)),
+            Delta::Signature { choice, signature } => {
+                self.listed(*choice, "reasoning_details", out, |a| write_text_detail(a, "", Some(signature)));
+            }
+            Delta::Redacted { choice, data } => {
+                self.listed(*choice, "reasoning_details", out, |a| write_redacted_detail(a, data));
+            }
+            Delta::ToolCall { choice, index, id, name, arguments, signature } => {
+                let (id, name) = (id.as_deref(), name.as_deref());
+                let piece = CallPiece { id, name, arguments, signature: signature.as_ref() };
+                self.listed(*choice, "tool_calls", out, |a| write_call(a, Some((*index).into()), &piece));
+            }
+            Delta::Citation { choice, citation } if citation.url.is_some() => {
+                self.listed(*choice, "annotations", out, |a| {
+                    write_annotation(a, citation);
+                });
+            }
+            Delta::Citation { .. } => dropped.field("citations"),
+            Delta::Media { choice, media } => {
+                let mut is_written = false;
+                self.listed(*choice, "images", out, |a| is_written = write_image(a, media));
+                if !is_written {
+                    dropped.field("media");
+                }
+            }
+            Delta::Logprobs { choice, tokens } => {
+                self.begin(*choice, out);
+                self.choice(*choice, out, |o| {
+                    o.object("delta", |_| {});
+                    write_logprobs(o, tokens);
+                    o.null("finish_reason");
+                });
+            }
+            Delta::Finish { choice, finish, .. } => {
+                self.begin(*choice, out);
+                self.choice(*choice, out, |o| {
+                    o.object("delta", |_| {});
+                    o.text("finish_reason", finish_word(*finish));
+                });
+            }
+            Delta::Usage(usage) if self.to.usage => {
+                if self.prefix.is_empty() {
+                    self.start("", "", 0);
+                }
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(&self.prefix);
+                out.extend_from_slice(b"[],");
+                let mut object = Vec::new();
+                write_object(&mut object, |o| usage::write(o, usage));
+                out.extend_from_slice(object.get(1..).unwrap_or_default());
+                out.extend_from_slice(b"\n\n");
+            }
+            Delta::Usage(_) => {}
+            // What keeps an event stream alive is a comment.
+            Delta::Ping => out.extend_from_slice(b": ping\n\n"),
+            Delta::Error(fault) => sse::write(out, None, &write_fault(fault)),
+            Delta::End => sse::write(out, None, DONE),
+        }
+    }
+}
