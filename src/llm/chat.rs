@@ -73,8 +73,8 @@ pub enum Role {
 pub struct Tool<'a> {
     pub name: Cow<'a, str>,
     pub description: Option<Cow<'a, str>>,
-    /// A JSON Schema, as it was written; none for a function without parameters.
-    pub parameters: Option<&'a str>,
+    /// A JSON Schema, as it was written where it was written as one; none for a function without parameters.
+    pub parameters: Option<Cow<'a, str>>,
     /// The arguments must keep to the schema.
     pub strict: Option<bool>,
     pub cache: Option<CacheMark>,
@@ -104,8 +104,8 @@ pub enum OutputFormat<'a> {
     Schema {
         name: Option<Cow<'a, str>>,
         description: Option<Cow<'a, str>>,
-        /// A JSON Schema, as it was written.
-        schema: &'a str,
+        /// A JSON Schema, as it was written where it was written as one.
+        schema: Cow<'a, str>,
         strict: Option<bool>,
     },
 }
