@@ -154,7 +154,7 @@ impl Fold {
         let last = choice.parts.last_mut().map(|part| &mut part.content);
         let mut bytes = 0;
         match (delta, last) {
-            (Delta::Signature { signature, .. }, Some(Content::Reasoning { signature: kept, .. })) => {
+            (Delta::Signature { signature, .. }, Some(Content::Reasoning { signature: kept @ None, .. })) => {
                 bytes = signature.data.len();
                 *kept = Some(signature.clone());
             }

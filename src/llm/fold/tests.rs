@@ -90,3 +90,12 @@ fn an_answer_comes_back_from_its_steps() {
     };
     assert_eq!(folded(&reply.steps()).complete(), Some(reply));
 }
+
+#[test]
+fn thoughts_of_which_only_the_seals_are_told_stay_apart() {
+    let seal = |data: &'static str| Signature { maker: crate::llm::Format::Messages, data: data.into() };
+    let sealed = |data| Delta::Signature { choice: 0, signature: seal(data) };
+    let reply = folded(&[sealed("a"), sealed("b"), Delta::End]).complete().unwrap();
+    let thought = |data| Part::new(Content::Reasoning { text: "".into(), signature: Some(seal(data)) });
+    assert_eq!(reply.choices[0].parts, [thought("a"), thought("b")]);
+}
