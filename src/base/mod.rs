@@ -1,5 +1,6 @@
 //! What has no domain: JSON bytes, money, patterns, secrets, time, words. Imports nothing of Weir's.
 
+pub mod base64;
 pub mod glob;
 pub mod json;
 pub mod money;

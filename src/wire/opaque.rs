@@ -4,6 +4,8 @@
 use bytes::Bytes;
 
 use super::decode::{Decoder, Limits};
+use super::frames::{self, Damaged};
+use super::lines;
 use super::scan::{Scan, Seen};
 use super::sse;
 
@@ -25,6 +27,10 @@ enum Form {
     Events(sse::Parser),
     /// Events that are not kept: images and sound.
     Flow(sse::Flow),
+    /// AWS event-stream frames.
+    Frames(frames::Parser),
+    /// A document a line.
+    Lines(lines::Parser),
     Document,
     Opaque,
 }
@@ -34,7 +40,7 @@ enum Form {
 pub enum Blind {
     /// A content coding that is not decoded here.
     Encoding,
-    /// Compressed data that is damaged, or that grows beyond all measure.
+    /// Compressed data or frames that are damaged, or data that grows beyond all measure.
     Undecodable,
     /// An event larger than the profile allows.
     Oversized,
@@ -43,8 +49,12 @@ pub enum Blind {
 /// Room for this many events is kept between chunks.
 const MANY_EVENTS: usize = 256;
 
-/// Events that end an answer, by the name on their `event:` line (Anthropic, OpenAI Responses).
-const TERMINAL: &[&[u8]] = &[b"message_stop", b"response.completed", b"response.incomplete", b"response.failed"];
+/// Events that end an answer, by the name on their `event:` line (Anthropic, OpenAI Responses, Cohere v2).
+const TERMINAL: &[&[u8]] =
+    &[b"message_stop", b"response.completed", b"response.incomplete", b"response.failed", b"message-end"];
+
+/// The last event of a Bedrock `ConverseStream`: it has the usage and comes behind `messageStop`.
+const METADATA: &[u8] = b"metadata";
 
 // === impl Meter ===
 
@@ -54,6 +64,8 @@ impl Meter {
         let kind = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
         let form = match kind.to_ascii_lowercase().as_str() {
             "text/event-stream" => Form::Events(sse::Parser::new(max_event)),
+            frames::CONTENT_TYPE => Form::Frames(frames::Parser::new(max_event)),
+            lines::CONTENT_TYPE => Form::Lines(lines::Parser::new(max_event)),
             "application/json" => Form::Document,
             other if other.ends_with("+json") => Form::Document,
             _ => Form::Opaque,
@@ -90,9 +102,9 @@ impl Meter {
         self.scan.keeps_text()
     }
 
-    /// True for a stream of events.
+    /// True for a stream of events, frames or lines.
     pub fn is_events(&self) -> bool {
-        matches!(self.form, Form::Events(_) | Form::Flow(_))
+        matches!(self.form, Form::Events(_) | Form::Flow(_) | Form::Frames(_) | Form::Lines(_))
     }
 
     /// True when what is pushed is what was sent, so that events can be edited.
@@ -119,10 +131,19 @@ impl Meter {
     /// The body has ended in good order.
     pub fn finish(&mut self) {
         self.release();
-        if let Form::Events(parser) = &mut self.form {
-            parser.finish(&mut self.events);
-            self.look_at_events();
+        let mut is_whole = self.blind.is_none();
+        match &mut self.form {
+            Form::Events(parser) => parser.finish(&mut self.events),
+            Form::Lines(parser) => parser.finish(&mut self.events),
+            Form::Frames(parser) => {
+                is_whole &= parser.is_whole();
+                parser.finish(&mut self.events);
+            }
+            Form::Flow(_) | Form::Document | Form::Opaque => return,
         }
+        self.look_at_events();
+        // Some have no other end than the body's.
+        self.terminal |= is_whole && self.seen().is_finished;
     }
 
     /// The events that the last call completed, in order.
@@ -148,7 +169,9 @@ impl Meter {
     pub fn carried(&self) -> usize {
         match &self.form {
             Form::Events(parser) => parser.carried(),
-            _ => 0,
+            Form::Frames(parser) => parser.carried(),
+            Form::Lines(parser) => parser.carried(),
+            Form::Flow(_) | Form::Document | Form::Opaque => 0,
         }
     }
 
@@ -156,7 +179,9 @@ impl Meter {
     pub fn take_rest(&mut self) -> Bytes {
         match &mut self.form {
             Form::Events(parser) => parser.take_rest(),
-            _ => Bytes::new(),
+            Form::Frames(parser) => parser.take_rest(),
+            Form::Lines(parser) => parser.take_rest(),
+            Form::Flow(_) | Form::Document | Form::Opaque => Bytes::new(),
         }
     }
 
@@ -178,40 +203,55 @@ impl Meter {
     /// True when the answer's own end was seen: a terminal event, or the closing brace.
     pub fn is_complete(&self) -> bool {
         match self.form {
-            Form::Events(_) | Form::Flow(_) => self.terminal,
+            Form::Events(_) | Form::Flow(_) | Form::Frames(_) | Form::Lines(_) => self.terminal,
             Form::Document => self.seen().complete,
             Form::Opaque => true,
         }
     }
 
     fn look(&mut self, plain: Bytes) {
-        match &mut self.form {
-            Form::Events(parser) => {
-                if parser.push(plain, &mut self.events).is_err() {
-                    self.blind = Some(Blind::Oversized);
-                    // What was read is not all: nobody will count it.
-                    self.scan.take_text();
-                }
-                self.look_at_events();
-            }
-            Form::Flow(flow) => flow.push(&plain, |piece| match piece {
-                sse::Piece::Data(data) => self.scan.push(data),
-                sse::Piece::End => self.scan.reset(),
+        let blind = match &mut self.form {
+            Form::Events(parser) => parser.push(plain, &mut self.events).err().map(|_| Blind::Oversized),
+            Form::Lines(parser) => parser.push(plain, &mut self.events).err().map(|_| Blind::Oversized),
+            Form::Frames(parser) => parser.push(plain, &mut self.events).err().map(|damaged| match damaged {
+                Damaged::Oversized { .. } => Blind::Oversized,
+                _ => Blind::Undecodable,
             }),
-            Form::Document => self.scan.push(&plain),
-            Form::Opaque => {}
+            Form::Flow(flow) => {
+                return flow.push(&plain, |piece| match piece {
+                    sse::Piece::Data(data) => self.scan.push(data),
+                    sse::Piece::End => self.scan.reset(),
+                });
+            }
+            Form::Document => return self.scan.push(&plain),
+            Form::Opaque => return,
+        };
+        if blind.is_some() {
+            self.blind = blind;
+            // What was read is not all: nobody will count it.
+            self.scan.take_text();
         }
+        self.look_at_events();
     }
 
     fn look_at_events(&mut self) {
+        let in_frames = matches!(self.form, Form::Frames(_));
         for event in &self.events {
             if event.data == super::openai::DONE {
                 self.terminal = true;
                 continue;
             }
-            self.terminal |= event.name.as_ref().is_some_and(|name| TERMINAL.contains(&&name[..]));
+            let name = event.name.as_deref().unwrap_or_default();
+            self.terminal |= TERMINAL.contains(&name) || (in_frames && name == METADATA);
+            if in_frames && frames::is_failure(name) {
+                self.scan.note_error();
+            }
             self.scan.reset();
             self.scan.push(&event.data);
         }
+        self.terminal |= self.seen().is_last;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,14 @@
 //!
 //! | found | where |
 //! |---|---|
-//! | usage | objects `usage`, `usageMetadata`, `usage_info`, `response.usage`, `message.usage`, `x_groq.usage`, `meta.billed_units` of Top; see [`usage`] |
+//! | usage | objects `usage`, `usageMetadata`, `usage_info`, `response.usage`, `message.usage`, `delta.usage`, `x_groq.usage`, `meta.billed_units`, `amazon-bedrock-invocationMetrics` of Top; `prompt_eval_count`, `eval_count` of Top; see [`usage`] |
 //! | model | strings `model`, `modelVersion`, `response.model`, `message.model` of Top |
-//! | service tier | strings `service_tier` at the same places and in a usage object |
-//! | finish | strings `finish_reason`, `stop_reason`, `finishReason`, `stopReason` inside at most 4 containers |
+//! | service tier | strings `service_tier` at the same places and in a usage object; `serviceTier`, `serviceTier.type` of Top |
+//! | finish | strings `finish_reason`, `stop_reason`, `done_reason`, `finishReason`, `blockReason`, `stopReason` inside at most 4 containers |
+//! | last | `done` of Top that is `true`; `amazon-bedrock-invocationMetrics` of Top |
 //! | error | `error`, `response.error` or `message.error` of Top that is not `null`; `type` of Top that is `error` |
 //! | aside | of Top: objects in `data`, `duration`, `size`, `quality`, `type` of a whole image; `total_tokens` of a usage object |
-//! | text bytes | strings under the keys of `TEXT`, below a member of Top named in `ROOTS`; a `delta` or `content` of Top that is a string |
+//! | text bytes | strings under the keys of `TEXT`, below a member of Top named in `ROOTS`; a `delta`, `content` or `response` of Top that is a string |
 //!
 //! Text that a stream repeats is not counted again: in an event whose `type` begins with
 //! `response.` only a `.delta` counts, and none of audio; nothing counts in one that ends with
@@ -124,6 +125,11 @@ impl Scan {
         self.text.begin();
     }
 
+    /// The provider said that it failed elsewhere than in a document.
+    pub fn note_error(&mut self) {
+        self.seen.has_error = true;
+    }
+
     /// Takes the next bytes of the document. Bytes that are not JSON end the scan of this document.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
@@ -179,7 +185,10 @@ impl Scan {
                 self.capture.push(&[byte]);
                 self.state = State::InNumber;
             }
-            b't' => self.begin_word(b"rue"),
+            b't' => {
+                self.seen.is_last |= self.slot == Slot::Done;
+                self.begin_word(b"rue");
+            }
             b'f' => self.begin_word(b"alse"),
             b'n' => self.begin_word(b"ull"),
             _ => self.die(),
@@ -201,7 +210,10 @@ impl Scan {
         }
         match frame.place {
             Place::Top => self.text.begin(),
-            Place::Usage(Part::InputModalities | Part::OutputModalities) => self.modality = (None, None),
+            Place::Usage(Part::InputModalities | Part::OutputModalities | Part::CacheDetails) => {
+                self.modality = (None, None);
+            }
+            Place::Usage(Part::Invocation) => self.seen.is_last = true,
             _ => {}
         }
         self.frames[self.depth] = frame;
@@ -211,12 +223,12 @@ impl Scan {
 
     fn close(&mut self) {
         match self.top().place {
-            Place::Usage(Part::Usage) => {
+            Place::Usage(Part::Usage | Part::Invocation) | Place::Top => {
                 if let Some(usage) = self.raw.normalise() {
                     self.seen.usage = Some(usage);
                 }
             }
-            Place::Usage(Part::InputModalities | Part::OutputModalities) => {
+            Place::Usage(Part::InputModalities | Part::OutputModalities | Part::CacheDetails) => {
                 if let (Some(field), Some(count)) = std::mem::take(&mut self.modality) {
                     self.raw.set(field, count);
                 }
@@ -358,7 +370,10 @@ impl Scan {
         match self.slot {
             Slot::Model => keep(&mut self.seen.model, text),
             Slot::Tier => keep(&mut self.seen.service_tier, text),
-            Slot::Finish => keep(&mut self.seen.finish, text),
+            Slot::Finish | Slot::LastFinish => {
+                keep(&mut self.seen.finish, text);
+                self.seen.is_finished |= self.slot == Slot::LastFinish && text.is_some();
+            }
             Slot::Size => keep(&mut self.seen.aside.size, text),
             Slot::Quality => keep(&mut self.seen.aside.quality, text),
             Slot::Factor if !usage::is_ordinary(text.unwrap_or_default()) => self.unknown(),

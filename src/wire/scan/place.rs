@@ -17,6 +17,10 @@ const TEXT: &[&[u8]] = &[
     b"arguments",
     b"partial_json",
     b"output_text",
+    // Cohere.
+    b"tool_plan",
+    // Bedrock Converse, where a call's arguments come as text.
+    b"input",
 ];
 
 /// A finish reason inside more containers than this is data, not an answer's.
@@ -39,10 +43,12 @@ pub(super) enum Place {
     Top,
     /// `response` or `message` of Top.
     Answer,
-    /// `x_groq` of Top.
-    Groq,
+    /// `x_groq` of Top (Groq), and `delta` (Cohere): only their usage counts.
+    Aside,
     /// `meta` of Top (Cohere).
     Meta,
+    /// `serviceTier` of Top (Bedrock).
+    Tier,
     /// `data` of Top: images, where images were asked for.
     Data,
     Usage(Part),
@@ -58,7 +64,11 @@ pub(super) enum Slot {
     Tier,
     Type,
     Finish,
+    /// A finish reason behind which only the end of the body comes.
+    LastFinish,
     Error,
+    /// `done` of Top: `true` in the last document (Ollama).
+    Done,
     Number(Field),
     Seconds(Field),
     UnknownNumber,
@@ -82,8 +92,8 @@ pub(super) const OTHER: Frame = Frame { object: true, place: Place::Other, text:
 impl Slot {
     /// True for a string whose text is kept.
     pub(super) fn is_word(self) -> bool {
-        use Slot::{Factor, Finish, Modality, Model, Quality, Size, Tier, Type};
-        matches!(self, Model | Tier | Type | Finish | Factor | Modality | Size | Quality)
+        use Slot::{Factor, Finish, LastFinish, Modality, Model, Quality, Size, Tier, Type};
+        matches!(self, Model | Tier | Type | Finish | LastFinish | Factor | Modality | Size | Quality)
     }
 }
 
@@ -96,7 +106,9 @@ pub(super) fn element(array: Option<Frame>) -> Frame {
         Place::Documents => Frame { place: Place::Top, ..OTHER },
         Place::Usage(_) | Place::Other => array,
         // An array where an object belongs.
-        Place::Top | Place::Answer | Place::Groq | Place::Meta | Place::Data => Frame { place: Place::Other, ..array },
+        Place::Top | Place::Answer | Place::Aside | Place::Meta | Place::Tier | Place::Data => {
+            Frame { place: Place::Other, ..array }
+        }
     }
 }
 
@@ -106,7 +118,7 @@ pub(super) fn member(parent: Frame, depth: usize, key: &[u8]) -> (Slot, Frame) {
     let child = Frame { place: Place::Other, ..parent };
     match (parent.place, key) {
         (Place::Usage(part), _) => usage_member(part, key, child),
-        (Place::Top | Place::Answer | Place::Groq, b"usage") => (Slot::Nothing, as_usage(child, Part::Usage)),
+        (Place::Top | Place::Answer | Place::Aside, b"usage") => (Slot::Nothing, as_usage(child, Part::Usage)),
         (Place::Top, b"usageMetadata" | b"usage_info") => (Slot::Nothing, as_usage(child, Part::Usage)),
         (Place::Top, b"meta") => (Slot::Nothing, Frame { place: Place::Meta, ..child }),
         (Place::Meta, b"billed_units") => (Slot::Nothing, as_usage(child, Part::Usage)),
@@ -118,14 +130,21 @@ pub(super) fn member(parent: Frame, depth: usize, key: &[u8]) -> (Slot, Frame) {
         (Place::Top | Place::Answer, b"service_tier") => (Slot::Tier, child),
         (Place::Top | Place::Answer, b"error") => (Slot::Error, child),
         (Place::Top, b"type") => (Slot::Type, child),
-        (Place::Top, b"response" | b"message") => (Slot::Nothing, Frame { place: Place::Answer, text: true, ..child }),
-        (Place::Top, b"x_groq") => (Slot::Nothing, Frame { place: Place::Groq, ..child }),
-        (Place::Top, b"delta" | b"content") => (Slot::Text, Frame { text: true, ..child }),
+        (Place::Top, b"message") => (Slot::Nothing, Frame { place: Place::Answer, text: true, ..child }),
+        // A string of Ollama's `/api/generate`.
+        (Place::Top, b"response") => (Slot::Text, Frame { place: Place::Answer, text: true, ..child }),
+        (Place::Top, b"x_groq") => (Slot::Nothing, Frame { place: Place::Aside, ..child }),
+        (Place::Top, b"delta") => (Slot::Text, Frame { place: Place::Aside, text: true, ..child }),
+        (Place::Top, b"content") => (Slot::Text, Frame { text: true, ..child }),
+        (Place::Top, b"serviceTier") => (Slot::Tier, Frame { place: Place::Tier, ..child }),
+        (Place::Tier, b"type") => (Slot::Tier, child),
+        (Place::Top, b"done") => (Slot::Done, child),
+        (Place::Top, usage::INVOCATION) => (Slot::Nothing, as_usage(child, Part::Invocation)),
+        (Place::Top, b"prompt_eval_count" | b"eval_count") => usage_member(Part::Top, key, child),
         (Place::Top, _) if ROOTS.contains(&key) => (Slot::Nothing, Frame { text: true, ..child }),
         (_, b"reasoning_details") => (Slot::Nothing, Frame { text: false, ..child }),
-        (_, b"finish_reason" | b"stop_reason" | b"finishReason" | b"stopReason") if depth <= FINISH_DEPTH => {
-            (Slot::Finish, child)
-        }
+        (_, b"finish_reason" | b"stop_reason" | b"done_reason") if depth <= FINISH_DEPTH => (Slot::Finish, child),
+        (_, b"finishReason" | b"blockReason" | b"stopReason") if depth <= FINISH_DEPTH => (Slot::LastFinish, child),
         _ if parent.text && TEXT.contains(&key) => (Slot::Text, child),
         _ => (Slot::Nothing, child),
     }

@@ -16,6 +16,11 @@ pub struct Seen {
     pub text_bytes: u64,
     /// The last finish reason, as the provider spells it.
     pub finish: Option<Arc<str>>,
+    /// It came in one of the formats that say it last (Gemini, Bedrock Converse): what follows are at most
+    /// numbers, and the end of the body.
+    pub is_finished: bool,
+    /// The last document of a stream said so of itself: Ollama's `done`, `InvokeModel`'s own numbers.
+    pub is_last: bool,
     pub has_error: bool,
     /// The outermost value of the current document has closed.
     pub complete: bool,

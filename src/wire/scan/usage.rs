@@ -12,11 +12,16 @@
 //!   `cache_creation_input_tokens`. Only Anthropic writes these beside `input_tokens`.
 //! * Gemini: `promptTokenCount` includes `cachedContentTokenCount`, `candidatesTokenCount` excludes
 //!   `thoughtsTokenCount`.
-//! * Bedrock Converse: `inputTokens` excludes its `cache*InputTokens`.
+//! * Bedrock Converse: `inputTokens` excludes its `cache*InputTokens`; `cacheDetails` are parts of
+//!   `cacheWriteInputTokens`.
+//! * Cohere v2: `billed_units` have the names of Anthropic's and are the bill; `tokens`, which is what the
+//!   model saw, counts where nothing is billed.
+//! * Ollama: `prompt_eval_count` and `eval_count`, beside the answer itself.
+//! * Bedrock `InvokeModel` adds [`INVOCATION`] to what the model says: it counts where the model is silent.
 //!
 //! Units other than tokens have names of their own in every family; see [`crate::llm::Units`].
 
-use crate::llm::{Units, Usage};
+mod rules;
 
 /// A number that some provider writes in a usage object. The comment names the wire fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +68,30 @@ pub enum Field {
     BedrockOutput,
     /// `cacheReadInputTokens`
     BedrockCacheRead,
-    /// `cacheWriteInputTokens`
+    /// `cacheWriteInputTokens`, of whatever time to live
     BedrockCacheWrite,
+    /// `cacheDetails`, for 5 minutes
+    BedrockCacheWrite5m,
+    /// `cacheDetails`, for 1 hour
+    BedrockCacheWrite1h,
+    /// `usage.cached_tokens`: Moonshot, a part of `prompt_tokens`; Cohere, which bills it as any other
+    Cached,
+    /// `tokens.input_tokens`
+    CohereInput,
+    /// `tokens.output_tokens`
+    CohereOutput,
+    /// `prompt_eval_count`
+    OllamaInput,
+    /// `eval_count`
+    OllamaOutput,
+    /// `inputTokenCount`
+    InvocationInput,
+    /// `outputTokenCount`
+    InvocationOutput,
+    /// `cacheReadInputTokenCount`
+    InvocationCacheRead,
+    /// `cacheWriteInputTokenCount`
+    InvocationCacheWrite,
     /// `images`
     BilledImages,
     /// `seconds`, `prompt_audio_seconds`; in milliseconds
@@ -76,6 +103,9 @@ pub enum Field {
 }
 
 const FIELDS: usize = Field::Pages as usize + 1;
+
+/// What Bedrock adds to the last event of an `InvokeModelWithResponseStream`.
+pub const INVOCATION: &[u8] = b"amazon-bedrock-invocationMetrics";
 
 /// The fields that are no tokens.
 const UNITS: &[Field] = &[Field::BilledImages, Field::AudioIn, Field::SearchUnits, Field::Pages];
@@ -91,6 +121,13 @@ pub enum Part {
     /// tokenCount}`.
     InputModalities,
     OutputModalities,
+    /// Bedrock's `cacheDetails`: an array of `{ttl, inputTokens}`.
+    CacheDetails,
+    /// Cohere's `tokens`.
+    CohereTokens,
+    /// Of the whole document: Ollama has no object for it.
+    Top,
+    Invocation,
     /// Parts of numbers that are counted elsewhere.
     Repeated,
     Unknown,
@@ -116,7 +153,7 @@ pub enum Entry {
 
 /// The usage fields seen so far; a later value replaces an earlier one, field by field, because
 /// streams restate cumulative numbers and leave out those that did not change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raw {
     fields: [Option<u64>; FIELDS],
 }
@@ -151,6 +188,29 @@ pub fn entry(part: Part, key: &[u8]) -> Entry {
             b"tokenCount" => Entry::ModalityCount,
             _ => Entry::Unknown,
         },
+        Part::CacheDetails => match key {
+            b"ttl" => Entry::Modality,
+            b"inputTokens" => Entry::ModalityCount,
+            _ => Entry::Unknown,
+        },
+        Part::CohereTokens => match key {
+            b"input_tokens" => Entry::Number(Field::CohereInput),
+            b"output_tokens" => Entry::Number(Field::CohereOutput),
+            _ => Entry::Unknown,
+        },
+        Part::Top => match key {
+            b"prompt_eval_count" => Entry::Number(Field::OllamaInput),
+            b"eval_count" => Entry::Number(Field::OllamaOutput),
+            _ => Entry::Unknown,
+        },
+        Part::Invocation => match key {
+            b"inputTokenCount" => Entry::Number(Field::InvocationInput),
+            b"outputTokenCount" => Entry::Number(Field::InvocationOutput),
+            b"cacheReadInputTokenCount" => Entry::Number(Field::InvocationCacheRead),
+            b"cacheWriteInputTokenCount" => Entry::Number(Field::InvocationCacheWrite),
+            b"invocationLatency" | b"firstByteLatency" => Entry::Redundant,
+            _ => Entry::Unknown,
+        },
         Part::Repeated => Entry::Redundant,
         Part::Unknown => Entry::Unknown,
     }
@@ -180,7 +240,9 @@ fn usage_entry(key: &[u8]) -> Entry {
         b"seconds" | b"prompt_audio_seconds" => return Entry::Seconds(Field::AudioIn),
         // Cohere v2 states what it bills, and beside it what the model saw.
         b"billed_units" => return Entry::Part(Part::Usage),
-        b"tokens" => return Entry::Part(Part::Repeated),
+        b"tokens" => return Entry::Part(Part::CohereTokens),
+        b"cached_tokens" => Field::Cached,
+        b"cacheDetails" => return Entry::Part(Part::CacheDetails),
         // The singular is the spelling of OpenAI's transcriptions.
         b"prompt_tokens_details" | b"input_tokens_details" | b"input_token_details" => {
             return Entry::Part(Part::InputDetails);
@@ -215,138 +277,16 @@ pub fn is_ordinary(factor: &str) -> bool {
     matches!(factor, "" | "global" | "not_available" | "standard")
 }
 
-/// The class that a Gemini modality has of its own; the other modalities are priced as text.
+/// The class that a Gemini modality has of its own, the other modalities being priced as text; and the one
+/// that Bedrock's time to live has.
 pub fn modality_field(part: Part, modality: &[u8]) -> Option<Field> {
     match (part, modality) {
         (Part::InputModalities, b"AUDIO") => Some(Field::InAudio),
         (Part::InputModalities, b"IMAGE") => Some(Field::InImage),
         (Part::OutputModalities, b"AUDIO") => Some(Field::OutAudio),
         (Part::OutputModalities, b"IMAGE") => Some(Field::OutImage),
+        (Part::CacheDetails, b"5m") => Some(Field::BedrockCacheWrite5m),
+        (Part::CacheDetails, b"1h") => Some(Field::BedrockCacheWrite1h),
         _ => None,
-    }
-}
-
-// === impl Raw ===
-
-impl Raw {
-    /// Sets a field, whatever it was.
-    pub fn set(&mut self, field: Field, value: u64) {
-        self.fields[field as usize] = Some(value);
-    }
-
-    /// The numbers in disjoint classes, or `None` if no total of any family has been seen: parts
-    /// alone are no usage, and zero would be a bill. A part that is larger than its whole makes the
-    /// rest zero, never an underflow.
-    pub fn normalise(&self) -> Option<Usage> {
-        let units = self.units();
-        match self.tokens() {
-            Some(tokens) => Some(Usage { units, ..tokens }),
-            None => self.has(UNITS).then(|| Usage { units, ..Usage::default() }),
-        }
-    }
-
-    fn tokens(&self) -> Option<Usage> {
-        Some(if self.has(&[Field::Prompt, Field::Completion]) {
-            self.openai_chat()
-        } else if self.has(&[Field::Input, Field::Output, Field::CacheRead, Field::CacheCreation]) {
-            self.input_output()
-        } else if self.has(&[Field::GeminiPrompt, Field::GeminiCandidates, Field::GeminiThoughts]) {
-            self.gemini()
-        } else if self.has(&[Field::BedrockInput, Field::BedrockOutput]) {
-            self.bedrock()
-        } else {
-            return None;
-        })
-    }
-
-    fn units(&self) -> Units {
-        Units {
-            images_in: self.get(Field::BilledImages),
-            audio_in_ms: self.get(Field::AudioIn),
-            queries: self.get(Field::SearchUnits),
-            pages: self.get(Field::Pages),
-            ..Units::default()
-        }
-    }
-
-    fn has(&self, fields: &[Field]) -> bool {
-        fields.iter().any(|&field| self.fields[field as usize].is_some())
-    }
-
-    fn get(&self, field: Field) -> u64 {
-        self.fields[field as usize].unwrap_or(0)
-    }
-
-    /// Tokens written to the cache as Anthropic states them: for 5 minutes and for 1 hour. What the
-    /// total says beyond its parts was written for the default time, which is 5 minutes.
-    fn cache_creation(&self) -> (u64, u64) {
-        let hour = self.get(Field::CacheCreation1h);
-        let rest = self.get(Field::CacheCreation).saturating_sub(hour);
-        (rest.max(self.get(Field::CacheCreation5m)), hour)
-    }
-
-    /// Takes the parts that have a class of their own out of a total.
-    fn split(&self, input: u64, output: u64, classes: Usage) -> Usage {
-        let usage = Usage {
-            audio_in: self.get(Field::InAudio),
-            image_in: self.get(Field::InImage),
-            audio_out: self.get(Field::OutAudio),
-            image_out: self.get(Field::OutImage),
-            ..classes
-        };
-        let (parts_in, parts_out) = (usage.total_input(), usage.total_output());
-        Usage { input: input.saturating_sub(parts_in), output: output.saturating_sub(parts_out), ..usage }
-    }
-
-    fn openai_chat(&self) -> Usage {
-        let (write_5m, write_1h) = self.cache_creation();
-        let classes = Usage {
-            cache_read: self.get(Field::InCached).max(self.get(Field::CacheRead)),
-            cache_write_5m: self.get(Field::InCacheWrite).max(write_5m),
-            cache_write_1h: write_1h,
-            reasoning: self.get(Field::OutReasoning),
-            ..Usage::default()
-        };
-        self.split(self.get(Field::Prompt), self.get(Field::Completion), classes)
-    }
-
-    /// OpenAI Responses and Anthropic: what is inside the total and what is beside it has different
-    /// names, so that one rule serves both.
-    fn input_output(&self) -> Usage {
-        let (write_5m, write_1h) = self.cache_creation();
-        let inside = Usage {
-            cache_read: self.get(Field::InCached),
-            cache_write_5m: self.get(Field::InCacheWrite),
-            reasoning: self.get(Field::OutReasoning),
-            ..Usage::default()
-        };
-        let usage = self.split(self.get(Field::Input), self.get(Field::Output), inside);
-        Usage {
-            cache_read: usage.cache_read.saturating_add(self.get(Field::CacheRead)),
-            cache_write_5m: usage.cache_write_5m.saturating_add(write_5m),
-            cache_write_1h: write_1h,
-            ..usage
-        }
-    }
-
-    fn gemini(&self) -> Usage {
-        let classes = Usage {
-            cache_read: self.get(Field::GeminiCached),
-            reasoning: self.get(Field::GeminiThoughts),
-            ..Usage::default()
-        };
-        let input = self.get(Field::GeminiPrompt).saturating_add(self.get(Field::GeminiToolUse));
-        let output = self.get(Field::GeminiCandidates).saturating_add(self.get(Field::GeminiThoughts));
-        self.split(input, output, classes)
-    }
-
-    fn bedrock(&self) -> Usage {
-        Usage {
-            input: self.get(Field::BedrockInput),
-            output: self.get(Field::BedrockOutput),
-            cache_read: self.get(Field::BedrockCacheRead),
-            cache_write_5m: self.get(Field::BedrockCacheWrite),
-            ..Usage::default()
-        }
     }
 }
