@@ -45,11 +45,8 @@ mod tests {
 
     #[test]
     fn results_find_their_calls_by_name_and_by_order() {
-        let call = |id: &'static str, name: &'static str| ToolCall {
-            id: id.into(),
-            name: name.into(),
-            ..ToolCall::default()
-        };
+        let call =
+            |id: &'static str, name: &'static str| ToolCall { id: id.into(), name: name.into(), ..ToolCall::default() };
         let result = |id: &'static str, name: Option<&'static str>| ToolResult {
             id: id.into(),
             name: name.map(Cow::Borrowed),

@@ -149,7 +149,7 @@ mod tests {
             authority: "x".into(),
             prefix: String::new(),
             asks_stream_usage: false,
-            speaks: Speaks::default(),
+            speaks: crate::wire::Speaks::default(),
             azure: None,
             quirks: Vec::new(),
             headers: Vec::new(),

@@ -15,7 +15,7 @@ fn backend(name: &str, authority: &str, prefix: &str) -> Backend {
         authority: authority.into(),
         prefix: prefix.into(),
         asks_stream_usage: true,
-        speaks: Speaks::default(),
+        speaks: crate::wire::Speaks::default(),
         azure: None,
         quirks: Vec::new(),
         headers: Vec::new(),

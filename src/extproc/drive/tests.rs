@@ -78,6 +78,8 @@ fn policy() -> Policy {
         authority: "one.example".into(),
         prefix: "/v1".into(),
         asks_stream_usage: false,
+        speaks: crate::wire::Speaks::default(),
+        azure: None,
         quirks: Vec::new(),
         headers: Vec::new(),
         removed_headers: Vec::new(),

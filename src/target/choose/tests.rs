@@ -69,7 +69,7 @@ fn backends() -> Vec<Arc<Backend>> {
         authority: name.into(),
         prefix: String::new(),
         asks_stream_usage: false,
-        speaks: Speaks::default(),
+        speaks: crate::wire::Speaks::default(),
         azure: None,
         quirks: Vec::new(),
         headers: Vec::new(),

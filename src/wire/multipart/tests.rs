@@ -9,7 +9,7 @@ use crate::llm::{Dialect, Operation};
 const TYPE: &str = "multipart/form-data; boundary=XX";
 
 fn endpoint() -> Endpoint {
-    Endpoint { dialect: Dialect::OpenAi, operation: Operation::Audio, held: true, multipart: true }
+    Endpoint { dialect: Dialect::OpenAi, operation: Operation::Audio, held: true, multipart: true, named: crate::wire::Named::Body }
 }
 
 fn read_as(kind: &str, body: &[u8]) -> Result<Fields, Code> {
@@ -208,7 +208,7 @@ proptest! {
         let _ = read_as(&kind, &body);
         let _ = read_as(&format!("multipart/form-data; boundary={kind}"), &body);
         if let Ok(fields) = read_as(TYPE, &body) {
-            prop_assert_eq!(&body[fields.model.start..fields.model.end], fields.call.model.as_bytes());
+            prop_assert_eq!(&body[fields.model.unwrap().start..fields.model.unwrap().end], fields.call.model.as_bytes());
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn read_finish(word: &str) -> Option<Finish> {
     match word {
         "stop" | "eos" => Some(Finish::Stop),
         "length" | "model_length" => Some(Finish::Length),
-        "tool_calls" | "function_call" => Some(Finish::ToolCalls),
+        "tool_calls" => Some(Finish::ToolCalls),
         "content_filter" => Some(Finish::ContentFilter),
         _ => None,
     }
@@ -60,9 +60,8 @@ pub(super) fn read_call<'a>(value: Value<'_, 'a>, place: &'static str, dropped: 
                     }
                 }
             }
-            "extra_content" => {
-                let signature = value.get("google").and_then(|google| google.get("thought_signature"));
-                let signature = signature.and_then(Value::text);
+            "extra_content" if value.get("google").and_then(|google| google.get("thought_signature")).is_some() => {
+                let signature = value.get("google").and_then(|google| google.get("thought_signature")?.text());
                 read.call.signature = signature.map(|text| Signature::read(Format::Gemini, text));
             }
             _ if value.is_empty() => {}

@@ -29,12 +29,14 @@ pub(super) fn read(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply, 
             }
             "usage" => reply.usage = scan::read_usage(value.raw()),
             "object" | "system_fingerprint" | "obfuscation" | "provider" | "prompt_filter_results" => {}
-            "x_groq" => reply.usage = reply.usage.or_else(|| scan::read_usage(value.get("usage")?.raw())),
+            "x_groq" if value.members().all(|(key, _)| matches!(&*key, "id" | "seed" | "usage")) => {
+                reply.usage = reply.usage.or_else(|| scan::read_usage(value.get("usage")?.raw()))
+            }
             _ if value.is_empty() => {}
             other => dropped.field(other.to_owned()),
         }
     }
-    if is_ours { Ok(reply) } else { Err(Unreadable("it has no choices")) }
+    if is_ours && !reply.choices.is_empty() { Ok(reply) } else { Err(Unreadable("it has no choices")) }
 }
 
 fn read_choice(value: Value<'_, '_>, dropped: &mut Dropped) -> Result<Choice, Unreadable> {
@@ -52,7 +54,7 @@ fn read_choice(value: Value<'_, '_>, dropped: &mut Dropped) -> Result<Choice, Un
                 }
             }
             "logprobs" => choice.logprobs = read_logprobs(value),
-            "index" | "content_filter_results" | "native_finish_reason" => {}
+            "index" | "native_finish_reason" => {}
             _ if value.is_empty() => {}
             other => dropped.inside("choices[].", other),
         }
@@ -68,7 +70,7 @@ fn read_message<'a>(message: Value<'_, 'a>, dropped: &mut Dropped) -> Vec<Part<'
     let mut citations = Vec::new();
     for (key, value) in message.members() {
         match &*key {
-            "role" => {}
+            "role" if value.text().is_none_or(|role| role == "assistant") => {}
             "content" => read_content(value, &mut said, dropped),
             // The second name is OpenRouter's and vLLM's newer one.
             "reasoning_content" | "reasoning" => thought = thought.or(value.text().filter(|text| !text.is_empty())),
@@ -78,7 +80,14 @@ fn read_message<'a>(message: Value<'_, 'a>, dropped: &mut Dropped) -> Vec<Part<'
                 let read = |value| Part::new(Content::ToolCall(read_call(value, TOOL_CALLS, dropped).call));
                 calls.extend(value.elements().map(read));
             }
-            "annotations" => citations.extend(value.elements().filter_map(read_annotation)),
+            "annotations" => {
+                for value in value.elements() {
+                    match read_annotation(value) {
+                        Some(citation) => citations.push(citation),
+                        None => dropped.field("choices[].message.annotations"),
+                    }
+                }
+            }
             "images" => said.extend(value.elements().filter_map(read_image).map(Content::Media).map(Part::new)),
             _ if value.is_empty() => {}
             other => dropped.inside("choices[].message.", other),

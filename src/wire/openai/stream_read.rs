@@ -65,7 +65,8 @@ impl Reader {
                 "id" if !self.started => id = value.text().unwrap_or_default().into_owned(),
                 "model" if !self.started => model = value.text().unwrap_or_default().into_owned(),
                 "created" if !self.started => created = value.whole().unwrap_or(0),
-                "id" | "model" | "created" | "choices" | "usage" | "x_groq" => {}
+                "id" | "model" | "created" | "choices" | "usage" => {}
+                "x_groq" if value.members().all(|(key, _)| matches!(&*key, "id" | "seed" | "usage")) => {}
                 "object" | "system_fingerprint" | "service_tier" | "obfuscation" | "provider" => {}
                 "prompt_filter_results" => {}
                 _ if value.is_empty() => {}
@@ -84,7 +85,7 @@ impl Reader {
             match &*key {
                 "delta" => self.read_delta(choice, value, out, dropped),
                 "logprobs" => out.extend(read_logprobs(value).map(|tokens| Delta::Logprobs { choice, tokens })),
-                "index" | "finish_reason" | "content_filter_results" | "native_finish_reason" => {}
+                "index" | "finish_reason" | "native_finish_reason" => {}
                 _ if value.is_empty() => {}
                 other => dropped.inside("choices[].", other),
             }
@@ -101,7 +102,7 @@ impl Reader {
         let has_details = delta.get("reasoning_details").is_some();
         for (key, value) in delta.members() {
             match &*key {
-                "role" => {}
+                "role" if value.text().is_none_or(|role| role == "assistant") => {}
                 "content" => {
                     if let Some(text) = value.text().filter(|text| !text.is_empty()) {
                         out.push(Delta::Text { choice, text: text.into_owned() });
@@ -123,10 +124,15 @@ impl Reader {
                     }
                 }
                 "annotations" => {
-                    let citations = value.elements().filter_map(read_annotation);
-                    out.extend(
-                        citations.map(|citation| Delta::Citation { choice, citation: Box::new(citation.into_owned()) }),
-                    );
+                    for value in value.elements() {
+                        match read_annotation(value) {
+                            Some(citation) => {
+                                let citation = Box::new(citation.into_owned());
+                                out.push(Delta::Citation { choice, citation });
+                            }
+                            None => dropped.field("choices[].delta.annotations"),
+                        }
+                    }
                 }
                 "images" => {
                     let images = value.elements().filter_map(read_image);

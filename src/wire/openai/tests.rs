@@ -3,11 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::llm::{Code, Delta, Finish, Usage};
-use crate::wire::{StreamStart, Trim};
+use crate::llm::Dialect;
+use crate::llm::{Code, Delta, Finish, Operation, Quirk, Usage};
+use crate::wire::rewrite::Done;
+use crate::wire::{Fields, Rewrite, Trim, fields};
+use bytes::Bytes;
 
 fn read(body: &str) -> Result<Fields, Refusal> {
-    OpenAi.read(Operation::Chat, body.as_bytes())
+    fields::read(Dialect::OpenAi, Operation::Chat, body.as_bytes())
 }
 
 fn rewritten(body: &str, model: &str, ask_usage: bool) -> String {
@@ -20,7 +23,7 @@ fn rewritten(body: &str, model: &str, ask_usage: bool) -> String {
 /// What leaves for a provider that refuses `stream_options`.
 fn for_who_refuses(operation: Operation, body: &str, model: &str) -> String {
     let bytes = Bytes::copy_from_slice(body.as_bytes());
-    let fields = OpenAi.read(operation, &bytes).unwrap();
+    let fields = fields::read(Dialect::OpenAi, operation, &bytes).unwrap();
     let quirks = &[Quirk::UsageInXGroq, Quirk::RefusesStreamOptions];
     // Usage is not asked for there, whatever was decided.
     let want = Rewrite { model, ask_usage: true, quirks, changes: None };
@@ -30,7 +33,7 @@ fn for_who_refuses(operation: Operation, body: &str, model: &str) -> String {
 #[test]
 fn nothing_to_edit_is_the_very_same_bytes() {
     let body = Bytes::from_static(b"{ \"model\" : \"m\", \"n\":1.0e0, \"n2\":[ ] }\n");
-    let fields = OpenAi.read(Operation::Chat, &body).unwrap();
+    let fields = fields::read(Dialect::OpenAi, Operation::Chat, &body).unwrap();
     let want = Rewrite { model: "m", ask_usage: false, quirks: &[], changes: None };
     let (same, done) = rewrite(&body, &fields, want).unwrap();
     assert_eq!((same.as_ptr(), done), (body.as_ptr(), Done::default()));
@@ -147,36 +150,43 @@ fn the_call_is_read() {
 
 #[test]
 fn a_stream_that_was_written_reads_back() {
-    let start = StreamStart { id: "c-1".into(), model: "m".into(), created: 7, usage: true };
+    let to = Writing { usage: true, ..Writing::default() };
     let usage = Usage { input: 3, output: 2, ..Usage::default() };
+    let call = |id: Option<&str>, name: Option<&str>, arguments: &str| Delta::ToolCall {
+        choice: 0,
+        index: 0,
+        id: id.map(str::to_owned),
+        name: name.map(str::to_owned),
+        arguments: arguments.to_owned(),
+        signature: None,
+    };
     let deltas = [
-        Delta::Start { id: "c-1".into(), model: "m".into(), created: 7 },
-        Delta::Reasoning("hm".into()),
-        Delta::Text("a\n\"b\"".into()),
-        Delta::ToolCall { index: 0, id: Some("t".into()), name: Some("f".into()), arguments: "{\"q\":".into() },
-        Delta::ToolCall { index: 0, id: None, name: None, arguments: "1}".into() },
-        Delta::Finish(Finish::ToolCalls),
+        Delta::Start { id: "c-1".into(), model: "m".into(), created: 7, usage: None },
+        Delta::Reasoning { choice: 0, text: "hm".into() },
+        Delta::text("a\n\"b\""),
+        call(Some("t"), Some("f"), "{\"q\":"),
+        call(None, None, "1}"),
+        Delta::finish(Finish::ToolCalls),
         Delta::Usage(usage),
         Delta::End,
     ];
-    let codec = OpenAi.stream().unwrap();
-    let mut wire = Vec::new();
-    deltas.iter().for_each(|delta| codec.write_delta(&start, delta, &mut wire));
-    let text = String::from_utf8(wire).unwrap();
-    let mut back = Vec::new();
-    for event in text.split_terminator("\n\n") {
-        assert!(codec.read_event(event.strip_prefix("data: ").unwrap().as_bytes(), &mut back));
+    let mut writer = OpenAi.stream_writer(to).unwrap();
+    let (mut wire, mut dropped) = (Vec::new(), Dropped::default());
+    deltas.iter().for_each(|delta| writer.write(delta, &mut wire, &mut dropped));
+    let text = String::from_utf8(wire.clone()).unwrap();
+    let (mut events, mut back) = (Vec::new(), Vec::new());
+    sse::Parser::new(1 << 20).push(Bytes::from(wire), &mut events).unwrap();
+    let mut reader = OpenAi.stream_reader();
+    for event in &events {
+        reader.read(event, &mut back, &mut dropped).unwrap();
     }
-    // Usage is metered from the bytes, not read as a step.
-    let expected: Vec<Delta> = deltas.into_iter().filter(|delta| !matches!(delta, Delta::Usage(_))).collect();
-    assert_eq!(back, expected);
+    assert_eq!((back.as_slice(), dropped.is_empty()), (deltas.as_slice(), true));
     assert!(text.contains("\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5"));
 }
 
 #[test]
 fn what_was_injected_is_trimmed_and_nothing_else() {
-    let codec = OpenAi.stream().unwrap();
-    let trim = |data: &str| codec.trim(data.as_bytes());
+    let trim = |data: &str| OpenAi.trim(data.as_bytes());
     assert_eq!(trim("{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}"), Trim::Drop);
     for (data, left) in [
         ("{\"choices\":[{}], \"usage\" : null, \"x\": 1.0}", "{\"choices\":[{}], \"x\": 1.0}"),

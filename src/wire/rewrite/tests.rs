@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::base::json::object;
 use crate::llm::{Code, Dialect};
-use crate::wire::{Rewrite, codec, openai};
+use crate::wire::{Rewrite, fields, openai};
 use reference::Wanted;
 
 type Call = (Dialect, Operation);
@@ -25,7 +25,7 @@ const EMBEDDINGS: Call = (Dialect::OpenAi, Operation::Embeddings);
 
 fn rewrite(call: Call, body: &[u8], changes: &Changes, quirks: &[Quirk]) -> Result<(Bytes, Done), Refusal> {
     let body = Bytes::copy_from_slice(body);
-    let fields = codec(call.0).read(call.1, &body)?;
+    let fields = fields::read(call.0, call.1, &body)?;
     openai::rewrite(
         &body,
         &fields,
@@ -165,7 +165,7 @@ fn edits_of_a_rule_and_of_weir_itself_meet_without_a_stray_comma() {
     for body in rows {
         for (quirks, asks) in [(&[Quirk::RefusesStreamOptions][..], false), (&[][..], true)] {
             let bytes = Bytes::from_static(body.as_bytes());
-            let fields = codec(Dialect::OpenAi).read(Operation::Chat, &bytes).unwrap();
+            let fields = fields::read(Dialect::OpenAi, Operation::Chat, &bytes).unwrap();
             let want = Rewrite { model: "other", ask_usage: true, quirks, changes: Some(&changes) };
             let (left, _) = openai::rewrite(&bytes, &fields, want).unwrap();
             let mut wanted = json!({"model": "other", "stream": true, "seed": 7, "max_completion_tokens": 5});
@@ -312,7 +312,7 @@ proptest! {
         let at = cut.index(body.len());
         body.splice(at..at + odd.len().min(body.len() - at), odd);
         if let Ok((left, _)) = rewrite(call, &body, &wanted.changes(), &[Quirk::OnlyMaxTokens]) {
-            prop_assert!(codec(call.0).read(call.1, &left).is_ok());
+            prop_assert!(fields::read(call.0, call.1, &left).is_ok());
         }
     }
 }

@@ -197,8 +197,8 @@ fn a_follower_is_fed_as_it_comes() {
     answers[2] = Answer::Recall(Recall::Follow(Ticket(9)));
     check("follower", World::new(gated()).answers(answers), |world| {
         world.call(CHAT, chat(true));
-        let start = Delta::Start { id: "c-1".into(), model: "m".into(), created: 5 };
-        for delta in [start, Delta::Text("hi".into()), Delta::Finish(Finish::Stop), Delta::End] {
+        let start = Delta::Start { id: "c-1".into(), model: "m".into(), created: 5, usage: None };
+        for delta in [start, Delta::text("hi"), Delta::finish(Finish::Stop), Delta::End] {
             world.send(Event::Feed(Feed::Delta(delta)));
         }
     });

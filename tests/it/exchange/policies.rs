@@ -21,6 +21,8 @@ pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
         authority: format!("{name}.example").into(),
         prefix: "/v1".into(),
         asks_stream_usage,
+        speaks: weir::wire::Speaks::default(),
+        azure: None,
         quirks: Vec::new(),
         headers: vec![("x-extra".into(), "1".into())],
         removed_headers: Vec::new(),

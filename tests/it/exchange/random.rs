@@ -10,7 +10,8 @@ use weir::exchange::event::{Answer, Event, Failure, Feed, Slot, Stop};
 use weir::exchange::phase::BodyMode;
 use weir::guard::Verdict;
 use weir::limit::{Decision, Grant};
-use weir::llm::{Delta, Finish, Reply};
+use weir::llm::reply::Choice;
+use weir::llm::{Delta, Finish, Part, Reply};
 use weir::policy::{Mode, OnError, Policy};
 
 use super::support::*;
@@ -42,18 +43,28 @@ fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
 
 fn any_delta() -> impl Strategy<Value = Delta> {
     select(vec![
-        Delta::Start { id: "c".into(), model: "m".into(), created: 1 },
-        Delta::Text("some words that are said".into()),
-        Delta::Reasoning("hm".into()),
-        Delta::ToolCall { index: 3, id: Some("t".into()), name: Some("f".into()), arguments: "{}".into() },
-        Delta::Finish(Finish::Length),
+        Delta::Start { id: "c".into(), model: "m".into(), created: 1, usage: None },
+        Delta::text("some words that are said"),
+        Delta::Reasoning { choice: 0, text: "hm".into() },
+        Delta::ToolCall {
+            choice: 0,
+            index: 3,
+            id: Some("t".into()),
+            name: Some("f".into()),
+            arguments: "{}".into(),
+            signature: None,
+        },
+        Delta::finish(Finish::Length),
         Delta::Usage(usage(4, 2)),
         Delta::End,
     ])
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {
-    let reply = Reply { text: "kept".into(), finish: Some(Finish::Stop), ..Reply::default() };
+    let reply = Reply {
+        choices: vec![Choice { parts: vec![Part::text("kept")], finish: Some(Finish::Stop), ..Choice::default() }],
+        ..Reply::default()
+    };
     let others = vec![
         Answer::Reserve(Decision::Refused { rule: "rpm".into(), retry_after: None }),
         Answer::Reserve(Decision::Retarget { backend: "two".into(), model: "other".into() }),

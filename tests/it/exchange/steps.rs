@@ -9,7 +9,8 @@ use weir::exchange::record::Outcome;
 use weir::guard::Verdict;
 use weir::identity::Role;
 use weir::limit::{Decision, Stage};
-use weir::llm::{Reply, UsageSource};
+use weir::llm::reply::Choice;
+use weir::llm::{Part, Reply, UsageSource};
 use weir::policy::{Mode, OnError, Policy};
 
 use super::support::*;
@@ -113,7 +114,8 @@ fn a_refusal_says_when_to_ask_again_and_gives_back_what_was_granted() {
 
 #[test]
 fn a_rule_in_shadow_changes_nothing() {
-    let kept = Answer::Recall(Recall::Hit(Box::new(Reply { text: "kept".into(), ..Reply::default() })));
+    let choices = vec![Choice { parts: vec![Part::text("kept")], ..Choice::default() }];
+    let kept = Answer::Recall(Recall::Hit(Box::new(Reply { choices, ..Reply::default() })));
     let denied = Answer::Judge(Verdict::Deny { rule: "pii".into() });
     let cases = [
         (0, exhausted()),

@@ -9,7 +9,8 @@ use weir::exchange::event::{Answer, Ask, Failure, Feed, Note};
 use weir::exchange::record::{Outcome, Record};
 use weir::guard::{self, Verdict};
 use weir::limit::{self, Decision, Grant, Unit};
-use weir::llm::{Finish, Reply, Usage};
+use weir::llm::reply::Choice;
+use weir::llm::{Finish, Part, Reply, Usage};
 use weir::policy::{OnError, Policy};
 use weir::render::envoy::BodyMode;
 
@@ -36,12 +37,12 @@ fn always(answer: Answer) -> Script {
 }
 
 fn kept() -> Reply {
+    let parts = vec![Part::text("The weir is two metres high. \u{1f30a}")];
     Reply {
         id: "chatcmpl-kept".into(),
         model: "alpha-1".into(),
         created: 1_700_000_000,
-        text: "The weir is two metres high. \u{1f30a}".into(),
-        finish: Some(Finish::Stop),
+        choices: vec![Choice { parts, finish: Some(Finish::Stop), ..Choice::default() }],
         usage: Some(Usage { input: 12, output: 9, ..Usage::default() }),
         ..Reply::default()
     }
@@ -76,7 +77,7 @@ async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
     assert_eq!(whole.header("x-weir-cache"), Some("hit"));
     let json = whole.json();
     assert_eq!((&json["object"], &json["model"]), (&json!("chat.completion"), &json!("alpha-1")));
-    assert_eq!(json["choices"][0]["message"]["content"], kept().text);
+    assert_eq!(json["choices"][0]["message"]["content"], kept().text());
     assert_eq!((&json["usage"]["prompt_tokens"], &json["usage"]["completion_tokens"]), (&json!(12), &json!(9)));
 
     let mut body = ask("first/alpha", true);
@@ -87,7 +88,7 @@ async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
     let events = stream.events();
     assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
     let (text, finish, usage) = read_stream(&events);
-    assert_eq!((text, finish.as_deref()), (kept().text, Some("stop")));
+    assert_eq!((text, finish.as_deref()), (kept().text(), Some("stop")));
     assert_eq!(usage.expect("it was asked for")["total_tokens"], 21);
 
     // A megabyte of request does not change it: nothing of it reaches an upstream.
@@ -95,7 +96,7 @@ async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
     large["messages"][0]["content"] = "x".repeat(1 << 20).into();
     let stream = stage.chat(&[("authorization", "Bearer of-the-client")], &large).await;
     assert!(stream.status == 200 && stream.complete, "{stream:?}");
-    assert_eq!(read_stream(&stream.events()).0, kept().text);
+    assert_eq!(read_stream(&stream.events()).0, kept().text());
     let tally = stage.mock.tally();
     assert_eq!((tally.requests, tally.connections), (0, 0), "a replay reaches no upstream");
     let notes = stage.notes(3).await;
