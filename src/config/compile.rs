@@ -55,7 +55,7 @@ pub(super) fn compile(
     }
     let models = models::listed(backends.iter().map(|(_, serves)| serves), providers);
     let mut targets = Targets::new(backends, models);
-    let callers = routes::compile(set, &reach, &mut targets, &mut warnings);
+    let callers = routes::compile(set, &reach, &mut targets);
 
     warn_of_overload(set, &mut warnings);
     let mut policy = Policy::new(targets, Vec::new(), catalog);

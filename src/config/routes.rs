@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::discovery;
 use super::reach::Reach;
-use super::spec::{Document, LlmRoute, RouteMatch, RouteRule};
+use super::spec::{LlmRoute, RouteMatch, RouteRule};
 use super::validate::{Entry, Set};
-use super::{ConfigError, discovery};
 use crate::llm::Dialect;
 use crate::policy::select::Callers;
 use crate::target::{Choice, Glob, Match, Passthrough, Rule, RuleName, Targets};
@@ -20,16 +20,10 @@ struct Named<'a> {
 }
 
 /// Puts all routes into the tables of their namespaces; comes back with those whom their matches name.
-pub(super) fn compile(
-    set: &Set<'_>,
-    reach: &Reach<'_>,
-    targets: &mut Targets,
-    warnings: &mut Vec<ConfigError>,
-) -> Vec<Callers> {
+pub(super) fn compile(set: &Set<'_>, reach: &Reach<'_>, targets: &mut Targets) -> Vec<Callers> {
     let mut named = Named { reach, callers: Vec::new(), known: HashMap::new() };
     let mut rules: HashMap<Option<&str>, Vec<Rule>> = HashMap::new();
     for (document, route) in &set.routes {
-        warn_of_dialects(document, route, set, targets, warnings);
         let namespace = set.namespace(document);
         let compiled = route.rules.iter().map(|rule| compile_rule(namespace, route, rule, set, &mut named));
         rules.entry(namespace).or_default().extend(compiled);
@@ -41,31 +35,6 @@ pub(super) fn compile(
     let implied = implied_passthrough(set, targets);
     targets.root.passthrough.extend(implied);
     named.callers
-}
-
-/// A call goes only to backends of its own dialect while another one is left.
-fn warn_of_dialects(
-    document: &Document,
-    route: &LlmRoute,
-    set: &Set<'_>,
-    targets: &Targets,
-    warnings: &mut Vec<ConfigError>,
-) {
-    let namespace = set.namespace(document);
-    for rule in &route.rules {
-        let used = rule.backends.iter().filter(|choice| choice.weight > 0);
-        let backend = |name: &str| targets.backends.get(set.index(namespace, name)?);
-        let mut known = used.filter_map(|choice| Some((choice, backend(&choice.backend.value)?)));
-        let Some((_, first)) = known.next() else { continue };
-        for (choice, backend) in known.filter(|(_, backend)| backend.dialect != first.dialect) {
-            let message = format!(
-                "{:?} speaks {} and {:?} speaks {}: translation is not built yet, so a call goes to backends of its \
-                 own dialect only",
-                backend.name, backend.dialect, first.name, first.dialect
-            );
-            warnings.push(document.at.error(&choice.backend.path, message));
-        }
-    }
 }
 
 fn compile_passthrough(namespace: Option<&str>, route: &LlmRoute, set: &Set<'_>) -> Option<Passthrough> {

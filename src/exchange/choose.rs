@@ -8,7 +8,7 @@ use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
 use crate::credential::Credential;
-use crate::llm::{Code, Dialect, Refusal};
+use crate::llm::{Code, Dialect, Format, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::Unpriced;
 use crate::target::health::{Observation, Outcome};
@@ -89,6 +89,7 @@ impl Exchange {
         let how = Choosing {
             draw: self.setup.draw,
             dialect: call.dialect,
+            is_chat: Format::of_client(call.dialect, call.operation).is_some(),
             sticky: self.sticky(&deciding.head),
             health: &self.setup.health,
             now: self.now.mono,

@@ -17,6 +17,8 @@ pub struct Choosing<'a> {
     pub draw: u64,
     /// The call's own. A backend that speaks another one is passed over where one is left that does not.
     pub dialect: Dialect,
+    /// It can be said in any other dialect.
+    pub is_chat: bool,
     pub sticky: Sticky<'a>,
     pub health: &'a Health,
     pub now: Instant,
@@ -64,7 +66,7 @@ struct Draft<'a> {
     /// As the caller wrote it.
     model: &'a Arc<str>,
     how: &'a Choosing<'a>,
-    /// Some choice speaks the call's dialect, so the others are passed over.
+    /// Some choice has the call's API, so the others are passed over.
     speaks: bool,
 }
 
@@ -162,7 +164,7 @@ impl<'a> Draft<'a> {
     }
 
     fn speaks(&self, choice: &Choice) -> bool {
-        self.backends[choice.backend].dialect == self.how.dialect
+        self.how.is_chat || self.backends[choice.backend].dialect == self.how.dialect
     }
 
     fn fits_dialect(&self, choice: &Choice) -> bool {

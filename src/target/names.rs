@@ -215,7 +215,16 @@ mod tests {
             let (health, dialect) = (Health::new(), Dialect::OpenAi);
             let (sticky, now) = (Sticky::default(), Instant(0));
             let credential = &|_| Some(0);
-            let how = Choosing { draw: 0, dialect, sticky, health: &health, now, admits: &|_| true, credential };
+            let how = Choosing {
+                draw: 0,
+                dialect,
+                is_chat: false,
+                sticky,
+                health: &health,
+                now,
+                admits: &|_| true,
+                credential,
+            };
             let target = targets.resolve(&name.id, &asked(&name.id), &how).unwrap().target;
             assert_eq!(target.backend.name, name.backend.name, "{}", name.id);
         }

@@ -52,6 +52,7 @@ fn target(compiled: &Compiled, namespace: &str, model: &str) -> Result<Target, C
     let how = Choosing {
         draw: 0,
         dialect: Dialect::OpenAi,
+        is_chat: false,
         sticky,
         health: &health,
         now,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fake::{Fakes, lines, load_text};
+use super::fake::{Fakes, load_text};
 use super::*;
 use crate::llm::Operation;
 use crate::target::{Glob, HeaderMatch, Retry, RetryOn, StickyBy};
@@ -25,23 +25,4 @@ fn a_rule_comes_to_what_it_says_and_its_lowest_priority_stands_first() {
     let on = vec![RetryOn::RateLimited, RetryOn::ServerError, RetryOn::ConnectFailure];
     let retry = Retry { attempts: 1, on, per_try_timeout: thirty, cooldown: thirty };
     assert_eq!(rule.retry.as_deref(), Some(&retry));
-}
-
-#[test]
-fn a_rule_of_several_dialects_is_warned_of() {
-    let yaml = [
-        backend("one", "provider: openai, credentials: [{type: None}]"),
-        backend("two", "provider: anthropic, credentials: [{type: None}]"),
-        format!(
-            "--- {{apiVersion: {API}, kind: LLMRoute, metadata: {{name: r}}, spec: {{rules: [\
-             {{name: a, backends: [{{name: one}}, {{name: two, priority: 1}}]}}]}}}}\n"
-        ),
-    ]
-    .concat();
-    let compiled = load_text(&yaml, &Fakes::default()).unwrap();
-    assert_eq!(
-        lines(&compiled.warnings),
-        "weir.yaml:3:spec.rules[0].backends[1].name: \"two\" speaks Anthropic and \"one\" speaks OpenAI: \
-         translation is not built yet, so a call goes to backends of its own dialect only"
-    );
 }

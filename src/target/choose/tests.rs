@@ -12,14 +12,23 @@ struct Case {
     cooled: &'static [(&'static str, u64)],
     draw: u64,
     dialect: Dialect,
+    is_chat: bool,
     session: &'static str,
     denied: &'static [usize],
     /// Backends without a credential for the caller.
     keyless: &'static [usize],
 }
 
-const PLAIN: Case =
-    Case { affinity: &[], cooled: &[], draw: 0, dialect: Dialect::OpenAi, session: "s", denied: &[], keyless: &[] };
+const PLAIN: Case = Case {
+    affinity: &[],
+    cooled: &[],
+    draw: 0,
+    dialect: Dialect::OpenAi,
+    is_chat: false,
+    session: "s",
+    denied: &[],
+    keyless: &[],
+};
 
 // === impl Case ===
 
@@ -39,6 +48,7 @@ impl Case {
         let how = Choosing {
             draw: self.draw,
             dialect: self.dialect,
+            is_chat: self.is_chat,
             sticky: Sticky { session: Some(self.session), ..Sticky::default() },
             health: &health,
             now: Instant(0),
@@ -101,6 +111,9 @@ fn what_was_passed_over_is_told_with_the_reason() {
     assert_eq!(told(Case { denied: &[0], ..PLAIN }), ("b".into(), "rule", "a not_allowed, d dialect".into()));
     let anthropic = Case { dialect: Dialect::Anthropic, ..PLAIN };
     assert_eq!(told(anthropic), ("d".into(), "rule", "a dialect, b dialect".into()));
+    // A chat can be said in every dialect.
+    let chat = Case { is_chat: true, cooled: &[("a", 9), ("b", 9), ("c", 9)], ..PLAIN };
+    assert_eq!(told(chat), ("d".into(), "rule", "a cooled, b cooled, c cooled".into()));
     // A dialect that none speaks excludes none: the caller is told what the one speaks that is chosen.
     assert_eq!(told(Case { dialect: Dialect::Gemini, ..PLAIN }), ("a".into(), "rule", String::new()));
     let none = Case { denied: &[0, 1, 2, 3], ..PLAIN }.run();

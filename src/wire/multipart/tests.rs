@@ -9,7 +9,13 @@ use crate::llm::{Dialect, Operation};
 const TYPE: &str = "multipart/form-data; boundary=XX";
 
 fn endpoint() -> Endpoint {
-    Endpoint { dialect: Dialect::OpenAi, operation: Operation::Audio, held: true, multipart: true, named: crate::wire::Named::Body }
+    Endpoint {
+        dialect: Dialect::OpenAi,
+        operation: Operation::Audio,
+        held: true,
+        multipart: true,
+        named: crate::wire::Named::Body,
+    }
 }
 
 fn read_as(kind: &str, body: &[u8]) -> Result<Fields, Code> {

@@ -2,6 +2,7 @@
 //! them add: `reasoning_content` (DeepSeek, vLLM), `reasoning_details` (OpenRouter), `extra_content.google`
 //! (Gemini's OpenAI-compatible API).
 
+mod content;
 mod error;
 mod in_place;
 mod message;
