@@ -7,10 +7,6 @@ use super::*;
 use crate::llm::Operation;
 use crate::target::{Glob, HeaderMatch, Retry, RetryOn, StickyBy};
 
-fn backend(name: &str, spec: &str) -> String {
-    format!("--- {{apiVersion: {API}, kind: LLMBackend, metadata: {{name: {name}}}, spec: {{{spec}}}}}\n")
-}
-
 #[test]
 fn a_rule_comes_to_what_it_says_and_its_lowest_priority_stands_first() {
     let compiled = load_text(SUPPORTED, &Fakes::default()).unwrap();
