@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use super::dialect::frames::Frames;
 use super::encode::{Coding, Encoder};
 use super::program::Program;
 use super::stream::Script;
@@ -26,6 +27,7 @@ pub(super) struct Event {
 pub(super) enum Source {
     Whole(Option<Event>),
     Script(Box<Script>),
+    Frames(Box<Frames>),
 }
 
 /// The body of every answer of the mock.
@@ -78,7 +80,7 @@ impl Source {
     pub(super) fn length(&self) -> Option<usize> {
         match self {
             Source::Whole(event) => event.as_ref().map(|event| event.bytes.len()),
-            Source::Script(_) => None,
+            Source::Script(_) | Source::Frames(_) => None,
         }
     }
 
@@ -86,6 +88,7 @@ impl Source {
         match self {
             Source::Whole(event) => event.take(),
             Source::Script(script) => script.next_event(),
+            Source::Frames(frames) => frames.next_event(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Source {
         match self {
             Source::Whole(event) => event.is_none(),
             Source::Script(script) => script.is_done(),
+            Source::Frames(frames) => frames.is_done(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Source {
         match self {
             Source::Whole(_) => false,
             Source::Script(script) => script.fails(),
+            Source::Frames(frames) => frames.fails(),
         }
     }
 }
@@ -140,7 +145,7 @@ impl MockBody {
             }
             length = Some(event.bytes.len() as u64).filter(|_| !trailers);
         }
-        let streamed = matches!(source, Source::Script(_));
+        let streamed = !matches!(source, Source::Whole(_));
         let mut body = MockBody {
             source,
             ticket,

@@ -22,6 +22,7 @@
 
 mod body;
 mod codec;
+mod dialect;
 mod echo;
 mod embed;
 pub mod encode;
@@ -131,7 +132,7 @@ impl Mock {
         self.shared.book.snapshot(None)
     }
 
-    /// From now on answers 401 to a request whose bearer token is none of these.
+    /// From now on answers 401 to a request that carries none of these where its API has its key.
     pub fn require_keys(&self, keys: &[&str]) {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
         *self.shared.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
@@ -194,45 +195,39 @@ impl Peer {
             return self.own(&head);
         }
         self.shared.book.request(head.uri.path());
-        let program = match Program::parse(&head.headers) {
-            Ok(program) => program,
-            Err(error) => {
-                let refuse = Refuse::bad(error.to_string(), None);
-                return respond(
-                    &head,
-                    &Program::default(),
-                    self.caller(&head, &Program::default()).refuse(&refuse, None, false),
-                );
-            }
+        let number = self.shared.next.fetch_add(1, Relaxed);
+        let (program, typo) = match Program::parse(&head.headers) {
+            Ok(program) => (program, None),
+            Err(error) => (Program::default(), Some(Refuse::bad(error.to_string(), None))),
         };
-        if !self.takes_key_of(&head) {
-            let refuse = StatusCode::UNAUTHORIZED.into();
-            return respond(&head, &program, self.caller(&head, &program).refuse(&refuse, None, false));
+        let wrong = typo.or_else(|| (!self.takes_key_of(&head)).then(|| StatusCode::UNAUTHORIZED.into()));
+        if let Some(refuse) = wrong {
+            let caller = self.caller(&head, &program, number);
+            return respond(&head, &caller, caller.refuse(&refuse, None, false));
         }
         if let Some(protocol) = echo::upgrade(&head).filter(|_| program.error().is_none()) {
             return self.upgrade(&mut head, protocol);
         }
+        let caller = self.caller(&head, &program, number);
         let answer = match self.receive(&head, &program, body).await {
-            Ok(received) => self.decide(&head, &program, received),
+            Ok(received) => decide(&head, &caller, received),
             Err(error) => {
                 let status = match error {
                     ReadError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                     ReadError::Cut => StatusCode::BAD_REQUEST,
                 };
-                self.caller(&head, &program).refuse(&status.into(), None, false)
+                caller.refuse(&status.into(), None, false)
             }
         };
         if !program.delay.is_zero() {
             tokio::time::sleep(program.delay).await;
         }
-        respond(&head, &program, answer)
+        respond(&head, &caller, answer)
     }
 
     fn takes_key_of(&self, head: &Parts) -> bool {
         let keys = self.shared.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = &*keys else { return true };
-        let sent = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        sent.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|sent| keys.iter().any(|key| key == sent))
+        keys.as_ref().is_none_or(|keys| dialect::carries(head, keys))
     }
 
     /// Reads the body; `None` when the answer shall not wait for it.
@@ -244,41 +239,14 @@ impl Peer {
             });
             return Ok(None);
         }
-        let keep = program.echo || !matches!(route(head), Route::Models | Route::Other);
+        let spoken = || dialect::detect(head).is_some();
+        let keep = program.echo || !matches!(route(head), Route::Models | Route::Other) || spoken();
         Received::read(body, keep).await.map(Some)
     }
 
-    /// The answer to a request of which everything is known, or all but the body.
-    fn decide(&self, head: &Parts, program: &Program, received: Option<Received>) -> Answer {
-        let caller = self.caller(head, program);
-        let status = program.status.unwrap_or(StatusCode::OK);
-        if program.echo && program.error().is_none() {
-            let json = echo::echo(head, &received.unwrap_or_default());
-            return Answer { ticket: Some(caller.open(status, None, false, 0)), ..Answer::json(status, json) };
-        }
-        let body = received.as_ref().map(|received| &received.body[..]);
-        match route(head) {
-            Route::Complete(kind) => return caller.complete(kind, body),
-            Route::Embed => return caller.embed(body),
-            Route::Responses => return caller.responses(body),
-            Route::Media(media) => return caller.media(media, body),
-            Route::Models | Route::Other => {}
-        }
-        if let Some(status) = program.error() {
-            return caller.refuse(&status.into(), None, false);
-        }
-        let json = if route(head) == Route::Models {
-            openai::models()
-        } else {
-            let (path, bytes) = (openai::quote(head.uri.path()), received.map_or(0, |received| received.bytes));
-            format!(r#"{{"object":"mock","path":{path},"bytes":{bytes}}}"#)
-        };
-        Answer { ticket: Some(caller.open(status, None, false, 0)), ..Answer::json(status, json) }
-    }
-
-    fn caller<'a>(&'a self, head: &'a Parts, program: &'a Program) -> Caller<'a> {
-        let number = self.shared.next.fetch_add(1, Relaxed);
-        Caller { book: &self.shared.book, program, headers: &head.headers, path: head.uri.path(), number }
+    fn caller<'a>(&'a self, head: &'a Parts, program: &'a Program, number: u64) -> Caller<'a> {
+        let place = dialect::detect(head);
+        Caller { book: &self.shared.book, program, headers: &head.headers, path: head.uri.path(), place, number }
     }
 
     /// Agrees to another protocol and gives its bytes back.
@@ -309,7 +277,7 @@ impl Peer {
             }
             _ => (StatusCode::NOT_FOUND, r#"{"error":{"message":"GET /_mock/tally, POST /_mock/reset"}}"#.to_owned()),
         };
-        respond(head, &Program::default(), Answer::json(status, json))
+        respond(head, &self.caller(head, &Program::default(), 0), Answer::json(status, json))
     }
 }
 
@@ -327,9 +295,41 @@ fn route(head: &Parts) -> Route {
     }
 }
 
+/// The answer to a request of which everything is known, or all but the body.
+fn decide(head: &Parts, caller: &Caller, received: Option<Received>) -> Answer {
+    let program = caller.program;
+    let status = program.status.unwrap_or(StatusCode::OK);
+    if program.echo && program.error().is_none() {
+        let json = echo::echo(head, &received.unwrap_or_default());
+        return Answer { ticket: Some(caller.open(status, None, false, 0)), ..Answer::json(status, json) };
+    }
+    let body = received.as_ref().map(|received| &received.body[..]);
+    if let Some(place) = &caller.place {
+        return caller.speak(place, body);
+    }
+    match route(head) {
+        Route::Complete(kind) => return caller.complete(kind, body),
+        Route::Embed => return caller.embed(body),
+        Route::Responses => return caller.responses(body),
+        Route::Media(media) => return caller.media(media, body),
+        Route::Models | Route::Other => {}
+    }
+    if let Some(status) = program.error() {
+        return caller.refuse(&status.into(), None, false);
+    }
+    let json = if route(head) == Route::Models {
+        openai::models()
+    } else {
+        let (path, bytes) = (openai::quote(head.uri.path()), received.map_or(0, |received| received.bytes));
+        format!(r#"{{"object":"mock","path":{path},"bytes":{bytes}}}"#)
+    };
+    Answer { ticket: Some(caller.open(status, None, false, 0)), ..Answer::json(status, json) }
+}
+
 /// Puts an answer on the wire as the program says.
-fn respond(head: &Parts, program: &Program, answer: Answer) -> Response<MockBody> {
+fn respond(head: &Parts, caller: &Caller, answer: Answer) -> Response<MockBody> {
     let Answer { status, content_type, source, ticket } = answer;
+    let program = caller.program;
     let bare = matches!(head.method, Method::HEAD | Method::OPTIONS)
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
     let coding = program.coding(&head.headers).filter(|_| !bare);
@@ -349,7 +349,8 @@ fn respond(head: &Parts, program: &Program, answer: Answer) -> Response<MockBody
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     } else {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
+        let named = caller.answer_headers(status).into_iter();
+        headers.extend(named.filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?))));
     }
     if head.method == Method::HEAD {
         headers.extend(length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length))));

@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::body::{Event, Source};
+use super::dialect::Place;
 use super::program::{Malformed, Program, UsageMode};
 use super::reply::{CREATED, Kind, Reply, Show, Usage};
 use super::request::{Forced, Request};
@@ -28,6 +29,8 @@ pub(super) struct Caller<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Without the query.
     pub(super) path: &'a str,
+    /// The API of another provider that is spoken.
+    pub(super) place: Option<Place>,
     /// Number of the request, unique for the server.
     pub(super) number: u64,
 }
@@ -36,14 +39,14 @@ pub(super) struct Caller<'a> {
 pub(super) struct Refuse {
     pub(super) status: StatusCode,
     pub(super) code: Option<&'static str>,
-    pub(super) param: Option<&'static str>,
+    pub(super) param: Option<Cow<'static, str>>,
     pub(super) message: Cow<'static, str>,
 }
 
 /// Words said when nothing says how many.
-const WORDS: u64 = 32;
+pub(super) const WORDS: u64 = 32;
 /// The most words of all choices of one answer.
-const MOST_WORDS: u64 = 4_000_000;
+pub(super) const MOST_WORDS: u64 = 4_000_000;
 /// The most choices of one answer, as with OpenAI.
 const MOST_CHOICES: u32 = 128;
 
@@ -83,14 +86,14 @@ impl Answer {
 
 impl Refuse {
     pub(super) fn bad(message: impl Into<Cow<'static, str>>, param: Option<&'static str>) -> Refuse {
-        Refuse { status: StatusCode::BAD_REQUEST, code: None, param, message: message.into() }
+        Refuse { status: StatusCode::BAD_REQUEST, code: None, param: param.map(Cow::Borrowed), message: message.into() }
     }
 
     /// The error as OpenAI writes it.
     pub(super) fn body(&self) -> Bytes {
         let (_, kind, usual, _) = row(self.status);
         let text = |word: Option<&str>| word.map_or_else(|| "null".to_owned(), quote);
-        let (message, param, code) = (quote(&self.message), text(self.param), text(self.code.or(usual)));
+        let (message, param, code) = (quote(&self.message), text(self.param.as_deref()), text(self.code.or(usual)));
         format!(
             "{{\n  \"error\": {{\n    \"message\": {message},\n    \"type\": \"{kind}\",\n    \"param\": {param},\n    \"code\": {code}\n  }}\n}}\n"
         )
@@ -122,7 +125,19 @@ impl Caller<'_> {
     /// The answer to a request that is refused: by the program, or because it is wrong.
     pub(super) fn refuse(&self, refuse: &Refuse, model: Option<&str>, stream: bool) -> Answer {
         let ticket = self.open(refuse.status, model, stream, 0);
-        Answer { ticket: Some(ticket), ..Answer::json(refuse.status, refuse.body()) }
+        let Some(place) = &self.place else {
+            return Answer { ticket: Some(ticket), ..Answer::json(refuse.status, refuse.body()) };
+        };
+        let error = (place.tongue.error)(self, place, refuse).to_string();
+        Answer { ticket: Some(ticket), content_type: place.tongue.json, ..Answer::json(refuse.status, error) }
+    }
+
+    /// The headers of an answer, besides those that every server has.
+    pub(super) fn answer_headers(&self, status: StatusCode) -> Vec<(HeaderName, String)> {
+        match &self.place {
+            Some(place) => (place.tongue.headers)(self, status),
+            None => vec![(HeaderName::from_static("openai-version"), "2020-10-01".to_owned())],
+        }
     }
 
     pub(super) fn open(&self, status: StatusCode, model: Option<&str>, stream: bool, prompt_tokens: u64) -> Ticket {
@@ -225,16 +240,20 @@ impl Caller<'_> {
 
     /// An id that follows from the request's label, or else from its number.
     pub(super) fn id(&self, kind: &str) -> String {
+        format!("{kind}-{}", self.label())
+    }
+
+    pub(super) fn label(&self) -> String {
         let label = self.headers.get("x-mock-id").and_then(|label| label.to_str().ok());
         let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
         match label.filter(|label| !label.is_empty() && label.len() <= 64 && label.bytes().all(plain)) {
-            Some(label) => format!("{kind}-{label}"),
-            None => format!("{kind}-mock{:016x}", self.number),
+            Some(label) => label.to_owned(),
+            None => format!("mock{:016x}", self.number),
         }
     }
 
     /// Breaks a whole answer's JSON when the program says so.
-    fn cut(&self, event: Event) -> Event {
+    pub(super) fn cut(&self, event: Event) -> Event {
         if self.program.malformed != Some(Malformed::Json) {
             return event;
         }

@@ -31,7 +31,8 @@ pub struct Program {
     /// Drop the connection after this many bytes of the (encoded) response body.
     pub abort: Option<u64>,
     pub malformed: Option<Malformed>,
-    /// After this many events of a stream, an error event and the end, without `[DONE]`.
+    /// After this many events of a stream, an error event and the end, without `[DONE]`. With 0 the error
+    /// is the first event of a 200.
     pub error_event: Option<u32>,
     /// End the stream cleanly but without `[DONE]`.
     pub no_done: bool,
@@ -55,6 +56,12 @@ pub struct Program {
     pub reasoning: u64,
     /// Answer with a call of the first tool when there is one.
     pub tool: bool,
+    /// Answer with so many calls at once, of the tools in turns.
+    pub tools: u32,
+    /// Answer with a refusal of the model's.
+    pub refusal: bool,
+    /// Put a citation behind the text.
+    pub citations: bool,
     /// Put `"sent_ns"`, the time at which it was made in nanoseconds since the Unix epoch, first into
     /// every chunk of a stream.
     pub stamp: bool,
@@ -132,9 +139,15 @@ pub const NAMES: &[(&str, Set)] = &[
     ("x-mock-cached", |p, v| set(&mut p.cached, v.parse().ok())),
     ("x-mock-reasoning", |p, v| set(&mut p.reasoning, v.parse::<u32>().ok().map(u64::from))),
     ("x-mock-tool", |p, v| set(&mut p.tool, flag(v))),
+    ("x-mock-tools", |p, v| set(&mut p.tools, positive(v).filter(|n| *n <= MOST_TOOLS))),
+    ("x-mock-refusal", |p, v| set(&mut p.refusal, flag(v))),
+    ("x-mock-citations", |p, v| set(&mut p.citations, flag(v))),
     ("x-mock-stamp", |p, v| set(&mut p.stamp, flag(v))),
     ("x-mock-id", |_, _| Some(())),
 ];
+
+/// The most calls at once, as with OpenAI.
+const MOST_TOOLS: u32 = 128;
 
 /// The longest wait that can be ordered.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -168,6 +181,9 @@ impl Default for Program {
             cached: 0,
             reasoning: 0,
             tool: false,
+            tools: 0,
+            refusal: false,
+            citations: false,
             stamp: false,
         }
     }

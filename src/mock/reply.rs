@@ -43,7 +43,7 @@ pub(super) enum Show {
     Nothing,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     pub(super) prompt: u64,
     /// All words of all choices, and the reasoning.
