@@ -9,7 +9,7 @@ use super::codec::base64;
 use super::openai::Refuse;
 use super::request::{Request, Text};
 
-const DIMENSIONS: u32 = 16;
+pub(super) const DIMENSIONS: u32 = 16;
 const MOST_DIMENSIONS: u32 = 4096;
 /// As with OpenAI.
 const MOST_INPUTS: usize = 2048;
@@ -51,6 +51,11 @@ pub(super) fn vectors(request: &Request) -> Result<(String, u64), Refuse> {
         };
     }
     Ok((data, tokens.max(1) as u64))
+}
+
+/// The vector of one text.
+pub(super) fn text_vector(text: &str, dimensions: u32) -> Vec<f32> {
+    vector(&Input::Text(text.into()), dimensions)
 }
 
 /// A string, strings, tokens, or lists of tokens.

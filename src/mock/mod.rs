@@ -246,7 +246,8 @@ impl Peer {
 
     fn caller<'a>(&'a self, head: &'a Parts, program: &'a Program, number: u64) -> Caller<'a> {
         let place = dialect::detect(head);
-        Caller { book: &self.shared.book, program, headers: &head.headers, path: head.uri.path(), place, number }
+        let (path, query) = (head.uri.path(), head.uri.query());
+        Caller { book: &self.shared.book, program, headers: &head.headers, path, query, place, number }
     }
 
     /// Agrees to another protocol and gives its bytes back.

@@ -29,6 +29,7 @@ pub(super) struct Caller<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Without the query.
     pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
     /// The API of another provider that is spoken.
     pub(super) place: Option<Place>,
     /// Number of the request, unique for the server.

@@ -208,7 +208,8 @@ impl Frames {
             data = data.replacen('{', &format!("{{\"sent_ns\":{now},"), 1);
         }
         if cut {
-            data.truncate(data.floor_char_boundary(data.len() / 2));
+            let half = (0..=data.len() / 2).rev().find(|at| data.is_char_boundary(*at));
+            data.truncate(half.unwrap_or(0));
         }
         let first = std::mem::take(&mut self.first);
         match self.framing {

@@ -5,12 +5,14 @@
 //! What all have in common is decided once: [`turn`] says what is answered, [`frames`] when which event of
 //! a stream goes out and what breaks it, [`schema`] which fields a request may have.
 
-#![expect(dead_code, reason = "its first users are the next files")]
-
+mod anthropic;
+mod contents;
 pub(super) mod frames;
+mod gemini;
 mod notation;
 pub(super) mod schema;
 pub(super) mod turn;
+mod turns;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -74,7 +76,7 @@ pub(super) enum Key {
 }
 
 /// Every dialect.
-static TONGUES: &[&Tongue] = &[];
+static TONGUES: &[&Tongue] = &[&anthropic::TONGUE, &gemini::TONGUE];
 
 /// What a request is for, when it is for none of OpenAI's endpoints.
 pub(super) fn detect(head: &Parts) -> Option<Place> {

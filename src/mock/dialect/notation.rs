@@ -63,8 +63,8 @@ impl Reader<'_> {
     fn list(&mut self) -> Result<Type, String> {
         let mut kind = self.one()?;
         while self.take("[]") {
-            let (least, _) = self.bounds()?;
-            kind = Type::List(Box::new(kind), least.max(0.0));
+            let (least, most) = self.bounds()?;
+            kind = Type::List(Box::new(kind), least, most);
         }
         Ok(kind)
     }
@@ -91,7 +91,10 @@ impl Reader<'_> {
             "bool" => Type::Bool,
             "null" => Type::Null,
             "true" | "false" => Type::Literal(Value::Bool(name == "true")),
-            "string" => Type::Text(self.bounds()?.0.max(0.0)),
+            "string" => {
+                let (least, most) = self.bounds()?;
+                Type::Text(least, most)
+            }
             "int" | "number" => {
                 let (least, most) = self.bounds()?;
                 Type::Number(name == "int", least, most)

@@ -7,9 +7,10 @@
 //! Text = { type: "text", text: string }
 //! ```
 //!
-//! `any`, `object`, `string`, `bool`, `null`, `int` and `number` are built in; the last two may have bounds,
-//! `string(1,)` a least length, `T[]` is a list and `T[](1,)` one that is not empty. A field is needed unless
-//! its name ends with `?`. A field that is not written is a fault, unless the object ends with `...`.
+//! `any`, `object`, `string`, `bool`, `null`, `int` and `number` are built in, and `T[]` is a list. Numbers,
+//! strings (by length) and lists (by length) may have bounds: `int(1,)`, `string(1,64)`, `T[](1,)`. A field is
+//! needed unless its name ends with `?`. A field that is not written is a fault, unless the object ends with
+//! `...`.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +30,13 @@ pub(super) enum Type {
     Object,
     Bool,
     Null,
-    /// At least so many bytes.
-    Text(f64),
+    /// Of so many bytes, at least and at most.
+    Text(f64, f64),
     /// A number within bounds; whole where `true`.
     Number(bool, f64, f64),
     Literal(Value),
-    /// At least so many elements.
-    List(Box<Type>, f64),
+    /// Of so many elements, at least and at most.
+    List(Box<Type>, f64, f64),
     Fields(Vec<Field>, bool),
     Either(Vec<Type>),
     Named(String),
@@ -115,7 +116,7 @@ impl Schema {
     fn lost(&self, kind: &Type) -> Option<String> {
         match kind {
             Type::Named(name) => (!self.types.contains_key(name)).then(|| name.clone()),
-            Type::List(inner, _) => self.lost(inner),
+            Type::List(inner, ..) => self.lost(inner),
             Type::Either(kinds) => kinds.iter().find_map(|kind| self.lost(kind)),
             Type::Fields(fields, _) => fields.iter().find_map(|field| self.lost(&field.kind)),
             _ => None,
@@ -123,28 +124,31 @@ impl Schema {
     }
 
     fn value(&self, kind: &Type, value: &Value, path: &mut Vec<Step>) -> Result<(), Fault> {
-        let least = |size: f64, least: f64| if size < least { Err(What::Least(least)) } else { Ok(()) };
+        let within = |size: f64, least: f64, most: f64| match () {
+            () if size < least => Err(What::Least(least)),
+            () if size > most => Err(What::Most(most)),
+            () => Ok(()),
+        };
         let result = match (kind, value) {
             (Type::Named(name), _) => return self.value(self.types.get(name).unwrap_or(&Type::Any), value, path),
             (Type::Either(kinds), _) => return self.either(kinds, value, path),
             (Type::Fields(fields, open), Value::Object(object)) => return self.fields(fields, *open, object, path),
-            (Type::List(inner, min), Value::Array(list)) => {
+            (Type::List(inner, min, max), Value::Array(list)) => {
                 for (index, element) in list.iter().enumerate() {
                     path.push(Step::Element(index));
                     self.value(inner, element, path)?;
                     path.pop();
                 }
-                least(list.len() as f64, *min)
+                within(list.len() as f64, *min, *max)
             }
             (Type::Number(whole, min, max), Value::Number(number)) => {
                 let number = number.as_f64().unwrap_or(f64::NAN);
-                match () {
-                    () if *whole && number.fract() != 0.0 => Err(What::Kind(vec![kind.name()])),
-                    () if number > *max => Err(What::Most(*max)),
-                    () => least(number, *min),
+                match *whole && number.fract() != 0.0 {
+                    true => Err(What::Kind(vec![kind.name()])),
+                    false => within(number, *min, *max),
                 }
             }
-            (Type::Text(min), Value::String(text)) => least(text.len() as f64, *min),
+            (Type::Text(min, max), Value::String(text)) => within(text.len() as f64, *min, *max),
             (Type::Literal(Value::String(word)), Value::String(said)) if word != said => {
                 Err(What::Word(vec![word.clone()]))
             }
@@ -236,7 +240,7 @@ impl Type {
             Type::Object | Type::Fields(..) | Type::Named(_) => "object",
             Type::Bool => "boolean",
             Type::Null => "null",
-            Type::Text(_) | Type::Literal(Value::String(_)) => "string",
+            Type::Text(..) | Type::Literal(Value::String(_)) => "string",
             Type::Literal(_) => "constant",
             Type::Number(true, ..) => "integer",
             Type::Number(false, ..) => "number",
