@@ -31,7 +31,6 @@ mod openai;
 pub mod program;
 mod reply;
 mod request;
-mod responses;
 mod stream;
 pub mod tally;
 #[cfg(test)]
@@ -91,7 +90,6 @@ struct Peer {
 enum Route {
     Complete(Kind),
     Embed,
-    Responses,
     Media(Media),
     Models,
     Other,
@@ -289,7 +287,6 @@ fn route(head: &Parts) -> Route {
         Method::POST if path.ends_with("/chat/completions") => Route::Complete(Kind::Chat),
         Method::POST if path.ends_with("/completions") => Route::Complete(Kind::Text),
         Method::POST if path.ends_with("/embeddings") => Route::Embed,
-        Method::POST if path.ends_with("/responses") => Route::Responses,
         Method::POST => Media::of(path).map_or(Route::Other, Route::Media),
         Method::GET | Method::HEAD if path.ends_with("/models") => Route::Models,
         _ => Route::Other,
@@ -305,13 +302,15 @@ fn decide(head: &Parts, caller: &Caller, received: Option<Received>) -> Answer {
         return Answer { ticket: Some(caller.open(status, None, false, 0)), ..Answer::json(status, json) };
     }
     let body = received.as_ref().map(|received| &received.body[..]);
+    if caller.lacks_version() && program.error().is_none() {
+        return Answer::json(StatusCode::NOT_FOUND, r#"{"error":{"code":"404","message":"Resource not found"}}"#);
+    }
     if let Some(place) = &caller.place {
         return caller.speak(place, body);
     }
     match route(head) {
         Route::Complete(kind) => return caller.complete(kind, body),
         Route::Embed => return caller.embed(body),
-        Route::Responses => return caller.responses(body),
         Route::Media(media) => return caller.media(media, body),
         Route::Models | Route::Other => {}
     }

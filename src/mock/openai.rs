@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::body::{Event, Source};
-use super::dialect::Place;
+use super::dialect::{self, Place};
 use super::program::{Malformed, Program, UsageMode};
 use super::reply::{CREATED, Kind, Reply, Show, Usage};
 use super::request::{Forced, Request};
@@ -172,7 +172,10 @@ impl Caller<'_> {
     /// Reads a request; the error is the answer to one that is wrong, or to one whose program wants a
     /// refusal.
     fn read<'b>(&self, body: Option<&'b [u8]>) -> Result<Request<'b>, Answer> {
-        let request = body.map_or_else(|| Ok(Request::default()), Request::parse);
+        let mut request = body.map_or_else(|| Ok(Request::default()), Request::parse);
+        if let (Ok(request), Some(deployment)) = (&mut request, self.deployment()) {
+            request.model.get_or_insert_with(|| deployment.to_owned().into());
+        }
         if let Some(status) = self.program.error() {
             let request = request.unwrap_or_default();
             let model = request.model.as_deref().or(self.program.model.as_deref()).unwrap_or("mock");
@@ -182,6 +185,18 @@ impl Caller<'_> {
             let message = "We could not parse the JSON body of your request.";
             self.refuse(&Refuse::bad(message, None), None, false)
         })
+    }
+
+    /// The deployment of Azure's older paths, `/openai/deployments/NAME/…?api-version=…`.
+    fn deployment(&self) -> Option<&str> {
+        let (_, rest) = self.path.split_once("/openai/deployments/")?;
+        rest.split('/').next().filter(|name| !name.is_empty())
+    }
+
+    /// Azure finds nothing at its older paths without the version of the API.
+    pub(super) fn lacks_version(&self) -> bool {
+        let older = self.path.starts_with("/openai/") && !self.path.starts_with("/openai/v1/");
+        older && dialect::field(self.query, "api-version").is_none_or(str::is_empty)
     }
 
     /// Decides the whole answer.

@@ -23,6 +23,9 @@ pub(in crate::mock) trait Voice: Send + Sync {
     /// The event that says that the stream has failed.
     fn error(&mut self, turn: &Turn) -> Piece;
 
+    /// Takes back so many events that were made and will not be sent; an error follows.
+    fn unsend(&mut self, _events: u64) {}
+
     fn framing(&self) -> Framing;
 }
 
@@ -149,6 +152,7 @@ impl Frames {
         let piece = self.ready.pop_front()?;
         let tokens = piece.tokens;
         if self.error_in == Some(0) {
+            self.voice.unsend(1 + self.ready.len() as u64);
             self.ready.clear();
             (self.at, self.failed) = (Cursor::End, true);
             let error = self.voice.error(&self.turn);

@@ -86,8 +86,7 @@ fn find(head: &Parts) -> Option<Place> {
 }
 
 fn headers(_: &Caller, _: StatusCode) -> Vec<(HeaderName, String)> {
-    let rows = [("server", "scaffolding on HTTPServer2"), ("x-content-type-options", "nosniff")];
-    rows.into_iter().map(|(name, value)| (HeaderName::from_static(name), value.to_owned())).collect()
+    vec![(HeaderName::from_static("x-content-type-options"), "nosniff".to_owned())]
 }
 
 fn is_array(caller: &Caller, place: &Place) -> bool {

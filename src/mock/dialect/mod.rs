@@ -9,7 +9,9 @@ mod anthropic;
 mod contents;
 pub(super) mod frames;
 mod gemini;
+mod items;
 mod notation;
+mod responses;
 pub(super) mod schema;
 pub(super) mod turn;
 mod turns;
@@ -76,7 +78,7 @@ pub(super) enum Key {
 }
 
 /// Every dialect.
-static TONGUES: &[&Tongue] = &[&anthropic::TONGUE, &gemini::TONGUE];
+static TONGUES: &[&Tongue] = &[&anthropic::TONGUE, &gemini::TONGUE, &responses::TONGUE];
 
 /// What a request is for, when it is for none of OpenAI's endpoints.
 pub(super) fn detect(head: &Parts) -> Option<Place> {
