@@ -1,4 +1,4 @@
-//! SHA-1 and base64, as far as a WebSocket handshake and an embedding need them. Not for secrets.
+//! SHA-1 and base64, as far as a WebSocket handshake, an embedding and Bedrock need them. Not for secrets.
 
 /// The value of `sec-websocket-accept` for a client's key (RFC 6455, section 4.2.2).
 pub fn websocket_accept(key: &[u8]) -> String {
@@ -22,6 +22,33 @@ pub fn base64(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// What standard base64 with padding stands for; none where it is no such thing.
+pub fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(digits.len());
+    let (mut word, mut bits) = (0_u32, 0);
+    for digit in digits.bytes() {
+        let six = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        word = (word << 6 | u32::from(six)) & 0xffff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            out.push(u8::try_from(word >> bits & 0xff).unwrap_or(0));
+        }
+    }
+    Some(out)
 }
 
 /// SHA-1 (RFC 3174) of a short message.
@@ -96,7 +123,15 @@ mod tests {
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
         for (plain, encoded) in pairs {
             assert_eq!(base64(plain.as_bytes()), encoded);
+            assert_eq!(unbase64(encoded).as_deref(), Some(plain.as_bytes()));
         }
+    }
+
+    #[test]
+    fn what_is_no_base64_stands_for_nothing() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(unbase64(&base64(&all)), Some(all));
+        assert!(["Z", "Zg", "Zg=", "Z===", "====", "Zm9-", "Zm 9"].iter().all(|bad| unbase64(bad).is_none()));
     }
 
     #[test]

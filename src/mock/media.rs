@@ -85,7 +85,7 @@ impl Caller<'_> {
             Media::Rerank => (JSON, rerank(served, body)),
         };
         let event = Event { bytes: bytes.into(), tokens: 0 };
-        Answer { status, content_type, source: Source::Whole(Some(event)), ticket }
+        Answer { status, content_type, headers: Vec::new(), source: Source::Whole(Some(event)), ticket }
     }
 
     fn call(&self, body: &[u8]) -> Result<Call, Refuse> {

@@ -9,6 +9,7 @@
 //! | `POST …/chat/completions`, `…/completions` | words of 5 bytes and one `o200k` token each, whole or streamed |
 //! | `POST …/embeddings`, `GET …/models` | as OpenAI |
 //! | `POST …/images/…`, `…/audio/…`, `…/moderations`, `…/rerank` | the smallest answer that has usage; JSON or a form |
+//! | `POST …/model/{id}/converse[-stream]`, `…/invoke[-with-response-stream]`, `…/count-tokens` | as Bedrock Runtime |
 //! | a request with `connection: upgrade` | 101, then its bytes come back |
 //! | `HEAD`, `OPTIONS` | headers only |
 //! | `GET /_mock/tally[?id=ID]`, `POST /_mock/reset` | the [`Tally`]; the ids are of `x-mock-id` or `x-request-id` |
@@ -328,7 +329,7 @@ fn decide(head: &Parts, caller: &Caller, received: Option<Received>) -> Answer {
 
 /// Puts an answer on the wire as the program says.
 fn respond(head: &Parts, caller: &Caller, answer: Answer) -> Response<MockBody> {
-    let Answer { status, content_type, source, ticket } = answer;
+    let Answer { status, content_type, headers: more, source, ticket } = answer;
     let program = caller.program;
     let bare = matches!(head.method, Method::HEAD | Method::OPTIONS)
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
@@ -349,7 +350,7 @@ fn respond(head: &Parts, caller: &Caller, answer: Answer) -> Response<MockBody> 
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     } else {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let named = caller.answer_headers(status).into_iter();
+        let named = caller.answer_headers(status).into_iter().chain(more);
         headers.extend(named.filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?))));
     }
     if head.method == Method::HEAD {

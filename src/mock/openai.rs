@@ -18,6 +18,8 @@ use super::tally::{Book, Opening, Ticket};
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) content_type: &'static str,
+    /// What this answer carries besides what all of its API do.
+    pub(super) headers: Vec<(HeaderName, String)>,
     pub(super) source: Source,
     pub(super) ticket: Option<Ticket>,
 }
@@ -79,7 +81,7 @@ const ERRORS: &[(u16, &str, Option<&str>, &str)] = &[
 
 impl Answer {
     pub(super) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Answer {
-        Answer { status, content_type: JSON, source: Source::plain(bytes), ticket: None }
+        Answer { status, content_type: JSON, headers: Vec::new(), source: Source::plain(bytes), ticket: None }
     }
 }
 
@@ -163,10 +165,10 @@ impl Caller<'_> {
         let ticket = Some(self.open(status, Some(model), stream, reply.usage.prompt));
         if stream {
             let source = Source::Script(Box::new(Script::new(reply, self.program)));
-            return Answer { status, content_type: SSE, source, ticket };
+            return Answer { status, content_type: SSE, headers: Vec::new(), source, ticket };
         }
         let event = self.cut(reply.whole());
-        Answer { status, content_type: JSON, source: Source::Whole(Some(event)), ticket }
+        Answer { status, content_type: JSON, headers: Vec::new(), source: Source::Whole(Some(event)), ticket }
     }
 
     /// Reads a request; the error is the answer to one that is wrong, or to one whose program wants a
@@ -296,7 +298,7 @@ impl Caller<'_> {
                 let json = format!(r#"{{"object":"list","data":[{data}],"model":{served}{usage}}}"#);
                 let event = self.cut(Event { bytes: json.into(), tokens: 0 });
                 let ticket = Some(self.open(status, Some(model), false, tokens));
-                Answer { status, content_type: JSON, source: Source::Whole(Some(event)), ticket }
+                Answer { status, content_type: JSON, headers: Vec::new(), source: Source::Whole(Some(event)), ticket }
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The mock over real sockets: what a client gets, and what the tally says about it.
 
+mod bedrock;
+mod eventstream;
 mod faults;
+mod invoke;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::body::Event;
 use super::super::program::{Malformed, Program};
+use super::eventstream;
 use super::turn::{Block, Turn};
 
 /// How one dialect says a turn.
@@ -69,6 +70,8 @@ pub(in crate::mock) enum Framing {
     Sse,
     /// The elements of one JSON array (Google's default without `alt=sse`).
     Array,
+    /// Messages of AWS's event stream; a name that ends with `Exception` is one.
+    EventStream,
 }
 
 /// The events of one stream.
@@ -204,14 +207,14 @@ impl Frames {
         }
     }
 
-    /// An event as it stands in the body; `cut` leaves half of its data out.
+    /// An event as it stands in the body; `cut` leaves half of its data out, or spoils its checksum.
     fn frame(&mut self, piece: &Piece, cut: bool) -> Vec<u8> {
         let mut data = piece.data.to_string();
         if self.program.stamp {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
             data = data.replacen('{', &format!("{{\"sent_ns\":{now},"), 1);
         }
-        if cut {
+        if cut && self.framing != Framing::EventStream {
             let half = (0..=data.len() / 2).rev().find(|at| data.is_char_boundary(*at));
             data.truncate(half.unwrap_or(0));
         }
@@ -219,6 +222,7 @@ impl Frames {
         match self.framing {
             Framing::Sse => self.sse(piece.name, &data),
             Framing::Array => self.element(&data, first),
+            Framing::EventStream => message(piece.name.unwrap_or_default(), data.as_bytes(), cut),
         }
     }
 
@@ -262,4 +266,13 @@ fn step<'a>(turn: &'a Turn, program: &Program, chunk_words: u64, at: Cursor) -> 
         Cursor::Done => Step::Done,
         Cursor::End => return None,
     })
+}
+
+/// A message of the event stream; a broken one has a checksum that is not its own.
+fn message(name: &str, payload: &[u8], broken: bool) -> Vec<u8> {
+    let frame = match name.ends_with("Exception") {
+        true => eventstream::exception(name, payload),
+        false => eventstream::event(name, payload),
+    };
+    if broken { eventstream::spoil(frame) } else { frame }
 }

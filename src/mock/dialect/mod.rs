@@ -6,15 +6,21 @@
 //! a stream goes out and what breaks it, [`schema`] which fields a request may have.
 
 mod anthropic;
+mod bedrock;
 mod contents;
+mod converse;
+mod eventstream;
 pub(super) mod frames;
 mod gemini;
+mod invoke;
 mod items;
 mod notation;
 mod responses;
+mod rules;
 pub(super) mod schema;
 pub(super) mod turn;
 mod turns;
+mod vectors;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -39,7 +45,7 @@ pub(super) struct Tongue {
     pub(super) headers: fn(&Caller, StatusCode) -> Vec<(HeaderName, String)>,
     /// What is said of a body that is no JSON.
     pub(super) unreadable: &'static str,
-    /// Content types of whole answers and of server-sent events.
+    /// Content types of whole answers and of streams, but for a stream that is one JSON array.
     pub(super) json: &'static str,
     pub(super) sse: &'static str,
     /// Where its clients may put their key.
@@ -75,10 +81,13 @@ pub(super) enum Key {
     Header(&'static str),
     /// The value of this field of the query.
     Query(&'static str),
+    /// A signature of AWS's, which is taken unread.
+    Signature,
 }
 
 /// Every dialect.
-static TONGUES: &[&Tongue] = &[&anthropic::TONGUE, &gemini::TONGUE, &responses::TONGUE];
+static TONGUES: &[&Tongue] =
+    &[&anthropic::TONGUE, &gemini::TONGUE, &responses::TONGUE, &bedrock::CONVERSE, &invoke::INVOKE];
 
 /// What a request is for, when it is for none of OpenAI's endpoints.
 pub(super) fn detect(head: &Parts) -> Option<Place> {
@@ -91,8 +100,10 @@ const OPENAI_KEYS: &[Key] = &[Key::Bearer, Key::Header("api-key")];
 /// Whether a request carries one of `keys` where its API has it.
 pub(super) fn carries(head: &Parts, keys: &[String]) -> bool {
     let places = detect(head).map_or(OPENAI_KEYS, |place| place.tongue.keys);
-    let sent = places.iter().filter_map(|place| place.sent(&head.headers, head.uri.query()));
-    sent.into_iter().any(|sent| keys.iter().any(|key| key == sent))
+    places.iter().any(|place| {
+        let sent = place.sent(&head.headers, head.uri.query());
+        sent.is_some_and(|sent| *place == Key::Signature || keys.iter().any(|key| key == sent))
+    })
 }
 
 // === impl Key ===
@@ -105,6 +116,7 @@ impl Key {
             Key::Bearer => header("authorization")?.strip_prefix("Bearer "),
             Key::Header(name) => header(name),
             Key::Query(name) => field(query, name),
+            Key::Signature => header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 "),
         }
     }
 }
@@ -169,11 +181,11 @@ impl Caller<'_> {
         if !ask.stream {
             let event = Event { bytes: voice.whole(&turn).to_string().into(), tokens: turn.usage.completion };
             let source = Source::Whole(Some(self.cut(event)));
-            return Ok(Answer { status, content_type: place.tongue.json, source, ticket });
+            return Ok(Answer { status, content_type: place.tongue.json, headers: Vec::new(), source, ticket });
         }
-        let content_type = if voice.framing() == Framing::Sse { place.tongue.sse } else { place.tongue.json };
+        let content_type = if voice.framing() == Framing::Array { place.tongue.json } else { place.tongue.sse };
         let source = Source::Frames(Box::new(Frames::new(turn, voice, self.program)));
-        Ok(Answer { status, content_type, source, ticket })
+        Ok(Answer { status, content_type, headers: Vec::new(), source, ticket })
     }
 
     /// An answer that holds no completion.
@@ -181,6 +193,7 @@ impl Caller<'_> {
         let status = self.program.status.unwrap_or(StatusCode::OK);
         let event = self.cut(Event { bytes: value.to_string().into(), tokens: 0 });
         let ticket = Some(self.open(status, model, false, prompt_tokens));
-        Answer { status, content_type: place.tongue.json, source: Source::Whole(Some(event)), ticket }
+        let source = Source::Whole(Some(event));
+        Answer { status, content_type: place.tongue.json, headers: Vec::new(), source, ticket }
     }
 }

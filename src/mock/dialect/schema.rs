@@ -217,7 +217,8 @@ impl Schema {
             let rank = match &fault.what {
                 What::Kind(_) if fault.path.len() == depth => 0,
                 // Another kind of object, and therefore another word.
-                What::Word(_) | What::Missing if fault.path.len() <= depth + 1 => 1,
+                What::Word(_) if fault.path.len() <= depth + 1 => 1,
+                What::Missing if fault.path.len() == depth + 1 && self.tells(kind, fault.path.last()) => 1,
                 _ => 2,
             };
             match &mut best {
@@ -228,6 +229,16 @@ impl Schema {
         }
         path.truncate(depth);
         best.map_or(Ok(()), |(.., fault)| Err(fault))
+    }
+
+    /// Whether the field of this name tells the objects of a union apart.
+    fn tells(&self, kind: &Type, name: Option<&Step>) -> bool {
+        let is = |field: &Field| name == Some(&Step::Field(field.name.clone()));
+        match kind {
+            Type::Named(other) => self.types.get(other).is_some_and(|kind| self.tells(kind, name)),
+            Type::Fields(fields, _) => fields.iter().any(|field| field.kind.is_word() && is(field)),
+            _ => false,
+        }
     }
 }
 
