@@ -10,6 +10,8 @@
 //! | `POST …/embeddings`, `GET …/models` | as OpenAI |
 //! | `POST …/images/…`, `…/audio/…`, `…/moderations`, `…/rerank` | the smallest answer that has usage; JSON or a form |
 //! | `POST …/model/{id}/converse[-stream]`, `…/invoke[-with-response-stream]`, `…/count-tokens` | as Bedrock Runtime |
+//! | `POST …/v2/chat`, `…/v2/embed`, `…/v2/rerank` | as Cohere |
+//! | `POST …/api/chat`, `…/api/embed`, `GET …/api/tags` | as Ollama |
 //! | a request with `connection: upgrade` | 101, then its bytes come back |
 //! | `HEAD`, `OPTIONS` | headers only |
 //! | `GET /_mock/tally[?id=ID]`, `POST /_mock/reset` | the [`Tally`]; the ids are of `x-mock-id` or `x-request-id` |

@@ -1,9 +1,11 @@
 //! The mock over real sockets: what a client gets, and what the tally says about it.
 
 mod bedrock;
+mod cohere;
 mod eventstream;
 mod faults;
 mod invoke;
+mod ollama;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};

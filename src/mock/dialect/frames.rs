@@ -58,6 +58,7 @@ pub(in crate::mock) struct At<'a> {
 pub(in crate::mock) struct Piece {
     /// Its type where the frame carries it.
     pub(in crate::mock) name: Option<&'static str>,
+    /// A string goes out as it is, without quotes.
     pub(in crate::mock) data: Value,
     /// Completion tokens whose text is in it.
     pub(in crate::mock) tokens: u64,
@@ -70,6 +71,8 @@ pub(in crate::mock) enum Framing {
     Sse,
     /// The elements of one JSON array (Google's default without `alt=sse`).
     Array,
+    /// A JSON object a line.
+    Lines,
     /// Messages of AWS's event stream; a name that ends with `Exception` is one.
     EventStream,
 }
@@ -209,7 +212,10 @@ impl Frames {
 
     /// An event as it stands in the body; `cut` leaves half of its data out, or spoils its checksum.
     fn frame(&mut self, piece: &Piece, cut: bool) -> Vec<u8> {
-        let mut data = piece.data.to_string();
+        let mut data = match &piece.data {
+            Value::String(raw) => raw.clone(),
+            json => json.to_string(),
+        };
         if self.program.stamp {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
             data = data.replacen('{', &format!("{{\"sent_ns\":{now},"), 1);
@@ -222,6 +228,7 @@ impl Frames {
         match self.framing {
             Framing::Sse => self.sse(piece.name, &data),
             Framing::Array => self.element(&data, first),
+            Framing::Lines => self.line(data),
             Framing::EventStream => message(piece.name.unwrap_or_default(), data.as_bytes(), cut),
         }
     }
@@ -240,6 +247,13 @@ impl Frames {
             let _ = write!(out, "{end}{end}");
         }
         out
+    }
+
+    fn line(&self, mut data: String) -> Vec<u8> {
+        if self.program.final_newline || !self.is_done() {
+            data.push_str(self.program.line_end);
+        }
+        data.into_bytes()
     }
 
     /// Google writes `[{…}`, then `,\r\n{…}` for each further element, then `]`.

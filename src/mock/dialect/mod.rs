@@ -7,6 +7,8 @@
 
 mod anthropic;
 mod bedrock;
+mod cohere;
+mod cohere_vectors;
 mod contents;
 mod converse;
 mod eventstream;
@@ -15,6 +17,7 @@ mod gemini;
 mod invoke;
 mod items;
 mod notation;
+mod ollama;
 mod responses;
 mod rules;
 pub(super) mod schema;
@@ -86,8 +89,15 @@ pub(super) enum Key {
 }
 
 /// Every dialect.
-static TONGUES: &[&Tongue] =
-    &[&anthropic::TONGUE, &gemini::TONGUE, &responses::TONGUE, &bedrock::CONVERSE, &invoke::INVOKE];
+static TONGUES: &[&Tongue] = &[
+    &anthropic::TONGUE,
+    &gemini::TONGUE,
+    &responses::TONGUE,
+    &bedrock::CONVERSE,
+    &invoke::INVOKE,
+    &cohere::COHERE,
+    &ollama::OLLAMA,
+];
 
 /// What a request is for, when it is for none of OpenAI's endpoints.
 pub(super) fn detect(head: &Parts) -> Option<Place> {
