@@ -18,8 +18,10 @@
 //! | anything else | the body is read, counted and not kept; `{"object":"mock","path":…,"bytes":…}` |
 //!
 //! It says `max_completion_tokens` words (finish `length`), else 32 (finish `stop`); `x-mock-tokens`
-//! sets another number. The prompt has a token per 4 bytes of the text in its messages, rounded up, at
-//! least 1. The other orders are the fields of [`program::Program`] and the names of [`program::NAMES`].
+//! sets another number. The other providers' formats are in [`dialect`]: Anthropic's, Google's and OpenAI's
+//! newer one, in which a lower limit cuts the 32. The prompt has a token per 4 bytes of the text in its
+//! messages, rounded up, at least 1. The other orders are the fields of [`program::Program`] and the names of
+//! [`program::NAMES`].
 
 #![expect(clippy::expect_used, reason = "a test server that cannot name its own address has to stop at once")]
 

@@ -212,21 +212,22 @@ impl Caller<'_> {
         let words = limit.map_or(wanted, |limit| wanted.min(limit));
         let cut = limit.is_some_and(|limit| program.tokens.is_none() || limit < wanted);
         let choices = request.choices.unwrap_or(1);
-        if words.saturating_mul(u64::from(choices)) > MOST_WORDS {
+        let (calls, named) = self.calls(kind, request);
+        let said = words.saturating_mul(u64::from(choices)).saturating_mul(calls.len().max(1) as u64);
+        if said > MOST_WORDS {
             return Err(Refuse::bad("The mock says at most 4000000 words in one answer.", Some("max_tokens")));
         }
-        let (tool, named) = self.tool(kind, request);
         let prompt = request.prompt.map_or(1, |prompt| prompt.tokens());
         let usage = Usage {
             prompt,
-            completion: words * u64::from(choices) + program.reasoning,
+            completion: said + program.reasoning,
             cached: program.cached.min(prompt),
             reasoning: program.reasoning,
         };
-        let finish = match (cut, &tool) {
+        let finish = match (cut, calls.is_empty()) {
             (true, _) => "length",
             // OpenAI says `stop` where the caller chose the function.
-            (false, Some(_)) if !named => "tool_calls",
+            (false, false) if !named => "tool_calls",
             (false, _) => "stop",
         };
         Ok(Reply {
@@ -236,24 +237,30 @@ impl Caller<'_> {
             choices,
             words,
             finish,
-            tool,
+            refusal: program.refusal && kind == Kind::Chat,
+            cited: program.citations && calls.is_empty() && !program.refusal,
+            calls,
             usage,
             show: show(program.usage, request),
         })
     }
 
-    /// The function to call as a JSON string, and whether the request named it.
-    fn tool(&self, kind: Kind, request: &Request) -> (Option<String>, bool) {
-        let Some(first) = request.tool.as_deref().filter(|_| kind == Kind::Chat) else { return (None, false) };
-        if !request.prompt.is_some_and(|prompt| prompt.user_last) {
-            return (None, false);
+    /// The functions to call as JSON strings, and whether the request named the first.
+    fn calls(&self, kind: Kind, request: &Request) -> (Vec<String>, bool) {
+        let Some(first) = request.tool.as_deref().filter(|_| kind == Kind::Chat) else { return (Vec::new(), false) };
+        if self.program.refusal || !request.prompt.is_some_and(|prompt| prompt.user_last) {
+            return (Vec::new(), false);
         }
-        match &request.forced {
-            Forced::Named(name) => (Some(quote(name)), true),
-            Forced::Any => (Some(quote(first)), false),
-            Forced::No if self.program.tool => (Some(quote(first)), false),
-            Forced::No | Forced::Never => (None, false),
-        }
+        let (first, named) = match &request.forced {
+            Forced::Named(name) => (name.as_ref(), true),
+            Forced::Any => (first, false),
+            Forced::No if self.program.tool || self.program.tools > 0 => (first, false),
+            Forced::No | Forced::Never => return (Vec::new(), false),
+        };
+        let count = if request.one_call { 1 } else { self.program.tools.max(1) };
+        let all = request.tool.iter().chain(&request.more_tools).map(AsRef::as_ref);
+        let names = std::iter::once(first).chain(all.filter(|name| *name != first)).cycle();
+        (names.take(usize::try_from(count).unwrap_or(1)).map(quote).collect(), named)
     }
 
     /// An id that follows from the request's label, or else from its number.

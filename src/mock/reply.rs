@@ -12,6 +12,9 @@ use super::words::{self, WORD_BYTES};
 /// Unix time at which everything was created.
 pub(super) const CREATED: u64 = 1_700_000_000;
 
+/// What stands in `annotations` where a citation is ordered.
+const ANNOTATIONS: &str = r#"[{"type":"url_citation","url_citation":{"start_index":1,"end_index":5,"url":"https://example.com/source","title":"Source"}}]"#;
+
 /// Which endpoint's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -19,7 +22,7 @@ pub(super) enum Kind {
     Text,
 }
 
-/// What to answer. `id` needs no escape in JSON; `model` and `tool` are JSON strings, quotes included.
+/// What to answer. `id` needs no escape in JSON; `model` and `calls` are JSON strings, quotes included.
 #[derive(Clone)]
 pub(super) struct Reply {
     pub(super) kind: Kind,
@@ -29,8 +32,12 @@ pub(super) struct Reply {
     /// Words in each choice.
     pub(super) words: u64,
     pub(super) finish: &'static str,
-    /// The function to call instead of saying something.
-    pub(super) tool: Option<String>,
+    /// The functions to call at once instead of saying something, each with so many words.
+    pub(super) calls: Vec<String>,
+    /// What is said is a refusal.
+    pub(super) refusal: bool,
+    /// A citation stands behind the text.
+    pub(super) cited: bool,
     pub(super) usage: Usage,
     pub(super) show: Show,
 }
@@ -70,9 +77,9 @@ impl Reply {
             if choice > 0 {
                 out.extend_from_slice(b",\n");
             }
-            match (self.kind, &self.tool) {
-                (Kind::Chat, tool) => self.message(&mut out, choice, tool.as_deref()),
-                (Kind::Text, _) => self.text(&mut out, choice),
+            match self.kind {
+                Kind::Chat => self.message(&mut out, choice),
+                Kind::Text => self.text(&mut out, choice),
             }
         }
         out.extend_from_slice(b"\n  ]");
@@ -87,33 +94,56 @@ impl Reply {
         Event { bytes: Bytes::from(out), tokens: self.usage.completion }
     }
 
-    /// The id of the call that a choice makes.
-    pub(super) fn call_id(&self, choice: u32) -> String {
-        format!("call_{}_{choice}", self.id.strip_prefix("chatcmpl-").unwrap_or(&self.id))
+    /// The id of a call that a choice makes.
+    pub(super) fn call_id(&self, choice: u32, call: usize) -> String {
+        let label = self.id.strip_prefix("chatcmpl-").unwrap_or(&self.id);
+        if call == 0 { format!("call_{label}_{choice}") } else { format!("call_{label}_{choice}_{call}") }
     }
 
-    fn message(&self, out: &mut Vec<u8>, choice: u32, tool: Option<&str>) {
+    /// What stands in `annotations`.
+    pub(super) fn annotations(&self) -> &'static str {
+        if self.cited { ANNOTATIONS } else { "[]" }
+    }
+
+    fn message(&self, out: &mut Vec<u8>, choice: u32) {
         let _ = write!(
             out,
             "    {{\n      \"index\": {choice},\n      \"message\": {{\n        \"role\": \"assistant\",\n        \"content\": "
         );
-        if let Some(name) = tool {
-            let id = self.call_id(choice);
+        let mut said = Vec::new();
+        words::append(&mut said, choice, 0, self.words);
+        if self.calls.is_empty() && !self.refusal {
+            out.push(b'"');
+            out.extend_from_slice(&said);
+            out.extend_from_slice(b"\",");
+        } else {
+            out.extend_from_slice(b"null,");
+        }
+        for (call, name) in self.calls.iter().enumerate() {
+            let (id, before) =
+                (self.call_id(choice, call), if call == 0 { "\n        \"tool_calls\": [" } else { "," });
             let _ = write!(
                 out,
-                "null,\n        \"tool_calls\": [\n          {{\n            \"id\": \"{id}\",\n            \"type\": \"function\",\n            \"function\": {{\n              \"name\": {name},\n              \"arguments\": \"{{\\\"q\\\":\\\""
+                "{before}\n          {{\n            \"id\": \"{id}\",\n            \"type\": \"function\",\n            \"function\": {{\n              \"name\": {name},\n              \"arguments\": \"{{\\\"q\\\":\\\""
             );
-            words::append(out, choice, 0, self.words);
-            out.extend_from_slice(b"\\\"}\"\n            }\n          }\n        ],");
-        } else {
-            out.push(b'"');
-            words::append(out, choice, 0, self.words);
-            out.extend_from_slice(b"\",");
+            out.extend_from_slice(&said);
+            out.extend_from_slice(b"\\\"}\"\n            }\n          }");
         }
-        let finish = self.finish;
+        if !self.calls.is_empty() {
+            out.extend_from_slice(b"\n        ],");
+        }
+        out.extend_from_slice(b"\n        \"refusal\": ");
+        if self.refusal {
+            out.push(b'"');
+            out.extend_from_slice(&said);
+            out.push(b'"');
+        } else {
+            out.extend_from_slice(b"null");
+        }
+        let (finish, annotations) = (self.finish, self.annotations());
         let _ = write!(
             out,
-            "\n        \"refusal\": null,\n        \"annotations\": []\n      }},\n      \"logprobs\": null,\n      \"finish_reason\": \"{finish}\"\n    }}"
+            ",\n        \"annotations\": {annotations}\n      }},\n      \"logprobs\": null,\n      \"finish_reason\": \"{finish}\"\n    }}"
         );
     }
 

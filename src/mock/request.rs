@@ -22,6 +22,10 @@ pub(super) struct Request<'a> {
     pub(super) choices: Option<u32>,
     /// The name of the first function among the tools.
     pub(super) tool: Option<Cow<'a, str>>,
+    /// The names of the others.
+    pub(super) more_tools: Vec<Cow<'a, str>>,
+    /// No more than one call at a time.
+    pub(super) one_call: bool,
     pub(super) forced: Forced<'a>,
     pub(super) dimensions: Option<u32>,
     /// Embeddings as base64 instead of as numbers.
@@ -152,8 +156,10 @@ impl<'de> Visitor<'de> for Fields {
                     let tools: Option<Vec<Tool>> = map.next_value()?;
                     let mut functions = tools.into_iter().flatten().filter_map(|tool| tool.function);
                     request.tool = functions.next().map(|function| function.name.0);
+                    request.more_tools = functions.map(|function| function.name.0).collect();
                 }
                 "tool_choice" => request.forced = map.next_value::<Choice>()?.into(),
+                "parallel_tool_calls" => request.one_call = map.next_value::<Option<bool>>()? == Some(false),
                 "dimensions" => request.dimensions = map.next_value()?,
                 "encoding_format" => {
                     request.base64 = map.next_value::<Option<Text>>()?.is_some_and(|text| text.0 == "base64");

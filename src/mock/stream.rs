@@ -26,7 +26,9 @@ pub(super) struct Script {
     stamp: bool,
     final_newline: bool,
     chunk_words: u64,
-    /// Chunks of text of one choice; with a tool call also what stands before and after the words.
+    /// Chunks of the words of one text or call.
+    chunks: u64,
+    /// Chunks of one choice; with calls also what stands before and after the words of each.
     rounds: u64,
     /// Number of the event that is broken.
     broken_at: Option<u64>,
@@ -42,13 +44,14 @@ enum Item {
     Role(u32),
     Words {
         choice: u32,
+        call: usize,
         from: u64,
         count: u64,
     },
     /// What stands before the words of a call's argument.
-    Open(u32),
+    Open(u32, usize),
     /// What stands after them.
-    Close(u32),
+    Close(u32, usize),
     Finish(u32),
     Usage,
     Done,
@@ -65,7 +68,8 @@ impl Script {
             Some(chunks) => reply.words.div_ceil(u64::from(chunks)).max(1),
             None => u64::from(program.chunk_tokens.max(1)),
         };
-        let rounds = reply.words.div_ceil(chunk_words) + if reply.tool.is_some() { 2 } else { 0 };
+        let chunks = reply.words.div_ceil(chunk_words);
+        let rounds = if reply.calls.is_empty() { chunks } else { (chunks + 2) * reply.calls.len() as u64 };
         let choices = u64::from(reply.choices);
         let roles = if reply.kind == Kind::Chat { choices } else { 0 };
         let ends = u64::from(reply.show != Show::Nothing) + u64::from(!program.no_done);
@@ -84,6 +88,7 @@ impl Script {
             final_newline: program.final_newline,
             reply,
             chunk_words,
+            chunks,
             rounds,
             broken_at,
             error_at,
@@ -145,14 +150,18 @@ impl Script {
 
     /// What a choice says in one round.
     fn round(&self, round: u64, choice: u32) -> Item {
-        let round = match &self.reply.tool {
-            Some(_) if round == 0 => return Item::Open(choice),
-            Some(_) if round == self.rounds - 1 => return Item::Close(choice),
-            Some(_) => round - 1,
-            None => round,
+        let (call, round) = match self.reply.calls.is_empty() {
+            true => (0, round),
+            false => (usize::try_from(round / (self.chunks + 2)).unwrap_or(0), round % (self.chunks + 2)),
         };
-        let from = round * self.chunk_words;
-        Item::Words { choice, from, count: self.chunk_words.min(self.reply.words - from) }
+        let chunk = match self.reply.calls.is_empty() {
+            true => round,
+            false if round == 0 => return Item::Open(choice, call),
+            false if round > self.chunks => return Item::Close(choice, call),
+            false => round - 1,
+        };
+        let from = chunk * self.chunk_words;
+        Item::Words { choice, call, from, count: self.chunk_words.min(self.reply.words - from) }
     }
 
     fn write(&self, item: Item) -> Bytes {
@@ -199,26 +208,38 @@ impl Script {
 
     /// The one element of a chat chunk's `choices`.
     fn delta(&self, out: &mut Vec<u8>, item: Item) {
-        let (Item::Role(choice)
-        | Item::Words { choice, .. }
-        | Item::Open(choice)
-        | Item::Close(choice)
-        | Item::Finish(choice)) = item
-        else {
-            return;
+        let (choice, call) = match item {
+            Item::Role(choice) | Item::Finish(choice) => (choice, 0),
+            Item::Words { choice, call, .. } | Item::Open(choice, call) | Item::Close(choice, call) => (choice, call),
+            Item::Usage | Item::Done | Item::Broken | Item::Error => return,
         };
         let _ = write!(out, r#"{{"index":{choice},"delta":{{"#);
-        let (before, after) = match (item, &self.reply.tool) {
-            (Item::Role(_) | Item::Finish(_), _) => ("", ""),
-            (_, Some(_)) => (r#""tool_calls":[{"index":0,"function":{"arguments":""#, r#""}}]"#),
-            (_, None) => (r#""content":""#, r#"""#),
+        let after = match item {
+            Item::Role(_) | Item::Finish(_) => "",
+            // The first call is named with the role.
+            Item::Open(..) if call > 0 => {
+                self.call(out, choice, call);
+                r#"}}]"#
+            }
+            _ if !self.reply.calls.is_empty() => {
+                let _ = write!(out, r#""tool_calls":[{{"index":{call},"function":{{"arguments":""#);
+                r#""}}]"#
+            }
+            _ => {
+                let field = if self.reply.refusal { "refusal" } else { "content" };
+                let _ = write!(out, r#""{field}":""#);
+                r#"""#
+            }
         };
-        out.extend_from_slice(before.as_bytes());
         match item {
             Item::Role(_) => self.role(out, choice),
             Item::Words { from, count, .. } => words::append(out, choice, from, count),
-            Item::Open(_) => out.extend_from_slice(br#"{\"q\":\""#),
-            Item::Close(_) => out.extend_from_slice(br#"\"}"#),
+            Item::Open(..) if call > 0 => out.extend_from_slice(br#""arguments":"{\"q\":\"""#),
+            Item::Open(..) => out.extend_from_slice(br#"{\"q\":\""#),
+            Item::Close(..) => out.extend_from_slice(br#"\"}"#),
+            Item::Finish(_) if self.reply.cited => {
+                let _ = write!(out, r#""annotations":{}"#, self.reply.annotations());
+            }
             _ => {}
         }
         out.extend_from_slice(after.as_bytes());
@@ -228,23 +249,29 @@ impl Script {
         };
     }
 
+    /// A call up to its arguments.
+    fn call(&self, out: &mut Vec<u8>, choice: u32, call: usize) {
+        let (id, name) = (self.reply.call_id(choice, call), self.reply.calls.get(call).map_or("", String::as_str));
+        let _ =
+            write!(out, r#""tool_calls":[{{"index":{call},"id":"{id}","type":"function","function":{{"name":{name},"#);
+    }
+
     fn role(&self, out: &mut Vec<u8>, choice: u32) {
-        let Some(name) = &self.reply.tool else {
-            out.extend_from_slice(br#""role":"assistant","content":"","refusal":null"#);
+        if self.reply.calls.is_empty() {
+            let content = if self.reply.refusal { "null" } else { r#""""# };
+            let _ = write!(out, r#""role":"assistant","content":{content},"refusal":null"#);
             return;
-        };
-        let id = self.reply.call_id(choice);
-        let _ = write!(
-            out,
-            r#""role":"assistant","content":null,"tool_calls":[{{"index":0,"id":"{id}","type":"function","function":{{"name":{name},"arguments":""}}}}],"refusal":null"#
-        );
+        }
+        out.extend_from_slice(br#""role":"assistant","content":null,"#);
+        self.call(out, choice, 0);
+        out.extend_from_slice(br#""arguments":""}}],"refusal":null"#);
     }
 
     /// The one element of a text chunk's `choices`.
     fn text(&self, out: &mut Vec<u8>, item: Item) {
         out.extend_from_slice(br#"{"text":""#);
         let (choice, finish) = match item {
-            Item::Words { choice, from, count } => {
+            Item::Words { choice, from, count, .. } => {
                 words::append(out, choice, from, count);
                 (choice, None)
             }

@@ -6,6 +6,12 @@ mod eventstream;
 mod faults;
 mod invoke;
 mod ollama;
+mod anthropic;
+mod chat;
+mod dialects;
+mod faults;
+mod gemini;
+mod responses;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};

@@ -34,6 +34,9 @@ const PATHS: &[(Method, &str, Operation)] = &[
     (Method::POST, "/v1/messages/count_tokens", Operation::CountTokens),
 ];
 
+/// What the header `anthropic-version` may say.
+const VERSIONS: &[&[u8]] = &[b"2023-01-01", b"2023-06-01", b"2026-10-21"];
+
 /// `error.type` by status ("Errors" of the reference); other statuses get the row of their class.
 const ERRORS: &[(u16, &str, &str)] = &[
     (400, "invalid_request_error", "The request is invalid."),
@@ -121,8 +124,15 @@ fn answer(caller: &Caller, place: &Place, body: Option<&Value>) -> Result<Answer
         return Ok(caller.state(place, None, 0, &models()));
     }
     let Some(body) = body else { return caller.say(place, &Ask::default(), Box::new(Speaker)) };
-    if place.host == Host::Own && !caller.headers.contains_key("anthropic-version") {
-        return Err(Refuse::bad("anthropic-version: header is required", None));
+    if place.host == Host::Own {
+        let version = caller.headers.get("anthropic-version").map(|version| version.as_bytes());
+        match version {
+            None => return Err(Refuse::bad("anthropic-version: header is required", None)),
+            Some(version) if !VERSIONS.contains(&version) => {
+                return Err(Refuse::bad("anthropic-version: this is not a valid version", None));
+            }
+            Some(_) => {}
+        }
     }
     let definition = match (place.host, place.operation) {
         (_, Operation::CountTokens) => "Count",

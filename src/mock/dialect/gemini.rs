@@ -70,7 +70,9 @@ struct Speaker {
 fn find(head: &Parts) -> Option<Place> {
     let path = head.uri.path();
     if head.method == Method::GET {
-        let models = path.ends_with("/v1beta/models");
+        // Also OpenAI has a `/v1/models`.
+        let models = path.ends_with("/v1beta/models")
+            || path.ends_with("/v1/models") && head.headers.contains_key("x-goog-api-key");
         let operation = Operation::Models;
         let place = Place { tongue: &TONGUE, operation, model: None, stream: Some(false), host: Host::Own };
         return models.then_some(place);

@@ -204,7 +204,8 @@ impl Schema {
         Ok(())
     }
 
-    /// The fault of the kind that the value most likely was meant to be: the one that went deepest.
+    /// The fault of the kind that the value most likely was meant to be: the one whose words it says, or that
+    /// went deepest.
     fn either(&self, kinds: &[Type], value: &Value, path: &mut Vec<Step>) -> Result<(), Fault> {
         let depth = path.len();
         let mut best: Option<(u8, usize, Fault)> = None;
@@ -216,10 +217,8 @@ impl Schema {
             };
             let rank = match &fault.what {
                 What::Kind(_) if fault.path.len() == depth => 0,
-                // Another kind of object, and therefore another word.
-                What::Word(_) if fault.path.len() <= depth + 1 => 1,
-                What::Missing if fault.path.len() == depth + 1 && self.tells(kind, fault.path.last()) => 1,
-                _ => 2,
+                _ if self.is_meant(kind, value) => 2,
+                _ => 1,
             };
             match &mut best {
                 Some((old, deep, known)) if (*old, *deep) == (rank, fault.path.len()) && rank < 2 => known.add(fault),
@@ -231,16 +230,31 @@ impl Schema {
         best.map_or(Ok(()), |(.., fault)| Err(fault))
     }
 
-    /// Whether the field of this name tells the objects of a union apart.
-    fn tells(&self, kind: &Type, name: Option<&Step>) -> bool {
-        let is = |field: &Field| name == Some(&Step::Field(field.name.clone()));
+    /// Whether an object has a word of this kind of object.
+    fn is_meant(&self, kind: &Type, value: &Value) -> bool {
         match kind {
-            Type::Named(other) => self.types.get(other).is_some_and(|kind| self.tells(kind, name)),
-            Type::Fields(fields, _) => fields.iter().any(|field| field.kind.is_word() && is(field)),
+            Type::Named(name) => self.types.get(name).is_some_and(|kind| self.is_meant(kind, value)),
+            Type::Either(kinds) => kinds.iter().any(|kind| self.is_meant(kind, value)),
+            Type::Fields(fields, _) => {
+                let tags = fields.iter().filter(|field| TAGS.contains(&&*field.name));
+                tags.into_iter().any(|tag| value.get(&tag.name).is_some_and(|word| self.has_word(&tag.kind, word)))
+            }
+            _ => false,
+        }
+    }
+
+    fn has_word(&self, kind: &Type, word: &Value) -> bool {
+        match kind {
+            Type::Named(name) => self.types.get(name).is_some_and(|kind| self.has_word(kind, word)),
+            Type::Either(kinds) => kinds.iter().any(|kind| self.has_word(kind, word)),
+            Type::Literal(literal) => literal == word,
             _ => false,
         }
     }
 }
+
+/// Which fields tell one object from another.
+const TAGS: &[&str] = &["type", "role"];
 
 // === impl Type ===
 
@@ -310,4 +324,50 @@ pub(in crate::mock) fn snake(name: &str) -> String {
         false => vec![letter],
     };
     name.chars().flat_map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const EXAMPLE: &str = "// a comment\n\nRequest = { n: int(1,5), said?: null | One[](1,), more?: { ... } }\n\
+        One = Two | { type: \"b\", text: string(1,2) }\nTwo = { type: \"a\", maxSize: number(,1.5) }";
+
+    #[test]
+    fn a_fault_is_the_one_of_what_was_meant() {
+        let schema = Schema::parse(EXAMPLE, false).unwrap();
+        let rows = [
+            (json!({}), "n", What::Missing),
+            (json!({"n": 0}), "n", What::Least(1.0)),
+            (json!({"n": 6}), "n", What::Most(5.0)),
+            (json!({"n": 1.5}), "n", What::Kind(vec!["integer".into()])),
+            (json!({"n": null}), "n", What::Kind(vec!["integer".into()])),
+            (json!({"n": 1, "x": 1}), "x", What::Unknown),
+            (json!({"n": 1, "said": 1}), "said", What::Kind(vec!["null".into(), "array".into()])),
+            (json!({"n": 1, "said": []}), "said", What::Least(1.0)),
+            (json!({"n": 1, "said": [{"type": "c"}]}), "said.0.type", What::Word(vec!["a".into(), "b".into()])),
+            (json!({"n": 1, "said": [{"type": "b"}]}), "said.0.text", What::Missing),
+            (json!({"n": 1, "said": [{"type": "a", "maxSize": 2}]}), "said.0.maxSize", What::Most(1.5)),
+            (json!({"n": 1, "said": [{"type": "b", "text": "abc"}]}), "said.0.text", What::Most(2.0)),
+        ];
+        for (value, place, what) in rows {
+            let fault = schema.check("Request", &value).unwrap_err();
+            assert_eq!((fault.dotted(), fault.what), (place.to_owned(), what), "{value}");
+        }
+        let legal = json!({"n": 5, "said": [{"type": "a", "maxSize": 1.5}], "more": {"any": 1}});
+        assert_eq!(schema.check("Request", &legal), Ok(()));
+        let proto = Schema::parse(EXAMPLE, true).unwrap();
+        let snaked = json!({"n": 1, "said": [{"type": "a", "max_size": 1}], "more": null});
+        assert_eq!((proto.check("Request", &snaked), schema.check("Request", &snaked).is_err()), (Ok(()), true));
+    }
+
+    #[test]
+    fn a_wrong_notation_is_an_error() {
+        for text in
+            ["A", "A = ", "A = { b }", "A = B", "A = int(x,)", "A = \"b", "A = (int", "A = int int", "A = any\nA = any"]
+        {
+            assert!(Schema::parse(text, false).is_err(), "{text}");
+        }
+    }
 }

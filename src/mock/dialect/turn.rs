@@ -143,9 +143,10 @@ impl Caller<'_> {
     /// More is asked for than the mock says at once.
     pub(in crate::mock) fn turn(&self, ask: &Ask) -> Result<Turn, Refuse> {
         let program = self.program;
-        let wanted = program.tokens.map_or(ask.limit.unwrap_or(WORDS), u64::from);
+        // A limit is not a wish here: some APIs want one in every request.
+        let wanted = program.tokens.map_or(WORDS, u64::from);
         let words = ask.limit.map_or(wanted, |limit| wanted.min(limit));
-        let cut = ask.limit.is_some_and(|limit| program.tokens.is_none() || limit < wanted);
+        let cut = words < wanted;
         let (kinds, mut stop) = self.said(ask);
         if cut {
             stop = Stop::Length;
