@@ -12,6 +12,7 @@ use crate::access::Rule;
 use crate::identity::key::Digest;
 use crate::identity::{Consumer, Directory, Match, Rules, Said, Space, Workload};
 use crate::policy::access::AccessPolicy;
+use crate::policy::spaces::Spaces;
 use crate::target::id;
 
 /// Reports keys that two consumers have, and what a consumer says of another namespace than its own.
@@ -86,7 +87,7 @@ pub(super) fn identity(set: &Set<'_>, own: &Workload, reach: &Reach<'_>) -> Rule
 }
 
 /// Who may use what.
-pub(super) fn access(set: &Set<'_>, reach: &Reach<'_>) -> Vec<AccessPolicy> {
+pub(super) fn access(set: &Set<'_>, reach: &Reach<'_>) -> Spaces<AccessPolicy> {
     let compiled = set.access.iter().map(|(document, access)| {
         let labels = access.backends.iter().flatten();
         let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();

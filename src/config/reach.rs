@@ -71,22 +71,22 @@ impl<'a> Reach<'a> {
 
     /// The documents of which only the reach is compiled yet.
     pub fn documents(&self, documents: &'a [Document]) -> Documents {
-        let mut found = Documents::default();
+        let (mut limits, mut caches, mut guards) = (Vec::new(), Vec::new(), Vec::new());
         for document in documents {
             let (list, scope, names) = match &document.spec {
                 Some(Spec::Limit(policy)) => {
                     let names = policy.limits.iter().map(|limit| limit.name.as_str().into()).collect();
-                    (&mut found.limits, &policy.scope, names)
+                    (&mut limits, &policy.scope, names)
                 }
-                Some(Spec::Cache(policy)) => (&mut found.caches, &policy.scope, Vec::new()),
+                Some(Spec::Cache(policy)) => (&mut caches, &policy.scope, Vec::new()),
                 Some(Spec::Guard(policy)) => {
                     let names = policy.rules.iter().map(|rule| rule.name.as_str().into()).collect();
-                    (&mut found.guards, &policy.scope, names)
+                    (&mut guards, &policy.scope, names)
                 }
                 _ => continue,
             };
             list.push(Named { scope: self.scope(document, scope), names });
         }
-        found
+        Documents { limits: limits.into(), caches: caches.into(), guards: guards.into() }
     }
 }

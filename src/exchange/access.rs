@@ -8,11 +8,11 @@ use super::event::{Action, Note};
 use crate::access::Model;
 use crate::identity::Principal;
 use crate::llm::{Code, Refusal};
-use crate::policy::access;
+use crate::policy::access::{self, Speaking};
 use crate::policy::credentials::Held;
 use crate::policy::select::Place;
 use crate::policy::{Decided, Policy, decide};
-use crate::target::{Backend, Candidate, Pass, Target};
+use crate::target::{Backend, Candidate, Closed, Pass, Target};
 
 /// Whom the rules of routes name, asked about one caller. The first 64 are asked once.
 pub(super) struct Named<'a> {
@@ -44,20 +44,27 @@ impl<'a> Named<'a> {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Whether a place that could be chosen is open to the caller of a request for this model.
-    pub(super) fn is_open(&self, candidate: Candidate<'_>, requested: &str) -> bool {
+    /// With which of a backend's credentials a call for the model `requested` would leave for a place, or why
+    /// it is closed to the caller. What is chosen and what is listed are both asked about here; `speaking`
+    /// are the policies that speak for the caller.
+    pub(super) fn door(&self, speaking: &Speaking<'_>, place: Candidate<'_>, requested: &str) -> Result<usize, Closed> {
         let policy = &self.setup.policy;
-        if policy.access.is_empty() {
+        let row = self.credential_row(place.index).ok_or(Closed::Credential)?;
+        let backend = policy.targets.backends.get(place.index).ok_or(Closed::Credential)?;
+        match self.allows(speaking, place, backend, requested) {
+            true => Ok(row),
+            false => Err(Closed::Access),
+        }
+    }
+
+    fn allows(&self, speaking: &Speaking<'_>, to: Candidate<'_>, backend: &Backend, requested: &str) -> bool {
+        if speaking.is_empty() {
             return true;
         }
-        let Some(backend) = policy.targets.backends.get(candidate.index) else { return false };
-        let long = access::long_name(backend, candidate.model);
-        let names = access::names(requested, candidate.model, &long, backend, Some(candidate.rule));
-        let place = Place::new(Some(candidate.rule), candidate.backend);
-        access::is_allowed(
-            &policy.access,
-            policy.visit(&self.story.caller, candidate.index, place, Model::Named(names)),
-        )
+        let long = access::long_name(backend, to.model);
+        let names = access::names(requested, to.model, &long, backend, to.rule);
+        let place = Place::new(to.rule, to.backend);
+        access::is_allowed(speaking, self.setup.policy.visit(to.index, place, Model::Named(names)))
     }
 
     /// Which of a backend's credentials is the caller's; none where the backend is not open to it.
@@ -106,18 +113,11 @@ impl Exchange {
 
     /// As [`Exchange::check_access`], for another attempt: nothing is written down.
     pub(super) fn may_visit(&self, target: &Target, requested: &str) -> Result<(), Refusal> {
-        let policy = &self.setup.policy;
         self.own_credential(target.index, &target.backend)?;
-        if policy.access.is_empty() {
-            return Ok(());
-        }
-        let long = access::long_name(&target.backend, &target.model);
-        let names = access::names(requested, &target.model, &long, &target.backend, target.rule.as_ref());
-        let model = Model::Named(names);
-        let visit = policy.visit(&self.story.caller, target.index, Place::of(target), model);
-        match access::is_allowed(&policy.access, visit) {
+        let speaking = self.setup.policy.access_of(&self.story.caller);
+        match self.allows(&speaking, target.into(), &target.backend, requested) {
             true => Ok(()),
-            false => Err(refusal(model)),
+            false => Err(refusal(requested)),
         }
     }
 
@@ -130,11 +130,11 @@ impl Exchange {
     ) -> Result<(), Refusal> {
         let policy = self.policy();
         let caller = self.story.caller.clone();
-        let visit = policy.visit(&caller, index, place, model);
+        let (speaking, visit) = (policy.access_of(&caller), policy.visit(index, place, model));
         let mut refused = None;
-        for (asked, said) in access::asked(&policy.access, visit) {
+        for (asked, said) in access::asked(&speaking, visit) {
             let id = &asked.scope.id;
-            let detailed = said.map_err(|why| refusal(model).detail(format!("{id}: {why}.")));
+            let detailed = said.map_err(|why| refused_model(model).detail(format!("{id}: {why}.")));
             match decide(asked.scope.mode, detailed) {
                 Decided::Go(()) => self.story.decide("access", "allowed", "policy", id),
                 // The first one is reported; the others are written down.
@@ -154,13 +154,17 @@ impl Exchange {
     }
 }
 
+/// What the caller of a model is told.
+fn refusal(requested: &str) -> Refusal {
+    let asked: String = requested.chars().take(64).collect();
+    let message = format!("The model {asked:?} is not allowed for this caller, or not where it is served.");
+    Refusal::new(Code::ModelNotAllowed, message).param("model")
+}
+
 /// What the caller is told. Which policy it was is the operator's to know.
-fn refusal(model: Model<'_>) -> Refusal {
+fn refused_model(model: Model<'_>) -> Refusal {
     let message = match model {
-        Model::Named(names) => {
-            let asked: String = names.requested.chars().take(64).collect();
-            format!("The model {asked:?} is not allowed for this caller, or not where it is served.")
-        }
+        Model::Named(names) => return refusal(names.requested),
         Model::None => "This path is not allowed for this caller.".to_owned(),
         Model::Unreadable => {
             "The models of this caller are restricted, and what this request asks for cannot be read; \

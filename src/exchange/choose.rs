@@ -1,6 +1,7 @@
 //! The step Target: which backend and model a call goes to, what was passed over on the way, and what
 //! the backend's answer then says of its health.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use super::event::{Action, Note, RequestHead, ResponseHead};
@@ -86,6 +87,7 @@ impl Exchange {
             header: &header,
             caller: &|index| named.are(index),
         };
+        let speaking = LazyCell::new(|| policy.access_of(caller));
         let how = Choosing {
             draw: self.setup.draw,
             dialect: call.dialect,
@@ -93,17 +95,9 @@ impl Exchange {
             sticky: self.sticky(&deciding.head),
             health: &self.setup.health,
             now: self.now.mono,
-            admits: &|candidate| self.is_open(candidate, &call.model),
-            credential: &|index| self.credential_row(index),
+            door: &|place| self.door(&speaking, place, &call.model),
         };
-        match policy.targets.resolve(&call.model, &asked, &how) {
-            // One that is closed is chosen, so that the policy that closes it can say why.
-            Err(refusal) if refusal.code == Code::ModelNotAllowed => {
-                let credential = &|index| Some(self.credential_row(index).unwrap_or_default());
-                policy.targets.resolve(&call.model, &asked, &Choosing { admits: &|_| true, credential, ..how })
-            }
-            chosen => chosen,
-        }
+        policy.targets.resolve(&call.model, &asked, &how)
     }
 
     /// What this call may be kept by. Where the configuration does not say what a session is, it is what

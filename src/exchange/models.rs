@@ -23,8 +23,9 @@ impl Exchange {
         }
         let policy = self.policy();
         // Who may not use a model does not see it.
-        let admits = |target: &Target, requested: &str| self.may_visit(target, requested).is_ok();
         let caller = self.story.caller.clone();
+        let speaking = policy.access_of(&caller);
+        let admits = |target: &Target, requested: &str| self.door(&speaking, target.into(), requested).is_ok();
         let named = Named::new(&policy, &caller);
         let asked = Asked {
             namespace: &caller.namespace,

@@ -4,6 +4,7 @@
 
 use super::combine::{self, Scoped};
 use super::select::{Place, Scope, Unmet};
+use super::spaces::Spaces;
 use super::{Mode, Policy};
 use crate::access::{Believed, Labels, Model, Names, Refused, Rule};
 use crate::identity::Principal;
@@ -19,7 +20,6 @@ pub struct AccessPolicy {
 /// One place that a call could go to.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    pub caller: &'a Principal,
     pub place: Place<'a>,
     pub model: Model<'a>,
     /// Of the backend.
@@ -57,26 +57,30 @@ pub enum Verdict<'a> {
     Refused(Refused<'a>),
 }
 
-/// The policies that speak for a visit, in their order, and what each says.
+/// The policies that speak for one caller.
+pub type Speaking<'a> = combine::Speaking<'a, AccessPolicy>;
+
+/// The policies that speak for a visit of that caller, in their order, and what each says.
 pub fn asked<'a>(
-    policies: &'a [AccessPolicy],
+    policies: &Speaking<'a>,
     visit: Visit<'a>,
 ) -> impl Iterator<Item = (&'a AccessPolicy, Result<(), Refused<'a>>)> {
-    combine::accumulate(policies, visit.caller, visit.place).map(move |policy| (policy, policy.check(visit)))
+    policies.at(visit.place).map(move |policy| (policy, policy.check(visit)))
 }
 
 /// Whether a visit is allowed: no policy that is enforced refuses it.
-pub fn is_allowed(policies: &[AccessPolicy], visit: Visit<'_>) -> bool {
+pub fn is_allowed<'a>(policies: &Speaking<'a>, visit: Visit<'a>) -> bool {
     asked(policies, visit).all(|(policy, said)| said.is_ok() || policy.scope.mode == Mode::Shadow)
 }
 
-/// Every policy, those that do not speak for the call included.
+/// Every policy, those that do not speak for the caller's visit included.
 pub fn explain<'a>(
-    policies: &'a [AccessPolicy],
+    policies: &'a Spaces<AccessPolicy>,
+    caller: &'a Principal,
     visit: Visit<'a>,
 ) -> impl Iterator<Item = (&'a AccessPolicy, Verdict<'a>)> {
     policies.iter().map(move |policy| {
-        let verdict = match policy.scope.admits(visit.caller, visit.place) {
+        let verdict = match policy.scope.admits(caller, visit.place) {
             Err(unmet) => Verdict::Unmet(unmet),
             Ok(()) => match policy.check(visit) {
                 Ok(()) => Verdict::Allowed,
@@ -90,11 +94,16 @@ pub fn explain<'a>(
 // === impl Policy ===
 
 impl Policy {
-    /// A caller's visit to the backend with this index.
-    pub fn visit<'a>(&'a self, caller: &'a Principal, index: usize, place: Place<'a>, model: Model<'a>) -> Visit<'a> {
+    /// The access policies that speak for a caller.
+    pub fn access_of(&self, caller: &Principal) -> Speaking<'_> {
+        combine::accumulate(&self.access, caller)
+    }
+
+    /// A visit to the backend with this index.
+    pub fn visit<'a>(&'a self, index: usize, place: Place<'a>, model: Model<'a>) -> Visit<'a> {
         let labels = self.labels.get(index).unwrap_or(&NO_LABELS);
         let own_backend = self.targets.backends.get(index).is_some_and(|backend| backend.namespace.is_some());
-        Visit { caller, place, model, labels, own_backend }
+        Visit { place, model, labels, own_backend }
     }
 }
 

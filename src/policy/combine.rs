@@ -18,13 +18,11 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::Mode;
-use super::select::{Level, Place, Scope, Unmet};
+use super::select::{Level, Place, Scope};
+use super::spaces::Spaces;
 use crate::identity::Principal;
 
-/// A document that speaks for some calls.
-pub trait Scoped {
-    fn scope(&self) -> &Scope;
-}
+pub use super::spaces::Scoped;
 
 /// A document of which only the reach is compiled yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,16 +35,21 @@ pub struct Named {
 /// The limit, cache and guard documents, each list in the order of the documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
-    pub limits: Vec<Named>,
-    pub caches: Vec<Named>,
-    pub guards: Vec<Named>,
+    pub limits: Spaces<Named>,
+    pub caches: Spaces<Named>,
+    pub guards: Spaces<Named>,
 }
+
+/// All documents of a kind that accumulates which speak for one caller, wherever its calls go: a caller is
+/// looked at once, and each of the places that its call could go to costs the least.
+#[derive(Clone, Debug)]
+pub struct Speaking<'a, T>(Vec<&'a T>);
 
 /// What became of a document of a kind that replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing<'a> {
-    /// It does not speak for the call.
-    Unmet(Unmet),
+    /// It does not speak for the call; [`Scope::admits`] has the words.
+    Unmet,
     /// It counts, or in Shadow it would.
     Applies,
     /// This one is more particular about the call.
@@ -58,34 +61,31 @@ pub enum Standing<'a> {
 /// What decides between two documents; the greatest wins.
 type Weight = (Level, bool, Reverse<usize>);
 
-/// All documents of a kind that accumulates which count for a call, in their order.
-pub fn accumulate<'a, T: Scoped>(
-    documents: &'a [T],
-    principal: &'a Principal,
-    place: Place<'a>,
-) -> impl Iterator<Item = &'a T> {
-    documents.iter().filter(move |document| document.scope().speaks_for(principal, place))
+/// All documents of a kind that accumulates which speak for a caller, in their order.
+pub fn accumulate<'a, T: Scoped>(documents: &'a Spaces<T>, principal: &Principal) -> Speaking<'a, T> {
+    Speaking(documents.of(&principal.namespace).filter(|document| document.scope().has_caller(principal)).collect())
 }
 
 /// The one document of a kind that replaces which is enforced for a call.
-pub fn replace<'a, T: Scoped>(documents: &'a [T], principal: &Principal, place: Place<'_>) -> Option<&'a T> {
-    best(documents, principal, place, |scope| scope.mode == Mode::Enforce).map(|(document, _)| document)
+pub fn replace<'a, T: Scoped>(documents: &'a Spaces<T>, principal: &Principal, place: Place<'_>) -> Option<&'a T> {
+    best(documents.of(&principal.namespace), principal, place, |scope| scope.mode == Mode::Enforce)
+        .map(|(document, _)| document)
 }
 
-/// Every document of a kind that replaces, in their order, and what became of it.
-pub fn standings<'a, T: Scoped>(
-    documents: &'a [T],
+/// Each of these documents of a kind that replaces, in their order, and what became of it.
+pub fn standings<'a, T: Scoped + 'a>(
+    documents: impl Iterator<Item = &'a T> + Clone,
     principal: &'a Principal,
     place: Place<'a>,
 ) -> impl Iterator<Item = (&'a T, Standing<'a>)> {
-    let enforced = best(documents, principal, place, |scope| scope.mode == Mode::Enforce);
-    let any = best(documents, principal, place, |_| true);
-    documents.iter().enumerate().map(move |(at, document)| {
+    let enforced = best(documents.clone(), principal, place, |scope| scope.mode == Mode::Enforce);
+    let any = best(documents.clone(), principal, place, |_| true);
+    documents.enumerate().map(move |(at, document)| {
         let scope = document.scope();
-        let standing = match (scope.admits(principal, place), scope.mode) {
-            (Err(unmet), _) => Standing::Unmet(unmet),
-            (Ok(()), Mode::Enforce) => stand(scope, at, place, enforced),
-            (Ok(()), Mode::Shadow) => stand(scope, at, place, any),
+        let standing = match (scope.speaks_for(principal, place), scope.mode) {
+            (false, _) => Standing::Unmet,
+            (true, Mode::Enforce) => stand(scope, at, place, enforced),
+            (true, Mode::Shadow) => stand(scope, at, place, any),
         };
         (document, standing)
     })
@@ -104,13 +104,13 @@ fn stand<'a, T: Scoped>(scope: &Scope, at: usize, place: Place<'_>, winner: Opti
     }
 }
 
-fn best<'a, T: Scoped>(
-    documents: &'a [T],
+fn best<'a, T: Scoped + 'a>(
+    documents: impl Iterator<Item = &'a T>,
     principal: &Principal,
     place: Place<'_>,
     counts: impl Fn(&Scope) -> bool,
 ) -> Option<(&'a T, Weight)> {
-    let speaking = documents.iter().enumerate().filter(|(_, document)| {
+    let speaking = documents.enumerate().filter(|(_, document)| {
         let scope = document.scope();
         counts(scope) && scope.speaks_for(principal, place)
     });
@@ -120,6 +120,20 @@ fn best<'a, T: Scoped>(
 
 fn weight(scope: &Scope, at: usize, place: Place<'_>) -> Option<Weight> {
     Some((scope.level(place)?, scope.namespace.is_some(), Reverse(at)))
+}
+
+// === impl Speaking ===
+
+impl<'a, T: Scoped> Speaking<'a, T> {
+    /// Those that speak for a call that goes there.
+    pub fn at(&self, place: Place<'a>) -> impl Iterator<Item = &'a T> {
+        self.0.iter().copied().filter(move |document| document.scope().has_place(place))
+    }
+
+    /// True when nothing speaks for the caller.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 // === impl Named ===

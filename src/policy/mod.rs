@@ -6,6 +6,7 @@ pub mod combine;
 pub mod credentials;
 pub mod explain;
 pub mod select;
+pub mod spaces;
 mod tariff;
 pub mod view;
 
@@ -24,6 +25,7 @@ use access::AccessPolicy;
 use combine::Documents;
 use credentials::Credentials;
 use select::Callers;
+use spaces::Spaces;
 
 pub use tariff::Tariff;
 
@@ -55,7 +57,7 @@ pub struct Policy {
     pub overlays: Vec<Option<Arc<Overlay>>>,
     pub catalog: Catalog,
     /// Those of all namespaces; all that speak for a call count.
-    pub access: Vec<AccessPolicy>,
+    pub access: Spaces<AccessPolicy>,
     pub limits: Ruled<Vec<limit::Rule>>,
     pub guards: Ruled<Vec<guard::Rule>>,
     pub cache: Ruled<Option<cache::Rule>>,
@@ -209,7 +211,7 @@ impl Policy {
             labels,
             overlays,
             catalog,
-            access: Vec::new(),
+            access: Spaces::default(),
             limits: Ruled::default(),
             guards: Ruled::default(),
             cache: Ruled::default(),

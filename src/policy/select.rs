@@ -118,8 +118,17 @@ impl Scope {
 
     /// The same without words, for the way of a call.
     pub fn speaks_for(&self, principal: &Principal, place: Place<'_>) -> bool {
-        let there = self.targets.is_empty() || self.targets.iter().any(|target| target.is(place));
-        there && View::of(self.namespace.as_deref(), principal).is_some_and(|caller| self.from.has(caller))
+        self.has_place(place) && self.has_caller(principal)
+    }
+
+    /// Whether the document speaks for this caller's calls to some place.
+    pub fn has_caller(&self, principal: &Principal) -> bool {
+        View::of(self.namespace.as_deref(), principal).is_some_and(|caller| self.from.has(caller))
+    }
+
+    /// Whether the document speaks for somebody's calls to this place.
+    pub fn has_place(&self, place: Place<'_>) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|target| target.is(place))
     }
 
     /// By what the document points at this place; none where it points at others alone.
@@ -145,7 +154,7 @@ impl Scope {
     }
 
     fn admits_place(&self, place: Place<'_>) -> Result<(), Unmet> {
-        if self.targets.is_empty() || self.targets.iter().any(|target| target.is(place)) {
+        if self.has_place(place) {
             return Ok(());
         }
         let wanted: Vec<String> = self.targets.iter().map(ToString::to_string).collect();

@@ -1,6 +1,8 @@
 //! Chooses among the backends of a rule: the lowest priority in which one is fit, by weight or by what
 //! keeps the caller. A backend that cools down is passed over, and never refuses a call by that alone.
 
+use std::cell::OnceCell;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::health::Health;
@@ -22,10 +24,20 @@ pub struct Choosing<'a> {
     pub sticky: Sticky<'a>,
     pub health: &'a Health,
     pub now: Instant,
-    /// Whether the caller may go there.
-    pub admits: &'a dyn Fn(Candidate<'_>) -> bool,
-    /// Which of a backend's credentials the caller gets; none where none is for it.
-    pub credential: &'a dyn Fn(usize) -> Option<usize>,
+    /// With which of a backend's credentials the call would leave, or why the place is closed to it. A choice
+    /// of a rule is asked about once.
+    pub door: &'a dyn Fn(Candidate<'_>) -> Result<usize, Closed>,
+}
+
+/// Why a call may not go to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// None of the backend's credentials is for the caller, or the one that is cannot be had.
+    Credential,
+    /// An access policy refuses it.
+    Access,
+    /// Its price is not known, and has to be.
+    Price,
 }
 
 /// Where a call goes, and why there.
@@ -47,6 +59,8 @@ pub enum Why {
     Affinity,
     /// All cool down, and its time ends first.
     LeastCooled,
+    /// All are closed to the call, and this one says why.
+    Closed,
 }
 
 /// A choice that would have been considered.
@@ -55,13 +69,15 @@ pub struct PassedOver {
     pub backend: Arc<str>,
     /// The model name that would have left.
     pub model: Arc<str>,
-    /// For records: `cooled`, `dialect`, `no_credential` or `not_allowed`.
+    /// For records: `cooled`, `dialect`, or the word of [`Closed`].
     pub reason: &'static str,
 }
 
 /// One rule's choice for one call.
 struct Draft<'a> {
     rule: &'a Rule,
+    /// Its choices, in the order of their priorities.
+    choices: Vec<Considered<'a>>,
     backends: &'a [Arc<Backend>],
     /// As the caller wrote it.
     model: &'a Arc<str>,
@@ -70,24 +86,32 @@ struct Draft<'a> {
     speaks: bool,
 }
 
+/// A choice, and what was found at its door.
+struct Considered<'a> {
+    choice: &'a Choice,
+    door: OnceCell<Result<usize, Closed>>,
+}
+
 /// Chooses for a call that `rule` takes.
 ///
 /// # Errors
-/// 404 `no_backend` when no choice has a weight, 403 `model_not_allowed` when the caller may use none.
+/// 404 `no_backend` when no choice has a weight.
 pub(super) fn choose(
     rule: &Rule,
     backends: &[Arc<Backend>],
     model: &Arc<str>,
     how: &Choosing<'_>,
 ) -> Result<Chosen, Refusal> {
-    let mut draft = Draft { rule, backends, model, how, speaks: false };
-    draft.speaks = rule.choices.iter().any(|choice| draft.is_open(choice) && draft.speaks(choice));
+    let choices = rule.choices.iter().map(|choice| Considered { choice, door: OnceCell::new() }).collect();
+    let mut draft = Draft { rule, choices, backends, model, how, speaks: false };
+    draft.speaks = draft.choices.iter().any(|choice| draft.is_open(choice) && draft.speaks(choice));
     let key = how.sticky.key(&rule.affinity);
     let why = if key.is_some() { Why::Affinity } else { Why::Rule };
-    let tiers = || rule.choices.chunk_by(|one, other| one.priority == other.priority);
+    let tiers = || draft.choices.chunk_by(|one, other| one.priority == other.priority);
     let chosen = tiers().find_map(|tier| Some((draft.pick(tier, key)?, why)));
     let chosen = chosen.or_else(|| Some((draft.least_cooled()?, Why::LeastCooled)));
-    let Some((choice, why)) = chosen else { return Err(draft.refusal()) };
+    let chosen = chosen.or_else(|| Some((draft.first_closed()?, Why::Closed)));
+    let Some((choice, why)) = chosen else { return Err(draft.no_weight()) };
     let passed_over = draft.passed_over(choice);
     let target = Target {
         index: choice.backend,
@@ -105,10 +129,10 @@ pub(super) fn choose(
 
 impl<'a> Draft<'a> {
     /// One of those that are fit, none when none is.
-    fn pick(&self, tier: &'a [Choice], key: Option<StickyKey>) -> Option<&'a Choice> {
+    fn pick<'s>(&'s self, tier: &'s [Considered<'a>], key: Option<StickyKey>) -> Option<&'s Considered<'a>> {
         match key {
             Some(key) => {
-                let near = |choice: &Choice| {
+                let near = |choice: &Considered<'_>| {
                     key.distance(&self.backends[choice.backend].name, self.model_of(choice), choice.weight)
                 };
                 let fit = tier.iter().filter(|choice| self.skip(choice).is_none());
@@ -119,8 +143,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn draw(&self, tier: &'a [Choice]) -> Option<&'a Choice> {
-        let share = |choice: &Choice| if self.skip(choice).is_none() { u64::from(choice.weight) } else { 0 };
+    fn draw<'s>(&self, tier: &'s [Considered<'a>]) -> Option<&'s Considered<'a>> {
+        let share = |choice: &Considered<'_>| if self.skip(choice).is_none() { u64::from(choice.weight) } else { 0 };
         let total: u64 = tier.iter().map(share).sum();
         let mut left = self.how.draw.checked_rem(total)?;
         tier.iter().find(|choice| {
@@ -132,57 +156,66 @@ impl<'a> Draft<'a> {
     }
 
     /// The one whose time ends first among all that are open.
-    fn least_cooled(&self) -> Option<&'a Choice> {
-        let open = self.rule.choices.iter().filter(|choice| self.is_open(choice) && self.fits_dialect(choice));
+    fn least_cooled(&self) -> Option<&Considered<'a>> {
+        let open = self.choices.iter().filter(|choice| self.is_open(choice) && self.fits_dialect(choice));
         open.min_by_key(|choice| self.cooling(choice))
     }
 
+    /// One of those that are all closed, of a dialect that fits where there is one: what closes it refuses
+    /// the call in its own words.
+    fn first_closed(&self) -> Option<&Considered<'a>> {
+        let weighed = self.choices.iter().filter(|choice| choice.weight > 0);
+        weighed.min_by_key(|choice| !self.speaks(choice))
+    }
+
     /// Why a choice is not fit; none when it is.
-    fn skip(&self, choice: &Choice) -> Option<&'static str> {
-        match () {
-            () if choice.weight == 0 => Some("weight"),
-            () if self.credential(choice).is_none() => Some("no_credential"),
-            () if !self.is_admitted(choice) => Some("not_allowed"),
-            () if !self.fits_dialect(choice) => Some("dialect"),
-            () if self.cooling(choice).is_some() => Some("cooled"),
-            () => None,
+    fn skip(&self, choice: &Considered<'_>) -> Option<&'static str> {
+        if choice.weight == 0 {
+            return Some("weight");
+        }
+        match self.door(choice) {
+            Err(closed) => Some(closed.as_str()),
+            Ok(_) if !self.fits_dialect(choice) => Some("dialect"),
+            Ok(_) if self.cooling(choice).is_some() => Some("cooled"),
+            Ok(_) => None,
         }
     }
 
-    fn is_open(&self, choice: &Choice) -> bool {
-        choice.weight > 0 && self.credential(choice).is_some() && self.is_admitted(choice)
+    fn is_open(&self, choice: &Considered<'_>) -> bool {
+        choice.weight > 0 && self.door(choice).is_ok()
     }
 
-    fn credential(&self, choice: &Choice) -> Option<usize> {
-        (self.how.credential)(choice.backend)
+    /// The credential that the call would leave with.
+    fn door(&self, choice: &Considered<'_>) -> Result<usize, Closed> {
+        let ask = || {
+            let (backend, model) = (&self.backends[choice.backend].name, self.model_of(choice));
+            (self.how.door)(Candidate { index: choice.backend, backend, model, rule: Some(&self.rule.name) })
+        };
+        *choice.door.get_or_init(ask)
     }
 
-    fn is_admitted(&self, choice: &Choice) -> bool {
-        let model = choice.model.as_ref().unwrap_or(self.model);
-        let backend = &self.backends[choice.backend].name;
-        (self.how.admits)(Candidate { index: choice.backend, backend, model, rule: &self.rule.name })
-    }
-
-    fn speaks(&self, choice: &Choice) -> bool {
+    fn speaks(&self, choice: &Considered<'_>) -> bool {
         self.how.is_chat || self.backends[choice.backend].dialect == self.how.dialect
     }
 
-    fn fits_dialect(&self, choice: &Choice) -> bool {
+    fn fits_dialect(&self, choice: &Considered<'_>) -> bool {
         !self.speaks || self.speaks(choice)
     }
 
-    fn cooling(&self, choice: &Choice) -> Option<Instant> {
+    fn cooling(&self, choice: &Considered<'_>) -> Option<Instant> {
         let (backend, model) = (&self.backends[choice.backend].name, self.model_of(choice));
-        self.how.health.cooling_until(backend, self.credential(choice)?, model, self.how.now)
+        self.how.health.cooling_until(backend, self.door(choice).ok()?, model, self.how.now)
     }
 
-    fn model_of(&self, choice: &'a Choice) -> &'a Arc<str> {
-        choice.model.as_ref().unwrap_or(self.model)
+    fn model_of(&self, choice: &Considered<'a>) -> &'a Arc<str> {
+        choice.choice.model.as_ref().unwrap_or(self.model)
     }
 
-    /// Those up to the priority of the one that was chosen. A choice without a weight is no choice.
-    fn passed_over(&self, chosen: &Choice) -> Vec<PassedOver> {
-        let near = self.rule.choices.iter().filter(|choice| choice.priority <= chosen.priority && choice.weight > 0);
+    /// Those up to the priority of the one that was chosen, or all where all are closed. A choice without a
+    /// weight is no choice.
+    fn passed_over(&self, chosen: &Considered<'_>) -> Vec<PassedOver> {
+        let is_near = |choice: &&Considered<'_>| choice.priority <= chosen.priority || self.door(chosen).is_err();
+        let near = self.choices.iter().filter(|choice| choice.weight > 0).filter(is_near);
         let others = near.filter(|choice| !std::ptr::eq(*choice, chosen));
         let skipped = others.filter_map(|choice| Some((choice, self.skip(choice)?)));
         let told = skipped.map(|(choice, reason)| PassedOver {
@@ -193,14 +226,30 @@ impl<'a> Draft<'a> {
         told.collect()
     }
 
-    fn refusal(&self) -> Refusal {
-        match self.rule.choices.iter().any(|choice| choice.weight > 0) {
-            true => Refusal::new(Code::ModelNotAllowed, "None of the backends that serve this model may be used here.")
-                .param("model"),
-            false => Refusal::new(
-                Code::NoBackend,
-                format!("Rule {:?} has no backend with a weight above 0.", self.rule.name),
-            ),
+    fn no_weight(&self) -> Refusal {
+        Refusal::new(Code::NoBackend, format!("Rule {:?} has no backend with a weight above 0.", self.rule.name))
+    }
+}
+
+// === impl Considered ===
+
+impl Deref for Considered<'_> {
+    type Target = Choice;
+
+    fn deref(&self) -> &Choice {
+        self.choice
+    }
+}
+
+// === impl Closed ===
+
+impl Closed {
+    /// The word of records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Closed::Credential => "no_credential",
+            Closed::Access => "not_allowed",
+            Closed::Price => "unpriced",
         }
     }
 }
@@ -215,6 +264,7 @@ impl Why {
             Why::Rule => "rule",
             Why::Affinity => "affinity",
             Why::LeastCooled => "least_cooled",
+            Why::Closed => "closed",
         }
     }
 }

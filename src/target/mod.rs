@@ -21,7 +21,7 @@ use crate::wire::rewrite::Changes;
 use crate::wire::{Outbound, PathCall, Speaks};
 
 pub use crate::base::glob::Glob;
-pub use choose::{Choosing, Chosen, PassedOver, Why};
+pub use choose::{Choosing, Chosen, Closed, PassedOver, Why};
 pub use health::Health;
 pub use index::Rules;
 pub use names::Name;
@@ -126,7 +126,7 @@ pub struct Target {
     pub refuses_loss: bool,
 }
 
-/// One choice of a rule, for whoever says whether it is open.
+/// A place that a call could go to, for whoever says whether it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate<'a> {
     /// Of the backend.
@@ -134,7 +134,8 @@ pub struct Candidate<'a> {
     pub backend: &'a str,
     /// The model name that would leave.
     pub model: &'a str,
-    pub rule: &'a RuleName,
+    /// None where the name of the model leads there.
+    pub rule: Option<&'a RuleName>,
 }
 
 /// Where a request without a model goes, and whether its path earns a signature.
@@ -181,8 +182,8 @@ impl Targets {
     /// Chooses the target of a call; `model` is [`Asked::model`] once more, to be shared.
     ///
     /// # Errors
-    /// 404 `model_not_found` when nothing serves the model, 404 `no_backend` when there is no backend,
-    /// 403 `model_not_allowed` when the caller may use none of a rule's backends.
+    /// 404 `model_not_found` when nothing serves the model, 404 `no_backend` when there is no backend. Where
+    /// all of a rule's backends are closed to the call, one of them is chosen: whoever closes it says why.
     pub fn resolve(&self, model: &Arc<str>, asked: &Asked<'_>, how: &Choosing<'_>) -> Result<Chosen, Refusal> {
         let (index, rest) = match self.way(asked)? {
             Way::Rule(rule) => return choose::choose(rule, &self.backends, model, how),
@@ -244,6 +245,15 @@ impl Targets {
 
     fn pass_to(&self, index: usize, route: Option<RuleName>) -> Pass {
         Pass { index, backend: self.backends[index].clone(), signed: route.is_some(), route }
+    }
+}
+
+// === impl Candidate ===
+
+impl<'a> From<&'a Target> for Candidate<'a> {
+    fn from(target: &'a Target) -> Self {
+        let Target { index, backend, model, rule, .. } = target;
+        Candidate { index: *index, backend: &backend.name, model, rule: rule.as_ref() }
     }
 }
 

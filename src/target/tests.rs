@@ -50,8 +50,7 @@ fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal>
         sticky: Sticky::default(),
         health: &Health::new(),
         now: Instant(0),
-        admits: &|_| true,
-        credential: &|_| Some(0),
+        door: &|_| Ok(0),
     };
     targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }

@@ -9,7 +9,9 @@ use crate::access::{Model, Names};
 use crate::identity::{Anonymous, Claim, Facts, Jwt, Role, Source, identify};
 use crate::policy::Mode;
 use crate::policy::access::{Visit, is_allowed};
+use crate::policy::combine::accumulate;
 use crate::policy::select::{Place, TargetRef};
+use crate::policy::spaces::Spaces;
 
 const ALL: &str = r#"
 apiVersion: weir.dev/v1alpha1
@@ -91,7 +93,7 @@ fn without_a_word_a_gateway_wants_to_know_its_callers() {
 #[test]
 fn an_access_policy_of_root_speaks_for_all() {
     let policy = loaded(ALL).policy;
-    let [access] = policy.access.as_slice() else { panic!("{:?}", policy.access) };
+    let [access] = &*policy.access else { panic!("{:?}", policy.access) };
     assert_eq!((&*access.scope.id, access.scope.mode), ("LLMAccessPolicy/eu", Mode::Shadow));
     assert_eq!((&access.scope.namespace, access.scope.from.0.len()), (&None, 2));
     assert_eq!(access.scope.targets, [TargetRef::Backend("openai".into())]);
@@ -101,14 +103,15 @@ fn an_access_policy_of_root_speaks_for_all() {
     enforced.scope.from.0.clear();
     let names = Names { requested: "m", leaving: "m", long: "openai/m", namespace: None, mapped: false };
     let visit = Visit {
-        caller: &policy.identity.own,
         place: Place::new(None, "openai"),
         model: Model::Named(names),
         labels: &policy.labels[0],
         own_backend: false,
     };
-    assert!(!is_allowed(&[enforced.clone()], visit), "an empty list allows nothing");
-    assert!(is_allowed(&[enforced], Visit { place: Place::new(None, "other"), ..visit }));
+    let enforced = Spaces::from(vec![enforced]);
+    let speaking = accumulate(&enforced, &policy.identity.own);
+    assert!(!is_allowed(&speaking, visit), "an empty list allows nothing");
+    assert!(is_allowed(&speaking, Visit { place: Place::new(None, "other"), ..visit }));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::policy::Mode;
 use crate::policy::access::{self, Verdict};
 use crate::policy::combine::{Named, Scoped, Standing, accumulate, replace, standings};
 use crate::policy::select::{Place, Scope};
+use crate::policy::spaces::Spaces;
 use crate::target::RuleName;
 
 /// A document by its name in the tables: namespace, and what its spec says beside.
@@ -97,8 +98,8 @@ fn name(scope: &Scope) -> &str {
 }
 
 /// Of a kind that accumulates.
-fn all(documents: &[Named], caller: &Principal, place: Place<'_>) -> Vec<String> {
-    let counts = |named: &Named| accumulate(documents, caller, place).any(|one| one == named);
+fn all(documents: &Spaces<Named>, caller: &Principal, place: Place<'_>) -> Vec<String> {
+    let counts = |named: &Named| accumulate(documents, caller).at(place).any(|one| one == named);
     let said = documents.iter().map(|named| match named.scope.admits(caller, place) {
         Ok(()) => {
             assert!(counts(named));
@@ -117,9 +118,9 @@ fn shadow(scope: &Scope) -> &'static str {
 }
 
 /// Of a kind that replaces.
-fn one(documents: &[Named], caller: &Principal, place: Place<'_>) -> Vec<String> {
+fn one(documents: &Spaces<Named>, caller: &Principal, place: Place<'_>) -> Vec<String> {
     let enforced = replace(documents, caller, place).map(|named| name(&named.scope));
-    let said = standings(documents, caller, place).map(|(named, standing)| {
+    let said = standings(documents.iter(), caller, place).map(|(named, standing)| {
         let scope = named.scope();
         let is_enforced = standing == Standing::Applies && scope.mode == Mode::Enforce;
         assert_eq!(is_enforced, enforced == Some(name(scope)));
@@ -127,7 +128,7 @@ fn one(documents: &[Named], caller: &Principal, place: Place<'_>) -> Vec<String>
             Standing::Applies => format!("counts{}", shadow(scope)),
             Standing::Replaced(by) => format!("is replaced by {}", name(by)),
             Standing::Conflicted(with) => format!("conflicts with {}", name(with)),
-            Standing::Unmet(unmet) => format!("does not: {unmet}"),
+            Standing::Unmet => format!("does not: {}", scope.admits(caller, place).unwrap_err()),
         };
         format!("{} {what}", name(scope))
     });
@@ -137,15 +138,17 @@ fn one(documents: &[Named], caller: &Principal, place: Place<'_>) -> Vec<String>
 /// Of access policies, each of which refuses every model.
 fn asked(policy: &Policy, caller: &Principal, place: Place<'_>) -> Vec<String> {
     let names = Names { requested: "m", leaving: "m", long: "mock/m", namespace: None, mapped: false };
-    let visit = policy.visit(caller, 0, place, Model::Named(names));
-    let mut said: Vec<String> = access::explain(&policy.access, visit)
+    let visit = policy.visit(0, place, Model::Named(names));
+    let mut said: Vec<String> = access::explain(&policy.access, caller, visit)
         .map(|(one, verdict)| match verdict {
             Verdict::Refused(_) => format!("{} refuses{}", name(&one.scope), shadow(&one.scope)),
             Verdict::Allowed => format!("{} allows", name(&one.scope)),
             Verdict::Unmet(unmet) => format!("{} does not count: {unmet}", name(&one.scope)),
         })
         .collect();
-    said.push(if access::is_allowed(&policy.access, visit) { "=> allowed" } else { "=> refused" }.to_owned());
+    said.push(
+        if access::is_allowed(&policy.access_of(caller), visit) { "=> allowed" } else { "=> refused" }.to_owned(),
+    );
     said
 }
 

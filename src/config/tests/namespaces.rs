@@ -10,7 +10,7 @@ use crate::credential::Credential;
 use crate::identity::{Principal, Rules, Workload};
 use crate::llm::{Code, Dialect, Operation};
 use crate::policy::select::TargetRef;
-use crate::target::{Asked, Choosing, Health, Sticky, Target};
+use crate::target::{Asked, Candidate, Choosing, Closed, Health, Sticky, Target};
 
 const NAMESPACES: [Option<&str>; 3] = [None, Some("search"), Some("shop")];
 
@@ -48,17 +48,10 @@ fn target(compiled: &Compiled, namespace: &str, model: &str) -> Result<Target, C
     let caller = |index: usize| policy.callers[index].has(&principal);
     let asked = Asked { namespace, model, operation: Operation::Chat, header: &|_| None, caller: &caller };
     let (sticky, health, now) = (Sticky::default(), Health::new(), Instant::default());
-    let credential = |index| policy.credentials.of(index, &principal).map(|held| held.row);
-    let how = Choosing {
-        draw: 0,
-        dialect: Dialect::OpenAi,
-        is_chat: false,
-        sticky,
-        health: &health,
-        now,
-        admits: &|_| true,
-        credential: &credential,
+    let door = |candidate: Candidate<'_>| {
+        policy.credentials.of(candidate.index, &principal).map(|held| held.row).ok_or(Closed::Credential)
     };
+    let how = Choosing { draw: 0, dialect: Dialect::OpenAi, is_chat: false, sticky, health: &health, now, door: &door };
     let chosen = policy.targets.resolve(&model.into(), &asked, &how);
     chosen.map(|chosen| chosen.target).map_err(|refusal| refusal.code)
 }

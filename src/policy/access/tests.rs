@@ -29,10 +29,14 @@ fn policy(namespace: Option<&str>, team: Option<&str>, target: Option<&str>, mod
     AccessPolicy { scope, rule: Rule::new(None, &[Glob::new(deny)], Labels::new()) }
 }
 
+fn allows(policies: &[AccessPolicy], visit: Visit<'_>) -> bool {
+    let policies: Spaces<AccessPolicy> = policies.iter().cloned().collect();
+    is_allowed(&combine::accumulate(&policies, &caller()), visit)
+}
+
 fn allowed(policies: &[AccessPolicy]) -> bool {
-    let caller = caller();
-    let visit = Visit { caller: &caller, place: HERE, model: named("m"), labels: &Labels::new(), own_backend: false };
-    is_allowed(policies, visit)
+    let visit = Visit { place: HERE, model: named("m"), labels: &Labels::new(), own_backend: false };
+    allows(policies, visit)
 }
 
 /// Root or namespace, from, targetRefs, mode, and what the rule says: whether the call is allowed.
@@ -81,13 +85,13 @@ fn the_truth_table_of_two() {
 #[test]
 fn who_asks_why_is_told_of_every_policy() {
     let caller = caller();
-    let policies = [
+    let policies = Spaces::from(vec![
         policy(Some("shop"), None, None, Mode::Enforce, "m"),
         policy(None, None, None, Mode::Enforce, "x"),
         policy(None, None, None, Mode::Shadow, "m*"),
-    ];
-    let visit = Visit { caller: &caller, place: HERE, model: named("m"), labels: &Labels::new(), own_backend: false };
-    let said: Vec<Verdict<'_>> = explain(&policies, visit).map(|(_, verdict)| verdict).collect();
+    ]);
+    let visit = Visit { place: HERE, model: named("m"), labels: &Labels::new(), own_backend: false };
+    let said: Vec<Verdict<'_>> = explain(&policies, &caller, visit).map(|(_, verdict)| verdict).collect();
     assert!(matches!(&said[0], Verdict::Unmet(Unmet::Namespace { .. })));
     assert_eq!(said[1..], [Verdict::Allowed, Verdict::Refused(Refused::Denied { model: "m", pattern: "m*" })]);
 }
@@ -118,12 +122,12 @@ proptest! {
         let caller = caller();
         let labels = vec![("region".into(), region.into())];
         for model in [named(&model), Model::None, Model::Unreadable] {
-            let visit = Visit { caller: &caller, place: HERE, model, labels: &labels, own_backend: false };
-            let before = is_allowed(&policies, visit);
+            let visit = Visit { place: HERE, model, labels: &labels, own_backend: false };
+            let before = allows(&policies, visit);
             let mut added = policies.clone();
             added.insert(at.index(policies.len() + 1), more.clone());
-            prop_assert!(before || !is_allowed(&added, visit));
-            let every: bool = explain(&policies, visit).all(|(policy, verdict)| {
+            prop_assert!(before || !allows(&added, visit));
+            let every: bool = explain(&policies.clone().into(), &caller, visit).all(|(policy, verdict)| {
                 policy.scope.mode == Mode::Shadow || !matches!(verdict, Verdict::Refused(_))
             });
             prop_assert_eq!(every, before, "explain says the same");

@@ -36,30 +36,30 @@ fn ids<'a>(documents: impl Iterator<Item = &'a Named>) -> Vec<String> {
 fn the_lowest_number_of_the_table_wins_in_any_order() {
     for one in 1..=8 {
         for other in 1..=8 {
-            let both = [document(one, Mode::Enforce), document(other, Mode::Enforce)];
+            let both = Spaces::from(vec![document(one, Mode::Enforce), document(other, Mode::Enforce)]);
             let winner = replace(&both, &caller(), HERE).unwrap();
             assert_eq!(winner.scope.id.parse(), Ok(one.min(other)));
             let caller = caller();
-            let said: Vec<_> = standings(&both, &caller, HERE).map(|(_, standing)| standing).collect();
+            let said: Vec<_> = standings(both.iter(), &caller, HERE).map(|(_, standing)| standing).collect();
             let expected = match one.cmp(&other) {
                 std::cmp::Ordering::Less => [Standing::Applies, Standing::Replaced(&both[0].scope)],
                 std::cmp::Ordering::Equal => [Standing::Applies, Standing::Conflicted(&both[0].scope)],
                 std::cmp::Ordering::Greater => [Standing::Replaced(&both[1].scope), Standing::Applies],
             };
             assert_eq!(said, expected, "{one} {other}");
-            assert_eq!(ids(accumulate(&both, &caller, HERE)), [one.to_string(), other.to_string()]);
+            assert_eq!(ids(accumulate(&both, &caller).at(HERE)), [one.to_string(), other.to_string()]);
         }
     }
 }
 
 #[test]
 fn a_document_in_shadow_takes_nothing_away() {
-    let both = [document(8, Mode::Enforce), document(1, Mode::Shadow), document(7, Mode::Shadow)];
+    let both = Spaces::from(vec![document(8, Mode::Enforce), document(1, Mode::Shadow), document(7, Mode::Shadow)]);
     let caller = caller();
     assert_eq!(replace(&both, &caller, HERE), Some(&both[0]));
-    let said: Vec<_> = standings(&both, &caller, HERE).map(|(_, standing)| standing).collect();
+    let said: Vec<_> = standings(both.iter(), &caller, HERE).map(|(_, standing)| standing).collect();
     assert_eq!(said, [Standing::Applies, Standing::Applies, Standing::Replaced(&both[1].scope)]);
-    assert_eq!(replace(&both[1..], &caller, HERE), None);
+    assert_eq!(replace(&both[1..].to_vec().into(), &caller, HERE), None);
 }
 
 proptest! {
@@ -77,17 +77,17 @@ proptest! {
             }
             built
         };
-        let all: Vec<Named> = documents.iter().map(build).collect();
-        let speaking: Vec<Named> = documents.iter().filter(|row| row.2 > 1).map(build).collect();
+        let all: Spaces<Named> = documents.iter().map(build).collect();
+        let speaking: Spaces<Named> = documents.iter().filter(|row| row.2 > 1).map(build).collect();
         let caller = caller();
         prop_assert_eq!(replace(&all, &caller, HERE), replace(&speaking, &caller, HERE));
-        prop_assert_eq!(ids(accumulate(&all, &caller, HERE)), ids(speaking.iter()));
-        let enforced = standings(&all, &caller, HERE).filter(|(document, standing)| {
+        prop_assert_eq!(ids(accumulate(&all, &caller).at(HERE)), ids(speaking.iter()));
+        let enforced = standings(all.iter(), &caller, HERE).filter(|(document, standing)| {
             *standing == Standing::Applies && document.scope.mode == Mode::Enforce
         });
         prop_assert_eq!(enforced.map(|(document, _)| document).next(), replace(&all, &caller, HERE));
-        for ((document, standing), row) in standings(&all, &caller, HERE).zip(&documents) {
-            prop_assert_eq!(matches!(standing, Standing::Unmet(_)), row.2 < 2, "{:?}", document);
+        for ((document, standing), row) in standings(all.iter(), &caller, HERE).zip(&documents) {
+            prop_assert_eq!(matches!(standing, Standing::Unmet), row.2 < 2, "{:?}", document);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! How every document stands to a call. A kind that is added is a row of [`KINDS`].
 
 use super::{Line, Question, Standing};
+use crate::identity::Principal;
 use crate::policy::Policy;
 use crate::policy::access::{self, Verdict};
 use crate::policy::combine::{self, Named, Scoped};
-use crate::policy::select::Scope;
+use crate::policy::select::{Place, Scope};
 
 /// The documents of one kind.
 type Kind = fn(&Question<'_>, &mut Vec<Line>);
@@ -30,8 +31,8 @@ fn access(question: &Question<'_>, lines: &mut Vec<Line>) {
         return lines.extend(policy.access.iter().map(|document| unasked(question, document)));
     };
     question.with_model(index, |model| {
-        let visit = policy.visit(question.caller, index, place, model);
-        lines.extend(access::explain(&policy.access, visit).map(|(document, verdict)| {
+        let visit = policy.visit(index, place, model);
+        lines.extend(access::explain(&policy.access, question.caller, visit).map(|(document, verdict)| {
             let standing = match verdict {
                 Verdict::Unmet(unmet) => Standing::NotMet(unmet.to_string()),
                 Verdict::Allowed => Standing::Allows,
@@ -61,15 +62,21 @@ fn replaced(question: &Question<'_>, documents: &[Named], lines: &mut Vec<Line>)
     let Some(place) = question.place() else {
         return lines.extend(documents.iter().map(|document| unasked(question, document)));
     };
-    lines.extend(combine::standings(documents, question.caller, place).map(|(document, standing)| {
+    lines.extend(combine::standings(documents.iter(), question.caller, place).map(|(document, standing)| {
         let standing = match standing {
-            combine::Standing::Unmet(unmet) => Standing::NotMet(unmet.to_string()),
+            combine::Standing::Unmet => not_met(document, question.caller, place),
             combine::Standing::Applies => Standing::Applies,
             combine::Standing::Replaced(by) => Standing::Replaced(by.id.clone()),
             combine::Standing::Conflicted(with) => Standing::Conflicted(with.id.clone()),
         };
         named(document, standing)
     }));
+}
+
+/// Why a document does not speak for a call.
+fn not_met(document: &Named, caller: &Principal, place: Place<'_>) -> Standing {
+    let unmet = document.scope.admits(caller, place).err();
+    Standing::NotMet(unmet.map_or_else(String::new, |unmet| unmet.to_string()))
 }
 
 /// A document of a call that was refused before a backend was chosen: of two halves of its scope only

@@ -1,5 +1,6 @@
 //! Priorities, weights, callers that are kept, and what is passed over.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::super::health::{Observation, Outcome};
@@ -45,6 +46,7 @@ impl Case {
             let (backend, model, at) = (name.into(), "m".into(), Instant(0));
             health.observe(&Observation { backend, credential: 0, model, outcome, cooldown: None, at });
         }
+        let asked = Cell::new(0);
         let how = Choosing {
             draw: self.draw,
             dialect: self.dialect,
@@ -52,10 +54,18 @@ impl Case {
             sticky: Sticky { session: Some(self.session), ..Sticky::default() },
             health: &health,
             now: Instant(0),
-            admits: &|candidate| !self.denied.contains(&candidate.index),
-            credential: &|index| (!self.keyless.contains(&index)).then_some(0),
+            door: &|candidate| {
+                asked.set(asked.get() + 1);
+                match candidate.index {
+                    index if self.keyless.contains(&index) => Err(Closed::Credential),
+                    index if self.denied.contains(&index) => Err(Closed::Access),
+                    _ => Ok(0),
+                }
+            },
         };
-        choose(&rules[0], &backends(), &"m".into(), &how)
+        let chosen = choose(&rules[0], &backends(), &"m".into(), &how);
+        assert!(asked.get() <= 4, "each choice with a weight is asked about once, not {} times", asked.get());
+        chosen
     }
 
     fn name(&self) -> String {
@@ -116,8 +126,9 @@ fn what_was_passed_over_is_told_with_the_reason() {
     assert_eq!(told(chat), ("d".into(), "rule", "a cooled, b cooled, c cooled".into()));
     // A dialect that none speaks excludes none: the caller is told what the one speaks that is chosen.
     assert_eq!(told(Case { dialect: Dialect::Gemini, ..PLAIN }), ("a".into(), "rule", String::new()));
-    let none = Case { denied: &[0, 1, 2, 3], ..PLAIN }.run();
-    assert_eq!(none.unwrap_err().code, Code::ModelNotAllowed);
+    // Where all are closed the first one says why, and each is told of.
+    let none = Case { denied: &[0, 1, 2], keyless: &[3], ..PLAIN };
+    assert_eq!(told(none), ("a".into(), "closed", "b not_allowed, d no_credential, c not_allowed".into()));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn a_gateway_refuses_a_contradiction_and_nobody() {
 fn an_access_policy_refuses_before_anything_is_spent() {
     let mut policy = gated();
     policy.identity = rules();
-    policy.access = vec![denying("LLMAccessPolicy/build", Mode::Enforce, &[team("build")], "gpt-*")];
+    policy.access = vec![denying("LLMAccessPolicy/build", Mode::Enforce, &[team("build")], "gpt-*")].into();
     let world = calling(policy.clone(), with_key(&key()), &chat(false));
     assert_eq!(world.refused(), (403, "model_not_allowed".to_owned()));
     assert!(world.asks.is_empty(), "nothing is asked, so nothing is spent");
@@ -213,7 +213,8 @@ fn in_shadow_a_policy_says_what_it_would_do_and_does_nothing() {
     policy.access = vec![
         denying("LLMAccessPolicy/shadow", Mode::Shadow, &[], "gpt-*"),
         denying("LLMAccessPolicy/fine", Mode::Enforce, &[], "other"),
-    ];
+    ]
+    .into();
     let world = calling(policy, post(CHAT), &chat(false));
     assert_eq!(world.record().outcome, Outcome::Completed);
     let said = |wanted: &str| world.record().decisions.iter().find(|decision| decision.outcome == wanted);
@@ -226,7 +227,7 @@ fn in_shadow_a_policy_says_what_it_would_do_and_does_nothing() {
 #[test]
 fn a_refusal_is_in_the_dialect_of_the_client() {
     let mut policy = known(Role::Gateway);
-    policy.access = vec![denying("LLMAccessPolicy/a", Mode::Enforce, &[], "*")];
+    policy.access = vec![denying("LLMAccessPolicy/a", Mode::Enforce, &[], "*")].into();
     let mut backend = (*policy.targets.backends[0]).clone();
     backend.dialect = weir::llm::Dialect::Anthropic;
     policy.targets.backends[0] = Arc::new(backend);
@@ -247,7 +248,8 @@ fn by_region(mut policy: Policy) -> Policy {
     let route = Route { name: "chat/default".into(), matches: vec![gpt], choices, ..Route::default() };
     policy.targets.root.rules = vec![route].into();
     let rule = Rule::new(None, &[], vec![("region".into(), "eu".into())]);
-    policy.access = vec![AccessPolicy { scope: Scope { id: "LLMAccessPolicy/eu".into(), ..Scope::default() }, rule }];
+    let scope = Scope { id: "LLMAccessPolicy/eu".into(), ..Scope::default() };
+    policy.access = vec![AccessPolicy { scope, rule }].into();
     policy
 }
 
@@ -314,10 +316,12 @@ fn a_pass_obeys_the_rules_for_backends() {
     let world = pass(by_region(policy()));
     assert_eq!(world.refused(), (403, "model_not_allowed".to_owned()));
     let mut elsewhere = by_region(policy());
-    elsewhere.access[0].scope.targets = vec![TargetRef::Route { name: "chat".into(), rule: None }];
+    let mut access = elsewhere.access.to_vec();
+    access[0].scope.targets = vec![TargetRef::Route { name: "chat".into(), rule: None }];
+    elsewhere.access = access.into();
     assert!(pass(elsewhere).envoy.upstream.began, "the policy is about another route");
     let mut models = policy();
-    models.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "*")];
+    models.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "*")].into();
     assert!(pass(models).envoy.upstream.began, "such a path has no model");
 }
 
@@ -329,7 +333,7 @@ fn what_passes_unread_may_not_ask_for_a_model_that_is_restricted() {
     let mut unpriced = policy.clone();
     unpriced.profile.unpriced = Unpriced::Deny;
     let mut denied = policy.clone();
-    denied.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")];
+    denied.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")].into();
     for (method, path, upgrade, open) in [
         ("POST", "/v1/chat/c%6fmpletions", false, false),
         ("POST", "//v1/chat/completions", false, false),
@@ -362,14 +366,14 @@ fn a_model_cannot_be_hidden_from_a_rule() {
     policy.targets.root.passthrough[0].paths = vec![Glob::new("/v1/*")];
     let head = || request("POST", CHAT, &[("content-type", "text/plain")]);
     assert!(calling(policy.clone(), head(), &chat(false)).envoy.upstream.began);
-    policy.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")];
+    policy.access = vec![denying("LLMAccessPolicy/m", Mode::Enforce, &[], "gpt-*")].into();
     assert_eq!(calling(policy, head(), &chat(false)).refused(), (403, "model_not_allowed".to_owned()));
 }
 
 #[test]
 fn who_may_not_use_a_model_does_not_see_it() {
     let listed = |key: &str| {
-        let access = vec![denying("no-minis", Mode::Enforce, &[team("build")], "*mini*")];
+        let access = vec![denying("no-minis", Mode::Enforce, &[team("build")], "*mini*")].into();
         let fields = [("authorization", format!("Bearer {key}"))];
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut world = World::new(Policy { access, ..known(Role::Sidecar) });
