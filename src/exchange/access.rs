@@ -6,6 +6,7 @@ use std::cell::Cell;
 use super::Exchange;
 use super::event::{Action, Note};
 use crate::access::Model;
+use crate::credential::Credential;
 use crate::identity::Principal;
 use crate::llm::{Code, Refusal};
 use crate::policy::access::{self, Speaking};
@@ -48,12 +49,14 @@ impl Exchange {
     /// it is closed to the caller. What is chosen and what is listed are both asked about here; `speaking`
     /// are the policies that speak for the caller.
     pub(super) fn door(&self, speaking: &Speaking<'_>, place: Candidate<'_>, requested: &str) -> Result<usize, Closed> {
-        let policy = &self.setup.policy;
-        let row = self.credential_row(place.index).ok_or(Closed::Credential)?;
-        let backend = policy.targets.backends.get(place.index).ok_or(Closed::Credential)?;
-        match self.allows(speaking, place, backend, requested) {
-            true => Ok(row),
-            false => Err(Closed::Access),
+        let backend = self.setup.policy.targets.backends.get(place.index).ok_or(Closed::Credential)?;
+        let held = self.held(place.index).ok_or(Closed::Credential)?;
+        match () {
+            // The step Sign would refuse it.
+            () if matches!(held.credential, Credential::Missing(_)) => Err(Closed::Credential),
+            () if !self.allows(speaking, place, backend, requested) => Err(Closed::Access),
+            () if self.lacks_price(place.index, backend, place.model) => Err(Closed::Price),
+            () => Ok(held.row),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::llm::{Code, Dialect, Format, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::Unpriced;
 use crate::target::health::{Observation, Outcome};
-use crate::target::{Asked, Choosing, Chosen, Sticky, Target};
+use crate::target::{Asked, Backend, Choosing, Chosen, Sticky, Target};
 
 /// Where a caller names its session by default.
 const SESSION_HEADER: &str = "x-session-id";
@@ -40,8 +40,9 @@ impl Exchange {
         if let Err(refusal) = self.must_speak(&target, deciding) {
             return Flow::Refuse(refusal);
         }
-        if let Some(refusal) = self.refuses_unpriced(&target) {
-            return Flow::Refuse(refusal);
+        if self.lacks_price(target.index, &target.backend, &target.model) {
+            let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);
+            return Flow::Refuse(Refusal::new(Code::ModelNotAllowed, message).param("model"));
         }
         self.story.decide("target", "chosen", how, format!("{}/{}", target.backend.name, target.model));
         self.story.target = Some(target.clone());
@@ -111,18 +112,17 @@ impl Exchange {
         Sticky { session, consumer: caller.recorded_consumer().map(|name| &**name), namespace: Some(&caller.namespace) }
     }
 
-    fn refuses_unpriced(&self, target: &Target) -> Option<Refusal> {
+    /// Whether the price of a model at a backend has to be known for this caller, and is not.
+    pub(super) fn lacks_price(&self, index: usize, backend: &Backend, model: &str) -> bool {
+        if self.profile.unpriced == Unpriced::Allow {
+            return false;
+        }
         let policy = &self.setup.policy;
         // What root wants to know the price of has none because a namespace says so.
-        let believed = target.backend.namespace.is_none() || policy.profile.unpriced == Unpriced::Allow;
-        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref).filter(|_| believed);
-        let models = Models { requested: &target.model, served: None };
-        let priced = || meter::is_priced(&policy.catalog, overlay, &target.backend.provider, models);
-        if self.profile.unpriced == Unpriced::Allow || priced() {
-            return None;
-        }
-        let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);
-        Some(Refusal::new(Code::ModelNotAllowed, message).param("model"))
+        let believed = backend.namespace.is_none() || policy.profile.unpriced == Unpriced::Allow;
+        let overlay = policy.overlays.get(index).and_then(Option::as_deref).filter(|_| believed);
+        let models = Models { requested: model, served: None };
+        !meter::is_priced(&policy.catalog, overlay, &backend.provider, models)
     }
 
     /// Tells the world what this answer says of the backend, if it says anything new.

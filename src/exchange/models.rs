@@ -22,7 +22,8 @@ impl Exchange {
             self.story.dialect = Dialect::Anthropic;
         }
         let policy = self.policy();
-        // Who may not use a model does not see it.
+        // A model of which every call would be refused is not seen: it may not be used, its price has to be known
+        // and is not, or its key is missing.
         let caller = self.story.caller.clone();
         let speaking = policy.access_of(&caller);
         let admits = |target: &Target, requested: &str| self.door(&speaking, target.into(), requested).is_ok();

@@ -19,6 +19,7 @@ mod envoy_turns;
 mod explains;
 mod golden;
 mod hold;
+mod listed;
 mod namespaces;
 mod pass;
 mod policies;
