@@ -11,15 +11,16 @@ use super::{Exchange, access};
 use crate::credential::Credential;
 use crate::llm::{Code, Dialect, Format, Refusal};
 use crate::meter::{self, Models};
-use crate::policy::Unpriced;
+use crate::policy::{Unpriced, explain};
 use crate::target::health::{Observation, Outcome};
 use crate::target::{Asked, Backend, Choosing, Chosen, Sticky, Target};
 
 /// Where a caller names its session by default.
 const SESSION_HEADER: &str = "x-session-id";
 
-/// Choices that were passed over and are told of: what a record holds is bounded.
-const TOLD: usize = 8;
+/// Choices that were passed over and are told of: what a record holds is bounded. An explanation tells of as
+/// many choices of a rule, and they are told of in the same order.
+const TOLD: usize = explain::RULES;
 
 /// Envoy's words for a connection that could not be made, in a local reply of the rendered
 /// configuration: upstream connection failure, no healthy upstream, no cluster.

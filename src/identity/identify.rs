@@ -95,8 +95,8 @@ pub fn identify<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
         return Err(nobody());
     }
     let said = rules.said(&namespace);
-    principal.end_user = said::first(&said.end_user, claims, &headers);
-    principal.session = said::first(&said.session, claims, &headers);
+    (principal.end_user, principal.claimed.end_user) = said::first(&said.end_user, claims, &headers);
+    (principal.session, principal.claimed.session) = said::first(&said.session, claims, &headers);
     if !said.tags.is_empty() {
         said::tags(&said.tags, headers(), &mut principal.tags);
     }
@@ -170,11 +170,11 @@ impl Gathering<'_> {
     fn take_peer<'h>(&mut self, facts: &Facts, forwarded_by: impl Iterator<Item = &'h [u8]>) -> Result<(), Denied> {
         // Without a certificate anybody may have written the header.
         let Some(peer) = facts.peer_uri.as_deref() else { return Ok(()) };
-        let caller = match self.rules.trusted_hops {
-            0 => peer,
+        let (caller, is_forwarded) = match self.rules.trusted_hops {
+            0 => (peer, false),
             hops => match forwarded(forwarded_by, hops) {
-                Forwarded::Absent => peer,
-                Forwarded::Caller(uri) => uri,
+                Forwarded::Absent => (peer, false),
+                Forwarded::Caller(uri) => (uri, true),
                 Forwarded::Nobody => return Ok(()),
             },
         };
@@ -186,6 +186,7 @@ impl Gathering<'_> {
         self.principal.rank = Rank::Peer;
         self.principal.name = uri.clone();
         self.principal.spiffe = Some(uri);
+        self.principal.forwarded = is_forwarded;
         self.principal.namespace = namespace.into();
         self.principal.service_account = account.into();
         self.take(self.rules.directory.by_peer(caller, namespace))

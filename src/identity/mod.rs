@@ -96,20 +96,30 @@ pub struct Principal {
     pub service_account: Arc<str>,
     pub workload: Arc<str>,
     pub spiffe: Option<Arc<str>>,
+    /// The SPIFFE id is not that of the connection's peer: a trusted proxy says it of whom it serves.
+    pub forwarded: bool,
     /// The LLMConsumer.
     pub consumer: Option<Arc<str>>,
     pub team: Option<Arc<str>>,
     /// Of a token; where anything is decided by them, all of them are here.
     pub groups: Vec<Arc<str>>,
     pub subject: Option<Arc<str>>,
-    /// For whom the caller asks. The caller says so itself.
+    /// For whom the caller asks. The caller says so itself, or its token does.
     pub end_user: Option<Arc<str>>,
     pub session: Option<Arc<str>>,
+    pub claimed: Claimed,
     /// Of the consumer, and behind them those that the caller says itself.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// What the documents of the caller's own namespace say of it. Nobody else is told: everything
     /// above is what root's documents see, and no document of a namespace changes it.
     pub own: Option<Arc<Own>>,
+}
+
+/// What is a claim of the token, which the caller cannot choose, where it could be its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Claimed {
+    pub end_user: bool,
+    pub session: bool,
 }
 
 /// What the LLMConsumer documents of a namespace say of one of its callers.
@@ -197,12 +207,14 @@ impl Default for Principal {
             service_account: empty.clone(),
             workload: empty,
             spiffe: None,
+            forwarded: false,
             consumer: None,
             team: None,
             groups: Vec::new(),
             subject: None,
             end_user: None,
             session: None,
+            claimed: Claimed::default(),
             tags: Vec::new(),
             own: None,
         }

@@ -48,13 +48,13 @@ impl Said {
     }
 }
 
-/// The first text that a source has. A claim that is there and names nobody ends the search: what the
+/// The first text that a source has, and whether it is a claim. A claim that is there and names nobody ends the search: what the
 /// caller writes itself never takes the place of what its token says.
 pub fn first<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
     sources: &[Source],
     claims: Option<&Claim>,
     headers: impl Fn() -> I,
-) -> Option<Arc<str>> {
+) -> (Option<Arc<str>>, bool) {
     let header = |name: &str| {
         let (_, value) = headers().find(|(key, _)| **key == *name)?;
         bounded(std::str::from_utf8(value).ok()?.trim())
@@ -62,17 +62,21 @@ pub fn first<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
     for source in sources {
         let found = match source {
             Source::Claim(name) => match claims.and_then(|claims| claims.named(name)) {
-                Some(claim) => return claim.text().and_then(bounded),
+                Some(claim) => {
+                    let said = claim.text().and_then(bounded);
+                    let is_claim = said.is_some();
+                    return (said, is_claim);
+                }
                 None => None,
             },
             Source::Header(name) => header(name),
             Source::Body => None,
         };
         if found.is_some() {
-            return found;
+            return (found, false);
         }
     }
-    None
+    (None, false)
 }
 
 /// The tags of these names that a caller states: `NAME=VALUE,…`. The first of a name counts, and what a

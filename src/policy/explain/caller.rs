@@ -14,11 +14,15 @@ pub(super) fn describe(question: &Question<'_>) -> Caller {
             facts.push(Fact { name: name.to_owned(), value: clip(value), from: from.to_owned() });
         }
     };
+    let peer = match caller.forwarded {
+        true => "x-forwarded-client-cert, which a trusted proxy sent",
+        false => "the certificate of the peer",
+    };
     let workload = match question.policy.role {
         Role::Sidecar => "the pod's own workload",
-        Role::Gateway => "the certificate of the peer",
+        Role::Gateway => peer,
     };
-    fact("spiffe", caller.spiffe.as_deref().unwrap_or_default(), "the certificate of the peer");
+    fact("spiffe", caller.spiffe.as_deref().unwrap_or_default(), peer);
     fact("namespace", &caller.namespace, workload);
     fact("serviceAccount", &caller.service_account, workload);
     fact("workload", &caller.workload, workload);
@@ -40,8 +44,9 @@ pub(super) fn describe(question: &Question<'_>) -> Caller {
         own.tags.iter().take(MANY).for_each(|(name, value)| fact(&format!("tag.{name}"), value, &from));
     }
     let said = "what the request says of itself";
-    fact("endUser", caller.end_user.as_deref().unwrap_or_default(), said);
-    fact("session", caller.session.as_deref().unwrap_or_default(), said);
+    let by = |claimed| if claimed { "the token" } else { said };
+    fact("endUser", caller.end_user.as_deref().unwrap_or_default(), by(caller.claimed.end_user));
+    fact("session", caller.session.as_deref().unwrap_or_default(), by(caller.claimed.session));
     let own = consumer_tags(question);
     for (name, value) in caller.tags.iter().take(MANY) {
         let from = if own.iter().any(|known| known == name) { "the consumer" } else { said };
@@ -50,7 +55,8 @@ pub(super) fn describe(question: &Question<'_>) -> Caller {
     Caller { name: clip(&caller.name), rank: rank(caller), namespace: caller.namespace.clone(), facts }
 }
 
-fn rank(caller: &Principal) -> &'static str {
+/// The word of the strongest fact's rank.
+pub(super) fn rank(caller: &Principal) -> &'static str {
     match caller.rank {
         Rank::Anonymous => "Anonymous",
         Rank::Workload => "Workload",

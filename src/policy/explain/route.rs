@@ -53,6 +53,7 @@ fn why(question: &Question<'_>) -> String {
         (Some(_), "rule") if one => "the only backend of the rule",
         (Some(_), "rule") => "drawn by the weights of the rule",
         (Some(_), "affinity") => "where affinity keeps the caller",
+        (Some(_), "closed") => "every backend of the rule is closed to the call, and this one says why",
         (Some(_), "least_cooled") => "all cool down, and its time ends first",
         (Some(_), "signed") => "a passthrough names the path",
         (Some(_), "unsigned") => "no model is named: by the host, or the only backend there is; no key leaves",
