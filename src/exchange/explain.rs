@@ -28,19 +28,19 @@ struct Told<'a> {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Keeps what is needed to answer why, if the caller asks and may. Only once the caller is known: to
+    /// Remembers whether the caller asks why, and may. Only once the caller is known: to
     /// one that was refused its identity nothing is told, and until then root's profile speaks for all.
     pub(super) fn hear_question(&mut self, head: &RequestHead) {
         let may_ask = self.setup.policy.profile.explain == Explain::Header;
-        if may_ask && head.headers.get(EXPLAIN_HEADER).is_some_and(|value| value.trim() == "1") {
-            self.question = Some(Box::new(head.headers.clone()));
-        }
+        self.question = may_ask && head.headers.get(EXPLAIN_HEADER).is_some_and(|value| value.trim() == "1");
     }
 
     /// The answer, for the one header of it; none where nobody asked.
     pub(super) fn reason(&self) -> Option<String> {
         // A namespace can forbid what root allows.
-        let headers = self.question.as_deref().filter(|_| self.profile.explain == Explain::Header)?;
+        if !self.question || self.profile.explain != Explain::Header {
+            return None;
+        }
         let story = &self.story;
         let went = story.backend().map(|target| Went {
             rule: target.rule.as_ref().map(|rule| &**rule.text()),
@@ -56,7 +56,7 @@ impl Exchange {
             went,
             decisions: &story.decisions,
         };
-        Some(told.explain(&self.setup.policy, Some(headers)).to_header())
+        Some(told.brief(&self.setup.policy))
     }
 }
 
@@ -102,6 +102,12 @@ impl<'a> Told<'a> {
             decided: Decided { why: self.why(), passed_over: Some(&passed_over) },
         };
         question.explain()
+    }
+
+    /// The little of it that a caller is told: no header is looked at for that.
+    fn brief(self, policy: &'a Policy) -> String {
+        let (caller, asked, went) = (self.caller, self.asked(), self.went);
+        Question { policy, caller, asked, header: None, went, decided: Decided::default() }.brief()
     }
 
     fn asked(&self) -> Asked<'a> {

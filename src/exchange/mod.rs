@@ -91,8 +91,8 @@ pub struct Exchange {
     lead: Option<Ticket>,
     /// What was said before the request came; it holds as soon as there is one.
     early_stop: Option<event::Stop>,
-    /// The headers of a request whose caller asks why, and may.
-    question: Option<Box<event::Headers>>,
+    /// The caller asks why, and may.
+    question: bool,
     gone: bool,
     /// Actions that the phase table forbade. Always 0; the properties look at it.
     faults: u32,
@@ -116,7 +116,7 @@ impl Exchange {
             grants: Vec::new(),
             lead: None,
             early_stop: None,
-            question: None,
+            question: false,
             gone: false,
             faults: 0,
         }

@@ -110,6 +110,11 @@ impl Policy {
 // === impl AccessPolicy ===
 
 impl AccessPolicy {
+    /// What it says of a caller's visit; none where it does not speak for it.
+    pub fn says<'a>(&'a self, caller: &Principal, visit: Visit<'a>) -> Option<Result<(), Refused<'a>>> {
+        self.scope.speaks_for(caller, visit.place).then(|| self.check(visit))
+    }
+
     /// What the rule says of a visit that the policy speaks for. A policy of a namespace speaks for its
     /// own callers alone, and so takes that namespace at its word; root's takes nobody's but root's.
     fn check<'a>(&'a self, visit: Visit<'a>) -> Result<(), Refused<'a>> {

@@ -1,12 +1,9 @@
-//! An explanation for programs, and one that fits into a header.
+//! An explanation for programs.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Explanation, Fate, Line, Standing};
 use crate::policy::Mode;
-
-/// The longest header value, in bytes.
-pub const HEADER: usize = 4096;
 
 // === impl Explanation ===
 
@@ -39,55 +36,6 @@ impl Explanation {
             "policiesOmitted": self.omitted,
         })
     }
-
-    /// What its caller may be told, as JSON in ASCII of at most [`HEADER`] bytes: who it is, where the call
-    /// goes, and of each policy of root or of the caller's own namespace the name and whether it applies. No
-    /// reason: it would tell what others may.
-    pub fn to_header(&self) -> String {
-        let route = &self.route;
-        let mut shown = json!({
-            "caller": self.caller.name, "rank": self.caller.rank,
-            "rule": route.rule, "backend": route.backend, "model": route.model,
-        });
-        let mut policies = Map::new();
-        let mut omitted = self.omitted;
-        let mut left = HEADER.saturating_sub(ascii(&shown.to_string()).len() + ROOM);
-        for line in self.applied.iter().chain(&self.others) {
-            let is_own = line.namespace.as_ref().is_none_or(|namespace| *namespace == self.caller.namespace);
-            let member = ascii(&json!({ &*line.id: line.word() }).to_string()).len();
-            match left.checked_sub(member).filter(|_| is_own) {
-                Some(rest) => {
-                    left = rest;
-                    policies.insert(line.id.to_string(), json!(line.word()));
-                }
-                None => omitted += 1,
-            }
-        }
-        shown["policies"] = Value::Object(policies);
-        shown["omitted"] = json!(omitted);
-        let text = ascii(&shown.to_string());
-        if text.len() > HEADER { format!(r#"{{"omitted":{}}}"#, omitted) } else { text }
-    }
-}
-
-/// Of the members that close a header.
-const ROOM: usize = 64;
-
-/// The same JSON with every character beyond ASCII escaped, for a header carries none.
-fn ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            ' '..='~' => out.push(character),
-            other => {
-                let mut units = [0; 2];
-                for unit in other.encode_utf16(&mut units) {
-                    out.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
-        }
-    }
-    out
 }
 
 // === impl Line ===

@@ -10,15 +10,17 @@
 //! | `caller` | each fact and where it is from |
 //! | `route` | the rules that name the model, the choices of the one that took the call |
 //! | `documents` | one row a kind of document |
-//! | `text`, `json` | the same in words, as JSON, and short enough for a header |
+//! | `text`, `json` | the same in words, and as JSON |
+//! | `brief` | the little of it that a caller is told in a header |
 
+mod brief;
 mod caller;
 mod documents;
 mod json;
 mod route;
 mod text;
 
-pub use json::HEADER;
+pub use brief::HEADER;
 
 use std::sync::Arc;
 
@@ -205,6 +207,11 @@ impl<'a> Question<'a> {
     pub fn explain(&self) -> Explanation {
         let (mut applied, mut others) = documents::stand(self).into_iter().partition::<Vec<_>, _>(Line::applies);
         let omitted = applied.len().saturating_sub(DOCUMENTS) + others.len().saturating_sub(DOCUMENTS);
+        if others.len() > DOCUMENTS {
+            // What other namespaces say takes nobody's place.
+            let is_foreign = |line: &Line| line.namespace.as_ref().is_some_and(|own| *own != self.caller.namespace);
+            others.sort_by_key(is_foreign);
+        }
         applied.truncate(DOCUMENTS);
         others.truncate(DOCUMENTS);
         Explanation { caller: caller::describe(self), route: route::describe(self), applied, others, omitted }

@@ -11,6 +11,7 @@ use weir::config::{self, Options, Source, file::ProcessSecrets};
 use weir::exchange::event::{Event, Headers};
 use weir::exchange::explain::EXPLAIN_HEADER;
 use weir::exchange::phase::BodyMode;
+use weir::identity::{Claim, Claims};
 use weir::policy::explain::{Explanation, HEADER, Standing};
 use weir::policy::{Explain, Mode, Policy};
 
@@ -170,6 +171,82 @@ fn a_header_is_ascii_and_bounded_whatever_is_configured() {
     }
 }
 
+/// A caller is told of root's policies and of its own namespace's, however many others have.
+#[test]
+fn what_other_namespaces_say_takes_no_place_and_is_not_counted() {
+    let mut text = backend_of("one", "eu");
+    for number in 0..300 {
+        let policy = document("LLMAccessPolicy", &format!("p{number}"), "models: {deny: ['x']}");
+        text += &policy.replace(&format!("name: p{number}"), &format!("name: p{number}, namespace: shop"));
+    }
+    let from = "from: [{namespaces: [other]}], models: {deny: ['x']}";
+    text += &document("LLMAccessPolicy", "root", from);
+    text += &document("LLMAccessPolicy", "own", from).replace("name: own", "name: own, namespace: default");
+    let mut policy = load(&text);
+    policy.profile.explain = Explain::Header;
+    let (world, told) = asked(&policy, HEADERS, "m");
+    let header = world.client_header(EXPLAIN_HEADER).expect("it is told");
+    let expected = r#"{"caller":"default/default","rank":"Workload","rule":null,"backend":"one","model":"m","policies":{"LLMAccessPolicy/root":"does_not_apply","LLMAccessPolicy/default/own":"does_not_apply"},"omitted":0}"#;
+    assert_eq!(header, expected);
+    let ids: Vec<&str> = told.others.iter().take(2).map(|line| &*line.id).collect();
+    assert_eq!((ids, told.omitted), (vec!["LLMAccessPolicy/root", "LLMAccessPolicy/default/own"], 302 - 256));
+}
+
+/// Sixteen choices are told of, each with what became of it.
+#[test]
+fn of_every_choice_that_is_told_of_it_is_told_why_it_was_not_chosen() {
+    let mut text = backend_of("one", "eu") + &backend_of("two", "us");
+    let denied: Vec<String> = (0..15).map(|number| format!("{{name: one, model: d{number}}}")).collect();
+    let rule = format!("rules: [{{name: r, backends: [{}, {{name: two, model: fine}}]}}]", denied.join(", "));
+    text += &document("LLMRoute", "chat", &rule);
+    text += &document("LLMAccessPolicy", "p", "models: {deny: ['d*']}");
+    let (world, told) = asked(&load(&text), HEADERS, "m");
+    assert_eq!(world.record().backend.as_deref(), Some("two"));
+    let fates: Vec<String> = told.route.choices.iter().map(|choice| choice.fate.to_string()).collect();
+    let mut expected = vec!["passed over: not_allowed".to_owned(); 15];
+    expected.push("chosen".to_owned());
+    assert_eq!(fates, expected);
+}
+
+#[test]
+fn each_fact_of_a_caller_is_told_with_where_it_is_from() {
+    let identity = "identity: {jwt: {metadataNamespace: jwt, metadataPath: [payload]}, trustedHops: 1, \
+                    endUser: {sources: [{jwtClaim: email}, {header: x-user}]}, session: {sources: [{header: x-s}]}}";
+    let text = backend_of("one", "eu") + &document("WeirBootstrap", "process", "role: Gateway");
+    let policy = load(&(text + &document("LLMProfile", "p", identity)));
+    let told = |forwarded: bool, email: Option<&str>| {
+        let mut head = request("POST", CHAT, &[HEADERS[0], ("x-user", "bob"), ("x-s", "s1")]);
+        head.facts.peer_uri = Some("spiffe://mesh/ns/edge/sa/proxy".into());
+        if forwarded {
+            head.headers.push("x-forwarded-client-cert", b"URI=spiffe://mesh/ns/shop/sa/web");
+        }
+        let email = email.map(|email| ("email".into(), Claim::Text(email.into())));
+        let payload = Claim::Map(email.into_iter().collect());
+        head.facts.claims = Claims::Said(Claim::Map(vec![("payload".into(), payload)]));
+        let mut world = World::new(policy.clone());
+        world.send(Event::Request(head, false)).send(Event::RequestBody(bytes(r#"{"model":"m"}"#), true)).end();
+        world.record().explain(&policy, None).to_string()
+    };
+    let facts =
+        |told: String| told.lines().filter(|line| line.starts_with("  ")).map(str::to_owned).collect::<Vec<_>>();
+    let behind = "x-forwarded-client-cert, which a trusted proxy sent";
+    let peer = "the certificate of the peer";
+    for (forwarded, email, space, account, from, user, said) in [
+        (true, Some("ada"), "shop", "web", behind, "ada", "the token"),
+        (true, None, "shop", "web", behind, "bob", "what the request says of itself"),
+        (false, Some("ada"), "edge", "proxy", peer, "ada", "the token"),
+    ] {
+        let expected = [
+            format!("  spiffe spiffe://mesh/ns/{space}/sa/{account}, from {from}"),
+            format!("  namespace {space}, from {from}"),
+            format!("  serviceAccount {account}, from {from}"),
+            format!("  endUser {user}, from {said}"),
+            "  session s1, from what the request says of itself".to_owned(),
+        ];
+        assert_eq!(facts(told(forwarded, email))[..5], expected);
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Drawn {
     from: &'static str,
@@ -214,8 +291,10 @@ proptest! {
                 text += &document("LLMAccessPolicy", &format!("p{at}"), &said.join(", "));
             }
         }
-        let policy = load(&text);
-        let (world, told) = asked(&policy, &[("content-type", "application/json"), ("x-tier", tier)], model);
+        let mut policy = load(&text);
+        policy.profile.explain = Explain::Header;
+        let fields = [("content-type", "application/json"), ("x-tier", tier), (EXPLAIN_HEADER, "1")];
+        let (world, told) = asked(&policy, &fields, model);
         let record = world.record();
         let refuses = |line: &&weir::policy::explain::Line| {
             matches!(line.standing, Standing::Refuses(_)) && line.mode == Mode::Enforce
@@ -229,7 +308,19 @@ proptest! {
         prop_assert!(told.route.rules.iter().all(|rule| !rule.why.contains("was refused before")), "{}", told);
         // Every document is told of, once.
         prop_assert_eq!(told.applied.len() + told.others.len(), policy.access.len());
-        let header: Value = serde_json::from_str(&told.to_header()).unwrap();
+        let header: Value = serde_json::from_str(world.client_header(EXPLAIN_HEADER).unwrap()).unwrap();
         prop_assert_eq!(header["backend"].as_str(), record.backend.as_deref());
+        // In the header each has one word for the same.
+        for line in told.applied.iter().chain(&told.others) {
+            let word = match (&line.standing, line.mode) {
+                (Standing::Allows, _) => "allows",
+                (Standing::Refuses(_), Mode::Enforce) => "refuses",
+                (Standing::Refuses(_), Mode::Shadow) => "would_refuse",
+                (Standing::NotMet(_), _) => "does_not_apply",
+                (Standing::NotAsked, _) => "not_asked",
+                other => panic!("{other:?} of an access policy"),
+            };
+            prop_assert_eq!(header["policies"][&*line.id].as_str(), Some(word));
+        }
     }
 }
