@@ -21,6 +21,9 @@ const FREE: u64 = 1 << 20;
 /// How much is decompressed before the limits are looked at again.
 const STEP: usize = 8 << 10;
 
+/// What `flate2` holds for one stream: its window of 32 KiB and its tables.
+const INFLATE: usize = 43 << 10;
+
 /// How much an encoded body may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -152,6 +155,16 @@ impl Decoder {
     /// Whether the bytes come out as they go in.
     pub fn is_identity(&self) -> bool {
         matches!(self.coding, Coding::Identity)
+    }
+
+    /// Bytes of memory that it holds: 52 KiB for `gzip` and `deflate`; for `br` and `zstd` what the body asks
+    /// for, at most 16 MiB and 8.5 MiB and their tables.
+    pub fn held(&self) -> usize {
+        match &self.coding {
+            Coding::Identity => 0,
+            Coding::Gzip(_) => size_of::<Gzip>() + INFLATE,
+            Coding::Plain(plain) => plain.held(),
+        }
     }
 
     /// Takes the next encoded bytes and appends all that can be decoded by now to `out`, at most

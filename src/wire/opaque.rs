@@ -9,12 +9,16 @@ use super::lines;
 use super::scan::{Scan, Seen};
 use super::sse;
 
-/// Watches one response body. Memory is bounded by one event, one decoding step and the room that
-/// [`Meter::keep_text`] gives.
+/// Watches one response body. Memory is bounded by one event, one decoding step, what the decoder of its coding
+/// holds and the room that [`Meter::keep_text`] gives; but for the step, [`Meter::carried`] and [`Meter::kept`]
+/// say how much it is.
 #[derive(Debug)]
 pub struct Meter {
     form: Form,
+    /// None where the body is plain, and once nothing more is decoded.
     decoder: Option<Decoder>,
+    /// What is pushed is not what is looked at.
+    coded: bool,
     scan: Scan,
     blind: Option<Blind>,
     terminal: bool,
@@ -77,7 +81,8 @@ impl Meter {
                 Err(_) => (None, Some(Blind::Encoding)),
             },
         };
-        Meter { form, decoder, scan: Scan::new(), blind, terminal: false, events: Vec::new() }
+        let coded = decoder.is_some();
+        Meter { form, decoder, coded, scan: Scan::new(), blind, terminal: false, events: Vec::new() }
     }
 
     /// Keeps no event: those of a stream of images or sound are large. Call it before anything is pushed.
@@ -109,7 +114,7 @@ impl Meter {
 
     /// True when what is pushed is what was sent, so that events can be edited.
     pub fn is_plain(&self) -> bool {
-        self.decoder.is_none() && self.blind.is_none() && !matches!(self.form, Form::Flow(_))
+        !self.coded && self.blind.is_none() && !matches!(self.form, Form::Flow(_))
     }
 
     /// Looks at the next piece. In a stream, the events it completed are then in [`Meter::events`].
@@ -118,7 +123,12 @@ impl Meter {
         if self.blind.is_some() || matches!(self.form, Form::Opaque) {
             return;
         }
-        let Some(decoder) = &mut self.decoder else { return self.look(chunk.clone()) };
+        let Some(decoder) = &mut self.decoder else {
+            if !self.coded {
+                self.look(chunk.clone());
+            }
+            return;
+        };
         let mut plain = Vec::new();
         let result = decoder.push(chunk, &mut plain);
         self.look(Bytes::from(plain));
@@ -126,11 +136,15 @@ impl Meter {
             self.blind = Some(Blind::Undecodable);
             self.scan.take_text();
         }
+        if self.blind.is_some() {
+            self.decoder = None;
+        }
     }
 
     /// The body has ended in good order.
     pub fn finish(&mut self) {
         self.release();
+        self.decoder = None;
         let mut is_whole = self.blind.is_none();
         match &mut self.form {
             Form::Events(parser) => parser.finish(&mut self.events),
@@ -160,9 +174,9 @@ impl Meter {
         }
     }
 
-    /// Bytes of memory that text is kept in.
+    /// Bytes of memory that text is kept in, and that the decoder holds.
     pub fn kept(&self) -> usize {
-        self.scan.kept()
+        self.scan.kept() + self.decoder.as_ref().map_or(0, Decoder::held)
     }
 
     /// Bytes of an event that is not complete yet.

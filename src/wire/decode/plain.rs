@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::zstd::Zstd;
-use super::{Budget, DecodeError, STEP, Unsupported};
+use super::{Budget, DecodeError, INFLATE, STEP, Unsupported};
 
 /// Decodes one body.
 #[derive(Debug)]
@@ -74,6 +74,17 @@ impl Plain {
             None if self.may_end() || self.budget.taken == 0 => Ok(()),
             None => Err(DecodeError::Truncated),
         }
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn held(&self) -> usize {
+        let state = match &self.kind {
+            Kind::Undecided(_) => 0,
+            Kind::Deflate(_) => INFLATE,
+            Kind::Brotli(brotli) => brotli.held(),
+            Kind::Zstd(zstd) => zstd.held(),
+        };
+        state + size_of::<Plain>()
     }
 
     fn may_end(&self) -> bool {
@@ -161,6 +172,17 @@ fn step_brotli(
 }
 
 // === impl Brotli ===
+
+impl Brotli {
+    /// Bytes of memory: the window, and the tables of the codes and of their contexts.
+    fn held(&self) -> usize {
+        let state = &self.0;
+        let groups = [&state.literal_hgroup, &state.insert_copy_hgroup, &state.distance_hgroup];
+        let codes: usize = groups.iter().map(|group| size_of_val(group.codes.slice())).sum();
+        let maps = state.context_map.slice().len() + state.dist_context_map.slice().len();
+        state.ringbuffer.slice().len() + codes + maps + size_of::<Brotli>()
+    }
+}
 
 impl fmt::Debug for Brotli {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

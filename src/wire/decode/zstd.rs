@@ -40,6 +40,11 @@ impl Zstd {
         Ok(Zstd { context, between: true, full: false, hint: 0 })
     }
 
+    /// Bytes of memory that the library holds for it.
+    pub fn held(&self) -> usize {
+        self.context.sizeof()
+    }
+
     /// True where a body may end.
     pub fn is_between(&self) -> bool {
         self.between

@@ -255,3 +255,27 @@ fn times_are_taken_where_they_belong() {
     assert_eq!((times.first_byte, times.first_token), (Some(seconds(15)), Some(seconds(31))));
     assert_eq!((record.duration, record.started), (seconds(31), EPOCH));
 }
+
+/// The window that a coding is undone in is memory like any other.
+#[test]
+fn the_window_of_a_decoder_counts_as_held_until_the_answer_has_ended() {
+    let mut encoder = zstd_safe::CCtx::create();
+    encoder.set_parameter(zstd_safe::CParameter::WindowLog(23)).unwrap();
+    let mut encoded = [0; 4096];
+    let text = r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#.to_owned() + "\n\ndata: [DONE]\n\n";
+    let mut output = zstd_safe::OutBuffer::around(&mut encoded[..]);
+    let mut input = zstd_safe::InBuffer::around(text.as_bytes());
+    encoder.compress_stream(&mut output, &mut input).unwrap();
+    encoder.flush_stream(&mut output).unwrap();
+    let begun = output.pos();
+    encoder.end_stream(&mut output).unwrap();
+    let encoded = output.as_slice().to_vec();
+    let mut world = called(policy(), true);
+    let head = response(200, &[("content-type", "text/event-stream"), ("content-encoding", "zstd")]);
+    world.send(Event::Response(head, false)).send(Event::Chunk(bytes(&encoded[..begun]), false));
+    let held = world.exchange.buffered();
+    assert!((8 << 20..9 << 20).contains(&held), "{held}");
+    world.send(Event::Chunk(bytes(&encoded[begun..]), true));
+    assert_eq!(world.exchange.buffered(), 0);
+    world.end();
+}

@@ -130,3 +130,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_body_makes_its_decoder_hold_is_told() {
+    let fresh = Decoder::new("br", Limits::default()).unwrap().held();
+    let mut decoder = Decoder::new("br", Limits { max_ratio: u32::MAX, max_bytes: u64::MAX }).unwrap();
+    let mut out = Vec::new();
+    decoder.push(&bytes(BOMB), &mut out).unwrap();
+    assert_eq!(out.len(), 40 << 20);
+    assert!(fresh < 1 << 16 && (4 << 20..17 << 20).contains(&decoder.held()), "{fresh} {}", decoder.held());
+    for (coding, least) in [("gzip", 40 << 10), ("deflate", 0), ("identity", 0)] {
+        let held = Decoder::new(coding, Limits::default()).unwrap().held();
+        assert!((least..=64 << 10).contains(&held), "{coding} {held}");
+    }
+}
