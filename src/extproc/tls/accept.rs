@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -32,8 +32,9 @@ use crate::telemetry::metrics::{HandshakeRefusal as Refusal, Handshakes};
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Handshakes side by side. Each proxy has a handful of connections; what comes above waits in the kernel.
 const AT_ONCE: usize = 1024;
-/// Of one address, side by side: more are closed, so that one host alone cannot take every place.
-const OF_ONE: usize = 64;
+/// Of one source, side by side: more are closed, so that a few hosts cannot take every place. A proxy opens
+/// one connection a worker thread, and a handshake takes milliseconds.
+const OF_ONE: usize = 32;
 /// Connections that have come through and were not asked for yet.
 const READY: usize = 16;
 /// What is waited after the system had no more room for a connection.
@@ -61,8 +62,17 @@ struct Gate {
 /// The handshakes that run, by where they come from.
 #[derive(Default)]
 struct Crowd {
-    tasks: HashMap<Id, IpAddr>,
-    sources: HashMap<IpAddr, usize>,
+    tasks: HashMap<Id, Source>,
+    sources: HashMap<Source, usize>,
+}
+
+/// Who has the power over an address: of IPv6 a host is given 64 bits to choose from, so the network is what
+/// counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    Host(Ipv4Addr),
+    /// The first 64 bits.
+    Network(u64),
 }
 
 // === impl Connections ===
@@ -108,8 +118,8 @@ async fn accept(listener: TcpListener, gate: Gate) {
                 });
             }
             taken = listener.accept(), if handshakes.len() < AT_ONCE => match taken {
-                Ok((_, from)) if crowd.is_full_for(from.ip()) => gate.refuse(Refusal::Crowded, from, None, &format_args!("{OF_ONE} at most")),
-                Ok((stream, from)) => crowd.enter(handshakes.spawn(gate.clone().admit(stream, from)).id(), from.ip()),
+                Ok((_, from)) if crowd.is_full_for(Source::of(from.ip())) => gate.refuse(Refusal::Crowded, from, None, &format_args!("{OF_ONE} at most")),
+                Ok((stream, from)) => crowd.enter(handshakes.spawn(gate.clone().admit(stream, from)).id(), Source::of(from.ip())),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // No more descriptors, or no memory: those that are there will free some.
@@ -131,11 +141,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 // === impl Crowd ===
 
 impl Crowd {
-    fn is_full_for(&self, source: IpAddr) -> bool {
+    fn is_full_for(&self, source: Source) -> bool {
         self.sources.get(&source).is_some_and(|count| *count >= OF_ONE)
     }
 
-    fn enter(&mut self, task: Id, source: IpAddr) {
+    fn enter(&mut self, task: Id, source: Source) {
         self.tasks.insert(task, source);
         *self.sources.entry(source).or_default() += 1;
     }
@@ -147,6 +157,18 @@ impl Crowd {
             if *count.get() == 0 {
                 count.remove();
             }
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// An IPv4 address that a socket for both says as one of IPv6 is what it was.
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(host) => Source::Host(host),
+            IpAddr::V6(address) => Source::Network((address.to_bits() >> 64) as u64),
         }
     }
 }
@@ -179,5 +201,47 @@ impl Gate {
         stream.set_nodelay(true)?;
         let config = self.terms.load().for_one(presented.clone()).map_err(io::Error::other)?;
         TlsAcceptor::from(Arc::new(config)).accept(stream).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(address: &str) -> Source {
+        Source::of(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_source_is_a_host_of_ipv4_and_a_network_of_ipv6() {
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+            // No address of IPv6 takes the places of one of IPv4.
+            ("::ffff:0:0", "0.0.0.0", true),
+            ("::1", "0.0.0.1", false),
+        ] {
+            assert_eq!(source(one) == source(other), same, "{one} {other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_network_has_a_share_and_leaves_the_others_theirs() {
+        let (mut crowd, mut tasks) = (Crowd::default(), JoinSet::new());
+        let ids: Vec<Id> = (0..OF_ONE).map(|_| tasks.spawn(async {}).id()).collect();
+        for (host, id) in ids.iter().enumerate() {
+            let from = source(&format!("2001:db8::{host:x}"));
+            assert!(!crowd.is_full_for(from), "{host}");
+            crowd.enter(*id, from);
+        }
+        assert!(crowd.is_full_for(source("2001:db8::ffff")));
+        assert!(!crowd.is_full_for(source("2001:db8:1::1")) && !crowd.is_full_for(source("192.0.2.1")));
+        crowd.leave(ids[0]);
+        assert!(!crowd.is_full_for(source("2001:db8::ffff")));
+        ids.iter().for_each(|id| crowd.leave(*id));
+        assert!(crowd.sources.is_empty() && crowd.tasks.is_empty(), "nothing is kept of who has left");
     }
 }
