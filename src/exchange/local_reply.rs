@@ -71,12 +71,14 @@ pub(super) fn is_local_reply(head: &ResponseHead) -> bool {
 pub(super) fn code_of(status: u16) -> Code {
     match status {
         401 => Code::InvalidApiKey,
+        403 => Code::ModelNotAllowed,
         404 => Code::NoBackend,
         408 => Code::RequestTimeout,
         413 => Code::RequestTooLarge,
         429 => Code::RateLimitExceeded,
         502 => Code::UpstreamInvalidResponse,
         504 => Code::UpstreamTimeout,
+        400..=499 => Code::UnsupportedValue,
         _ => Code::UpstreamUnavailable,
     }
 }

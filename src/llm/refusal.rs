@@ -96,12 +96,17 @@ impl Code {
 
     /// OpenAI's `error.type` for this status.
     pub fn kind(self) -> &'static str {
-        match self.status() {
-            403 => "permission_error",
-            429 => "rate_limit_error",
-            status if status < 500 => "invalid_request_error",
-            _ => "server_error",
-        }
+        kind_of(self.status())
+    }
+}
+
+/// OpenAI's `error.type` for a status.
+pub fn kind_of(status: u16) -> &'static str {
+    match status {
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        status if status < 500 => "invalid_request_error",
+        _ => "server_error",
     }
 }
 

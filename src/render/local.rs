@@ -17,6 +17,8 @@ struct Row {
 /// How Envoy's answers are told apart.
 enum When {
     Status(u16),
+    /// Any status of the 4xx: the client is told that it is at fault.
+    Client,
     /// Envoy's word for what happened begins like this (`%RESPONSE_CODE_DETAILS%`).
     Details(&'static str),
     Always,
@@ -44,11 +46,21 @@ const ROWS: &[Row] = &[
         kind: "invalid_request_error",
         message: "There is no route for this method.",
     },
+    // A token that the proxy checks and does not believe (jwt_authn).
+    Row { when: When::Status(401), code: "invalid_api_key", kind: "invalid_request_error", message: ENVOY_SAYS },
+    Row { when: When::Status(403), code: "proxy_error", kind: "permission_error", message: ENVOY_SAYS },
+    Row { when: When::Status(429), code: "rate_limit_exceeded", kind: "rate_limit_error", message: ENVOY_SAYS },
     Row { when: When::Status(408), code: "request_timeout", kind: "invalid_request_error", message: ENVOY_SAYS },
     Row { when: When::Status(413), code: "request_too_large", kind: "invalid_request_error", message: ENVOY_SAYS },
     Row { when: When::Status(502), code: "upstream_invalid_response", kind: "server_error", message: ENVOY_SAYS },
     Row { when: When::Status(503), code: "upstream_unavailable", kind: "server_error", message: ENVOY_SAYS },
     Row { when: When::Status(504), code: "upstream_timeout", kind: "server_error", message: ENVOY_SAYS },
+    Row {
+        when: When::Client,
+        code: "proxy_error",
+        kind: "invalid_request_error",
+        message: "The proxy refused this call: %RESPONSE_CODE_DETAILS%.",
+    },
     Row {
         when: When::Always,
         code: "proxy_error",
@@ -64,7 +76,8 @@ pub(super) fn config() -> Value {
 
 fn mapper(row: &Row) -> Value {
     let filter = match row.when {
-        When::Status(status) => both(is_status(status)),
+        When::Status(status) => both(status_is("EQ", status)),
+        When::Client => json!({"and_filter": {"filters": [unanswered(), status_is("GE", 400), status_is("LE", 499)]}}),
         When::Details(prefix) => both(details_begin(prefix)),
         When::Always => unanswered(),
     };
@@ -97,9 +110,9 @@ fn unanswered() -> Value {
     }})
 }
 
-fn is_status(status: u16) -> Value {
+fn status_is(op: &str, status: u16) -> Value {
     json!({"status_code_filter": {"comparison": {
-        "op": "EQ",
+        "op": op,
         "value": {"default_value": status, "runtime_key": format!("weir.local_reply.{status}")},
     }}})
 }
@@ -112,4 +125,42 @@ fn details_begin(prefix: &str) -> Value {
             "expression": format!("response.code_details.startsWith('{prefix}')"),
         },
     }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::refusal::kind_of;
+
+    /// What Envoy would do with the rows.
+    fn answered(status: u16, details: &str) -> &'static Row {
+        let is_it = |row: &&Row| match row.when {
+            When::Status(wanted) => wanted == status,
+            When::Client => (400..500).contains(&status),
+            When::Details(prefix) => details.starts_with(prefix),
+            When::Always => true,
+        };
+        ROWS.iter().find(is_it).unwrap()
+    }
+
+    #[test]
+    fn every_status_has_the_type_of_weirs_own_refusals() {
+        for status in 400..600 {
+            let row = answered(status, "via_upstream");
+            assert_eq!(row.kind, kind_of(status), "{status}");
+        }
+        let jwt = answered(401, "jwt_authn_access_denied{Jwt_is_missing}");
+        assert_eq!((jwt.code, jwt.kind), ("invalid_api_key", "invalid_request_error"));
+    }
+
+    #[test]
+    fn a_row_for_the_clients_fault_compares_the_status_with_both_ends() {
+        let client = ROWS.iter().find(|row| matches!(row.when, When::Client)).unwrap();
+        let filters = &mapper(client)["filter"]["and_filter"]["filters"];
+        let ends: Vec<(&Value, &Value)> = (1..3)
+            .map(|at| &filters[at]["status_code_filter"]["comparison"])
+            .map(|comparison| (&comparison["op"], &comparison["value"]["default_value"]))
+            .collect();
+        assert_eq!(ends, [(&json!("GE"), &json!(400)), (&json!("LE"), &json!(499))]);
+    }
 }
