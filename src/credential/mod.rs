@@ -46,14 +46,11 @@ pub struct Signature {
     pub secret: Secret,
 }
 
-/// What signing needs to know of the request that is about to leave.
+/// What signing needs to know of the request that is about to leave. To which host it leaves is looked at when
+/// its head is written ([`goes_home`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Leaving<'a> {
     pub backend: &'a str,
-    /// The backend's own host and port.
-    pub host: &'a str,
-    /// The `:authority` that the request will carry.
-    pub authority: &'a str,
     /// Whether the listener this request came through may sign at all.
     pub may_sign: bool,
 }
@@ -72,8 +69,8 @@ pub enum Signing {
 /// Decides what a request leaves with.
 ///
 /// # Errors
-/// 503 `credential_unavailable` when there is none, when this listener may not sign, or when the
-/// request is about to leave for another host than the key's. Where it was looked for is its detail.
+/// 503 `credential_unavailable` when there is none, or when this listener may not sign. Where it was looked for
+/// is its detail.
 pub fn sign(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Refusal> {
     let signature = match credential {
         Credential::Key(signature) => signature.clone(),
@@ -101,13 +98,22 @@ pub fn seal(signature: Signature, leaving: Leaving<'_>) -> Result<Signature, Ref
             "Others could read the key from it; use a Unix socket in a private directory.",
         );
     }
-    if !leaving.authority.eq_ignore_ascii_case(leaving.host) {
-        return unavailable(
-            format!("The key of backend {:?} is not sent to another host.", leaving.backend),
-            format!("It belongs to {:?}.", leaving.host),
-        );
-    }
     Ok(signature)
+}
+
+/// Whether a head that carries a key says the key's own `host` and no other: `hosts` is every value in it that a
+/// proxy or a server takes for the host. Envoy lets `host` override `:authority`.
+///
+/// # Errors
+/// 503 `credential_unavailable`: whatever put it there, the key does not leave with it.
+pub fn goes_home<'a>(backend: &str, host: &str, mut hosts: impl Iterator<Item = &'a str>) -> Result<(), Refusal> {
+    match hosts.find(|said| !said.eq_ignore_ascii_case(host)) {
+        None => Ok(()),
+        Some(other) => unavailable(
+            format!("The key of backend {backend:?} is not sent to another host."),
+            format!("It belongs to {host:?}, and the request would say {other:?}; no header may set `host`."),
+        ),
+    }
 }
 
 fn unavailable<T>(message: String, detail: impl Into<Cow<'static, str>>) -> Result<T, Refusal> {
@@ -123,16 +129,17 @@ mod tests {
     }
 
     fn leaving<'a>() -> Leaving<'a> {
-        Leaving { backend: "openai", host: "api.openai.com", authority: "api.openai.com", may_sign: true }
+        Leaving { backend: "openai", may_sign: true }
     }
 
     #[test]
     fn a_key_goes_to_its_own_host_only() {
         assert!(matches!(sign(&key(), leaving()), Ok(Signing::Set(_))));
-        let other = Leaving { authority: "evil.example", ..leaving() };
-        assert_eq!(sign(&key(), other).unwrap_err().code, Code::CredentialUnavailable);
-        let port = Leaving { authority: "api.openai.com:8443", ..leaving() };
-        assert_eq!(sign(&key(), port).unwrap_err().code, Code::CredentialUnavailable);
+        let goes = |hosts: &[&str]| goes_home("openai", "api.openai.com", hosts.iter().copied());
+        assert_eq!(goes(&["api.openai.com", "API.openai.com"]), Ok(()));
+        for hosts in [&["evil.example"][..], &["api.openai.com:8443"], &["api.openai.com", "evil.example"], &[""]] {
+            assert_eq!(goes(hosts).unwrap_err().code, Code::CredentialUnavailable, "{hosts:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::wire::rewrite::Done;
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
 
+/// Headers that say the host.
+const HOST_HEADERS: [&str; 2] = ["host", ":authority"];
+
 /// Every header whose name begins so is Weir's own and never leaves with what a client wrote in it.
 const OWN_PREFIX: &str = "x-weir-";
 
@@ -118,7 +121,7 @@ impl Exchange {
         signing: &Signing,
     ) -> Result<(Edits, Written), Refusal> {
         let mut edits = self.leaving_edits(&deciding.head, &target.backend);
-        apply_signing(&mut edits, &deciding.head, signing);
+        apply_signing(&mut edits, &deciding.head, &target.backend, signing)?;
         let ask_usage = self.asks_usage(deciding, target);
         // What shall be edited or kept must be readable, and anything must be metered.
         let formats = Self::formats(deciding, target);
@@ -216,13 +219,11 @@ impl Exchange {
     ) -> Result<(), Refusal> {
         let signing = no_token_needed(credential, self.leaving(backend))?;
         self.story.signed = matches!(signing, Signing::Set(_));
-        apply_signing(edits, head, &signing);
-        Ok(())
+        apply_signing(edits, head, backend, &signing)
     }
 
     fn leaving<'a>(&self, backend: &'a Backend) -> Leaving<'a> {
-        let host = &*backend.authority;
-        Leaving { backend: &backend.name, host, authority: host, may_sign: self.setup.policy.may_sign }
+        Leaving { backend: &backend.name, may_sign: self.setup.policy.may_sign }
     }
 
     /// What the rest of the proxy is told when the request leaves: RBAC and `ratelimit` run early,
@@ -281,15 +282,29 @@ fn no_token_needed(credential: &Credential, leaving: Leaving<'_>) -> Result<Sign
 }
 
 /// Writes a signature into a head, over whatever the caller sent.
-fn apply_signing(edits: &mut Edits, head: &RequestHead, signing: &Signing) {
+///
+/// # Errors
+/// 503 `credential_unavailable` when the head would take the key to another host than the backend's.
+fn apply_signing(edits: &mut Edits, head: &RequestHead, backend: &Backend, signing: &Signing) -> Result<(), Refusal> {
     if *signing == Signing::KeepCaller {
-        return remove_own_keys(edits, head);
+        remove_own_keys(edits, head);
+        return Ok(());
     }
     remove_credentials(edits, head);
     if let Signing::Set(signature) = signing {
         let value = Value::Secret { prefix: signature.prefix, secret: signature.secret.clone() };
         edits.set.push(((&signature.header).into(), value));
+        // What leaves is looked at, not what was meant to: the last word of everything that writes a head.
+        let set = edits.set.iter().filter(|(name, _)| HOST_HEADERS.iter().any(|host| name.eq_ignore_ascii_case(host)));
+        let set = set.map(|(_, value)| match value {
+            Value::Text(text) => &**text,
+            Value::Secret { .. } => "",
+        });
+        // A head without a host of Weir's would leave with the caller's.
+        let authority = edits.authority.as_deref().unwrap_or_default();
+        credential::goes_home(&backend.name, &backend.authority, set.chain([authority]))?;
     }
+    Ok(())
 }
 
 /// What of the codings that a client accepts is decoded here: the first of these. A provider that chose

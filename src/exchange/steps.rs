@@ -357,8 +357,6 @@ fn recall_ask(rule: Option<&cache::Rule>, deciding: &Deciding) -> Option<Ask> {
     cache::ask(rule, &deciding.fields.call, &target.backend.name, &target.model, &deciding.body).map(Ask::Recall)
 }
 
-/// A call leaves for the backend's own host, which is what `forward` writes into `:authority`.
 fn leaving(target: &Target, may_sign: bool) -> Leaving<'_> {
-    let host = &*target.backend.authority;
-    Leaving { backend: &target.backend.name, host, authority: host, may_sign }
+    Leaving { backend: &target.backend.name, may_sign }
 }
