@@ -31,6 +31,10 @@ const UNREACHABLE: &[&str] = &["UF", "UH", "NC"];
 impl Exchange {
     /// Chooses the target, unless a limit has.
     pub(super) fn choose_target(&mut self, deciding: &mut Deciding) -> Flow {
+        if deciding.fields.call.model.is_empty() {
+            let refusal = Refusal::new(Code::UnsupportedValue, "The model is an empty text; name one.");
+            return Flow::Refuse(refusal.param("model"));
+        }
         let (target, how) = match deciding.target.take() {
             Some(target) => (target, "name"),
             None => match self.resolve(deciding) {

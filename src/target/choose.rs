@@ -116,7 +116,7 @@ pub(super) fn choose(
     let target = Target {
         index: choice.backend,
         backend: backends[choice.backend].clone(),
-        model: draft.model_of(choice).clone(),
+        model: draft.leaving(choice),
         rule: Some(rule.name.clone()),
         retry: rule.retry.clone(),
         changes: rule.changes.clone(),
@@ -207,8 +207,17 @@ impl<'a> Draft<'a> {
         self.how.health.cooling_until(backend, self.door(choice).ok()?, model, self.how.now)
     }
 
-    fn model_of(&self, choice: &Considered<'a>) -> &'a Arc<str> {
-        choice.choice.model.as_ref().unwrap_or(self.model)
+    fn model_of(&self, choice: &Considered<'a>) -> &'a str {
+        choice.choice.leaving(&self.backends[choice.backend], self.model)
+    }
+
+    /// The same to keep.
+    fn leaving(&self, choice: &Considered<'a>) -> Arc<str> {
+        match (&choice.choice.model, self.model_of(choice)) {
+            (Some(renamed), _) => renamed.clone(),
+            (None, same) if same.len() == self.model.len() => self.model.clone(),
+            (None, shorter) => shorter.into(),
+        }
     }
 
     /// Those up to the priority of the one that was chosen, or all where all are closed. A choice without a
@@ -220,7 +229,7 @@ impl<'a> Draft<'a> {
         let skipped = others.filter_map(|choice| Some((choice, self.skip(choice)?)));
         let told = skipped.map(|(choice, reason)| PassedOver {
             backend: self.backends[choice.backend].name.clone(),
-            model: self.model_of(choice).clone(),
+            model: self.leaving(choice),
             reason,
         });
         told.collect()

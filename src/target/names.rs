@@ -117,7 +117,7 @@ impl Targets {
             .filter(|choice| choice.model.is_some() || known.is_none_or(|known| known.contains(&choice.backend)))
             .filter(|choice| choice.backend < self.backends.len())
             .find_map(|choice| {
-                let leaving = choice.model.clone().unwrap_or_else(|| model.into());
+                let leaving = choice.leaving(&self.backends[choice.backend], model).into();
                 let target = Target { rule: Some(rule.name.clone()), ..self.target(choice.backend, leaving) };
                 self.admitted(target, model, admits)
             })

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Glob, RuleName};
+use super::{Backend, Glob, RuleName};
 use crate::llm::Operation;
 use crate::wire::rewrite::Changes;
 
@@ -48,7 +48,7 @@ pub struct HeaderMatch {
 pub struct Choice {
     /// Index into [`Targets::backends`](super::Targets::backends).
     pub backend: usize,
-    /// The model name that leaves, when it is another than the caller's.
+    /// The model name that leaves, when it is another than [`Choice::leaving`] makes of the caller's.
     pub model: Option<Arc<str>>,
     /// The lowest is tried first; the next only when all of a lower one cool down.
     pub priority: u32,
@@ -98,6 +98,18 @@ pub struct Asked<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// Whether the caller is one of those of [`Match::from`].
     pub caller: &'a dyn Fn(usize) -> bool,
+}
+
+// === impl Choice ===
+
+impl Choice {
+    /// The model name that leaves for this choice's backend. Who says `BACKEND/MODEL` means by it what it means
+    /// without a rule, so the name of this very backend does not leave; any other piece before a slash is a
+    /// part of the model's name, as some providers have it.
+    pub fn leaving<'m>(&'m self, backend: &Backend, model: &'m str) -> &'m str {
+        let named = || model.split_once('/').filter(|(name, rest)| *name == backend.short_name() && !rest.is_empty());
+        self.model.as_deref().unwrap_or_else(|| named().map_or(model, |(_, rest)| rest))
+    }
 }
 
 // === impl Match ===

@@ -99,7 +99,11 @@ const RULE: Fields = Fields {
 };
 const BACKEND: Fields = Fields::of(&[
     need("name", Shape::Text(&text::ANY), "An LLMBackend."),
-    may("model", Shape::Text(&text::ANY), "The name that leaves; absent: the caller's own."),
+    may(
+        "model",
+        Shape::Text(&text::ANY),
+        "The name that leaves; absent: the caller's own, without this backend's name and a slash before it.",
+    ),
     may("priority", Shape::Whole { least: 0, most: MAX_PRIORITY }, "The lowest number is first.").or_whole(0),
     may("weight", Shape::Whole { least: 0, most: MAX_WEIGHT }, "Its share among those of the same priority.")
         .or_whole(1),

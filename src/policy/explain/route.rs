@@ -71,7 +71,10 @@ fn choices(question: &Question<'_>, rule: &Rule) -> Vec<Chance> {
     };
     let name = |index: usize| question.policy.targets.backends.get(index).map_or("", |backend| &*backend.name);
     let went = question.went;
-    let leaves = |choice: &crate::target::Choice| choice.model.as_deref().unwrap_or(asked).to_owned();
+    let leaves = |choice: &crate::target::Choice| {
+        let backend = question.policy.targets.backends.get(choice.backend);
+        backend.map_or(asked, |backend| choice.leaving(backend, asked)).to_owned()
+    };
     let is_it = |choice: &crate::target::Choice| {
         went.is_some_and(|went| went.backend == name(choice.backend) && went.model == leaves(choice))
     };

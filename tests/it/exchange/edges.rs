@@ -6,6 +6,7 @@ use weir::exchange::LOCAL_REPLY_HEADER;
 use weir::exchange::event::{Answer, Event, Note, RequestHead, Slot, Stop};
 use weir::exchange::record::Outcome;
 use weir::llm::Delta;
+use weir::target::{Choice, Rule};
 
 use super::support::*;
 
@@ -118,5 +119,54 @@ fn a_lead_that_is_given_when_nobody_asks_any_more_is_forsaken() {
         world.call(CHAT, chat(true)).send(Event::Stop(stop));
         world.send(Event::Answer(Slot::Gate, Answer::Recall(Recall::Lead(Ticket(5)))));
         assert_eq!(flight(&mut world), (false, true), "{stop:?}");
+    }
+}
+
+/// Whatever wrote it: a key does not leave with another host than the backend's own.
+#[test]
+fn a_key_does_not_leave_for_another_host() {
+    for header in ["host", "Host", ":authority"] {
+        let mut policy = policy();
+        let mut backend = (*policy.targets.backends[0]).clone();
+        backend.headers.push((header.into(), "evil.example".into()));
+        policy.targets.backends[0] = std::sync::Arc::new(backend);
+        let mut world = World::new(policy.clone());
+        world.call(CHAT, chat(false)).end();
+        assert_eq!(world.refused(), (503, "credential_unavailable".to_owned()), "{header}");
+        let mut world = World::new(policy);
+        world.send(Event::Request(request("GET", "/v1/files", &[]), true)).end();
+        assert_eq!(world.refused(), (503, "credential_unavailable".to_owned()), "{header} of what passes");
+    }
+}
+
+#[test]
+fn an_empty_model_is_refused_and_named() {
+    let mut world = World::new(policy());
+    world.call(CHAT, r#"{"model":"","messages":[]}"#).end();
+    assert_eq!(world.refused(), (400, "unsupported_value".to_owned()));
+    let said: serde_json::Value = serde_json::from_str(&world.client()).expect("JSON");
+    assert_eq!(said["error"]["param"], "model");
+}
+
+/// A rule for every name takes `BACKEND/MODEL` as well, and the provider knows nothing of Weir's names.
+#[test]
+fn under_a_rule_the_name_of_the_backend_does_not_leave_either() {
+    for (asked, leaves) in [
+        ("one/gpt-4o-mini", "gpt-4o-mini"),
+        ("one/org/model", "org/model"),
+        ("org/model", "org/model"),
+        ("two/other", "two/other"),
+        ("one/", "one/"),
+        ("gpt-4o-mini", "gpt-4o-mini"),
+    ] {
+        let mut policy = policy();
+        let choices = vec![Choice { backend: 0, model: None, priority: 0, weight: 1 }];
+        policy.targets.root.rules = vec![Rule { name: "all/r".into(), choices, ..Rule::default() }].into();
+        let mut world = World::new(policy);
+        world.call(CHAT, format!(r#"{{"model":"{asked}","messages":[]}}"#));
+        let left: serde_json::Value = serde_json::from_str(&world.upstream()).expect("JSON");
+        assert_eq!(left["model"], leaves, "{asked}");
+        world.reply(json(), DOCUMENT).end();
+        assert_eq!((&*world.record().requested_model, &*world.record().sent_model), (asked, leaves));
     }
 }
