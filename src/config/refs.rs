@@ -1,7 +1,9 @@
 //! What documents refer to: backends, routes, rules, consumers, and what they say together with other
 //! documents. A reference is looked up in the namespace of its document, then in root, and there the
-//! target has to admit it. Each reference is looked up, none is searched for.
+//! target has to admit it. Each reference is looked up, none is searched for; of what does not exist the first few
+//! are compared with all names that do, for a hint.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 use super::read::{did_you_mean, short};
@@ -15,12 +17,18 @@ use super::validate::Set;
 use super::{ConfigError, discovery};
 use crate::identity::Role;
 
+/// Dangling references that get a hint. Each costs a look at every name, and where a whole file of documents is
+/// missing it is the first few that tell.
+const HINTS: usize = 20;
+
 /// The names that there are, by namespace; none is root.
 struct Names<'a> {
     backends: HashMap<Key<'a>, Admits>,
     /// The routes with the names of their rules; none for a route that could not be read.
     routes: HashMap<Key<'a>, Option<BTreeSet<&'a str>>>,
     consumers: HashMap<Key<'a>, ()>,
+    /// How many more hints are looked for.
+    hints: Cell<usize>,
 }
 
 type Key<'a> = (Option<&'a str>, &'a str);
@@ -48,6 +56,7 @@ pub(super) fn check(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
         backends: backends(set),
         routes: routes(set),
         consumers: of_kind(set, Kind::LlmConsumer).map(|document| (key(set, document), ())).collect(),
+        hints: Cell::new(HINTS),
     };
     check_failure_policy(set, errors);
     for document in set.documents {
@@ -152,11 +161,11 @@ impl Look<'_> {
                 }
                 TargetKind::Route => match (self.find(&self.names.routes, name), section) {
                     (None, _) => {
-                        let hint = hint(name, self.names_of(&self.names.routes));
+                        let hint = self.hint(name, || self.names_of(&self.names.routes));
                         errors.push(self.at.error(&path, format!("there is no LLMRoute {:?}{hint}", short(name))));
                     }
                     (Some((_, Some(rules))), Some(section)) if !rules.contains(section.as_str()) => {
-                        let hint = hint(section, rules.iter().copied());
+                        let hint = self.hint(section, || rules.iter().copied());
                         let message = format!("LLMRoute {name:?} has no rule {:?}{hint}", short(section));
                         errors.push(self.at.error(&format!("{}.sectionName", target.path), message));
                     }
@@ -169,7 +178,7 @@ impl Look<'_> {
     fn callers(&self, callers: &Callers, errors: &mut Vec<ConfigError>) {
         for Located { value: name, path } in &callers.consumers {
             if self.find(&self.names.consumers, name).is_none() {
-                let hint = hint(name, self.names_of(&self.names.consumers));
+                let hint = self.hint(name, || self.names_of(&self.names.consumers));
                 errors.push(self.at.error(path, format!("there is no LLMConsumer {:?}{hint}", short(name))));
             }
         }
@@ -195,7 +204,7 @@ impl Look<'_> {
             }
             None => {
                 let variables = discovery::would_appear(self.set.providers(), &name.value);
-                match (variables, did_you_mean(&name.value, self.names_of(&self.names.backends))) {
+                match (variables, self.close(&name.value, || self.names_of(&self.names.backends))) {
                     (Some(variables), _) if self.set.discovers() => {
                         format!("there is no LLMBackend {shown:?}; define it, or set {variables} for discovery")
                     }
@@ -205,6 +214,17 @@ impl Look<'_> {
             }
         };
         Some(self.at.error(&name.path, message))
+    }
+
+    /// The name that may have been meant, while hints are given.
+    fn close<'c, I: Iterator<Item = &'c str>>(&self, name: &str, candidates: impl Fn() -> I) -> Option<&'c str> {
+        let left = self.names.hints.get().checked_sub(1)?;
+        self.names.hints.set(left);
+        did_you_mean(name, candidates())
+    }
+
+    fn hint<'c, I: Iterator<Item = &'c str>>(&self, name: &str, candidates: impl Fn() -> I) -> String {
+        self.close(name, candidates).map_or_else(String::new, |close| format!("; did you mean {close:?}?"))
     }
 
     /// What a name means in this document, and in which namespace that is.
@@ -240,8 +260,4 @@ fn check_failure_policy(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
         );
         errors.push(document.at.error(&policy.path, message));
     }
-}
-
-fn hint<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> String {
-    did_you_mean(name, candidates).map_or_else(String::new, |close| format!("; did you mean {close:?}?"))
 }

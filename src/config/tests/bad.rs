@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::fake::Catalogue;
 use super::*;
 
 fn folder(name: &str) -> PathBuf {
@@ -98,4 +99,29 @@ proptest! {
         let both = |error: &ConfigError| checked.errors.contains(error) != checked.notes.contains(error);
         prop_assert!(told.iter().all(both));
     }
+}
+
+/// Each hint is a look at every name there is: they are counted, and so the work is.
+#[test]
+fn of_many_dangling_references_all_are_reported_and_the_first_few_get_a_hint() {
+    let document = |kind: &str, name: &str, spec: &str| {
+        format!("---\napiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n")
+    };
+    let mut text = String::new();
+    for number in 0..40 {
+        text += &document("LLMBackend", &format!("backend-{number}"), "provider: mock, endpoint: 'http://127.0.0.1:1'");
+        let rules = format!("rules: [{{name: r, backends: [{{name: bakend-{number}}}]}}]");
+        text += &document("LLMRoute", &format!("route-{number}"), &rules);
+        let spec = format!("from: [{{consumers: [nobody-{number}]}}], models: {{deny: ['*']}}");
+        text += &document("LLMAccessPolicy", &format!("policy-{number}"), &spec);
+        let spec = format!("targetRefs: [{{kind: LLMRoute, name: rout-{number}}}], models: {{deny: ['*']}}");
+        text += &document("LLMAccessPolicy", &format!("pointing-{number}"), &spec);
+    }
+    let source = Source { files: vec![("weir.yaml".into(), text)], ..Source::default() };
+    let fakes = Fakes::default();
+    let errors = check(&source, &fakes.options, &Catalogue, &fakes, Catalog::default()).errors;
+    assert_eq!(errors.len(), 120, "{}", lines(&errors));
+    let hints = errors.iter().filter(|error| error.message.contains("did you mean")).count();
+    assert!((1..=20).contains(&hints), "{hints} hints");
+    assert!(errors[0].message.contains("did you mean \"backend-0\""), "{}", errors[0]);
 }
