@@ -7,6 +7,7 @@
 //! watch      paths -> when they may have changed
 //! kept       keys that vanish stay in use   around the secrets that `file` reads
 //! yaml       text -> values                 documents cut apart, repeated keys kept
+//! yaml11     words that other readers of YAML take for booleans
 //! read       values -> fields               paths, unknown fields, what is not supported yet
 //! shape      the fields, as data             `read` checks against these rows; `text` has the forms of texts
 //! schema     these rows -> JSON Schema, CRDs for editors and for the API server
@@ -47,6 +48,7 @@ mod time;
 mod validate;
 mod value;
 mod yaml;
+mod yaml11;
 
 use std::collections::HashMap;
 use std::fmt;

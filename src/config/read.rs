@@ -10,6 +10,7 @@ use std::fmt::Display;
 use super::shape::Fields;
 use super::value::ValueError;
 use super::yaml::Node;
+use super::yaml11;
 
 /// What was found in one document, in the order in which it was found.
 #[derive(Debug, Default)]
@@ -120,11 +121,15 @@ impl<'a> Reader<'a> {
         let mut kept: Vec<(&'a str, Reader<'a>)> = Vec::with_capacity(entries.len());
         for (key, node) in entries {
             let Node::Text(name) = key else {
-                self.error("a field name must be text");
+                self.not_a_name(key, fields);
                 continue;
             };
             let field = self.child(name, node);
-            if fields.row(name).is_none() {
+            // A field name that YAML 1.1 took for a boolean, and JSON for a text again.
+            let was = name.parse().ok().and_then(|key| yaml11::field_of(key, fields));
+            if let (Some(was), None) = (was, fields.row(name)) {
+                field.error(format_args!("unknown field; was it {was:?}? YAML 1.1 reads a boolean: quote it there"));
+            } else if fields.row(name).is_none() {
                 self.unknown(name, &field, fields);
             } else if kept.iter().any(|(other, _)| other == name) {
                 field.error("duplicate key");
@@ -231,6 +236,12 @@ impl<'a> Reader<'a> {
 
     /// One word of an enumeration.
     pub fn word<T: Copy>(&self, words: &Words<T>) -> Option<T> {
+        if let Node::Bool(value) = self.node
+            && let Some((word, _)) = words.iter().find(|(word, _)| yaml11::boolean(word) == Some(*value))
+        {
+            self.error(format_args!("must be text, not a boolean: put it in quotes, {word:?}"));
+            return None;
+        }
         let text = self.text()?;
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, Some(value))) => return Some(*value),
@@ -263,6 +274,18 @@ impl<'a> Reader<'a> {
             _ if self.hush => self.error(format_args!("unknown field; known: {}", known.join(", "))),
             Some(close) => field.error(format_args!("unknown field; did you mean {close:?}?")),
             None => field.error(format_args!("unknown field; known: {}", known.join(", "))),
+        }
+    }
+
+    /// A key that is no text.
+    fn not_a_name(&self, key: &Node, fields: &Fields) {
+        let was = match key {
+            Node::Bool(key) => yaml11::field_of(*key, fields),
+            _ => None,
+        };
+        match was {
+            Some(name) => self.error(format_args!("a field name must be text, not a boolean: write {name:?}")),
+            None => self.error("a field name must be text"),
         }
     }
 

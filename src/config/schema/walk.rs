@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::rule;
 use crate::config::shape::{Default, Field, Fields, Keyed, Most, Shape};
 use crate::config::text::Form;
+use crate::config::yaml11;
 
 /// Who reads the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub(super) fn shape(of: Shape, target: Target) -> Value {
 
 fn field(row: &Field, target: Target) -> Value {
     let mut out = Map::new();
-    out.insert("description".to_owned(), json!(row.doc));
+    let advice = if target == Target::Crd { yaml11::advice(row) } else { String::new() };
+    out.insert("description".to_owned(), json!([row.doc, &advice].concat()));
     if let Value::Object(rest) = shape(row.shape, target) {
         out.extend(rest);
     }

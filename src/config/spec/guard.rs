@@ -76,11 +76,7 @@ pub(in super::super) const POLICY: Fields = Fields::of(&[
 const RULE: Fields = Fields {
     rows: &[
         need("name", Shape::Text(&text::LABEL), "What records and refusals call it."),
-        need(
-            "on",
-            set(&Shape::Word(&ONS), 2),
-            "Which way. For kubectl write \"on\" in quotes: to YAML 1.1 it is a boolean.",
-        ),
+        need("on", set(&Shape::Word(&ONS), 2), "Which way."),
         may("detect", set(&Shape::Word(&DETECTORS), 16), "What Weir knows how to find."),
         may("pattern", Shape::Text(&text::PATTERN), "A regular expression of the Rust crate regex."),
         may("http", Shape::Object(&HTTP), "A judge that is asked."),

@@ -100,11 +100,7 @@ pub(in super::super) const PROFILE: Fields = Fields {
             "What Weir says of an answer in its headers; an empty list says nothing.",
         ),
         may("telemetry", Shape::Object(&TELEMETRY), "What is told to whom."),
-        may(
-            "explain",
-            Shape::Word(&EXPLAIN),
-            "Whether a caller may ask for reasons with `x-weir-explain: 1`. For kubectl write \"Off\" in quotes.",
-        ),
+        may("explain", Shape::Word(&EXPLAIN), "Whether a caller may ask for reasons with `x-weir-explain: 1`."),
     ],
     rules: &[Rule::NotBoth("selector", "targetRefs")],
 };

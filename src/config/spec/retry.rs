@@ -16,11 +16,7 @@ use crate::target::{Retry, RetryOn, StickyBy};
 pub(super) const RETRY: Fields = Fields {
     rows: &[
         may("attempts", Shape::Whole { least: 1, most: MAX_ATTEMPTS }, "The most attempts after the first."),
-        may(
-            "on",
-            set(&Shape::Word(&ON), 8),
-            "Which failures are tried again. For kubectl write \"on\" in quotes: to YAML 1.1 it is a boolean.",
-        ),
+        may("on", set(&Shape::Word(&ON), 8), "Which failures are tried again."),
         may("perTryTimeout", Shape::Text(&text::SOME_DURATION), "How long one attempt may take; absent: no limit."),
         may("cooldown", Shape::Text(&text::COOLDOWN), "How long a failing backend is left alone, at most 1h."),
     ],

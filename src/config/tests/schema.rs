@@ -16,6 +16,7 @@ use super::super::read::{Errors, Gravity, Reader};
 use super::super::shape::{Field, Fields, Shape};
 use super::super::spec::{At, Document, KINDS, Kind};
 use super::super::yaml::{self, Node};
+use super::super::yaml11;
 
 /// The kinds that there are.
 fn kinds() -> impl Iterator<Item = Kind> {
@@ -151,4 +152,56 @@ fn no_name_stands_twice() {
         }
     }
     kinds().for_each(|kind| check(kind.fields(), kind.as_str()));
+}
+
+/// Every name and word that YAML 1.1 takes for a boolean is told of in the CRDs, and there are such.
+#[test]
+fn what_has_to_be_quoted_for_kubectl_is_told_where_it_stands() {
+    let crds = super::super::schema::crds().unwrap();
+    let crds: String = crds.iter().map(|file| file.text.replace("\\\"", "\"")).collect();
+    let mut found = Vec::new();
+    for (path, row) in every_row() {
+        let words = match row.shape {
+            Shape::Word(words) | Shape::WordOr(words, _) => words.words(),
+            Shape::List { item: Shape::Word(words), .. } => words.words(),
+            _ => Vec::new(),
+        };
+        let name = yaml11::boolean(row.name).map(|_| row.name);
+        for word in name.into_iter().chain(words.into_iter().filter(|word| yaml11::boolean(word).is_some())) {
+            let advice = yaml11::advice(row);
+            assert!(advice.contains(&format!("{word:?}")), "{path}: {advice}");
+            assert!(crds.contains(advice.trim()), "no CRD says {advice:?} of {path}");
+            found.push(format!("{path} {word}"));
+        }
+    }
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+/// What such a tool has made of them is no mystery.
+#[test]
+fn a_word_that_became_a_boolean_is_told_with_the_word() {
+    let said = |kind: &str, spec: &str| {
+        let text = format!("apiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n");
+        let node = yaml::parse(yaml::chunks(&text)[0]).unwrap().unwrap();
+        let errors = Errors::default();
+        Document::read(&Reader::root(&node, &errors), At { file: "f".into(), document: 1 }, "weir-system");
+        errors.into_inner().into_iter().map(|found| format!("{}: {}", found.path, found.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said("LLMProfile", "{explain: false}"),
+        ["spec.explain: must be text, not a boolean: put it in quotes, \"Off\""]
+    );
+    for explain in ["Off", "\"Off\""] {
+        assert!(said("LLMProfile", &format!("{{explain: {explain}}}")).is_empty());
+    }
+    let retry = |on: &str| {
+        format!("{{rules: [{{name: r, backends: [{{name: b}}], retry: {{attempts: 1, {on}: [RateLimited]}}}}]}}")
+    };
+    assert!(said("LLMRoute", &retry("on")).is_empty());
+    assert!(said("LLMRoute", &retry("\"on\"")).is_empty());
+    let boolean = said("LLMRoute", &retry("true"));
+    assert_eq!(boolean[0], "spec.rules[0].retry: a field name must be text, not a boolean: write \"on\"");
+    let text = said("LLMRoute", &retry("\"true\""));
+    let expected = "spec.rules[0].retry.true: unknown field; was it \"on\"? YAML 1.1 reads a boolean: quote it there";
+    assert_eq!(text[0], expected);
 }
