@@ -114,13 +114,15 @@ impl Exchange {
         self.ask_access(pass.index, place, model, out)
     }
 
-    /// As [`Exchange::check_access`], for another attempt: nothing is written down.
+    /// As [`Exchange::door`], for another attempt: with the words of a refusal, and nothing is written down. A key
+    /// that is missing is told of when it is to be put on.
     pub(super) fn may_visit(&self, target: &Target, requested: &str) -> Result<(), Refusal> {
-        self.own_credential(target.index, &target.backend)?;
         let speaking = self.setup.policy.access_of(&self.story.caller);
-        match self.allows(&speaking, target.into(), &target.backend, requested) {
-            true => Ok(()),
-            false => Err(refusal(requested)),
+        match self.door(&speaking, target.into(), requested) {
+            Ok(_) => Ok(()),
+            Err(Closed::Credential) => self.own_credential(target.index, &target.backend).map(|_| ()),
+            Err(Closed::Access) => Err(refusal(requested)),
+            Err(Closed::Price) => Err(unpriced(&target.model)),
         }
     }
 
@@ -155,6 +157,12 @@ impl Exchange {
         }
         refused.map_or(Ok(()), Err)
     }
+}
+
+/// What the caller is told of a model whose price is not known and has to be.
+pub(super) fn unpriced(model: &str) -> Refusal {
+    let message = format!("The price of {model:?} is not known, and unpriced calls are refused.");
+    Refusal::new(Code::ModelNotAllowed, message).param("model")
 }
 
 /// What the caller of a model is told.

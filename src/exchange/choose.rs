@@ -46,8 +46,7 @@ impl Exchange {
             return Flow::Refuse(refusal);
         }
         if self.lacks_price(target.index, &target.backend, &target.model) {
-            let message = format!("The price of {:?} is not known, and unpriced calls are refused.", target.model);
-            return Flow::Refuse(Refusal::new(Code::ModelNotAllowed, message).param("model"));
+            return Flow::Refuse(access::unpriced(&target.model));
         }
         self.story.decide("target", "chosen", how, format!("{}/{}", target.backend.name, target.model));
         self.story.target = Some(target.clone());
