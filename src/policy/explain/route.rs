@@ -50,7 +50,7 @@ fn why(question: &Question<'_>) -> String {
     let one = question.rule().is_some_and(|rule| rule.choices.iter().filter(|choice| choice.weight > 0).count() == 1);
     let text = match (question.went, question.decided.why) {
         (None, _) => "no backend was chosen",
-        (Some(_), "rule") if one => "the only backend of the rule",
+        (Some(_), "rule" | "closed") if one => "the only backend of the rule",
         (Some(_), "rule") => "drawn by the weights of the rule",
         (Some(_), "affinity") => "where affinity keeps the caller",
         (Some(_), "closed") => "every backend of the rule is closed to the call, and this one says why",

@@ -231,7 +231,8 @@ async fn what_envoy_refuses_is_an_error_of_the_dialect_and_nobodys_call(mode: we
         let bearer = format!("Bearer {token}");
         let answer = gateway.call(&clients.web, &call("a", &[("authorization", &bearer)])).await;
         assert_eq!((answer.status, answer.complete), (401, true), "{answer:?}");
-        assert_eq!(answer.json()["error"]["code"], "proxy_error", "{answer:?}");
+        let error = &answer.json()["error"];
+        assert_eq!([&error["code"], &error["type"]], ["invalid_api_key", "invalid_request_error"], "{answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
         let record = gateway.record_of(&answer).await;
         assert_eq!((principal(&record), record["backend"].as_str()), ([""; 4], None), "{record}");
