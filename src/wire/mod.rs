@@ -28,7 +28,7 @@ mod user;
 
 use bytes::Bytes;
 
-use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
+use crate::llm::{Dialect, Operation, Quirk, Refusal};
 use codec::Envelope;
 
 pub use codec::{Codec, StreamReader, StreamWriter, Trim, Writing, codec, codec_of};
@@ -117,13 +117,7 @@ pub fn asks_no_model(method: &str, path: &str) -> bool {
 /// # Errors
 /// 400 for a body that is no object.
 pub fn envelop(envelope: Envelope, body: Bytes, betas: Option<&str>) -> Result<Bytes, Refusal> {
-    let _ = betas;
-    match envelope {
-        Envelope::Plain | Envelope::Deployment => Ok(body),
-        Envelope::Vertex | Envelope::Invoke => {
-            Err(Refusal::new(Code::UnsupportedValue, "Anthropic's format is not written for this provider yet."))
-        }
-    }
+    anthropic::envelop(envelope, body, betas.unwrap_or_default())
 }
 
 /// Reads what deciding needs from a complete request body.

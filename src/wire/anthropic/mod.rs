@@ -1,14 +1,39 @@
-//! The Anthropic Messages API (version 2023-06-01).
+//! The Anthropic Messages API: of Anthropic itself (versions 2023-06-01 and 2026-10-21), and inside of the
+//! envelopes of Google Vertex AI and of Bedrock's `InvokeModel`.
+//!
+//! Sources: the API reference and guides of platform.claude.com (2026-11) and the types of Anthropic's own
+//! Python SDK 2.12. What the models of it differ in is told by [`model`]; what the API cannot say is named
+//! where it is left out, by [`request_write`] in OpenAI's words.
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, Unreadable};
+mod block_read;
+mod citation;
+mod envelop;
+mod fault;
+mod media;
+mod model;
+mod reply_read;
+mod reply_write;
+mod request_read;
+mod request_write;
+mod schema;
+mod stream_read;
+mod stream_write;
+mod thinking;
+mod turn_write;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::sse;
 use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Code, Delta, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
+
+pub(super) use envelop::envelop;
 
 /// The codec.
 pub struct Anthropic;
-
-struct Reader;
 
 impl Codec for Anthropic {
     fn format(&self) -> Format {
@@ -42,25 +67,41 @@ impl Codec for Anthropic {
         sse::write(out, Some("error"), &self.refusal(refusal));
     }
 
-    fn write_chat(&self, _: &Chat<'_>, _: &Outgoing<'_>, _: &mut Vec<u8>, _: &mut Dropped) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
+    fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+        request_read::read(body, dropped)
     }
 
-    fn read_reply(&self, _: &Tree<'_>, _: &mut Dropped) -> Result<Reply, Unreadable> {
-        Err(Unreadable("answers in this format are not read yet"))
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        request_write::write(chat, to, out, dropped)
+    }
+
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+        reply_read::read(body, dropped)
+    }
+
+    fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        reply_write::write(reply, to, out, dropped);
     }
 
     fn read_fault(&self, said: &Said<'_>) -> Fault {
-        said.plain()
+        fault::read(said)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        fault::write(fault)
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
-        Box::new(Reader)
+        Box::new(stream_read::Reader::default())
     }
-}
 
-impl StreamReader for Reader {
-    fn read(&mut self, _: &sse::Event, _: &mut Vec<Delta>, _: &mut Dropped) -> Result<(), Unreadable> {
-        Err(Unreadable("streams in this format are not read yet"))
+    fn stream_writer(&self, to: Writing) -> Option<Box<dyn StreamWriter>> {
+        Some(Box::new(stream_write::Writer::new(to)))
     }
 }

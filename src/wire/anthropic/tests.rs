@@ -1,0 +1,1 @@
+//! Goldens and round trips of the format.
