@@ -99,7 +99,7 @@ fn document<'m>(media: &'m Media<'_>, envelope: Envelope) -> Option<From<'m>> {
         }
         Source::Base64(data) if mime.is_some_and(is_text) => {
             let text = String::from_utf8(base64::decode(data.as_bytes())?).ok()?;
-            (!text.trim().is_empty()).then(|| From::Text(Cow::Owned(text)))
+            (!text.trim().is_empty()).then_some(From::Text(Cow::Owned(text)))
         }
         Source::Base64(_) => None,
         source => remote(source, envelope),

@@ -136,10 +136,10 @@ fn is_told(chat: &Chat<'_>, tool: &Tool<'_>) -> bool {
 fn write_history_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>) {
     let mut names: Vec<&str> = Vec::new();
     for part in chat.turns.iter().flat_map(|turn| &turn.parts) {
-        if let Content::ToolCall(call) = &part.content {
-            if !names.contains(&&*call.name) {
-                names.push(&call.name);
-            }
+        if let Content::ToolCall(call) = &part.content
+            && !names.contains(&&*call.name)
+        {
+            names.push(&call.name);
         }
     }
     if names.is_empty() {
