@@ -2,6 +2,7 @@
 //! is one row of [`codec::CODECS`]; nothing outside its folder knows its spelling.
 
 mod anthropic;
+pub mod array;
 mod bedrock;
 pub mod codec;
 mod cohere;

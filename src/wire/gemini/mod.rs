@@ -1,14 +1,53 @@
-//! Gemini `generateContent`, of AI Studio and of Vertex.
+//! Gemini `generateContent` and `streamGenerateContent`, of AI Studio (v1beta) and of Vertex AI (v1), which
+//! say the same JSON (ai.google.dev/api/generate-content and Google Cloud, "Gemini API in Vertex AI, model
+//! reference", 2026-10). A request for either is legal for both, but for what [`Envelope::Vertex`] tells:
+//! labels are Vertex AI's alone, ids of calls and service tiers AI Studio's.
+//!
+//! | hub | Gemini |
+//! |---|---|
+//! | reasoning | `thinkingConfig`: a budget or a level, as the model takes it ([`models`]) |
+//! | a seal of another maker | to a client: base64 of the marked seal; to Google: left out, and a first call without one is marked as not made here from Gemini 3 on ([`seal`]) |
+//! | schemas | `parametersJsonSchema`, `responseJsonSchema` ([`schema_write`]) |
+//! | strict functions | mode `VALIDATED` |
+//! | some functions, none of which must be called | only those are declared |
+//! | malformed arguments | `{"_raw": "…"}` |
+//! | what a function returned | its object, else `{"result": …}` or `{"error": …}` |
+//!
+//! [`Envelope::Vertex`]: crate::wire::codec::Envelope::Vertex
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, Unreadable};
+mod answer_read;
+mod answer_write;
+mod config_read;
+mod config_write;
+mod contents_read;
+mod contents_write;
+mod fault;
+mod finish;
+mod grounding;
+mod logprobs;
+mod media;
+mod models;
+mod piece;
+mod request_read;
+mod request_write;
+mod schema_read;
+mod schema_write;
+mod seal;
+mod spelling;
+mod spoken;
+mod stream_write;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::sse;
-use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Code, Delta, Dropped, Fault, Format, Refusal, Reply};
+use crate::base::json::Tree;
+use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Gemini;
-
-struct Reader;
 
 impl Codec for Gemini {
     fn format(&self) -> Format {
@@ -16,46 +55,55 @@ impl Codec for Gemini {
     }
 
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
-        let status = match refusal.code.status() {
-            401 => "UNAUTHENTICATED",
-            403 => "PERMISSION_DENIED",
-            404 => "NOT_FOUND",
-            408 | 504 => "DEADLINE_EXCEEDED",
-            429 => "RESOURCE_EXHAUSTED",
-            502 | 503 => "UNAVAILABLE",
-            status if status < 500 => "INVALID_ARGUMENT",
-            _ => "INTERNAL",
-        };
-        let mut out = Vec::new();
-        write_object(&mut out, |o| {
-            o.object("error", |o| {
-                o.number("code", refusal.code.status().into());
-                o.text("message", &refusal.message);
-                o.text("status", status);
-            });
-        });
-        out
+        let status = refusal.code.status();
+        fault::write(status, fault::word_of_status(status), &refusal.message)
     }
 
-    fn write_chat(&self, _: &Chat<'_>, _: &Outgoing<'_>, _: &mut Vec<u8>, _: &mut Dropped) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
+    /// As an event. Of a stream that is an array only its writer knows where it stands: there a
+    /// [`crate::llm::Delta::Error`] ends it.
+    fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
+        sse::write(out, None, &self.refusal(refusal));
     }
 
-    fn read_reply(&self, _: &Tree<'_>, _: &mut Dropped) -> Result<Reply, Unreadable> {
-        Err(Unreadable("answers in this format are not read yet"))
+    fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+        request_read::read(body.root(), dropped)
+    }
+
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        request_write::write(chat, to, out, dropped)
+    }
+
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+        answer_read::whole(body.root(), dropped)
+    }
+
+    fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        answer_write::write(reply, to, out, dropped);
     }
 
     fn read_fault(&self, said: &Said<'_>) -> Fault {
-        said.plain()
+        fault::read(said)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        fault::write_fault(fault)
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
-        Box::new(Reader)
+        Box::new(answer_read::Reader::default())
     }
-}
 
-impl StreamReader for Reader {
-    fn read(&mut self, _: &sse::Event, _: &mut Vec<Delta>, _: &mut Dropped) -> Result<(), Unreadable> {
-        Err(Unreadable("streams in this format are not read yet"))
+    fn stream_writer(&self, to: Writing) -> Option<Box<dyn StreamWriter>> {
+        Some(Box::new(stream_write::Writer::new(to)))
+    }
+
+    fn stream_type(&self, array: bool) -> &'static str {
+        if array { "application/json" } else { "text/event-stream" }
     }
 }
