@@ -135,6 +135,7 @@ fn answer(caller: &Caller, place: &Place, body: Option<&Value>) -> Result<Answer
         }
     }
     let definition = match (place.host, place.operation) {
+        (Host::Vertex, Operation::CountTokens) => "VertexCount",
         (_, Operation::CountTokens) => "Count",
         (Host::Vertex, _) => "Vertex",
         (Host::Bedrock, _) => "Bedrock",

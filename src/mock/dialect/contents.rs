@@ -58,25 +58,7 @@ pub(super) fn ask(api: Api, place: &Place, body: &Value) -> Result<Ask, Refuse> 
     if schemas == [true, true] {
         return Err(bad("Only one of response_schema and response_json_schema may be set."));
     }
-    let declared = list(body, "tools").iter().flat_map(|tool| list(tool, "functionDeclarations"));
-    let mut tools = Vec::new();
-    for declared in declared {
-        let name = get(declared, "name").as_str().unwrap_or_default();
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | ':');
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') || !name.chars().all(legal) {
-            return Err(bad("Invalid function name. Must start with a letter or an underscore."));
-        }
-        if tools.iter().any(|known| known == name) {
-            return Err(bad(format!("Duplicate function declaration found: {name}")));
-        }
-        for name in ["parameters", "response"] {
-            properties(api, get(declared, name))?;
-        }
-        if !get(declared, "parameters").is_null() && !get(declared, "parametersJsonSchema").is_null() {
-            return Err(bad("Only one of parameters and parameters_json_schema may be set."));
-        }
-        tools.push(name.to_owned());
-    }
+    let tools = declared(api, body)?;
     properties(api, get(config, "responseSchema"))?;
     let calling = get(get(body, "toolConfig"), "functionCallingConfig");
     let allowed: Vec<&str> = list(calling, "allowedFunctionNames").iter().filter_map(Value::as_str).collect();
@@ -105,6 +87,30 @@ pub(super) fn ask(api: Api, place: &Place, body: &Value) -> Result<Ask, Refuse> 
         one_call: false,
         user_last: last.is_some_and(|last| !answers(&last)),
     })
+}
+
+/// The names of the functions.
+fn declared(api: Api, body: &Value) -> Result<Vec<String>, Refuse> {
+    let declared = list(body, "tools").iter().flat_map(|tool| list(tool, "functionDeclarations"));
+    let mut tools = Vec::new();
+    for declared in declared {
+        let name = get(declared, "name").as_str().unwrap_or_default();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | ':');
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') || !name.chars().all(legal) {
+            return Err(bad("Invalid function name. Must start with a letter or an underscore."));
+        }
+        if tools.iter().any(|known| known == name) {
+            return Err(bad(format!("Duplicate function declaration found: {name}")));
+        }
+        for name in ["parameters", "response"] {
+            properties(api, get(declared, name))?;
+        }
+        if !get(declared, "parameters").is_null() && !get(declared, "parametersJsonSchema").is_null() {
+            return Err(bad("Only one of parameters and parameters_json_schema may be set."));
+        }
+        tools.push(name.to_owned());
+    }
+    Ok(tools)
 }
 
 /// The tokens of a `CountTokensRequest`.
