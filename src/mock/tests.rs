@@ -1,16 +1,15 @@
 //! The mock over real sockets: what a client gets, and what the tally says about it.
 
+mod anthropic;
 mod bedrock;
+mod chat;
 mod cohere;
+mod dialects;
 mod eventstream;
 mod faults;
+mod gemini;
 mod invoke;
 mod ollama;
-mod anthropic;
-mod chat;
-mod dialects;
-mod faults;
-mod gemini;
 mod responses;
 
 use bytes::Bytes;

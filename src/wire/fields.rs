@@ -52,9 +52,9 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
     let Some(model) = model.filter(|member| member.kind == Kind::String) else {
         return Err(Refusal::new(Code::UnsupportedValue, "The request must name a model, as a string.").param("model"));
     };
-    let flag = |key| Ok(only(&members, key)?.is_some_and(|member| member.kind == Kind::True));
-    let number = |key| Ok(only(&members, key)?.and_then(|member| integer(body, member)));
-    let text = |key| Ok(only(&members, key)?.and_then(|member| string(body, member)));
+    let flag = |key| Ok::<_, Refusal>(only(&members, key)?.is_some_and(|member| member.kind == Kind::True));
+    let number = |key| Ok::<_, Refusal>(only(&members, key)?.and_then(|member| integer(body, member)));
+    let text = |key| Ok::<_, Refusal>(only(&members, key)?.and_then(|member| string(body, member)));
 
     let stream = flag("stream")?;
     let background = flag("background")?;
@@ -120,7 +120,7 @@ pub(super) fn read_named(
     };
     let config = one_of(&members, place)?.filter(|member| member.kind == Kind::Object);
     let nested = config.map_or(Ok(Vec::new()), |config| json::members(body, config.value)).map_err(refuse)?;
-    let number = |names| Ok(one_of(&nested, names)?.and_then(|member| integer(body, member)));
+    let number = |names| Ok::<_, Refusal>(one_of(&nested, names)?.and_then(|member| integer(body, member)));
     let max_output = number(bound)?;
     let choices = number(&["candidateCount", "candidate_count"])?.unwrap_or(1).max(1);
     Ok(Fields {

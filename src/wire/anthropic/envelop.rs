@@ -41,7 +41,7 @@ pub(in crate::wire) fn envelop(to: Envelope, body: Bytes, betas: &str) -> Result
             Some(member) => edits.replace(member.value, value),
             None => edits.insert_member(whole, &members, key, value),
         }
-        Ok(())
+        Ok::<_, Refusal>(())
     };
     put("anthropic_version", format!("\"{version}\"").into_bytes())?;
     if is_invoke && !betas.trim().is_empty() {
