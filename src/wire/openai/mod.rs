@@ -19,7 +19,7 @@ mod tests;
 
 pub use in_place::rewrite;
 
-pub(super) use error::refusal as error;
+pub(super) use error::{read_fault, refusal as error, write_fault};
 
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Trim, Unreadable, Writing};
 use super::sse;

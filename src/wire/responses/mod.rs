@@ -1,14 +1,34 @@
-//! The OpenAI Responses API.
+//! The OpenAI Responses API (API reference "Responses", "Streaming events", 2026-10), without its state:
+//! every call brings the whole conversation, and none is kept.
+//!
+//! A thought's seal is its `encrypted_content`, and belongs to the id of its item: in between, both are one
+//! text, `rs_…:` in front of the seal. A client that is not the provider's own gets other providers' seals
+//! in the same place, with their makers' names.
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, Unreadable};
-use super::sse;
+mod fault;
+mod input_read;
+mod input_write;
+mod item_read;
+mod item_write;
+mod open;
+mod reply;
+mod request_read;
+mod request_write;
+mod response;
+mod stream_read;
+mod stream_write;
+mod tool_read;
+
+#[cfg(test)]
+mod tests;
+
+use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::{openai, sse};
 use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Code, Delta, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Responses;
-
-struct Reader;
 
 impl Codec for Responses {
     fn format(&self) -> Format {
@@ -16,7 +36,7 @@ impl Codec for Responses {
     }
 
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
-        super::openai::error(refusal)
+        openai::error(refusal)
     }
 
     fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
@@ -33,25 +53,42 @@ impl Codec for Responses {
         sse::write(out, Some("error"), &data);
     }
 
-    fn write_chat(&self, _: &Chat<'_>, _: &Outgoing<'_>, _: &mut Vec<u8>, _: &mut Dropped) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
+    fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+        request_read::read(body, dropped)
     }
 
-    fn read_reply(&self, _: &Tree<'_>, _: &mut Dropped) -> Result<Reply, Unreadable> {
-        Err(Unreadable("answers in this format are not read yet"))
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        request_write::write(chat, to, out, dropped);
+        Ok(())
+    }
+
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+        reply::read(body, dropped)
+    }
+
+    fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        reply::write(reply, to, out, dropped);
     }
 
     fn read_fault(&self, said: &Said<'_>) -> Fault {
-        said.plain()
+        fault::read(said)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        openai::write_fault(fault)
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
-        Box::new(Reader)
+        Box::<stream_read::Reader>::default()
     }
-}
 
-impl StreamReader for Reader {
-    fn read(&mut self, _: &sse::Event, _: &mut Vec<Delta>, _: &mut Dropped) -> Result<(), Unreadable> {
-        Err(Unreadable("streams in this format are not read yet"))
+    fn stream_writer(&self, to: Writing) -> Option<Box<dyn StreamWriter>> {
+        Some(Box::new(stream_write::Writer::new(to)))
     }
 }
