@@ -22,6 +22,7 @@ mod http;
 mod leaving;
 pub mod ledger;
 mod live;
+mod matrix;
 mod namespaces;
 pub mod pair;
 mod refusals;
