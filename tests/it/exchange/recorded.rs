@@ -6,6 +6,8 @@ use weir::llm::{Units, Usage, UsageSource};
 
 use super::support::*;
 
+mod translation;
+
 /// One exchange.
 struct Case {
     name: &'static str,
