@@ -13,5 +13,6 @@ mod bench;
 mod e2e;
 mod exchange;
 mod faults;
+mod fuzz;
 mod gateway;
 mod schema;
