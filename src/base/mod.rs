@@ -5,6 +5,7 @@ pub mod glob;
 pub mod json;
 pub mod money;
 pub mod now;
+pub mod rfc3339;
 pub mod secret;
 pub mod socket;
 pub mod words;

@@ -44,7 +44,6 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod text;
-mod time;
 mod validate;
 mod value;
 mod yaml;

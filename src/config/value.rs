@@ -312,7 +312,7 @@ pub(super) fn sha256(text: &str) -> Parsed<Digest> {
 
 /// A point in time, in seconds since the Unix epoch; a fraction of a second is left off.
 pub(super) fn time(text: &str) -> Parsed<u64> {
-    super::time::unix(text).ok_or(ValueError::Time)
+    crate::base::rfc3339::unix(text).ok_or(ValueError::Time)
 }
 
 /// Any name with wildcards.

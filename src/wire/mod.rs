@@ -3,6 +3,7 @@
 
 mod anthropic;
 pub mod array;
+mod arguments;
 mod bedrock;
 pub mod codec;
 mod cohere;

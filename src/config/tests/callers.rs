@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::time::unix;
 use super::fake::{Fakes, lines, load_text};
 use super::*;
 use crate::access::{Model, Names};
+use crate::base::rfc3339::unix;
 use crate::identity::{Anonymous, Claim, Facts, Jwt, Role, Source, identify};
 use crate::policy::Mode;
 use crate::policy::access::{Visit, is_allowed};

@@ -1,14 +1,32 @@
-//! Cohere v2 `chat`.
+//! Cohere v2 `chat` (API reference "Chat", "Chat with Streaming", "Errors", 2026; Python SDK 7.3), as a target.
+//!
+//! | what is said | what is written |
+//! |---|---|
+//! | system, developer | messages of `system` where they stand |
+//! | reasoning without a seal | `tool_plan` in a turn with calls, else a `thinking` block |
+//! | a named function, allowed functions | only these in `tools`, and `REQUIRED` where one must be called |
+//! | reasoning effort | `thinking.token_budget` |
+//! | JSON output beside functions that may be called | left out and named: the API refuses it |
+//! | `top_p` of 1 and of less than 0.01 | the nearest that the API takes: 0.99 and 0.01 |
+
+mod answer;
+mod content;
+mod fault;
+mod message;
+mod reply;
+mod request;
+mod sampling;
+mod stream;
+
+#[cfg(test)]
+mod tests;
 
 use super::codec::{Codec, Outgoing, Said, StreamReader, Unreadable};
-use super::sse;
 use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Code, Delta, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Cohere;
-
-struct Reader;
 
 impl Codec for Cohere {
     fn format(&self) -> Format {
@@ -21,25 +39,25 @@ impl Codec for Cohere {
         out
     }
 
-    fn write_chat(&self, _: &Chat<'_>, _: &Outgoing<'_>, _: &mut Vec<u8>, _: &mut Dropped) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        request::write(chat, to, out, dropped)
     }
 
-    fn read_reply(&self, _: &Tree<'_>, _: &mut Dropped) -> Result<Reply, Unreadable> {
-        Err(Unreadable("answers in this format are not read yet"))
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+        reply::read(body.root(), dropped)
     }
 
     fn read_fault(&self, said: &Said<'_>) -> Fault {
-        said.plain()
+        fault::read(said)
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
-        Box::new(Reader)
-    }
-}
-
-impl StreamReader for Reader {
-    fn read(&mut self, _: &sse::Event, _: &mut Vec<Delta>, _: &mut Dropped) -> Result<(), Unreadable> {
-        Err(Unreadable("streams in this format are not read yet"))
+        Box::<stream::Reader>::default()
     }
 }

@@ -1,8 +1,8 @@
-//! RFC 3339, as far as a configuration needs it: to seconds since the Unix epoch. It reads no clock.
+//! RFC 3339, read to seconds since the Unix epoch. It reads no clock.
 
 /// `YYYY-MM-DDThh:mm:ss[.f]` and `Z` or `±hh:mm`, from 1970 on. A fraction is left off; a leap second
 /// is none.
-pub(super) fn unix(text: &str) -> Option<u64> {
+pub fn unix(text: &str) -> Option<u64> {
     let (date, rest) = text.split_once('T')?;
     let (year, month, day) = three(date, '-', [4, 2, 2])?;
     let zone = rest.find(['Z', '+', '-'])?;
