@@ -12,8 +12,7 @@ use super::steps::Deciding;
 use crate::base::json::Tree;
 use crate::llm::{Code, Delta, Dropped, Fault, Finish, Format, Refusal};
 use crate::target::Target;
-use crate::wire::codec::Envelope;
-use crate::wire::codec::{Outgoing, Said};
+use crate::wire::codec::{Envelope, Outgoing, Said};
 use crate::wire::{self, Named, Outbound, PathCall, Rewrite, Writing, openai, sse};
 
 /// What a provider that must be told a bound on output is told where nobody states one: as much as every
@@ -59,9 +58,11 @@ impl Exchange {
         let Some((_, outbound)) = formats.filter(|(client, outbound)| *client != outbound.format) else {
             let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
             let (body, done) = openai::rewrite(body, fields, want)?;
-            let envelope = formats.map_or(Envelope::Plain, |(_, outbound)| outbound.envelope);
             let betas = deciding.head.headers.get("anthropic-beta");
-            let body = wire::envelop(envelope, body, betas)?;
+            let body = match formats {
+                Some((_, outbound)) => wire::envelop(outbound, body, betas)?,
+                None => body,
+            };
             return Ok(Written { body, done, dropped: Dropped::default() });
         };
         // A rule speaks of the call as its client made it.

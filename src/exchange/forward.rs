@@ -15,8 +15,9 @@ use crate::credential::{self, Credential, Leaving, Signing};
 use crate::identity::FORWARDED_HEADER;
 use crate::llm::{Code, Dropped, Operation, Refusal};
 use crate::target::{Backend, Target};
-use crate::wire;
+use crate::wire::codec::Envelope;
 use crate::wire::rewrite::Done;
+use crate::wire::{self, Outbound};
 
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
@@ -138,8 +139,8 @@ impl Exchange {
         if let Some(path) = Self::path_to(deciding, target) {
             edits.path = Some(path.into());
         }
-        if crosses {
-            leave_dialect_behind(&mut edits, &deciding.head);
+        if let Some((_, outbound)) = formats.filter(|_| crosses) {
+            change_dialect(&mut edits, &deciding.head, outbound);
         }
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
         if !written.dropped.is_empty() {
@@ -259,12 +260,21 @@ impl Exchange {
 }
 
 /// Removes what says of which API a call is: no other one's provider has a use for it, and some refuse it.
-fn leave_dialect_behind(edits: &mut Edits, head: &RequestHead) {
+/// What a call of the other API must have is set, unless the backend's document sets it.
+fn change_dialect(edits: &mut Edits, head: &RequestHead, outbound: Outbound) {
     const DIALECT: &[&str] = &["anthropic-version", "anthropic-beta", "openai-beta", "x-goog-api-client"];
     let is_set = |edits: &Edits, name: &str| edits.set.iter().any(|(set, _)| *set == *name);
     for name in DIALECT {
         if head.headers.contains(name) && !is_set(edits, name) {
             edits.remove.push(Words::Fixed(name));
+        }
+    }
+    if outbound.envelope == Envelope::Plain {
+        for (name, value) in wire::codec(outbound.format).headers() {
+            if !is_set(edits, name) {
+                edits.remove.retain(|removed| removed != name);
+                edits.set(*name, *value);
+            }
         }
     }
     edits.set("content-type", "application/json");

@@ -24,6 +24,11 @@ pub trait Codec: Sync {
         let _ = (refusal, out);
     }
 
+    /// Headers without which the provider refuses every request.
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Reads a whole request. Model, stream and whether usage is asked for are not set: they are known from
     /// [`super::Fields`], and from the target.
     ///

@@ -2,8 +2,8 @@
 //! is one row of [`codec::CODECS`]; nothing outside its folder knows its spelling.
 
 mod anthropic;
-pub mod array;
 mod arguments;
+pub mod array;
 mod bedrock;
 pub mod codec;
 mod cohere;
@@ -30,8 +30,7 @@ mod user;
 
 use bytes::Bytes;
 
-use crate::llm::{Dialect, Operation, Quirk, Refusal};
-use codec::Envelope;
+use crate::llm::{Dialect, Format, Operation, Quirk, Refusal};
 
 pub use codec::{Codec, StreamReader, StreamWriter, Trim, Writing, codec, codec_of};
 pub use fields::Fields;
@@ -118,8 +117,11 @@ pub fn asks_no_model(method: &str, path: &str) -> bool {
 ///
 /// # Errors
 /// 400 for a body that is no object.
-pub fn envelop(envelope: Envelope, body: Bytes, betas: Option<&str>) -> Result<Bytes, Refusal> {
-    anthropic::envelop(envelope, body, betas.unwrap_or_default())
+pub fn envelop(to: Outbound, body: Bytes, betas: Option<&str>) -> Result<Bytes, Refusal> {
+    match to.format {
+        Format::Messages => anthropic::envelop(to.envelope, body, betas.unwrap_or_default()),
+        _ => Ok(body),
+    }
 }
 
 /// Reads what deciding needs from a complete request body.

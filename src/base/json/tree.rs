@@ -176,13 +176,11 @@ impl<'a> Tree<'a> {
         let value = Value { tree: self, at: narrow(object) };
         let mut keys = value.members().map(|(key, _)| key);
         let mut few: [Cow<'_, str>; FEW] = Default::default();
-        let mut count = 0;
-        for key in keys.by_ref().take(FEW) {
+        for (count, key) in keys.by_ref().take(FEW).enumerate() {
             if few[..count].contains(&key) {
                 return Err(JsonError::DuplicateKey { key: key.into_owned() });
             }
             few[count] = key;
-            count += 1;
         }
         let Some(next) = keys.next() else { return Ok(()) };
         let mut all: Vec<_> = few.into_iter().chain([next]).chain(keys).collect();

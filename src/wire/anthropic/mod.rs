@@ -40,6 +40,10 @@ impl Codec for Anthropic {
         Format::Messages
     }
 
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[("anthropic-version", "2023-06-01")]
+    }
+
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
         let kind = match refusal.code.status() {
             401 => "authentication_error",

@@ -125,8 +125,33 @@ pub(super) fn read_details<'a>(value: Value<'_, 'a>, out: &mut Vec<Part<'a>>) {
     }
 }
 
-pub(super) fn write_text_detail(a: &mut ArrayWriter<'_>, text: &str, signature: Option<&Signature<'_>>) {
+/// Puts a thought that was told as plain text to what details say of it: a stream says the text in one place
+/// and its seal in the other.
+pub(super) fn join_thought<'a>(thought: Option<Cow<'a, str>>, details: &mut Vec<Part<'a>>) {
+    let Some(thought) = thought else { return };
+    let is_told = |part: &Part<'_>| matches!(&part.content, Content::Reasoning { text, .. } if !text.is_empty());
+    if details.iter().any(is_told) {
+        return;
+    }
+    let sealed = details.iter_mut().find_map(|part| match &mut part.content {
+        Content::Reasoning { text, .. } => Some(text),
+        _ => None,
+    });
+    match sealed {
+        Some(text) => *text = thought,
+        None => details.insert(0, Part::new(Content::Reasoning { text: thought, signature: None })),
+    }
+}
+
+/// `index` is that of a piece of a stream: OpenAI's SDK puts the pieces of a list together by it.
+pub(super) fn write_text_detail(
+    a: &mut ArrayWriter<'_>,
+    index: Option<u64>,
+    text: &str,
+    signature: Option<&Signature<'_>>,
+) {
     a.object(|o| {
+        o.number_if("index", index);
         o.text("type", "reasoning.text");
         o.text("text", text);
         if let Some(signature) = signature {
@@ -135,8 +160,9 @@ pub(super) fn write_text_detail(a: &mut ArrayWriter<'_>, text: &str, signature: 
     });
 }
 
-pub(super) fn write_redacted_detail(a: &mut ArrayWriter<'_>, data: &Signature<'_>) {
+pub(super) fn write_redacted_detail(a: &mut ArrayWriter<'_>, index: Option<u64>, data: &Signature<'_>) {
     a.object(|o| {
+        o.number_if("index", index);
         o.text("type", "reasoning.encrypted");
         o.text("data", &data.for_client(Format::Chat));
     });
@@ -155,9 +181,10 @@ pub(super) fn read_annotation<'a>(value: Value<'_, 'a>) -> Option<Citation<'a>> 
 }
 
 /// Writes a citation that has a URL; of others this API knows none. False for those.
-pub(super) fn write_annotation(a: &mut ArrayWriter<'_>, citation: &Citation<'_>) -> bool {
+pub(super) fn write_annotation(a: &mut ArrayWriter<'_>, index: Option<u64>, citation: &Citation<'_>) -> bool {
     let Some(url) = &citation.url else { return false };
     a.object(|o| {
+        o.number_if("index", index);
         o.text("type", "url_citation");
         o.object("url_citation", |o| {
             o.text("url", url);
@@ -200,12 +227,13 @@ fn data_url(url: &str) -> Option<(&str, usize)> {
     Some((mime.split(';').next().unwrap_or_default(), 5 + comma + 1))
 }
 
-pub(super) fn write_image(a: &mut ArrayWriter<'_>, media: &Media<'_>) -> bool {
+pub(super) fn write_image(a: &mut ArrayWriter<'_>, index: Option<u64>, media: &Media<'_>) -> bool {
     if media.kind != MediaKind::Image {
         return false;
     }
     let Some(url) = url_of(media) else { return false };
     a.object(|o| {
+        o.number_if("index", index);
         o.text("type", "image_url");
         o.object("image_url", |o| o.text("url", &url));
     });

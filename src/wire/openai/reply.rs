@@ -1,8 +1,8 @@
 //! A chat completion that came, or goes, in one piece.
 
 use super::message::{
-    CallPiece, finish_word, read_annotation, read_call, read_details, read_finish, read_image, read_logprobs,
-    write_annotation, write_call, write_image, write_logprobs, write_redacted_detail, write_text_detail,
+    CallPiece, finish_word, join_thought, read_annotation, read_call, read_details, read_finish, read_image,
+    read_logprobs, write_annotation, write_call, write_image, write_logprobs, write_redacted_detail, write_text_detail,
 };
 use super::usage;
 use crate::base::json::tree::Value;
@@ -93,9 +93,7 @@ fn read_message<'a>(message: Value<'_, 'a>, dropped: &mut Dropped) -> Vec<Part<'
             other => dropped.inside("choices[].message.", other),
         }
     }
-    if details.is_empty() {
-        details.extend(thought.map(|text| Part::new(Content::Reasoning { text, signature: None })));
-    }
+    join_thought(thought, &mut details);
     if let Some(Content::Text { citations: kept, .. }) = said.last_mut().map(|part: &mut Part<'_>| &mut part.content) {
         *kept = citations;
     }
@@ -141,8 +139,18 @@ pub(super) fn write(reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mu
         if let Some(usage) = &reply.usage {
             usage::write(o, usage);
         }
-        o.text_if("service_tier", reply.service_tier.as_deref());
+        o.text_if("service_tier", reply.service_tier.as_deref().and_then(tier_word));
     });
+}
+
+/// OpenAI's words for a tier; a client that checks them refuses another one.
+fn tier_word(tier: &str) -> Option<&str> {
+    match tier {
+        "auto" | "default" | "flex" | "scale" | "priority" => Some(tier),
+        // Anthropic's and Bedrock's word for what OpenAI calls so.
+        "standard" => Some("default"),
+        _ => None,
+    }
 }
 
 fn write_choice(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, dropped: &mut Dropped) {
@@ -179,8 +187,8 @@ fn write_message(o: &mut ObjectWriter<'_>, choice: &Choice, dropped: &mut Droppe
         o.array("reasoning_details", |a| {
             for part in &choice.parts {
                 match &part.content {
-                    Content::Reasoning { text, signature } => write_text_detail(a, text, signature.as_ref()),
-                    Content::Redacted(data) => write_redacted_detail(a, data),
+                    Content::Reasoning { text, signature } => write_text_detail(a, None, text, signature.as_ref()),
+                    Content::Redacted(data) => write_redacted_detail(a, None, data),
                     _ => {}
                 }
             }
@@ -224,7 +232,7 @@ fn write_asides(o: &mut ObjectWriter<'_>, choice: &Choice, dropped: &mut Dropped
     if citations().next().is_some() {
         o.array("annotations", |a| {
             for citation in citations() {
-                if !write_annotation(a, citation) {
+                if !write_annotation(a, None, citation) {
                     dropped.field("citations");
                 }
             }
@@ -239,7 +247,7 @@ fn write_asides(o: &mut ObjectWriter<'_>, choice: &Choice, dropped: &mut Dropped
     if media().next().is_some() {
         o.array("images", |a| {
             for media in media() {
-                if !write_image(a, media) {
+                if !write_image(a, None, media) {
                     dropped.field("media");
                 }
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::content::{read_parts, read_text};
-use super::message::{read_call, read_details};
+use super::message::{join_thought, read_call, read_details};
 use crate::base::json::Kind;
 use crate::base::json::tree::Value;
 use crate::llm::chat::{AudioOut, Effort, OutputFormat, Reasoning, Role, Sampling, Tool, ToolChoice, Turn};
@@ -163,9 +163,7 @@ fn read_assistant<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut
             other => dropped.inside("messages[].", other),
         }
     }
-    if details.is_empty() {
-        details.extend(thought.map(|text| Part::new(Content::Reasoning { text, signature: None })));
-    }
+    join_thought(thought, &mut details);
     chat.say(Role::Assistant, details.into_iter().chain(said).chain(calls));
 }
 

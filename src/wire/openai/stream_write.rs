@@ -19,13 +19,19 @@ pub(super) struct Writer {
     prefix: Vec<u8>,
     /// Choices that were begun with their role.
     begun: Vec<u32>,
+    /// Elements of lists so far: details of the reasoning, annotations, images.
+    listed: [u64; 3],
 }
+
+const DETAILS: usize = 0;
+const ANNOTATIONS: usize = 1;
+const IMAGES: usize = 2;
 
 // === impl Writer ===
 
 impl Writer {
     pub fn new(to: Writing) -> Self {
-        Writer { to, prefix: Vec::new(), begun: Vec::new() }
+        Writer { to, prefix: Vec::new(), begun: Vec::new(), listed: [0; 3] }
     }
 
     fn start(&mut self, id: &str, model: &str, created: u64) {
@@ -83,6 +89,13 @@ impl Writer {
         });
     }
 
+    /// The place of the next element of a list.
+    fn next(&mut self, list: usize) -> Option<u64> {
+        let next = self.listed.get_mut(list)?;
+        *next += 1;
+        Some(*next - 1)
+    }
+
     fn listed(&mut self, choice: u32, key: &str, out: &mut Vec<u8>, fill: impl FnOnce(&mut ArrayWriter<'_>)) {
         self.delta(choice, out, |o| o.array(key, fill));
     }
@@ -99,10 +112,12 @@ impl StreamWriter for Writer {
             Delta::Reasoning { choice, text } => self.delta(*choice, out, |o| o.text("reasoning_content", text)),
             Delta::Refusal { choice, text } => self.delta(*choice, out, |o| o.text("refusal", text)),
             Delta::Signature { choice, signature } => {
-                self.listed(*choice, "reasoning_details", out, |a| write_text_detail(a, "", Some(signature)));
+                let index = self.next(DETAILS);
+                self.listed(*choice, "reasoning_details", out, |a| write_text_detail(a, index, "", Some(signature)));
             }
             Delta::Redacted { choice, data } => {
-                self.listed(*choice, "reasoning_details", out, |a| write_redacted_detail(a, data));
+                let index = self.next(DETAILS);
+                self.listed(*choice, "reasoning_details", out, |a| write_redacted_detail(a, index, data));
             }
             Delta::ToolCall { choice, index, id, name, arguments, signature } => {
                 let (id, name) = (id.as_deref(), name.as_deref());
@@ -110,14 +125,16 @@ impl StreamWriter for Writer {
                 self.listed(*choice, "tool_calls", out, |a| write_call(a, Some((*index).into()), &piece));
             }
             Delta::Citation { choice, citation } if citation.url.is_some() => {
+                let index = self.next(ANNOTATIONS);
                 self.listed(*choice, "annotations", out, |a| {
-                    write_annotation(a, citation);
+                    write_annotation(a, index, citation);
                 });
             }
             Delta::Citation { .. } => dropped.field("citations"),
             Delta::Media { choice, media } => {
                 let mut is_written = false;
-                self.listed(*choice, "images", out, |a| is_written = write_image(a, media));
+                let index = self.next(IMAGES);
+                self.listed(*choice, "images", out, |a| is_written = write_image(a, index, media));
                 if !is_written {
                     dropped.field("media");
                 }
