@@ -1,14 +1,40 @@
-//! Bedrock `Converse` and `ConverseStream` (Bedrock Runtime API).
+//! Bedrock `Converse` and `ConverseStream` (Bedrock Runtime API, 2023-09-30; the shapes are those of
+//! botocore's `bedrock-runtime` model of 2026).
+//!
+//! | file | what |
+//! |---|---|
+//! | `family` | what the models of each maker take, by the model's id |
+//! | `names` | the words and characters that the API allows: formats, names, ids |
+//! | `blocks` | content blocks read, of requests and answers |
+//! | `request_read`, `request_write` | whole requests; `turns` and `content` are what was said, `extra` the models' own fields |
+//! | `answer` | whole answers, usage and stop reasons; `cite` their citations |
+//! | `stream_read`, `stream_write` | the events of a stream |
+//! | `fault` | errors, of whole answers and inside of a stream |
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, Unreadable};
-use super::sse;
-use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Code, Delta, Dropped, Fault, Format, Refusal, Reply};
+mod answer;
+mod blocks;
+mod cite;
+mod content;
+mod extra;
+mod family;
+mod fault;
+mod names;
+mod request_read;
+mod request_write;
+mod stream_read;
+mod stream_write;
+mod turns;
+
+#[cfg(test)]
+mod tests;
+
+use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::frames;
+use crate::base::json::Tree;
+use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Bedrock;
-
-struct Reader;
 
 impl Codec for Bedrock {
     fn format(&self) -> Format {
@@ -17,29 +43,55 @@ impl Codec for Bedrock {
 
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
         let mut out = Vec::new();
-        write_object(&mut out, |o| o.text("message", &refusal.message));
+        fault::write(fault::of_refusal(refusal), &refusal.message, &mut out);
         out
     }
 
-    fn write_chat(&self, _: &Chat<'_>, _: &Outgoing<'_>, _: &mut Vec<u8>, _: &mut Dropped) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::UnsupportedValue, "Requests in this format are not written yet."))
+    fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
+        fault::write_in_stream(fault::of_refusal(refusal), &refusal.message, out);
     }
 
-    fn read_reply(&self, _: &Tree<'_>, _: &mut Dropped) -> Result<Reply, Unreadable> {
-        Err(Unreadable("answers in this format are not read yet"))
+    fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+        request_read::read(body.root(), dropped)
+    }
+
+    fn write_chat(
+        &self,
+        chat: &Chat<'_>,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Refusal> {
+        request_write::write(chat, to, out, dropped)
+    }
+
+    fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+        answer::read(body.root(), dropped)
+    }
+
+    fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        answer::write(reply, to, out, dropped);
     }
 
     fn read_fault(&self, said: &Said<'_>) -> Fault {
-        said.plain()
+        fault::read(said)
+    }
+
+    fn write_fault(&self, fault: &Fault) -> Vec<u8> {
+        let mut out = Vec::new();
+        fault::write(fault.kind, &fault.message, &mut out);
+        out
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
-        Box::new(Reader)
+        Box::new(stream_read::Reader::default())
     }
-}
 
-impl StreamReader for Reader {
-    fn read(&mut self, _: &sse::Event, _: &mut Vec<Delta>, _: &mut Dropped) -> Result<(), Unreadable> {
-        Err(Unreadable("streams in this format are not read yet"))
+    fn stream_writer(&self, to: Writing) -> Option<Box<dyn StreamWriter>> {
+        Some(Box::new(stream_write::Writer::new(to)))
+    }
+
+    fn stream_type(&self, _: bool) -> &'static str {
+        frames::CONTENT_TYPE
     }
 }

@@ -1,0 +1,238 @@
+//! The events of a `ConverseStream` written: `messageStart`, blocks one after another, `messageStop`,
+//! `metadata`; or an exception.
+
+use super::{answer, cite, fault, names};
+use crate::base::json::{ObjectWriter, write_object};
+use crate::llm::part::{Media, Source};
+use crate::llm::{Delta, Dropped, Fault, FaultKind, Finish, Format, Usage};
+use crate::wire::codec::{StreamWriter, Writing};
+use crate::wire::frames;
+
+/// Writes one stream.
+#[derive(Debug)]
+pub(super) struct Writer {
+    to: Writing,
+    is_started: bool,
+    /// The block that is open.
+    open: Option<Block>,
+    /// The number of the next block.
+    next: u64,
+    /// Calls that have begun.
+    calls: u32,
+    is_stopped: bool,
+    is_over: bool,
+    usage: Usage,
+    /// What a payload is made in.
+    payload: Vec<u8>,
+}
+
+/// What a block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    Text,
+    /// A text that has a citation.
+    Cited,
+    Thought,
+    /// A thought that is sealed.
+    Sealed,
+    Call(u32),
+    Image,
+}
+
+// === impl Writer ===
+
+impl StreamWriter for Writer {
+    fn write(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        if self.is_over {
+            return;
+        }
+        match delta {
+            Delta::Start { usage, .. } => {
+                self.usage = usage.unwrap_or(self.usage);
+                self.start(out);
+            }
+            Delta::Usage(usage) => self.usage = *usage,
+            Delta::Ping => {}
+            Delta::Error(fault) => self.fail(fault, out),
+            Delta::End => self.end(out, dropped),
+            Delta::Finish { choice: 0, finish, stop_sequence } => {
+                self.stop(*finish, stop_sequence.as_deref(), out, dropped);
+            }
+            Delta::Logprobs { .. } => dropped.field("logprobs"),
+            piece => self.piece(piece, out, dropped),
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(to: Writing) -> Self {
+        Writer {
+            is_started: to.resumed,
+            to,
+            open: None,
+            next: 0,
+            calls: 0,
+            is_stopped: false,
+            is_over: false,
+            usage: Usage::default(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// One event; `fill` writes its members.
+    fn event(&mut self, name: &str, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.payload.clear();
+        write_object(&mut self.payload, fill);
+        frames::write(out, name, &self.payload);
+    }
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.event("messageStart", out, |o| o.text("role", "assistant"));
+        }
+    }
+
+    fn piece(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        match delta {
+            Delta::Text { choice: 0, text } | Delta::Refusal { choice: 0, text } => {
+                // A text that has a citation is over.
+                self.be_in(Block::Text, &[], out);
+                self.delta(out, |o| o.text("text", text));
+            }
+            Delta::Reasoning { choice: 0, text } => {
+                self.be_in(Block::Thought, &[], out);
+                self.delta(out, |o| o.object("reasoningContent", |o| o.text("text", text)));
+            }
+            Delta::Signature { choice: 0, signature } => {
+                self.be_in(Block::Thought, &[], out);
+                let seal = signature.for_client(Format::Converse);
+                self.delta(out, |o| o.object("reasoningContent", |o| o.text("signature", &seal)));
+                self.open = Some(Block::Sealed);
+            }
+            Delta::Redacted { choice: 0, data } => {
+                self.be_in(Block::Thought, &[], out);
+                let blob = names::blob(data);
+                self.delta(out, |o| o.object("reasoningContent", |o| o.text("redactedContent", &blob)));
+                self.open = Some(Block::Sealed);
+            }
+            Delta::Citation { choice: 0, citation } => {
+                self.be_in(Block::Text, &[Block::Cited], out);
+                self.delta(out, |o| o.object("citation", |o| cite::write(citation, o, dropped)));
+                self.open = Some(Block::Cited);
+            }
+            Delta::ToolCall { choice: 0, .. } => self.call(delta, out, dropped),
+            Delta::Media { choice: 0, media } => self.media(media, out, dropped),
+            // Of any other answer than the first.
+            _ => dropped.field("choices"),
+        }
+    }
+
+    fn call(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        let Delta::ToolCall { index, id, name, arguments, signature, .. } = delta else { return };
+        if signature.is_some() {
+            dropped.field("tool_calls[].signature");
+        }
+        if self.open != Some(Block::Call(*index)) {
+            if *index < self.calls {
+                // A block that is closed cannot go on, and a call without its end must not be made.
+                let message = "The provider sent a piece of a tool call that was over already.";
+                return self.fail(&Fault::in_stream(FaultKind::Server, message), out);
+            }
+            self.start(out);
+            self.close(out);
+            self.calls = index + 1;
+            let made = || answer::call_id(&self.to, *index as usize);
+            let id = id.clone().filter(|id| !id.is_empty()).unwrap_or_else(made);
+            let block = self.next;
+            self.event("contentBlockStart", out, |o| {
+                o.object("start", |o| {
+                    o.object("toolUse", |o| {
+                        o.text("toolUseId", &id);
+                        o.text("name", name.as_deref().unwrap_or_default());
+                    });
+                });
+                o.number("contentBlockIndex", block);
+            });
+            self.open = Some(Block::Call(*index));
+        }
+        if !arguments.is_empty() {
+            self.delta(out, |o| o.object("toolUse", |o| o.text("input", arguments)));
+        }
+    }
+
+    fn media(&mut self, media: &Media<'_>, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        // There is no sound in a stream.
+        let format = answer::format_of(media).filter(|_| media.kind == crate::llm::part::MediaKind::Image);
+        let (Some(format), Source::Base64(data)) = (format, &media.source) else {
+            return dropped.field(answer::lost(media));
+        };
+        self.start(out);
+        self.close(out);
+        let block = self.next;
+        self.event("contentBlockStart", out, |o| {
+            o.object("start", |o| o.object("image", |o| o.text("format", format)));
+            o.number("contentBlockIndex", block);
+        });
+        self.open = Some(Block::Image);
+        self.delta(out, |o| o.object("image", |o| o.object("source", |o| o.text("bytes", data))));
+        self.close(out);
+    }
+
+    /// Sees to it that a block of this kind is open, or one of those that go on with it.
+    fn be_in(&mut self, block: Block, also: &[Block], out: &mut Vec<u8>) {
+        self.start(out);
+        if self.open.is_some_and(|open| open == block || also.contains(&open)) {
+            return;
+        }
+        self.close(out);
+        // A block that is no call has no `contentBlockStart`.
+        self.open = Some(block);
+    }
+
+    fn delta(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let block = self.next;
+        self.event("contentBlockDelta", out, |o| {
+            o.object("delta", fill);
+            o.number("contentBlockIndex", block);
+        });
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if self.open.take().is_some() {
+            let block = self.next;
+            self.next += 1;
+            self.event("contentBlockStop", out, |o| o.number("contentBlockIndex", block));
+        }
+    }
+
+    fn stop(&mut self, finish: Finish, sequence: Option<&str>, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        if std::mem::replace(&mut self.is_stopped, true) {
+            return;
+        }
+        self.start(out);
+        self.close(out);
+        let reason = answer::reason(finish, dropped);
+        self.event("messageStop", out, |o| {
+            o.text("stopReason", reason);
+            if let Some(sequence) = sequence {
+                o.object("additionalModelResponseFields", |o| o.text("stop_sequence", sequence));
+            }
+        });
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        self.stop(Finish::Stop, None, out, dropped);
+        let usage = self.usage;
+        self.event("metadata", out, |o| {
+            o.object("usage", |o| answer::write_usage(&usage, o));
+            // How long it took is not known here; the member is required.
+            o.object("metrics", |o| o.number("latencyMs", 0));
+        });
+        self.is_over = true;
+    }
+
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        fault::write_in_stream(fault.kind, &fault.message, out);
+        self.is_over = true;
+    }
+}
