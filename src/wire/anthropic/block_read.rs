@@ -21,7 +21,7 @@ pub(super) fn content<'a>(
     dropped: &mut Dropped,
 ) -> Result<Vec<Part<'a>>, Refusal> {
     if let Some(text) = value.text() {
-        return Ok(vec![Part::text(text)]);
+        return Ok(if text.is_empty() { Vec::new() } else { vec![Part::text(text)] });
     }
     if value.kind() != Kind::Array {
         return Err(wrong(place, "must be a string or a list of blocks"));
@@ -108,7 +108,10 @@ fn read<'a>(block: Value<'_, 'a>, place: &'static str, dropped: &mut Dropped) ->
 fn content_of<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Vec<Part<'a>>, Refusal> {
     const PLACE: &str = "messages[].content[].content[].";
     if let Some(text) = value.text() {
-        return Ok(vec![Part::text(text)]);
+        return Ok(if text.is_empty() { Vec::new() } else { vec![Part::text(text)] });
+    }
+    if value.kind() != Kind::Array {
+        return Err(wrong(PLACE, "must be a string or a list of blocks"));
     }
     let mut parts = Vec::new();
     for block in value.elements() {

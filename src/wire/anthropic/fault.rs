@@ -76,6 +76,13 @@ pub(super) fn in_stream(root: Value<'_, '_>) -> Fault {
     Fault { code: code(error), ..Fault::in_stream(kind, message) }
 }
 
+/// Reads an exception in a stream of Bedrock's, by its name there: `throttlingException`.
+pub(super) fn exception(name: &str, root: Value<'_, '_>) -> Fault {
+    let message = owned(root, "message").unwrap_or_else(|| format!("The provider ended the stream with a {name}."));
+    let kind = of_words(&message).or_else(|| find(EXCEPTIONS, name)).unwrap_or(FaultKind::Server);
+    Fault { code: Some(name.to_owned()), ..Fault::in_stream(kind, message) }
+}
+
 /// Writes a whole error.
 pub(super) fn write(fault: &Fault) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + fault.message.len());
@@ -124,5 +131,5 @@ fn of_words(message: &str) -> Option<FaultKind> {
 }
 
 fn find(table: &[(&str, FaultKind)], word: &str) -> Option<FaultKind> {
-    table.iter().find(|(known, _)| *known == word).map(|&(_, kind)| kind)
+    table.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|&(_, kind)| kind)
 }

@@ -38,7 +38,7 @@ impl<'m> Block<'m> {
             MediaKind::Audio => (None, "messages[].content[].input_audio"),
             MediaKind::Video => (None, "messages[].content[].video_url"),
         };
-        let Some(source) = source else {
+        let Some(source) = source.filter(|_| !media.source.is_empty()) else {
             dropped.field(name);
             return None;
         };

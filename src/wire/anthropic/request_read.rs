@@ -5,7 +5,7 @@ use super::thinking;
 use crate::base::json::tree::Value;
 use crate::base::json::{Kind, Tree};
 use crate::llm::chat::{OutputFormat, Role, Tool, ToolChoice};
-use crate::llm::{Chat, Dropped, Refusal};
+use crate::llm::{Chat, Dropped, Part, Refusal};
 
 /// Reads a whole body.
 ///
@@ -19,8 +19,7 @@ pub(super) fn read<'a>(body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a
     let mut chat = Chat::default();
     // Whatever the order of the members, the system prompt comes first.
     if let Some(system) = root.get("system") {
-        let parts = content(system, "system[].", dropped)?;
-        chat.say(Role::System, parts);
+        say(&mut chat, Role::System, content(system, "system[].", dropped)?);
     }
     let messages = root.get("messages").filter(|list| list.kind() == Kind::Array);
     read_messages(messages.ok_or_else(|| wrong("messages", "must be a list"))?, &mut chat, dropped)?;
@@ -32,6 +31,13 @@ pub(super) fn read<'a>(body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a
     Ok(chat)
 }
 
+/// Nothing that is said makes no turn.
+fn say<'a>(chat: &mut Chat<'a>, role: Role, parts: Vec<Part<'a>>) {
+    if !parts.is_empty() {
+        chat.say(role, parts);
+    }
+}
+
 fn read_messages<'a>(list: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) -> Result<(), Refusal> {
     for message in list.elements() {
         let role = match message.get("role").and_then(Value::text).as_deref() {
@@ -41,7 +47,7 @@ fn read_messages<'a>(list: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dro
             _ => return Err(wrong("messages[].role", "must be user, assistant or system")),
         };
         let said = message.get("content").ok_or_else(|| wrong("messages[].content", "is missing"))?;
-        chat.say(role, content(said, MESSAGES, dropped)?);
+        say(chat, role, content(said, MESSAGES, dropped)?);
         for (key, value) in message.members() {
             if !matches!(&*key, "role" | "content") && !value.is_empty() {
                 dropped.inside("messages[].", &key);

@@ -45,7 +45,7 @@ pub(super) fn write(
         return Err(Refusal::new(Code::UnsupportedValue, message).param("messages"));
     }
     let max_tokens = chat.max_output.unwrap_or(to.default_max_output).max(1);
-    let plan = Plan::of(chat, model, max_tokens, dropped);
+    let plan = Plan::of(chat, &turns, model, max_tokens, dropped);
     let mut marks = Marks::of(chat, &turns);
     if marks.skipped > 0 {
         dropped.field("cache_control");
@@ -96,7 +96,7 @@ impl Marks {
 }
 
 fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, marks: &mut Marks, dropped: &mut Dropped) {
-    if chat.tools.is_empty() {
+    if !chat.tools.iter().any(|tool| is_told(chat, tool)) {
         if chat.tool_choice.as_ref().is_some_and(|choice| !matches!(choice, ToolChoice::Auto | ToolChoice::None)) {
             dropped.field("tool_choice");
         }
@@ -161,7 +161,7 @@ fn write_tool_choice(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, dr
         None if chat.parallel_tools.is_none() => return,
         None | Some(ToolChoice::Auto | ToolChoice::Among { required: false, .. }) => ("auto", None),
         Some(ToolChoice::None) => return o.object("tool_choice", |o| o.text("type", "none")),
-        Some(_) if !model.can_be_forced() => {
+        Some(choice) if !model.can_be_forced() || names_a_stranger(chat, choice) => {
             dropped.field("tool_choice");
             ("auto", None)
         }
@@ -173,6 +173,11 @@ fn write_tool_choice(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, dr
         o.text_if("name", name);
         o.flag_if("disable_parallel_tool_use", chat.parallel_tools.map(|parallel| !parallel));
     });
+}
+
+/// A tool that is not there cannot be called.
+fn names_a_stranger(chat: &Chat<'_>, choice: &ToolChoice<'_>) -> bool {
+    matches!(choice, ToolChoice::Named(name) if !chat.tools.iter().any(|tool| tool.name == *name))
 }
 
 fn write_output_config(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, plan: Plan, dropped: &mut Dropped) {

@@ -40,6 +40,11 @@ impl StreamReader for Reader {
         }
         let Ok(tree) = Tree::read(&event.data) else { return Err(Unreadable("an event is not JSON")) };
         let root = tree.root();
+        // Bedrock's, which the frame names and not its data.
+        if let Some(name) = event.name.as_deref().filter(|name| name.ends_with(b"Exception")) {
+            out.push(Delta::Error(fault::exception(&String::from_utf8_lossy(name), root)));
+            return Ok(());
+        }
         let kind = root.get("type").and_then(Value::text);
         match &*kind.ok_or(Unreadable("an event of an Anthropic stream has a type"))? {
             "message_start" => self.start(root, out, dropped),

@@ -6,10 +6,11 @@
 
 use super::block_read::wrong;
 use super::model::{Model, Off};
+use super::turn_write::Turns;
 use crate::base::json::ObjectWriter;
 use crate::base::json::tree::Value;
-use crate::llm::chat::{Effort, Reasoning, Role, Tell, ToolChoice};
-use crate::llm::{Chat, Content, Dropped, Format, Refusal};
+use crate::llm::chat::{Effort, Reasoning, Tell, ToolChoice};
+use crate::llm::{Chat, Dropped, Refusal};
 
 /// The least budget that the API takes.
 const LEAST: u64 = 1_024;
@@ -78,7 +79,7 @@ pub(super) fn read_effort(value: Value<'_, '_>, chat: &mut Chat<'_>) -> Result<(
 
 impl Plan {
     /// What to write for this chat, whose answer has at most `max_tokens`.
-    pub(super) fn of(chat: &Chat<'_>, model: Model, max_tokens: u64, dropped: &mut Dropped) -> Self {
+    pub(super) fn of(chat: &Chat<'_>, turns: &Turns<'_>, model: Model, max_tokens: u64, dropped: &mut Dropped) -> Self {
         let Some(reasoning) = &chat.reasoning else { return Plan::default() };
         if reasoning.is_off() {
             return Plan::off(model, dropped);
@@ -95,7 +96,7 @@ impl Plan {
             _ => model.can_be_forced() && is_forced(chat),
         };
         // A budget also wants each thought back that led to a call; adaptive thinking does not.
-        if is_refused || !model.thinks() || (matches!(plan.form, Form::Budget(_)) && begins_without_thought(chat)) {
+        if is_refused || !model.thinks() || (matches!(plan.form, Form::Budget(_)) && turns.begin_without_thought()) {
             if is_wanted && plan.effort.is_none() {
                 dropped.field("reasoning_effort");
             }
@@ -161,24 +162,9 @@ fn display(reasoning: &Reasoning) -> Option<&'static str> {
 
 /// A tool must be called, which excludes thinking.
 fn is_forced(chat: &Chat<'_>) -> bool {
-    matches!(
-        chat.tool_choice,
-        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Among { required: true, .. })
-    )
-}
-
-/// The assistant's last turn is gone on with, as its own words or from a tool's result, and does not begin
-/// with a thought that Anthropic has sealed.
-fn begins_without_thought(chat: &Chat<'_>) -> bool {
-    let Some(at) = chat.turns.iter().rposition(|turn| turn.role == Role::Assistant) else { return false };
-    let (turn, behind) = (&chat.turns[at], &chat.turns[at + 1..]);
-    let is_result = |content: &Content<'_>| matches!(content, Content::ToolResult(_));
-    let goes_on = behind.iter().all(|turn| turn.role != Role::User)
-        || behind.iter().flat_map(|turn| &turn.parts).any(|part| is_result(&part.content));
-    let is_own = |content: &Content<'_>| match content {
-        Content::Reasoning { signature, .. } => signature.as_ref().is_some_and(|seal| seal.maker == Format::Messages),
-        Content::Redacted(seal) => seal.maker == Format::Messages,
-        _ => false,
-    };
-    goes_on && !turn.parts.first().is_some_and(|part| is_own(&part.content))
+    !chat.tools.is_empty()
+        && matches!(
+            chat.tool_choice,
+            Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Among { required: true, .. })
+        )
 }

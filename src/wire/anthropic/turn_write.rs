@@ -133,6 +133,16 @@ impl<'c> Turns<'c> {
         self.messages.last().is_some_and(|message| message.role == Role::Assistant)
     }
 
+    /// What the assistant said last is gone on with, as its own words or from a tool's result, and does not
+    /// begin with a thought.
+    pub(super) fn begin_without_thought(&self) -> bool {
+        let last = self.messages.iter().rev().find(|message| message.role == Role::Assistant);
+        let Some(Message { pieces, .. }) = last else { return false };
+        let begins = matches!(pieces.first(), Some(Piece { body: Body::Thinking { .. } | Body::Redacted(_), .. }));
+        let calls = pieces.iter().any(|piece| matches!(piece.body, Body::Call { .. }));
+        !begins && (calls || self.ends_with_assistant())
+    }
+
     /// How many blocks are marked.
     pub(super) fn marks(&self) -> usize {
         let pieces = self.messages.iter().flat_map(|message| &message.pieces).chain(&self.system);

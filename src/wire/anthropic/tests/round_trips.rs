@@ -335,10 +335,10 @@ proptest! {
             [&body[..at], put.as_bytes(), &body[(at + cut).min(body.len())..]].concat()
         };
         let request = mangle(written(&chat, "claude-opus-4-6", Envelope::Plain).unwrap().0.as_bytes());
-        if let Ok(tree) = Tree::read(&request) {
-            if let Ok(chat) = Anthropic.read_chat(&tree, &mut dropped) {
-                let _ = written(&chat, "claude-sonnet-4-5", Envelope::Invoke);
-            }
+        if let Ok(tree) = Tree::read(&request)
+            && let Ok(chat) = Anthropic.read_chat(&tree, &mut dropped)
+        {
+            let _ = written(&chat, "claude-sonnet-4-5", Envelope::Invoke);
         }
         let mut answer = Vec::new();
         Anthropic.write_reply(&reply, &writing(), &mut answer, &mut dropped);

@@ -132,6 +132,26 @@ fn a_call_that_was_not_thought_here_is_gone_on_with_without_a_budget() {
 }
 
 #[test]
+fn what_the_assistant_said_last_is_what_of_it_is_written() {
+    let mut chat = Chat { reasoning: effort(Effort::Low), ..chat() };
+    let call = ToolCall { id: "c".into(), name: "f".into(), ..ToolCall::default() };
+    let result = ToolResult { id: "c".into(), name: None, parts: vec![], is_error: false };
+    chat.say(Role::Assistant, [Part::new(Content::ToolCall(call))]);
+    chat.say(Role::User, [Part::new(Content::ToolResult(result))]);
+    chat.say(Role::Assistant, [Part::text(" ")]);
+    check(&chat, "claude-sonnet-4-5", &[], &["thinking"], &["reasoning_effort"]);
+}
+
+#[test]
+fn a_tool_that_is_not_there_cannot_be_chosen() {
+    let named = Chat { tool_choice: Some(ToolChoice::Named("g".into())), ..chat() };
+    check(&named, "claude-sonnet-4-5", &[r#""tool_choice":{"type":"auto"}"#], &[], &["tool_choice"]);
+    let among = ToolChoice::Among { names: vec!["g".into()], required: false };
+    let among = Chat { tool_choice: Some(among), ..chat() };
+    check(&among, "claude-sonnet-4-5", &[], &["tools", "tool_choice"], &["tool_choice"]);
+}
+
+#[test]
 fn calls_of_before_name_their_tools() {
     let mut chat = Chat { tools: vec![], ..chat() };
     let call = ToolCall { id: "a:b".into(), name: "f".into(), ..ToolCall::default() };

@@ -129,6 +129,27 @@ fn an_error_inside_is_the_last_event() {
     assert_eq!(again, [r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#]);
 }
 
+#[test]
+fn an_exception_of_bedrocks_is_an_error_by_its_name() {
+    for (name, data, kind, message) in [
+        ("throttlingException", r#"{"message":"slow"}"#, FaultKind::RateLimit, "slow"),
+        (
+            "modelStreamErrorException",
+            "{}",
+            FaultKind::Server,
+            "The provider ended the stream with a modelStreamErrorException.",
+        ),
+        ("validationException", r#"{"message":"Input is too long"}"#, FaultKind::ContextLength, "Input is too long"),
+    ] {
+        let data = Bytes::from_static(data.as_bytes());
+        let event = sse::Event { raw: data.clone(), data, name: Some(Bytes::from_static(name.as_bytes())) };
+        let mut out = Vec::new();
+        Anthropic.stream_reader().read(&event, &mut out, &mut Dropped::default()).unwrap();
+        let expected = Fault { code: Some(name.into()), ..Fault::in_stream(kind, message) };
+        assert_eq!(out, [Delta::Error(expected)]);
+    }
+}
+
 /// The blocks of a written stream: kind, name or text, in order. Checks that none is open beside another.
 pub(super) fn blocks(deltas: &[Delta]) -> Vec<(String, String)> {
     let (events, _) = events(deltas);
