@@ -3,73 +3,47 @@
 use super::*;
 use crate::llm::{Code, FaultKind};
 
+fn check(status: u16, error_type: Option<&str>, body: &str, kind: FaultKind, code: Option<&str>) {
+    let fault = Anthropic.read_fault(&Said { status, error_type, body: body.as_bytes() });
+    assert_eq!((fault.status, fault.kind, fault.code.as_deref()), (Some(status), kind, code), "{body}");
+    assert!(!fault.message.is_empty());
+}
+
 #[test]
-fn errors_of_all_three_hosts_are_understood() {
-    let anthropic = |kind: &str, message: &str| {
-        format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}},"request_id":"req_1"}}"#)
-    };
-    for (status, error_type, body, kind, code) in [
-        (400, None, anthropic("invalid_request_error", "max_tokens: Field required"), FaultKind::InvalidRequest, None),
-        (400, None, anthropic("invalid_request_error", "prompt is too long: 9 > 8"), FaultKind::ContextLength, None),
-        (
-            400,
-            None,
-            anthropic("invalid_request_error", "Your credit balance is too low to go on"),
-            FaultKind::Quota,
-            None,
-        ),
-        (
-            400,
-            None,
-            anthropic("invalid_request_error", "Output blocked by content filtering policy"),
-            FaultKind::ContentPolicy,
-            None,
-        ),
-        (401, None, anthropic("authentication_error", "invalid x-api-key"), FaultKind::Authentication, None),
-        (402, None, anthropic("billing_error", "b"), FaultKind::Quota, None),
-        (403, None, anthropic("permission_error", "p"), FaultKind::Permission, None),
-        (404, None, anthropic("not_found_error", "model: x"), FaultKind::NotFound, None),
-        (413, None, anthropic("request_too_large", "r"), FaultKind::TooLarge, None),
-        (429, None, anthropic("rate_limit_error", "r"), FaultKind::RateLimit, None),
-        (500, None, anthropic("api_error", "i"), FaultKind::Server, None),
-        (504, None, anthropic("timeout_error", "t"), FaultKind::Timeout, None),
-        (529, None, anthropic("overloaded_error", "Overloaded"), FaultKind::Overloaded, None),
-        (
-            400,
-            None,
-            r#"{"error":{"type":"invalid_request_error","message":"m","details":{"error_code":"file_expired"}}}"#
-                .to_owned(),
-            FaultKind::InvalidRequest,
-            Some("file_expired"),
-        ),
-        (
-            429,
-            Some("ThrottlingException:http://x"),
-            r#"{"message":"slow"}"#.to_owned(),
-            FaultKind::RateLimit,
-            Some("ThrottlingException"),
-        ),
-        (
-            400,
-            Some("ValidationException"),
-            r#"{"message":"Input is too long for requested model."}"#.to_owned(),
-            FaultKind::ContextLength,
-            Some("ValidationException"),
-        ),
-        (
-            429,
-            None,
-            r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#.to_owned(),
-            FaultKind::RateLimit,
-            Some("RESOURCE_EXHAUSTED"),
-        ),
-        (503, None, "<html>".to_owned(), FaultKind::Overloaded, None),
-        (424, Some("ModelErrorException"), String::new(), FaultKind::Server, None),
+fn anthropics_errors_are_understood() {
+    for (status, word, message, kind) in [
+        (400, "invalid_request_error", "max_tokens: Field required", FaultKind::InvalidRequest),
+        (400, "invalid_request_error", "prompt is too long: 9 > 8", FaultKind::ContextLength),
+        (400, "invalid_request_error", "Your credit balance is too low to go on", FaultKind::Quota),
+        (400, "invalid_request_error", "Output blocked by content filtering policy", FaultKind::ContentPolicy),
+        (401, "authentication_error", "invalid x-api-key", FaultKind::Authentication),
+        (402, "billing_error", "b", FaultKind::Quota),
+        (403, "permission_error", "p", FaultKind::Permission),
+        (404, "not_found_error", "model: x", FaultKind::NotFound),
+        (413, "request_too_large", "r", FaultKind::TooLarge),
+        (429, "rate_limit_error", "r", FaultKind::RateLimit),
+        (500, "api_error", "i", FaultKind::Server),
+        (504, "timeout_error", "t", FaultKind::Timeout),
+        (529, "overloaded_error", "Overloaded", FaultKind::Overloaded),
     ] {
-        let fault = Anthropic.read_fault(&Said { status, error_type, body: body.as_bytes() });
-        assert_eq!((fault.status, fault.kind, fault.code.as_deref()), (Some(status), kind, code), "{body}");
-        assert!(!fault.message.is_empty());
+        let body =
+            format!(r#"{{"type":"error","error":{{"type":"{word}","message":"{message}"}},"request_id":"req_1"}}"#);
+        check(status, None, &body, kind, None);
     }
+    let coded = r#"{"error":{"type":"invalid_request_error","message":"m","details":{"error_code":"file_expired"}}}"#;
+    check(400, None, coded, FaultKind::InvalidRequest, Some("file_expired"));
+}
+
+#[test]
+fn errors_of_the_clouds_are_understood() {
+    let (slow, long) = (r#"{"message":"slow"}"#, r#"{"message":"Input is too long for requested model."}"#);
+    let google = r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#;
+    let throttled = Some("ThrottlingException:http://x");
+    check(429, throttled, slow, FaultKind::RateLimit, Some("ThrottlingException"));
+    check(400, Some("ValidationException"), long, FaultKind::ContextLength, Some("ValidationException"));
+    check(429, None, google, FaultKind::RateLimit, Some("RESOURCE_EXHAUSTED"));
+    check(503, None, "<html>", FaultKind::Overloaded, None);
+    check(424, Some("ModelErrorException"), "", FaultKind::Server, None);
 }
 
 #[test]
