@@ -37,13 +37,14 @@ struct Reader<'r, 'a> {
 impl<'a> Reader<'_, 'a> {
     fn item(&mut self, at: usize, item: Value<'_, 'a>) -> Result<(), Refusal> {
         let kind = kind_of(item);
+        let seal = self.seal.take();
         match &*kind {
             "message" => self.message(at, item)?,
             "" if item.get("role").is_some() => self.message(at, item)?,
             "function_call" => {
                 let mut call = read_call(item, INPUT, self.dropped);
                 want((!call.name.is_empty()).then_some(()), format!("input[{at}].name"), "the name of a function")?;
-                call.signature = self.seal.take();
+                call.signature = seal;
                 self.chat.say(Role::Assistant, [Part::new(Content::ToolCall(call))]);
             }
             "function_call_output" => {
@@ -91,7 +92,9 @@ impl<'a> Reader<'_, 'a> {
             None if content.kind() == Kind::Array => self.parts(&param(), content, role)?,
             None => return want(None, param(), "a string or an array"),
         };
-        self.chat.say(role, parts);
+        if !parts.is_empty() {
+            self.chat.say(role, parts);
+        }
         Ok(())
     }
 

@@ -54,9 +54,10 @@ pub(super) fn read_finish(root: Value<'_, '_>, calls: bool, dropped: &mut Droppe
 /// Reads the items of an answer.
 pub(super) fn read_output(output: Value<'_, '_>, dropped: &mut Dropped) -> Choice {
     let mut choice = Choice::default();
-    let mut seal: Option<Signature<'static>> = None;
+    let mut next: Option<Signature<'static>> = None;
     for item in output.elements() {
         let kind = kind_of(item);
+        let seal = next.take();
         let content = match &*kind {
             "message" => {
                 read_message(item, &mut choice, dropped);
@@ -64,13 +65,13 @@ pub(super) fn read_output(output: Value<'_, '_>, dropped: &mut Dropped) -> Choic
             }
             "function_call" => {
                 let mut call = read_call(item, OUTPUT, dropped).into_owned();
-                call.signature = seal.take();
+                call.signature = seal;
                 Some(Content::ToolCall(call))
             }
             "reasoning" => match read_thought(item, OUTPUT, dropped) {
                 Thought::Said(content) => Some(content),
                 Thought::OfCall(sealed) => {
-                    seal = Some(sealed.into_owned());
+                    next = Some(sealed.into_owned());
                     None
                 }
                 Thought::Nothing => None,

@@ -19,7 +19,10 @@ pub(super) fn read<'a>(body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a
     let mut chat = Chat::default();
     // They are in front of the input, wherever they stand.
     if let Some(text) = root.get("instructions") {
-        chat.say(Role::System, [Part::text(want(text.text(), "instructions", "a string")?)]);
+        let text = want(text.text(), "instructions", "a string")?;
+        if !text.is_empty() {
+            chat.say(Role::System, [Part::text(text)]);
+        }
     }
     for (key, value) in root.members() {
         if !value.is_null() {

@@ -147,6 +147,9 @@ impl Reader {
         let Some(item) = root.get("item") else { return };
         self.flush(out);
         let is_call = kind_of(item) == "function_call";
+        if !is_call {
+            self.seal = None;
+        }
         if self.find(root).is_some() && root.get("output_index").is_some() {
             return;
         }

@@ -158,6 +158,28 @@ fn items_are_read_in_their_order() {
     assert_eq!(dropped, lost);
 }
 
+/// A seal belongs to the call right behind it, and what says nothing is nothing.
+#[test]
+fn what_is_left_of_a_history_is_taken_as_it_is() {
+    let seal = r#"{"type":"reasoning","summary":[],"encrypted_content":"call.weir.gemini:s"}"#;
+    let call = r#"{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}"#;
+    let user = r#"{"role":"user","content":"Hi"}"#;
+    let nothing = r#"{"role":"user","content":[]},{"type":"reasoning","id":"rs_1","summary":[]}"#;
+    for (input, sealed) in [
+        (format!("{nothing},{seal},{call}"), true),
+        (format!("{seal},{user},{call}"), false),
+        (format!("{call},{seal}"), false),
+    ] {
+        let body = format!(r#"{{"instructions":"","input":[{input}]}}"#);
+        let chat = read_chat(&body).0.unwrap();
+        let calls = chat.turns.iter().filter(|turn| turn.role == Role::Assistant).flat_map(|turn| &turn.parts);
+        let seals: Vec<_> =
+            calls.map(|part| matches!(&part.content, Content::ToolCall(call) if call.signature.is_some())).collect();
+        assert_eq!(seals, [sealed], "{input}");
+        assert!(chat.turns.iter().all(|turn| !turn.parts.is_empty() && turn.role.is_side()));
+    }
+}
+
 #[test]
 fn what_only_its_provider_keeps_is_refused_by_name() {
     for (fields, param) in [
