@@ -41,20 +41,20 @@ struct Candidate {
 ///
 /// # Errors
 /// When it is none.
-pub(super) fn whole(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
+pub(super) fn whole(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply, Bad> {
     let mut reader = Reader::default();
     let mut steps = Vec::new();
     reader.response(root, &mut steps, dropped)?;
     if reader.has_failed {
-        return Err(Unreadable("it is an error"));
+        return Err(Bad::Answer("it is an error"));
     }
     steps.extend(reader.usage.map(Delta::Usage));
     steps.push(Delta::End);
     let mut fold = Fold::default();
     steps.iter().for_each(|step| fold.push(step));
-    let reply = fold.complete().ok_or(Unreadable("it has more calls than can be"))?;
+    let reply = fold.complete().ok_or(Bad::Answer("it has more calls than can be"))?;
     match reply.choices.is_empty() {
-        true => Err(Unreadable("it has no candidates and does not say why")),
+        true => Err(Bad::Answer("it has no candidates and does not say why")),
         false => Ok(reply),
     }
 }
@@ -67,7 +67,7 @@ impl StreamReader for Reader {
             return Ok(());
         }
         let tree = Tree::read(&event.data).map_err(|_| Unreadable("an event is no JSON"))?;
-        self.response(tree.root(), out, dropped)
+        self.response(tree.root(), out, dropped).map_err(Bad::unreadable)
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) {
@@ -80,7 +80,7 @@ impl StreamReader for Reader {
 }
 
 impl Reader {
-    fn response(&mut self, root: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) -> Result<(), Unreadable> {
+    fn response(&mut self, root: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) -> Result<(), Bad> {
         if let Some(fault) = fault::of(root, None) {
             self.has_failed = true;
             out.push(Delta::Error(fault));
@@ -88,7 +88,7 @@ impl Reader {
         }
         let known = ["candidates", "promptFeedback", "usageMetadata"];
         if !known.iter().any(|name| get(root, name).is_some()) {
-            return Err(Unreadable("it is no response of Gemini's"));
+            return Err(Bad::Answer("it is no response of Gemini's"));
         }
         if !std::mem::replace(&mut self.is_started, true) {
             let text = |name| get(root, name).and_then(Value::text).unwrap_or_default().into_owned();
@@ -142,9 +142,9 @@ impl Reader {
         value: Value<'_, '_>,
         out: &mut Vec<Delta>,
         dropped: &mut Dropped,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), Bad> {
         let index = get(value, "index").and_then(Value::whole).unwrap_or(at);
-        let state = self.state(index).ok_or(Unreadable("it has more candidates than can be"))?;
+        let state = self.state(index).ok_or(Bad::Answer("it has more candidates than can be"))?;
         // Below `MOST`.
         let choice = u32::try_from(index).unwrap_or_default();
         let (mut reason, mut cited) = (None, Vec::new());

@@ -41,6 +41,7 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+use self::spelling::Bad;
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::sse;
 use crate::base::json::Tree;
@@ -66,7 +67,7 @@ impl Codec for Gemini {
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
-        request_read::read(body.root(), dropped)
+        request_read::read(body.root(), dropped).map_err(Bad::refusal)
     }
 
     fn write_chat(
@@ -80,7 +81,7 @@ impl Codec for Gemini {
     }
 
     fn read_reply(&self, body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
-        answer_read::whole(body.root(), dropped)
+        answer_read::whole(body.root(), dropped).map_err(Bad::unreadable)
     }
 
     fn write_reply(&self, reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mut Dropped) {

@@ -5,13 +5,13 @@ use super::{config_read, contents_read, schema_read};
 use crate::base::json::Kind;
 use crate::base::json::tree::Value;
 use crate::llm::chat::{Role, Tool, ToolChoice};
-use crate::llm::{Chat, Code, Dropped, Refusal};
+use crate::llm::{Chat, Dropped};
 
 /// Reads a whole body.
 ///
 /// # Errors
-/// 400 for what is no such request, and for `cachedContent`, which only the project that made it has.
-pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
+/// For what is no such request, and for `cachedContent`, which only the project that made it has.
+pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Bad> {
     let mut chat = Chat::default();
     let (mut contents, mut instructions) = (None, Vec::new());
     for (key, value) in message(root, "The body")? {
@@ -21,7 +21,7 @@ pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Cha
             "tools" => tools(value, &mut chat, dropped)?,
             "toolConfig" => tool_config(value, &mut chat, dropped)?,
             "generationConfig" => config_read::read(value, &mut chat, dropped)?,
-            "cachedContent" if !value.is_empty() => return Err(stateful()),
+            "cachedContent" if !value.is_empty() => return Err(Bad::Cached),
             "labels" => labels(value, &mut chat)?,
             "serviceTier" => chat.service_tier = Some(text(value, "serviceTier")?),
             "store" => chat.store = Some(flag(value, "store")?),
@@ -36,15 +36,9 @@ pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Cha
     }
     match contents {
         Some(contents) => contents_read::read(contents, &mut chat, dropped)?,
-        None => return Err(Bad::Type("contents", "an array of contents").into()),
+        None => return Err(Bad::Type("contents", "an array of contents")),
     }
     Ok(chat)
-}
-
-fn stateful() -> Refusal {
-    let message = "cachedContent names a cache that the provider of this model does not have. Send the contents \
-                   themselves, or ask a model that Gemini serves.";
-    Refusal::new(Code::UnsupportedValue, message).param("cachedContent")
 }
 
 fn tools<'a>(value: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) -> Result<(), Bad> {

@@ -15,6 +15,10 @@ pub(super) enum Bad {
     Twice(String),
     /// This field is not what it should be.
     Type(&'static str, &'static str),
+    /// A request that names a cache of its own provider.
+    Cached,
+    /// An answer that is none.
+    Answer(&'static str),
 }
 
 /// The fields of a message in their first spelling, those that are `null` left out.
@@ -111,9 +115,10 @@ pub(super) fn elements<'t, 'a>(
 
 // === impl Bad ===
 
-impl From<Bad> for Refusal {
-    fn from(bad: Bad) -> Self {
-        match bad {
+impl Bad {
+    /// What a client is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
             Bad::Twice(name) => {
                 let message = format!("The field {name:?} stands twice, in two spellings; say it once.");
                 Refusal::new(Code::DuplicateField, message).param(name)
@@ -121,15 +126,21 @@ impl From<Bad> for Refusal {
             Bad::Type(place, wanted) => {
                 Refusal::new(Code::UnsupportedValue, format!("{place} must be {wanted}.")).param(place)
             }
+            Bad::Cached => {
+                let message = "cachedContent names a cache that the provider of this model does not have. Send the \
+                               contents themselves, or ask a model that Gemini serves.";
+                Refusal::new(Code::UnsupportedValue, message).param("cachedContent")
+            }
+            Bad::Answer(what) => Refusal::new(Code::UnsupportedValue, what),
         }
     }
-}
 
-impl From<Bad> for Unreadable {
-    fn from(bad: Bad) -> Self {
-        match bad {
-            Bad::Twice(_) => Unreadable("a field stands twice"),
-            Bad::Type(..) => Unreadable("a field of Gemini's has another type"),
-        }
+    /// What is said of an answer.
+    pub fn unreadable(self) -> Unreadable {
+        Unreadable(match self {
+            Bad::Twice(_) => "a field stands twice",
+            Bad::Type(..) | Bad::Cached => "a field of Gemini's has another type",
+            Bad::Answer(what) => what,
+        })
     }
 }

@@ -71,7 +71,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn<'static>>> {
         }
         for (user, model) in pairs {
             chat.say(Role::User, user);
-            chat.say(Role::Assistant, model);
+            chat.say(Role::Assistant, merged(model));
         }
         chat.turns
     })

@@ -276,3 +276,27 @@ fn what_is_no_request_is_refused_with_the_field() {
         });
     }
 }
+
+#[test]
+fn what_an_sdk_streamed_is_joined_and_its_answers_find_their_calls() {
+    let body = r#"{"contents":[
+        {"role":"model","parts":[{"text":"I ","thought":true}]},
+        {"role":"model","parts":[{"text":"think","thought":true}]},
+        {"role":"model","parts":[{"text":"","thought":true,"thoughtSignature":"d2Vpci5hbnRocm9waWMtbWVzc2FnZXM6eA=="}]},
+        {"role":"model","parts":[{"text":"He"}]},
+        {"role":"model","parts":[{"text":""}]},
+        {"role":"model","parts":[{"text":"llo"}]},
+        {"role":"model","parts":[{"functionCall":{"id":"c1","name":"f"}},{"functionCall":{"id":"c2","name":"f"}}]},
+        {"role":"user","parts":[{"functionResponse":{"name":"f","response":{}}},{"functionResponse":{"name":"f","response":{}}}]}
+    ]}"#;
+    read(body, |chat, _| {
+        let chat = chat.unwrap();
+        let seal = Signature { maker: Format::Messages, data: "x".into() };
+        assert_eq!(chat.turns[0].parts[..2], [thought("I think", Some(seal)), Part::text("Hello")]);
+        let ids = chat.turns[1].parts.iter().filter_map(|part| match &part.content {
+            Content::ToolResult(result) => Some(&*result.id),
+            _ => None,
+        });
+        assert_eq!(ids.collect::<Vec<_>>(), ["c1", "c2"]);
+    });
+}
