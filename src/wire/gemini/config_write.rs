@@ -37,13 +37,15 @@ fn sampling(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped) {
     let sampling = &chat.sampling;
     o.raw_if("temperature", sampling.temperature);
     o.raw_if("topP", sampling.top_p);
-    o.raw_if("topK", sampling.top_k);
+    let top_k = sampling.top_k.filter(|count| count.parse::<u32>().is_ok_and(|count| count > 0));
+    o.raw_if("topK", top_k);
     // 32 bits here, 64 elsewhere.
     let seed = sampling.seed.filter(|seed| seed.parse::<i32>().is_ok());
     o.raw_if("seed", seed);
     o.raw_if("presencePenalty", sampling.presence_penalty);
     o.raw_if("frequencyPenalty", sampling.frequency_penalty);
     for (name, is_lost) in [
+        ("top_k", sampling.top_k.is_some() && top_k.is_none()),
         ("seed", sampling.seed.is_some() && seed.is_none()),
         ("min_p", sampling.min_p.is_some()),
         ("logit_bias", sampling.logit_bias.is_some()),

@@ -7,7 +7,7 @@ use super::media::{self, Sayable};
 use super::{models, seal};
 use crate::base::json::{ArrayWriter, Kind, ObjectWriter, Tree};
 use crate::llm::chat::{Role, Turn};
-use crate::llm::part::{Media, MediaKind, ToolCall, ToolResult};
+use crate::llm::part::{Media, MediaKind, Source, ToolCall, ToolResult};
 use crate::llm::{Chat, Content, Dropped, Format, Part, Signature};
 use crate::wire::codec::{Envelope, Outgoing};
 
@@ -25,14 +25,17 @@ struct Planned<'c> {
     signature: Option<&'c str>,
 }
 
+/// Stands for the word that a call follows on, where a history begins with the call.
+const NOBODY: &str = "-";
+
 /// What an answer's only member says (REST reference, `FunctionResponse.response`).
 const WORDS: [&str; 3] = ["result", "output", "error"];
 
 /// Writes what the sides said.
 pub(super) struct Contents<'c> {
     chat: &'c Chat<'c>,
-    /// Vertex AI's `v1` has no ids of calls.
-    has_ids: bool,
+    /// There calls have no ids (`v1`), and AI Studio's uploads are not known.
+    is_vertex: bool,
     wants_signatures: bool,
     media_in_results: bool,
     /// Of calls, by their ids: an answer must name its function.
@@ -49,7 +52,7 @@ impl<'c> Contents<'c> {
         });
         Contents {
             chat,
-            has_ids: to.envelope != Envelope::Vertex,
+            is_vertex: to.envelope == Envelope::Vertex,
             wants_signatures: models::wants_signatures(to.model),
             media_in_results: models::takes_media_in_results(to.model),
             names: calls.collect(),
@@ -66,13 +69,19 @@ impl<'c> Contents<'c> {
                 Role::Assistant => {
                     let mut parts = self.plan(&turn.parts, dropped);
                     self.sign(&mut parts);
+                    // A call must follow on somebody's word.
+                    if a.is_empty() && parts.iter().any(|part| matches!(part.data, Data::Call(_))) {
+                        dropped.field("messages[].role");
+                        self.content(a, "user", vec![Planned { data: Data::Text(NOBODY), signature: None }]);
+                    }
                     self.content(a, "model", parts);
                 }
                 _ => self.user(a, turn, dropped),
             }
         }
-        if a.is_empty() {
+        if self.chat.talk().next().is_none() {
             // Instructions alone: the API wants somebody to say something.
+            dropped.field("messages[].role");
             let parts = self.instructions(dropped).map(|text| Planned { data: Data::Text(text), signature: None });
             self.content(a, "user", parts.collect());
         }
@@ -104,7 +113,7 @@ impl<'c> Contents<'c> {
                 for part in &result.parts {
                     note_cache(part, dropped);
                     match &part.content {
-                        Content::Media(one) => media.extend(say(one, dropped)),
+                        Content::Media(one) => media.extend(self.say(one, dropped)),
                         Content::Text { .. } => {}
                         _ => dropped.field("messages[role=tool].content[]"),
                     }
@@ -132,7 +141,7 @@ impl<'c> Contents<'c> {
                     (Data::Text(text), None)
                 }
                 Content::Refusal(text) => (Data::Text(text), None),
-                Content::Media(media) => match say(media, dropped) {
+                Content::Media(media) => match self.say(media, dropped) {
                     Some(sayable) => (Data::Media(sayable), None),
                     None => continue,
                 },
@@ -199,12 +208,12 @@ impl<'c> Contents<'c> {
             }
             Data::Media(sayable) => write_media(o, sayable),
             Data::Call(call) => o.object("functionCall", |o| {
-                o.text_if("id", Some(&*call.id).filter(|id| self.has_ids && !id.is_empty()));
+                o.text_if("id", Some(&*call.id).filter(|id| !self.is_vertex && !id.is_empty()));
                 o.text("name", &call.name);
                 write_arguments(o, &call.arguments);
             }),
             Data::Result(result, media) => o.object("functionResponse", |o| {
-                o.text_if("id", Some(&*result.id).filter(|id| self.has_ids && !id.is_empty()));
+                o.text_if("id", Some(&*result.id).filter(|id| !self.is_vertex && !id.is_empty()));
                 o.text("name", self.name(result));
                 write_returned(o, result);
                 if !media.is_empty() {
@@ -212,6 +221,26 @@ impl<'c> Contents<'c> {
                 }
             }),
         }
+    }
+
+    /// Media as they can be said, or their name.
+    fn say(&self, media: &'c Media<'c>, dropped: &mut Dropped) -> Option<Sayable<'c>> {
+        let is_known = !(self.is_vertex && matches!(media.source, Source::FileId(_)));
+        let sayable = media::sayable(media).filter(|_| is_known);
+        match (&sayable, media.kind) {
+            (Some(_), _) => {}
+            (None, MediaKind::Image) => dropped.field("messages[].content[].image_url"),
+            (None, MediaKind::Audio) => dropped.field("messages[].content[].input_audio"),
+            (None, MediaKind::Video) => dropped.field("messages[].content[].video_url"),
+            (None, MediaKind::File) => dropped.field("messages[].content[].file"),
+        }
+        if media.name.is_some() {
+            dropped.field("messages[].content[].file.filename");
+        }
+        if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
+            dropped.field("messages[].content[].image_url.detail");
+        }
+        sayable
     }
 
     fn name<'n>(&'n self, result: &'n ToolResult<'_>) -> &'n str {
@@ -288,23 +317,4 @@ fn own<'s>(signature: Option<&'s Signature<'_>>, dropped: &mut Dropped) -> Optio
         dropped.field("messages[].content[].thinking.signature");
     }
     own
-}
-
-/// Media as they can be said, or their name.
-fn say<'c>(media: &'c Media<'_>, dropped: &mut Dropped) -> Option<Sayable<'c>> {
-    let sayable = media::sayable(media);
-    match (&sayable, media.kind) {
-        (Some(_), _) => {}
-        (None, MediaKind::Image) => dropped.field("messages[].content[].image_url"),
-        (None, MediaKind::Audio) => dropped.field("messages[].content[].input_audio"),
-        (None, MediaKind::Video) => dropped.field("messages[].content[].video_url"),
-        (None, MediaKind::File) => dropped.field("messages[].content[].file"),
-    }
-    if media.name.is_some() {
-        dropped.field("messages[].content[].file.filename");
-    }
-    if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
-        dropped.field("messages[].content[].image_url.detail");
-    }
-    sayable
 }

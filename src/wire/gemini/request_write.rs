@@ -48,6 +48,7 @@ pub(super) fn write(
         return Err(Refusal::new(Code::UnsupportedValue, message).param("messages"));
     }
     for (name, is_lost) in [
+        ("messages[].role", chat.has_late_instructions()),
         ("user", chat.user.is_some()),
         ("prompt_cache_key", chat.cache_key.is_some()),
         ("store", chat.store == Some(true)),

@@ -246,11 +246,37 @@ fn what_gemini_cannot_say_is_named() {
 fn somebody_must_say_something() {
     let mut chat = Chat::default();
     chat.say(Role::System, [Part::text("rules")]);
-    let (body, _) = written(&chat, &to("m", Envelope::Plain));
+    let (body, dropped) = written(&chat, &to("m", Envelope::Plain));
     assert_eq!(body, r#"{"contents":[{"role":"user","parts":[{"text":"rules"}]}]}"#);
-    for nothing in [Chat::default(), said(vec![Part::text("")])] {
+    assert_eq!(names(&dropped), ["messages[].role"]);
+    let mut unsayable = said(vec![picture(Source::FileId("file-1".into()), None)]);
+    unsayable.say(Role::System, [Part::text("rules")]);
+    for nothing in [Chat::default(), said(vec![Part::text("")]), unsayable] {
         let mut out = b"x".to_vec();
         let refusal = super::Gemini.write_chat(&nothing, &to("m", Envelope::Plain), &mut out, &mut Dropped::default());
         assert_eq!((refusal.unwrap_err().code, &out[..]), (Code::UnsupportedValue, &b"x"[..]));
     }
+}
+
+#[test]
+fn what_changes_its_place_is_named() {
+    let mut late = hi();
+    late.say(Role::System, [Part::text("rules")]);
+    let (body, dropped) = written(&late, &to("m", Envelope::Plain));
+    assert!(body.starts_with(r#"{"systemInstruction":{"parts":[{"text":"rules"}]}"#), "{body}");
+    assert_eq!(names(&dropped), ["messages[].role"]);
+    let mut first = Chat::default();
+    first.say(Role::Assistant, [call("c", "f", "", None)]);
+    first.say(Role::User, [result("c", vec![Part::text("ok")], false)]);
+    let (body, dropped) = written(&first, &to("m", Envelope::Plain));
+    assert!(body.starts_with(r#"{"contents":[{"role":"user","parts":[{"text":"-"}]},{"role":"model""#), "{body}");
+    assert_eq!(names(&dropped), ["messages[].role"]);
+}
+
+#[test]
+fn an_upload_of_ai_studio_is_not_known_to_vertex() {
+    let upload = Source::FileId("https://generativelanguage.googleapis.com/v1beta/files/x".into());
+    let chat = said(vec![Part::text("look"), picture(upload, Some("image/png"))]);
+    assert_eq!(names(&written(&chat, &to("m", Envelope::Plain)).1), [""; 0]);
+    assert_eq!(names(&written(&chat, &to("m", Envelope::Vertex)).1), ["messages[].content[].image_url"]);
 }
