@@ -126,7 +126,7 @@ fn push<'a>(
             if role == Role::User {
                 return Err(Bad::Type("contents[].parts[].functionCall", "in a content of the model's"));
             }
-            ids.called(&call.name, &call.id);
+            ids.called(call.name.clone(), call.id.clone());
             call.signature = signature;
             parts.push(Part::new(Content::ToolCall(call)));
             return Ok(());
@@ -201,8 +201,8 @@ fn returned<'a>(value: Value<'_, 'a>) -> Result<(Cow<'a, str>, bool), Bad> {
 // === impl Ids ===
 
 impl<'a> Ids<'a> {
-    fn called(&mut self, name: &Cow<'a, str>, id: &Cow<'a, str>) {
-        self.0.entry(name.clone()).or_default().push_back(id.clone());
+    fn called(&mut self, name: Cow<'a, str>, id: Cow<'a, str>) {
+        self.0.entry(name).or_default().push_back(id);
     }
 
     /// The call that is answered is open no more; it is the first one of the name where no id says which.
