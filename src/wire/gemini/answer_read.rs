@@ -8,7 +8,7 @@ use super::{fault, finish, grounding, logprobs, usage};
 use crate::base::json::Tree;
 use crate::base::json::tree::Value;
 use crate::llm::part::Citation;
-use crate::llm::{Content, Delta, Dropped, Finish, Fold, Part, Reply, Usage};
+use crate::llm::{Content, Delta, Dropped, Finish, Fold, Part, Reply, Signature, Usage};
 use crate::wire::codec::{StreamReader, Unreadable};
 use crate::wire::sse;
 
@@ -34,6 +34,8 @@ struct Candidate {
     is_finished: bool,
     /// Its last piece was text: a citation can belong to it.
     is_text: bool,
+    /// The seal of that text, which stands behind its citations.
+    seal: Option<Signature<'static>>,
     spoken: Spoken,
 }
 
@@ -47,6 +49,9 @@ pub(super) fn whole(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply,
     reader.response(root, &mut steps, dropped)?;
     if reader.has_failed {
         return Err(Bad::Answer("it is an error"));
+    }
+    for (choice, candidate) in (0..).zip(&mut reader.candidates) {
+        candidate.seal(choice, &mut steps);
     }
     steps.extend(reader.usage.map(Delta::Usage));
     steps.push(Delta::End);
@@ -182,6 +187,7 @@ impl Reader {
                 dropped.field("candidates[].finishReason");
             }
             state.is_finished = true;
+            state.seal(choice, out);
             out.push(Delta::Finish { choice, finish, stop_sequence: None });
         }
         Ok(())
@@ -196,6 +202,9 @@ impl Candidate {
         let seal = seal.map(|seal| match seal {
             Seal::Signed(signature) | Seal::Redacted(signature) => signature.into_owned(),
         });
+        if !matches!(&data, Data::Nothing) && !matches!(&data, Data::Text(text) if text.is_empty()) {
+            self.seal(choice, out);
+        }
         match data {
             Data::Call(call) => {
                 out.push(Delta::ToolCall {
@@ -228,6 +237,18 @@ impl Candidate {
             Data::Text(_) | Data::Nothing => {}
         }
         if let Some(signature) = seal {
+            if self.is_text && self.seal.is_none() {
+                self.seal = Some(signature);
+            } else {
+                self.seal(choice, out);
+                out.push(Delta::Signature { choice, signature });
+            }
+        }
+    }
+
+    /// Says the seal of a text that is over.
+    fn seal(&mut self, choice: u32, out: &mut Vec<Delta>) {
+        if let Some(signature) = self.seal.take() {
             self.is_text = false;
             out.push(Delta::Signature { choice, signature });
         }

@@ -80,6 +80,26 @@ fn an_error_inside_ends_it() {
 }
 
 #[test]
+fn a_citation_stands_in_front_of_its_texts_seal() {
+    let stream = concat!(
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\",\"thoughtSignature\":\"c2ln\"}]}}]}\n\n",
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}]},\"finishReason\":\"STOP\",",
+        "\"groundingMetadata\":{\"groundingChunks\":[{\"web\":{\"uri\":\"https://a\"}}]}}]}\n\n",
+    );
+    let (deltas, dropped, _) = read_stream(stream.as_bytes(), 50);
+    let citation = Box::new(Citation { url: Some("https://a".into()), ..Citation::default() });
+    let signature = Signature { maker: Format::Gemini, data: "c2ln".into() };
+    let expected = [
+        text(0, "a"),
+        Delta::Citation { choice: 0, citation },
+        Delta::Signature { choice: 0, signature },
+        Delta::finish(Finish::Stop),
+        Delta::End,
+    ];
+    assert_eq!((&deltas[1..], dropped.is_empty()), (&expected[..], true));
+}
+
+#[test]
 fn a_blocked_prompt_ends_it() {
     let (deltas, ..) = read_stream(b"data: {\"promptFeedback\":{\"blockReason\":\"OTHER\"}}\n\n", 50);
     assert_eq!(deltas[1..], [Delta::finish(Finish::ContentFilter), Delta::End]);
