@@ -10,9 +10,7 @@ fn candidate(members: &str) -> String {
     format!(r#"{{"candidates":[{{{members}}}]}}"#)
 }
 
-#[test]
-fn an_answer_is_read_whole() {
-    let body = r#"{
+const ANSWER: &str = r#"{
         "candidates": [
             {"index": 1, "content": {"role": "model", "parts": [{"text": "two"}]}, "finishReason": "MAX_TOKENS"},
             {"content": {"role": "model", "parts": [
@@ -31,8 +29,9 @@ fn an_answer_is_read_whole() {
                                                   {"modality": "IMAGE", "tokenCount": 4}],
                           "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 2}]},
         "modelVersion": "gemini-3-pro", "responseId": "r1", "createTime": "2026-01-01T00:00:00Z"}"#;
-    let (reply, dropped) = read_reply(body);
-    assert!(dropped.is_empty(), "{dropped}");
+
+/// What [`ANSWER`] says.
+fn answer() -> Reply {
     let call = |id: &'static str, name: &'static str, arguments: &'static str, signature: Option<&'static str>| {
         let signature = signature.map(|data| Signature { maker: Format::Gemini, data: data.into() });
         Part::new(Content::ToolCall(ToolCall {
@@ -75,19 +74,25 @@ fn an_answer_is_read_whole() {
         image_out: 2,
         ..Usage::default()
     };
-    let expected = Reply {
+    Reply {
         id: "r1".into(),
         model: "gemini-3-pro".into(),
         created: 0,
         choices: vec![first, second],
         usage: Some(usage),
         service_tier: None,
-    };
-    assert_eq!(reply, Ok(expected.clone()));
-    // And what is written of it is read as the same.
-    let (again, dropped) = write_reply(&expected);
+    }
+}
+
+#[test]
+fn an_answer_is_read_whole() {
+    let (reply, dropped) = read_reply(ANSWER);
     assert!(dropped.is_empty(), "{dropped}");
-    assert_eq!(read_reply(&again).0, Ok(expected));
+    assert_eq!(reply, Ok(answer()));
+    // And what is written of it is read as the same.
+    let (again, dropped) = write_reply(&answer());
+    assert!(dropped.is_empty(), "{dropped}");
+    assert_eq!(read_reply(&again).0, Ok(answer()));
 }
 
 #[test]

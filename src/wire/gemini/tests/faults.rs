@@ -8,75 +8,71 @@ fn said(status: u16, body: &str) -> Fault {
     Gemini.read_fault(&Said { status, error_type: None, body: body.as_bytes() })
 }
 
+/// Status, word, message, details, and what they come to.
+type Row = (u16, &'static str, &'static str, &'static str, FaultKind, &'static str);
+
+const ROWS: &[Row] = &[
+    (400, "INVALID_ARGUMENT", "bad", "", FaultKind::InvalidRequest, "INVALID_ARGUMENT"),
+    (
+        400,
+        "INVALID_ARGUMENT",
+        "API key not valid.",
+        r#","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]"#,
+        FaultKind::Authentication,
+        "API_KEY_INVALID",
+    ),
+    (
+        400,
+        "INVALID_ARGUMENT",
+        "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+        "",
+        FaultKind::ContextLength,
+        "INVALID_ARGUMENT",
+    ),
+    (
+        400,
+        "INVALID_ARGUMENT",
+        "Request payload size exceeds the limit: 20971520 bytes.",
+        "",
+        FaultKind::TooLarge,
+        "INVALID_ARGUMENT",
+    ),
+    (400, "INVALID_ARGUMENT", "The prompt was blocked.", "", FaultKind::ContentPolicy, "INVALID_ARGUMENT"),
+    (401, "UNAUTHENTICATED", "x", "", FaultKind::Authentication, "UNAUTHENTICATED"),
+    (
+        403,
+        "PERMISSION_DENIED",
+        "This violates the policy of your organisation.",
+        "",
+        FaultKind::Permission,
+        "PERMISSION_DENIED",
+    ),
+    (404, "NOT_FOUND", "x", "", FaultKind::NotFound, "NOT_FOUND"),
+    (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "slow down",
+        r#","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinute"}]}]"#,
+        FaultKind::RateLimit,
+        "RESOURCE_EXHAUSTED",
+    ),
+    (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "x",
+        r#","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerDayPerProject"}]}]"#,
+        FaultKind::Quota,
+        "RESOURCE_EXHAUSTED",
+    ),
+    (503, "UNAVAILABLE", "x", "", FaultKind::Overloaded, "UNAVAILABLE"),
+    (504, "DEADLINE_EXCEEDED", "x", "", FaultKind::Timeout, "DEADLINE_EXCEEDED"),
+    (500, "INTERNAL", "x", "", FaultKind::Server, "INTERNAL"),
+    (418, "NEW_WORD", "x", "", FaultKind::InvalidRequest, "NEW_WORD"),
+];
+
 #[test]
 fn an_error_is_of_the_kind_that_google_says() {
-    let detail =
-        |kind: &str, rest: &str| format!(r#","details":[{{"@type":"type.googleapis.com/google.rpc.{kind}",{rest}}}]"#);
-    for (status, word, message, details, kind, code) in [
-        (400, "INVALID_ARGUMENT", "bad", String::new(), FaultKind::InvalidRequest, "INVALID_ARGUMENT"),
-        (
-            400,
-            "INVALID_ARGUMENT",
-            "API key not valid.",
-            detail("ErrorInfo", r#""reason":"API_KEY_INVALID""#),
-            FaultKind::Authentication,
-            "API_KEY_INVALID",
-        ),
-        (
-            400,
-            "INVALID_ARGUMENT",
-            "The input token count (9) exceeds the maximum number of tokens allowed (8).",
-            String::new(),
-            FaultKind::ContextLength,
-            "INVALID_ARGUMENT",
-        ),
-        (
-            400,
-            "INVALID_ARGUMENT",
-            "Request payload size exceeds the limit: 20971520 bytes.",
-            String::new(),
-            FaultKind::TooLarge,
-            "INVALID_ARGUMENT",
-        ),
-        (
-            400,
-            "INVALID_ARGUMENT",
-            "The prompt was blocked.",
-            String::new(),
-            FaultKind::ContentPolicy,
-            "INVALID_ARGUMENT",
-        ),
-        (401, "UNAUTHENTICATED", "x", String::new(), FaultKind::Authentication, "UNAUTHENTICATED"),
-        (
-            403,
-            "PERMISSION_DENIED",
-            "This violates the policy of your organisation.",
-            String::new(),
-            FaultKind::Permission,
-            "PERMISSION_DENIED",
-        ),
-        (404, "NOT_FOUND", "x", String::new(), FaultKind::NotFound, "NOT_FOUND"),
-        (
-            429,
-            "RESOURCE_EXHAUSTED",
-            "slow down",
-            detail("QuotaFailure", r#""violations":[{"quotaId":"GenerateRequestsPerMinute"}]"#),
-            FaultKind::RateLimit,
-            "RESOURCE_EXHAUSTED",
-        ),
-        (
-            429,
-            "RESOURCE_EXHAUSTED",
-            "x",
-            detail("QuotaFailure", r#""violations":[{"quotaId":"GenerateRequestsPerDayPerProject"}]"#),
-            FaultKind::Quota,
-            "RESOURCE_EXHAUSTED",
-        ),
-        (503, "UNAVAILABLE", "x", String::new(), FaultKind::Overloaded, "UNAVAILABLE"),
-        (504, "DEADLINE_EXCEEDED", "x", String::new(), FaultKind::Timeout, "DEADLINE_EXCEEDED"),
-        (500, "INTERNAL", "x", String::new(), FaultKind::Server, "INTERNAL"),
-        (418, "NEW_WORD", "x", String::new(), FaultKind::InvalidRequest, "NEW_WORD"),
-    ] {
+    for &(status, word, message, details, kind, code) in ROWS {
         let body = format!(r#"{{"error":{{"code":{status},"message":"{message}","status":"{word}"{details}}}}}"#);
         let expected =
             Fault { kind, status: Some(status), message: message.into(), code: Some(code.into()), param: None };

@@ -28,9 +28,7 @@ fn with(member: &str) -> String {
     format!(r#"{{"contents":[{{"parts":[{{"text":"hi"}}]}}],{member}}}"#)
 }
 
-#[test]
-fn contents_become_turns() {
-    let body = r#"{
+const CONTENTS: &str = r#"{
         "systemInstruction": {"parts": [{"text": "be brief"}]},
         "contents": [
             {"role": "user", "parts": [
@@ -51,58 +49,63 @@ fn contents_become_turns() {
                                       "parts": [{"inlineData": {"mimeType": "image/jpeg", "data": "/9j/"}}]}}
             ]}
         ]}"#;
-    read(body, |chat, dropped| {
-        let chat = chat.unwrap();
-        assert!(dropped.is_empty(), "{dropped}");
-        let call = |id: &'static str, name: &'static str, arguments: &'static str, signature| {
-            Part::new(Content::ToolCall(ToolCall {
-                id: id.into(),
-                name: name.into(),
-                arguments: arguments.into(),
-                signature,
-            }))
-        };
-        let result = |id: &'static str, name: &'static str, parts, is_error| {
-            Part::new(Content::ToolResult(ToolResult { id: id.into(), name: Some(name.into()), parts, is_error }))
-        };
-        let upload = "https://generativelanguage.googleapis.com/v1beta/files/x";
-        let picture = media(MediaKind::Image, "image/jpeg", Source::Base64("/9j/".into()));
-        let expected = [
-            turn(Role::System, vec![Part::text("be brief")]),
-            turn(
-                Role::User,
-                vec![
-                    Part::text("look"),
-                    media(MediaKind::Image, "image/png", Source::Base64("aGk/+w==".into())),
-                    media(MediaKind::File, "application/pdf", Source::Url("gs://b/a.pdf".into())),
-                    Part::new(Content::Media(Media {
-                        kind: MediaKind::File,
-                        mime: None,
-                        source: Source::FileId(upload.into()),
-                        name: None,
-                        detail: None,
-                    })),
-                ],
-            ),
-            turn(
-                Role::Assistant,
-                vec![
-                    thought("I think", own("c2ln")),
-                    Part::text("ok"),
-                    thought("", own("dHh0")),
-                    call("c1", "f", r#"{"a" : 1}"#, own("Y2Fs")),
-                    call("", "g", "{}", None),
-                ],
-            ),
-            turn(
-                Role::User,
-                vec![
-                    result("c1", "f", vec![Part::text(r#"{"temp": 20}"#)], false),
-                    result("", "g", vec![Part::text("no"), picture], true),
-                ],
-            ),
-        ];
-        assert_eq!(chat.turns, expected);
+
+/// What [`CONTENTS`] say.
+fn turns() -> Vec<Turn<'static>> {
+    let call = |id: &'static str, name: &'static str, arguments: &'static str, signature| {
+        Part::new(Content::ToolCall(ToolCall {
+            id: id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
+            signature,
+        }))
+    };
+    let result = |id: &'static str, name: &'static str, parts, is_error| {
+        Part::new(Content::ToolResult(ToolResult { id: id.into(), name: Some(name.into()), parts, is_error }))
+    };
+    let upload = "https://generativelanguage.googleapis.com/v1beta/files/x";
+    let picture = media(MediaKind::Image, "image/jpeg", Source::Base64("/9j/".into()));
+    vec![
+        turn(Role::System, vec![Part::text("be brief")]),
+        turn(
+            Role::User,
+            vec![
+                Part::text("look"),
+                media(MediaKind::Image, "image/png", Source::Base64("aGk/+w==".into())),
+                media(MediaKind::File, "application/pdf", Source::Url("gs://b/a.pdf".into())),
+                Part::new(Content::Media(Media {
+                    kind: MediaKind::File,
+                    mime: None,
+                    source: Source::FileId(upload.into()),
+                    name: None,
+                    detail: None,
+                })),
+            ],
+        ),
+        turn(
+            Role::Assistant,
+            vec![
+                thought("I think", own("c2ln")),
+                Part::text("ok"),
+                thought("", own("dHh0")),
+                call("c1", "f", r#"{"a" : 1}"#, own("Y2Fs")),
+                call("", "g", "{}", None),
+            ],
+        ),
+        turn(
+            Role::User,
+            vec![
+                result("c1", "f", vec![Part::text(r#"{"temp": 20}"#)], false),
+                result("", "g", vec![Part::text("no"), picture], true),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn contents_become_turns() {
+    read(CONTENTS, |chat, dropped| {
+        assert_eq!((chat.unwrap().turns, dropped.is_empty()), (turns(), true));
     });
 }
 
