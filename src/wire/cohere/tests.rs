@@ -1,1 +1,4 @@
-//! Cohere's chat.
+//! Cohere's chat: requests from the hub, answers, streams and errors to it.
+
+mod answers;
+mod requests;

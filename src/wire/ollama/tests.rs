@@ -1,1 +1,1 @@
-//! Ollama's chat.
+//! Ollama's chat: requests from the hub, answers, streams and errors to it.
