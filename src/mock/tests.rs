@@ -11,6 +11,7 @@ mod gemini;
 mod invoke;
 mod ollama;
 mod responses;
+mod written;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};

@@ -156,6 +156,13 @@ fn calls(messages: &[Value]) -> Result<(), String> {
     }
 }
 
+/// Whether a chat is one that the API takes, or why not.
+#[cfg(test)]
+pub(in crate::mock) fn takes(body: &Value) -> Result<(), String> {
+    check("ChatRequest", body).map_err(|refuse| refuse.message.into_owned())?;
+    rules(body)
+}
+
 fn ask(body: &Value) -> Ask {
     let messages = list(&body["messages"]);
     let tools = list(&body["tools"]).iter().filter_map(|tool| tool["function"]["name"].as_str());

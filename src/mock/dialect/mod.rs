@@ -29,6 +29,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::Value;
 
+#[cfg(test)]
+pub(super) use {cohere::takes as takes_cohere, ollama::takes as takes_ollama};
+
 use frames::{Frames, Framing, Voice};
 use turn::Ask;
 

@@ -111,6 +111,13 @@ fn rules(body: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a chat is one that the API takes, or why not.
+#[cfg(test)]
+pub(in crate::mock) fn takes(body: &Value) -> Result<(), String> {
+    check("ChatRequest", body).map_err(|refuse| refuse.message.into_owned())?;
+    rules(body)
+}
+
 fn ask(model: &str, body: &Value) -> Ask {
     let messages = list(&body["messages"]);
     let tools = list(&body["tools"]).iter().filter_map(|tool| tool["function"]["name"].as_str());

@@ -1,1 +1,4 @@
 //! Ollama's chat: requests from the hub, answers, streams and errors to it.
+
+mod answers;
+mod requests;
