@@ -92,7 +92,7 @@ fn chat() -> impl Strategy<Value = Chat<'static>> {
         strict,
         ..Tool::default()
     };
-    let tools = vec![
+    let tools = [
         tool("f", Some(r#"{"type":"object","required":["a"]}"#), Some(true)),
         tool("g", None, Some(false)),
         tool("h", Some("true"), None),

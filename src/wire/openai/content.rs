@@ -100,12 +100,8 @@ fn write_part(a: &mut ArrayWriter<'_>, part: &Part<'_>, dropped: &mut Dropped) {
             o.text("type", "refusal");
             o.text("refusal", text);
         }),
-        Content::Media(media) => {
-            if !write_media(a, media) {
-                dropped.field(name_of(media));
-            }
-        }
-        // Thoughts, calls and results have places of their own.
+        Content::Media(media) if !write_media(a, media) => dropped.field(name_of(media)),
+        // Media that were written; thoughts, calls and results have places of their own.
         _ => {}
     }
 }

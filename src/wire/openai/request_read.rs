@@ -6,8 +6,8 @@ use super::content::{read_parts, read_text};
 use super::message::{join_thought, read_call, read_details};
 use crate::base::json::Kind;
 use crate::base::json::tree::Value;
-use crate::llm::chat::{AudioOut, Effort, OutputFormat, Reasoning, Role, Sampling, Tool, ToolChoice, Turn};
-use crate::llm::part::{CacheMark, ToolResult};
+use crate::llm::chat::{AudioOut, Effort, OutputFormat, Role, Sampling, Tool, ToolChoice, Turn};
+use crate::llm::part::{CacheMark, ToolCall, ToolResult};
 use crate::llm::{Chat, Code, Content, Dropped, Part, Refusal};
 
 pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
@@ -56,8 +56,7 @@ pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Cha
                 chat.audio = Some(AudioOut { voice: text("voice"), format: text("format") });
             }
             "modalities" => {
-                let has = |word: &str| value.elements().any(|one| one.text().is_some_and(|text| text == word));
-                chat.images = has("image");
+                chat.images = value.elements().any(|one| one.text().is_some_and(|text| text == "image"));
             }
             other => read_sampling(other, value, &mut sampling, dropped),
         }
@@ -154,9 +153,8 @@ fn read_assistant<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut
                 calls.extend(value.elements().map(read));
             }
             "function_call" if !value.is_null() => {
-                let mut call = crate::llm::part::ToolCall::default();
-                call.name = value.get("name").and_then(Value::text).unwrap_or_default();
-                call.arguments = value.get("arguments").and_then(Value::text).unwrap_or_default();
+                let text = |key| value.get(key).and_then(Value::text).unwrap_or_default();
+                let call = ToolCall { name: text("name"), arguments: text("arguments"), ..ToolCall::default() };
                 calls.push(Part::new(Content::ToolCall(call)));
             }
             _ if value.is_empty() => {}
@@ -274,7 +272,7 @@ fn read_effort(value: Value<'_, '_>, chat: &mut Chat<'_>, dropped: &mut Dropped)
 
 /// OpenRouter's `reasoning` (API reference "Reasoning tokens").
 fn read_reasoning(value: Value<'_, '_>, chat: &mut Chat<'_>, dropped: &mut Dropped) {
-    let mut reasoning = chat.reasoning.take().unwrap_or(Reasoning::default());
+    let mut reasoning = chat.reasoning.take().unwrap_or_default();
     for (key, value) in value.members() {
         match &*key {
             "effort" if value.text().is_some_and(|word| word == "none") => reasoning.enabled = Some(false),
