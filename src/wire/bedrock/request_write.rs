@@ -19,7 +19,7 @@ const MOST_METADATA: (usize, usize) = (16, 256);
 /// Writes a `ConverseRequest`.
 ///
 /// # Errors
-/// 400 for a tool whose name the API cannot have.
+/// 400 for a tool whose name the API cannot have, and where nothing is left to say.
 pub(super) fn write(
     chat: &Chat<'_>,
     to: &Outgoing<'_>,
@@ -32,6 +32,10 @@ pub(super) fn write(
     let talk = Talk::of(chat, family, dropped);
     if family.claude() >= 406 && talk.turns.last().is_some_and(|turn| !turn.is_user) {
         let message = "This model does not go on with an assistant's last message: end with a user's.";
+        return Err(Refusal::new(Code::UnsupportedValue, message).param("messages"));
+    }
+    if talk.turns.is_empty() {
+        let message = "Nothing of what the messages say can be said to Bedrock.";
         return Err(Refusal::new(Code::UnsupportedValue, message).param("messages"));
     }
     let plan = Plan::of(chat, family, to.default_max_output, dropped);
