@@ -4,9 +4,9 @@ use super::*;
 use crate::llm::Code;
 use crate::llm::chat::{OutputFormat, Tool, ToolChoice};
 
-/// A request with everything that both sides can say, and what it says.
-fn full() -> (Json, Chat<'static>) {
-    let body = json!({
+/// A request with everything that both sides can say.
+fn body() -> Json {
+    json!({
         "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}],
         "messages": [
             {"role": "user", "content": [
@@ -43,9 +43,10 @@ fn full() -> (Json, Chat<'static>) {
         "serviceTier": {"type": "flex"},
         "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
             "schema": "{\"type\":\"object\"}", "name": "out", "description": "An answer."}}}}
-    });
-    let mut document = media(MediaKind::File, "application/pdf", Source::Url("s3://b/r.pdf".into()));
-    document.name = Some("report".into());
+    })
+}
+
+fn results() -> [Part<'static>; 2] {
     let mut broken = result("t2", vec![Part::text("broken")]);
     (broken.is_error, broken.name) = (true, Some("g".into()));
     let mut one = result(
@@ -56,6 +57,13 @@ fn full() -> (Json, Chat<'static>) {
         ],
     );
     one.name = Some("f".into());
+    [Part::new(Content::ToolResult(one)), Part::new(Content::ToolResult(broken))]
+}
+
+/// What was said in it.
+fn talk() -> Chat<'static> {
+    let mut document = media(MediaKind::File, "application/pdf", Source::Url("s3://b/r.pdf".into()));
+    document.name = Some("report".into());
     let mut chat = Chat::default();
     chat.say(Role::System, [marked(Part::text("Be brief."), CacheMark::Hour)]);
     chat.say(
@@ -76,10 +84,13 @@ fn full() -> (Json, Chat<'static>) {
             call("t2", "g", "{}"),
         ],
     );
-    chat.say(
-        Role::User,
-        [Part::new(Content::ToolResult(one)), Part::new(Content::ToolResult(broken)), Part::text("Well?")],
-    );
+    chat.say(Role::User, results().into_iter().chain([Part::text("Well?")]));
+    chat
+}
+
+/// What it says.
+fn full() -> Chat<'static> {
+    let mut chat = talk();
     chat.tools = vec![
         Tool {
             name: "f".into(),
@@ -107,12 +118,12 @@ fn full() -> (Json, Chat<'static>) {
         schema: r#"{"type":"object"}"#.into(),
         strict: None,
     });
-    (body, chat)
+    chat
 }
 
 #[test]
 fn a_whole_request_goes_both_ways() {
-    let (body, chat) = full();
+    let (body, chat) = (body(), full());
     assert_eq!(read(&body), (chat.clone(), vec![]));
     assert_eq!(written(&chat, CLAUDE), (body, vec![]));
 }
@@ -226,4 +237,14 @@ fn what_is_no_request_is_refused() {
         let refusal = Bedrock.read_chat(&Tree::read(text.as_bytes()).unwrap(), &mut Dropped::default()).unwrap_err();
         assert_eq!((refusal.code, refusal.param.as_deref()), (Code::UnsupportedValue, param), "{body}");
     }
+}
+
+#[test]
+fn an_answer_is_gone_on_with_where_the_model_does_that() {
+    let mut chat = said();
+    chat.say(Role::Assistant, [Part::text("{")]);
+    assert!(Bedrock.write_chat(&chat, &to(CLAUDE), &mut Vec::new(), &mut Dropped::default()).is_ok());
+    let refused =
+        Bedrock.write_chat(&chat, &to("anthropic.claude-opus-4-6-v1"), &mut Vec::new(), &mut Dropped::default());
+    assert_eq!(refused.unwrap_err().param.as_deref(), Some("messages"));
 }

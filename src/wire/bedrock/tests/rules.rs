@@ -166,9 +166,9 @@ fn a_name_that_is_illegal_comes_back_and_one_that_is_too_long_is_refused() {
     }
 }
 
-#[test]
-fn what_has_no_word_is_named_in_openais_words() {
-    let chat = Chat {
+/// Everything that the API has no word for.
+fn unsayable() -> Chat<'static> {
+    Chat {
         sampling: Sampling {
             temperature: Some("1.5"),
             min_p: Some("0.1"),
@@ -193,8 +193,12 @@ fn what_has_no_word_is_named_in_openais_words() {
         metadata: vec![("k".into(), "é".into())],
         reasoning: effort(Effort::High),
         ..said()
-    };
-    let (body, mut names) = written(&chat, LLAMA);
+    }
+}
+
+#[test]
+fn what_has_no_word_is_named_in_openais_words() {
+    let (body, mut names) = written(&unsayable(), LLAMA);
     names.sort();
     assert_eq!(
         names,
@@ -267,6 +271,8 @@ fn media_that_nobody_here_can_read_are_named() {
         assert_eq!(body["messages"][0]["content"], json!([{"text": "u"}]), "{name}");
         assert_eq!(names, [name]);
     }
+    let lost = Part::new(image(Source::Url("https://x".into())));
+    assert!(Bedrock.write_chat(&user(vec![lost]), &to(CLAUDE), &mut Vec::new(), &mut Dropped::default()).is_err());
     // Another model hears.
     let sound = Part::new(Content::Media(media(MediaKind::Audio, "audio/wav", Source::Base64("aGk=".into()))));
     let (body, names) = written(&user(vec![sound]), "mistral.voxtral-small-24b-2507");
@@ -381,14 +387,4 @@ fn cache_points_are_as_many_as_are_taken() {
     );
     let (body, names) = written(&user(parts(1)), LLAMA);
     assert_eq!((points(&body), &names[..]), (0, &["cache_control".to_owned()][..]));
-}
-
-#[test]
-fn an_answer_is_gone_on_with_where_the_model_does_that() {
-    let mut chat = said();
-    chat.say(Role::Assistant, [Part::text("{")]);
-    assert!(Bedrock.write_chat(&chat, &to(CLAUDE), &mut Vec::new(), &mut Dropped::default()).is_ok());
-    let refused =
-        Bedrock.write_chat(&chat, &to("anthropic.claude-opus-4-6-v1"), &mut Vec::new(), &mut Dropped::default());
-    assert_eq!(refused.unwrap_err().param.as_deref(), Some("messages"));
 }
