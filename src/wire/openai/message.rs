@@ -7,6 +7,7 @@ use crate::base::json::tree::Value;
 use crate::base::json::{ArrayWriter, ObjectWriter};
 use crate::llm::part::{Citation, Media, MediaKind, Source, ToolCall};
 use crate::llm::{Content, Dropped, Finish, Format, Part, Signature};
+use crate::wire::codec::Writing;
 
 /// One function that is called, as it stands in `tool_calls`.
 pub(super) struct Call<'a> {
@@ -72,6 +73,11 @@ pub(super) fn read_call<'a>(value: Value<'_, 'a>, place: &'static str, dropped: 
         read.call.arguments = Cow::Borrowed("");
     }
     read
+}
+
+/// The id of a call whose provider gives none, the same whole and streamed; no other answer has it.
+pub(super) fn made_id(to: &Writing, choice: u64, number: u64) -> String {
+    format!("call_{}_{choice}_{number}", to.id)
 }
 
 /// Writes one element of `tool_calls`; of a piece of one, `index` says which.

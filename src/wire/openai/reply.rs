@@ -1,7 +1,7 @@
 //! A chat completion that came, or goes, in one piece.
 
 use super::message::{
-    CallPiece, finish_word, join_thought, read_annotation, read_call, read_details, read_finish, read_image,
+    CallPiece, finish_word, join_thought, made_id, read_annotation, read_call, read_details, read_finish, read_image,
     read_logprobs, write_annotation, write_call, write_image, write_logprobs, write_redacted_detail, write_text_detail,
 };
 use super::usage;
@@ -133,7 +133,7 @@ pub(super) fn write(reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mu
         o.text("model", if reply.model.is_empty() { &to.model } else { &reply.model });
         o.array("choices", |a| {
             for (index, choice) in (0..).zip(&reply.choices) {
-                a.object(|o| write_choice(o, index, choice, dropped));
+                a.object(|o| write_choice(o, index, choice, to, dropped));
             }
         });
         if let Some(usage) = &reply.usage {
@@ -153,9 +153,9 @@ fn tier_word(tier: &str) -> Option<&str> {
     }
 }
 
-fn write_choice(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, dropped: &mut Dropped) {
+fn write_choice(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, to: &Writing, dropped: &mut Dropped) {
     o.number("index", index);
-    o.object("message", |o| write_message(o, choice, dropped));
+    o.object("message", |o| write_message(o, index, choice, to, dropped));
     match &choice.logprobs {
         Some(tokens) => write_logprobs(o, tokens),
         None => o.null("logprobs"),
@@ -166,7 +166,7 @@ fn write_choice(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, dropped: 
     }
 }
 
-fn write_message(o: &mut ObjectWriter<'_>, choice: &Choice, dropped: &mut Dropped) {
+fn write_message(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, to: &Writing, dropped: &mut Dropped) {
     o.text("role", "assistant");
     let text: String = choice.parts.iter().filter_map(Part::as_text).collect();
     let has_calls = choice.tool_calls().next().is_some();
@@ -196,9 +196,10 @@ fn write_message(o: &mut ObjectWriter<'_>, choice: &Choice, dropped: &mut Droppe
     }
     if has_calls {
         o.array("tool_calls", |a| {
-            for call in choice.tool_calls() {
+            for (number, call) in (0..).zip(choice.tool_calls()) {
+                let made = made_id(to, index, number);
                 let piece = CallPiece {
-                    id: Some(&call.id),
+                    id: Some(if call.id.is_empty() { &made } else { &call.id }),
                     name: Some(&call.name),
                     arguments: if call.arguments.is_empty() { "{}" } else { &call.arguments },
                     signature: call.signature.as_ref(),

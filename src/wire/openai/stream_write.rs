@@ -3,7 +3,7 @@
 use super::DONE;
 use super::error::write_fault;
 use super::message::{
-    CallPiece, finish_word, write_annotation, write_call, write_image, write_logprobs, write_redacted_detail,
+    CallPiece, finish_word, made_id, write_annotation, write_call, write_image, write_logprobs, write_redacted_detail,
     write_text_detail,
 };
 use super::usage;
@@ -120,8 +120,10 @@ impl StreamWriter for Writer {
                 self.listed(*choice, "reasoning_details", out, |a| write_redacted_detail(a, index, data));
             }
             Delta::ToolCall { choice, index, id, name, arguments, signature } => {
-                let (id, name) = (id.as_deref(), name.as_deref());
-                let piece = CallPiece { id, name, arguments, signature: signature.as_ref() };
+                // The first piece of a call names it.
+                let made = name.as_ref().map(|_| made_id(&self.to, (*choice).into(), (*index).into()));
+                let id = id.as_deref().filter(|id| !id.is_empty()).or(made.as_deref());
+                let piece = CallPiece { id, name: name.as_deref(), arguments, signature: signature.as_ref() };
                 self.listed(*choice, "tool_calls", out, |a| write_call(a, Some((*index).into()), &piece));
             }
             Delta::Citation { choice, citation } if citation.url.is_some() => {

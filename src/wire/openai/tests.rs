@@ -222,3 +222,29 @@ fn an_error_has_openais_shape() {
     }});
     assert_eq!(value, expected);
 }
+
+/// Ollama's calls have none, and OpenAI's clients need one to answer.
+#[test]
+fn a_call_without_an_id_gets_the_same_one_whole_and_streamed() {
+    use crate::llm::Content;
+    use crate::llm::part::{Part, ToolCall};
+    use crate::llm::reply::Choice;
+
+    let call = |id: &'static str| {
+        let name = "f".into();
+        Part::new(Content::ToolCall(ToolCall { id: id.into(), name, arguments: "{}".into(), signature: None }))
+    };
+    let choice = Choice { parts: vec![call(""), call("own")], finish: Some(Finish::ToolCalls), ..Choice::default() };
+    let reply = Reply { choices: vec![choice], ..Reply::default() };
+    let to = Writing { id: "x".into(), ..Writing::default() };
+    let (mut whole, mut streamed, mut dropped) = (Vec::new(), Vec::new(), Dropped::default());
+    OpenAi.write_reply(&reply, &to, &mut whole, &mut dropped);
+    let mut writer = OpenAi.stream_writer(to).unwrap();
+    reply.steps().iter().for_each(|step| writer.write(step, &mut streamed, &mut dropped));
+    for written in [whole, streamed] {
+        let text = String::from_utf8(written).unwrap();
+        let after = text.split("\"id\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let ids: Vec<&str> = after.filter(|id| !id.starts_with("chatcmpl-")).collect();
+        assert_eq!(ids, ["call_x_0_0", "own"], "{text}");
+    }
+}
