@@ -10,7 +10,7 @@ use super::response::{Body, Crossed};
 use super::rope::Rope;
 use super::steps::Deciding;
 use crate::base::json::Tree;
-use crate::llm::{Code, Delta, Dropped, Fault, Finish, Format, Refusal};
+use crate::llm::{Code, Delta, Dropped, Fault, FaultKind, Finish, Format, Refusal, Reply};
 use crate::target::Target;
 use crate::wire::codec::{Envelope, Outgoing, Said};
 use crate::wire::{self, Named, Outbound, PathCall, Rewrite, Writing, openai, sse};
@@ -185,7 +185,11 @@ impl Exchange {
         self.send_crossed_head(edits, out);
     }
 
-    fn send_crossed_head(&mut self, edits: Edits, out: &mut Vec<Action>) {
+    fn send_crossed_head(&mut self, mut edits: Edits, out: &mut Vec<Action>) {
+        // The provider's own stands in another header, which a client of this API does not know.
+        if let Some(name) = self.writer_codec().id_header() {
+            edits.set(name, &self.story.id);
+        }
         self.response.crossed.opened = true;
         self.push(Action::Head(edits), out);
     }
@@ -225,7 +229,12 @@ impl Exchange {
 
     /// Answers with a provider's error in the client's format.
     fn answer_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
-        let body = self.writer_codec().write_fault(fault);
+        let mut fault = fault.clone();
+        // Some have one word for all that is wrong at their side; the status says more.
+        if fault.kind == FaultKind::Server {
+            fault.kind = FaultKind::of_status(fault.status());
+        }
+        let body = self.writer_codec().write_fault(&fault);
         self.response.crossed.failed = true;
         self.response.body = Body::Fault { text: Vec::new(), kind: None };
         if !self.response.crossed.opened {
@@ -269,6 +278,7 @@ impl Exchange {
                 return self.fail_crossing(why, out);
             }
         };
+        end_with_calls(&mut reply);
         reply.usage = self.response.seen().and_then(|seen| seen.usage).or(reply.usage);
         let Some(expected) = &self.response.expected else { return };
         let mut written = Vec::new();
@@ -427,6 +437,13 @@ impl Exchange {
                     _ => self.open_crossing(None, out),
                 }
             }
+            let delta = match delta {
+                Delta::Finish { choice, finish: Finish::Stop, stop_sequence } if self.response.crossed.calls => {
+                    Delta::Finish { choice, finish: Finish::ToolCalls, stop_sequence }
+                }
+                other => other,
+            };
+            self.response.crossed.calls |= matches!(delta, Delta::ToolCall { .. });
             self.response.crossed.complete |= delta == Delta::End;
             self.response.crossed.failed |= matches!(delta, Delta::Error(_));
             if let Some(writer) = &mut self.response.writer {
@@ -454,6 +471,16 @@ impl Exchange {
         let Some(mut writer) = self.writer_codec().stream_writer(to) else { return false };
         ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
         true
+    }
+}
+
+/// OpenAI ends a call that the request named as any other answer; other APIs' clients look for calls at this end
+/// alone.
+fn end_with_calls(reply: &mut Reply) {
+    for choice in &mut reply.choices {
+        if choice.finish == Some(Finish::Stop) && choice.tool_calls().next().is_some() {
+            choice.finish = Some(Finish::ToolCalls);
+        }
     }
 }
 

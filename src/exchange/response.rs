@@ -66,6 +66,8 @@ pub(super) struct Crossed {
     pub complete: bool,
     /// An error was said instead.
     pub failed: bool,
+    /// It calls a tool.
+    pub calls: bool,
 }
 
 /// What the request has settled about its answer.

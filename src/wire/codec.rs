@@ -29,6 +29,11 @@ pub trait Codec: Sync {
         &[]
     }
 
+    /// The answer's header in which a client of this API looks for the request's id.
+    fn id_header(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Reads a whole request. Model, stream and whether usage is asked for are not set: they are known from
     /// [`super::Fields`], and from the target.
     ///

@@ -44,6 +44,10 @@ impl Codec for Anthropic {
         &[("anthropic-version", "2023-06-01")]
     }
 
+    fn id_header(&self) -> Option<&'static str> {
+        Some("request-id")
+    }
+
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
         let kind = match refusal.code.status() {
             401 => "authentication_error",

@@ -41,6 +41,10 @@ impl Codec for Bedrock {
         Format::Converse
     }
 
+    fn id_header(&self) -> Option<&'static str> {
+        Some("x-amzn-requestid")
+    }
+
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
         let mut out = Vec::new();
         fault::write(fault::of_refusal(refusal), &refusal.message, &mut out);

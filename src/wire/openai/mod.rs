@@ -18,6 +18,7 @@ mod usage;
 mod tests;
 
 pub use in_place::rewrite;
+pub(super) use reply::tier_word;
 
 pub(super) use error::{read_fault, refusal as error, write_fault};
 
@@ -35,6 +36,10 @@ pub struct OpenAi;
 impl Codec for OpenAi {
     fn format(&self) -> Format {
         Format::Chat
+    }
+
+    fn id_header(&self) -> Option<&'static str> {
+        Some("x-request-id")
     }
 
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {

@@ -144,7 +144,7 @@ pub(super) fn write(reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mu
 }
 
 /// OpenAI's words for a tier; a client that checks them refuses another one.
-fn tier_word(tier: &str) -> Option<&str> {
+pub(in crate::wire) fn tier_word(tier: &str) -> Option<&str> {
     match tier {
         "auto" | "default" | "flex" | "scale" | "priority" => Some(tier),
         // Anthropic's and Bedrock's word for what OpenAI calls so.

@@ -206,15 +206,16 @@ fn write_item(part: &Part<'_>, ids: &mut CallIds, a: &mut ArrayWriter<'_>, dropp
     }
 }
 
-fn own<'s>(seal: Option<&'s Signature<'_>>) -> Option<&'s str> {
-    seal.and_then(|seal| seal.for_provider(Format::Responses))
+/// The provider's own seal and the id that it belongs to: the provider wants both.
+fn own<'s>(seal: Option<&'s Signature<'_>>) -> Option<(&'s str, &'s str)> {
+    let (id, seal) = split_seal(seal?.for_provider(Format::Responses)?);
+    Some((id?, seal))
 }
 
 /// A thought goes back only with its seal: one of which an id alone is left is looked up and not found.
-fn write_thought(o: &mut ObjectWriter<'_>, seal: &str, text: Option<&str>) {
-    let (id, seal) = split_seal(seal);
+fn write_thought(o: &mut ObjectWriter<'_>, (id, seal): (&str, &str), text: Option<&str>) {
     o.text("type", "reasoning");
-    o.text_if("id", id);
+    o.text("id", id);
     o.array("summary", |a| text.into_iter().for_each(|text| a.object(|o| write_text(o, "summary_text", text))));
     o.text("encrypted_content", seal);
 }

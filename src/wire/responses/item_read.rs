@@ -198,7 +198,7 @@ pub(super) fn split_seal(data: &str) -> (Option<&str>, &str) {
 }
 
 fn is_thought_id(id: &str) -> bool {
-    id.starts_with("rs_") && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    id.starts_with("rs_") && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
 }
 
 /// Reads the image of an `image_generation_call`, if it is there.

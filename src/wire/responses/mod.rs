@@ -35,6 +35,10 @@ impl Codec for Responses {
         Format::Responses
     }
 
+    fn id_header(&self) -> Option<&'static str> {
+        Some("x-request-id")
+    }
+
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
         openai::error(refusal)
     }

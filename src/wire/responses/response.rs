@@ -3,6 +3,7 @@
 use crate::base::json::{ArrayWriter, ObjectWriter};
 use crate::llm::{Fault, FaultKind, Finish, Usage};
 use crate::wire::codec::Writing;
+use crate::wire::openai::tier_word;
 
 /// Who answers, and when it began.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +73,7 @@ impl Head {
             o.null("effort");
             o.null("summary");
         });
-        o.text_if("service_tier", self.tier.as_deref());
+        o.text_if("service_tier", self.tier.as_deref().and_then(tier_word));
         o.flag("store", false);
         o.null("temperature");
         o.object("text", |o| o.object("format", |o| o.text("type", "text")));

@@ -241,7 +241,7 @@ fn what_is_no_request_is_refused() {
 
 #[test]
 fn an_answer_is_gone_on_with_where_the_model_does_that() {
-    let mut chat = said();
+    let mut chat = user(vec![Part::text("u")]);
     chat.say(Role::Assistant, [Part::text("{")]);
     assert!(Bedrock.write_chat(&chat, &to(CLAUDE), &mut Vec::new(), &mut Dropped::default()).is_ok());
     let refused =

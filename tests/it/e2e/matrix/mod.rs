@@ -72,7 +72,8 @@ async fn row(egress: &Egress, client: &'static Client, cases: &[Case]) -> Matrix
 fn can(client: &Client, target: &Target) -> Told {
     let own = client.own == target.api(client);
     let thoughts = if target.api(client) == "openai-responses" { Thoughts::TextAndCount } else { target.thoughts };
-    Told { thoughts, cached: target.cached, own, named_stops: own && client.own == "openai-chat" }
+    let named_stops = own && client.own == "openai-chat";
+    Told { thoughts, cached: target.cached, own, named_stops, cannot_force: target.name == "ollama" }
 }
 
 /// A line a client, a column an API; `1/2` is what is wrong in whole answers and in streams.
@@ -116,7 +117,7 @@ async fn at_its_own_provider(name: &str) {
     let lines = told(client, format!("http://{}", mock.addr()), &[("itself", client.model.to_owned())], &cases).await;
     let named_stops = client.own == "openai-chat";
     let thoughts = if named_stops { Thoughts::Count } else { client.thoughts };
-    let can = Told { thoughts, cached: true, own: true, named_stops };
+    let can = Told { thoughts, cached: true, own: true, named_stops, cannot_force: false };
     let mut wrong = Vec::new();
     for case in &cases {
         for stream in [false, true].into_iter().filter(|stream| case.ways.include(*stream)) {
