@@ -85,6 +85,20 @@ fn sampling() -> impl Strategy<Value = Sampling<'static>> {
     })
 }
 
+fn choice() -> impl Strategy<Value = Option<ToolChoice<'static>>> {
+    let among = |required| ToolChoice::Among { names: vec!["g".into(), "x".into()], required };
+    prop::sample::select(vec![
+        None,
+        Some(ToolChoice::Auto),
+        Some(ToolChoice::None),
+        Some(ToolChoice::Required),
+        Some(ToolChoice::Named("f".into())),
+        Some(ToolChoice::Named("x".into())),
+        Some(among(true)),
+        Some(among(false)),
+    ])
+}
+
 fn chat() -> impl Strategy<Value = Chat<'static>> {
     let tool = |name: &'static str, parameters: Option<&'static str>, strict| Tool {
         name: name.into(),
@@ -97,17 +111,6 @@ fn chat() -> impl Strategy<Value = Chat<'static>> {
         tool("g", None, Some(false)),
         tool("h", Some("true"), None),
     ];
-    let among = |required| ToolChoice::Among { names: vec!["g".into(), "x".into()], required };
-    let choice = prop::sample::select(vec![
-        None,
-        Some(ToolChoice::Auto),
-        Some(ToolChoice::None),
-        Some(ToolChoice::Required),
-        Some(ToolChoice::Named("f".into())),
-        Some(ToolChoice::Named("x".into())),
-        Some(among(true)),
-        Some(among(false)),
-    ]);
     let schema = |schema: &'static str| OutputFormat::Schema {
         name: Some("n".into()),
         description: Some("d".into()),
@@ -122,7 +125,7 @@ fn chat() -> impl Strategy<Value = Chat<'static>> {
         Some(schema("true")),
     ]);
     let reasoning = prop::option::of((prop::option::of(any::<bool>()), 0..6_usize, prop::option::of(0..3_u64)));
-    let many = (0..=3_usize, choice, output, reasoning, sampling(), 0..7_usize, any::<bool>(), any::<bool>());
+    let many = (0..=3_usize, choice(), output, reasoning, sampling(), 0..7_usize, any::<bool>(), any::<bool>());
     (prop::collection::vec(turns(), 1..3), many).prop_map(move |(turns, many)| {
         let (count, tool_choice, output, reasoning, sampling, stops, stream, is_oss) = many;
         let mut chat = Chat {
