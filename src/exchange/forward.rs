@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::crossing::Written;
 use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
 use super::phase::Phase;
 use super::request::{State, remove_credentials, remove_own_keys};
 use super::steps::Deciding;
+use super::translate::Written;
 use crate::base::words::Words;
 use crate::credential::{self, Credential, Leaving, Signing};
 use crate::identity::FORWARDED_HEADER;

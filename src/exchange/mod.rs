@@ -21,6 +21,7 @@ mod access;
 mod choose;
 mod crossing;
 pub mod event;
+mod expected;
 pub mod explain;
 mod follow;
 mod forward;
@@ -37,6 +38,7 @@ mod steps;
 mod stop;
 mod story;
 mod tariff;
+mod translate;
 mod watch;
 
 use std::sync::Arc;

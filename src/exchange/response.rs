@@ -5,22 +5,19 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Edits, Length, Meta, ResponseHead};
+use super::expected::{Crossed, Expected};
 use super::explain::EXPLAIN_HEADER;
 use super::local_reply::{LOCAL_REPLY_HEADER, code_of, is_local_reply};
 use super::phase::Phase;
 use super::record::Outcome;
 use super::request;
 use super::rope::Rope;
-use super::steps::Deciding;
 use super::story::Bill;
-use crate::cache::Ticket;
-use crate::llm::{Fold, Format, Usage};
-use crate::target::Target;
-use crate::wire::codec::Envelope;
+use crate::llm::{Fold, Usage};
 use crate::wire::decode::{Decoder, Limits};
-use crate::wire::opaque::{Blind, Meter};
+use crate::wire::opaque::Meter;
 use crate::wire::scan::Seen;
-use crate::wire::{self, Outbound, StreamReader, StreamWriter, Writing};
+use crate::wire::{self, StreamReader, StreamWriter};
 
 /// How much of a local reply of the proxy's is read.
 const LOCAL_REPLY: usize = 4 << 10;
@@ -55,34 +52,6 @@ pub(super) struct State {
     pub crossed: Crossed,
     /// The content coding of an answer that is written anew.
     coding: Option<String>,
-}
-
-/// How far an answer is that is written anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Crossed {
-    /// Its head was sent.
-    pub opened: bool,
-    /// Its own end was seen.
-    pub complete: bool,
-    /// An error was said instead.
-    pub failed: bool,
-    /// It calls a tool.
-    pub calls: bool,
-}
-
-/// What the request has settled about its answer.
-pub(super) struct Expected {
-    /// The client did not ask for a usage event, and Weir did.
-    pub trims: bool,
-    /// What the client speaks, and how the call left, if it is a chat.
-    pub client: Option<Format>,
-    pub outbound: Option<Outbound>,
-    /// For whom an answer is written.
-    pub to: Writing,
-    pub lead: Option<Ticket>,
-    /// Streams of sounds and images have end events of their own, and not all of them have one: the end of
-    /// the body is theirs.
-    is_media: bool,
 }
 
 /// What happens to the body.
@@ -204,57 +173,9 @@ impl State {
     }
 }
 
-// === impl Crossed ===
-
-impl Crossed {
-    /// Nothing more is to be written.
-    pub fn over(self) -> bool {
-        self.complete || self.failed
-    }
-}
-
-// === impl Expected ===
-
-impl Expected {
-    /// The answer is not in the client's form.
-    pub fn crosses(&self) -> bool {
-        self.reframes() || self.outbound.map(|outbound| outbound.format) != self.client
-    }
-
-    /// The answer is in the client's format, and a stream of it in another framing.
-    pub fn reframes(&self) -> bool {
-        let invoke = |outbound: Outbound| outbound.envelope == Envelope::Invoke;
-        self.client == Some(Format::Messages) && self.outbound.is_some_and(invoke)
-    }
-}
-
 // === impl Exchange ===
 
 impl Exchange {
-    /// What the answer to this request will need, from wherever it comes.
-    pub(super) fn expect(&mut self, deciding: &Deciding, target: &Target) {
-        let formats = Self::formats(deciding, target);
-        let (client, outbound) = (formats.map(|(client, _)| client), formats.map(|(_, outbound)| outbound));
-        let expected = Expected {
-            trims: self.asks_usage(deciding, target),
-            client,
-            outbound,
-            to: self.writing(deciding),
-            lead: deciding.lead,
-            is_media: deciding.fields.call.operation.is_media(),
-        };
-        let crosses = expected.crosses() && !expected.reframes();
-        if let Some(outbound) = outbound.filter(|_| crosses || deciding.lead.is_some()) {
-            self.response.reader = Some(wire::codec(outbound.format).stream_reader());
-        }
-        if crosses {
-            self.response.writer =
-                wire::codec_of(self.story.dialect, self.story.operation).stream_writer(expected.to.clone());
-        }
-        self.response.fold = deciding.lead.map(|_| Fold::default());
-        self.response.expected = Some(expected);
-    }
-
     pub(super) fn on_response(&mut self, head: ResponseHead, end: bool, out: &mut Vec<Action>) {
         // A filter before this one can answer so early that not even the request's head came here.
         if self.phase == Phase::Fresh {
@@ -471,10 +392,5 @@ impl Exchange {
             (false, true) => Outcome::Completed,
             (false, false) => Outcome::Truncated,
         }
-    }
-
-    /// True when the meter lost sight of the stream because of an event beyond all measure.
-    pub(super) fn lost_sight(&self) -> bool {
-        self.response.meter.as_ref().is_some_and(|meter| meter.blind() == Some(Blind::Oversized))
     }
 }

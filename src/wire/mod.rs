@@ -124,6 +124,14 @@ pub fn envelop(to: Outbound, body: Bytes, betas: Option<&str>) -> Result<Bytes, 
     }
 }
 
+/// True where a body may bring back a thought's seal that another provider made, or none where there must be
+/// one: what Weir wrote for this client when another provider answered. No provider takes it.
+pub fn has_foreign_seal(body: &[u8]) -> bool {
+    // The third is `weir.` in base64, for fields that must be that.
+    const MARKS: [&str; 5] = ["\"weir.", "\"call.weir.", "\"d2Vpci", "\"signature\":\"\"", "\"signature\": \"\""];
+    MARKS.iter().any(|mark| memchr::memmem::find(body, mark.as_bytes()).is_some())
+}
+
 /// Reads what deciding needs from a complete request body.
 ///
 /// # Errors

@@ -144,70 +144,76 @@ mod tests {
         }
     }
 
+    const NO: Speaks = Speaks { responses: false, deployments: false };
+    const ALL: Speaks = Speaks { responses: true, deployments: false };
+    const AZURE: Speaks = Speaks { responses: true, deployments: true };
+
+    /// Provider, model, client, what is known of the provider; the path of an answer and of a stream.
+    type Row = (Dialect, &'static str, Format, Speaks, &'static str, &'static str);
+
+    const ROWS: &[Row] = &[
+        (Dialect::OpenAi, "m", Format::Messages, ALL, "/chat/completions", "/chat/completions"),
+        (Dialect::OpenAi, "m", Format::Responses, ALL, "/responses", "/responses"),
+        (Dialect::OpenAi, "m", Format::Responses, NO, "/chat/completions", "/chat/completions"),
+        (Dialect::Responses, "m", Format::Chat, NO, "/responses", "/responses"),
+        (Dialect::Azure, "m", Format::Responses, ALL, "/responses", "/responses"),
+        (
+            Dialect::Azure,
+            "d",
+            Format::Responses,
+            AZURE,
+            "/deployments/d/chat/completions?api-version=2024-10-21",
+            "/deployments/d/chat/completions?api-version=2024-10-21",
+        ),
+        (Dialect::Anthropic, "m", Format::Chat, NO, "/messages", "/messages"),
+        (
+            Dialect::Gemini,
+            "m",
+            Format::Chat,
+            NO,
+            "/models/m:generateContent",
+            "/models/m:streamGenerateContent?alt=sse",
+        ),
+        (
+            Dialect::Vertex,
+            "gemini-x",
+            Format::Chat,
+            NO,
+            "/publishers/google/models/gemini-x:generateContent",
+            "/publishers/google/models/gemini-x:streamGenerateContent?alt=sse",
+        ),
+        (
+            Dialect::Vertex,
+            "claude-x@1",
+            Format::Chat,
+            NO,
+            "/publishers/anthropic/models/claude-x%401:rawPredict",
+            "/publishers/anthropic/models/claude-x%401:streamRawPredict",
+        ),
+        (
+            Dialect::Bedrock,
+            "us.anthropic.c",
+            Format::Chat,
+            NO,
+            "/model/us.anthropic.c/converse",
+            "/model/us.anthropic.c/converse-stream",
+        ),
+        (
+            Dialect::Bedrock,
+            "us.anthropic.c",
+            Format::Messages,
+            NO,
+            "/model/us.anthropic.c/invoke",
+            "/model/us.anthropic.c/invoke-with-response-stream",
+        ),
+        (Dialect::Bedrock, "nova", Format::Messages, NO, "/model/nova/converse", "/model/nova/converse-stream"),
+        (Dialect::Cohere, "m", Format::Chat, NO, "/chat", "/chat"),
+        (Dialect::Ollama, "m", Format::Chat, NO, "/api/chat", "/api/chat"),
+    ];
+
     #[test]
     fn every_format_has_its_paths() {
-        let no = Speaks::default();
-        let all = Speaks { responses: true, deployments: false };
-        let azure = Speaks { responses: true, deployments: true };
-        for (dialect, model, client, speaks, whole, stream) in [
-            (Dialect::OpenAi, "m", Format::Messages, all, "/chat/completions", "/chat/completions"),
-            (Dialect::OpenAi, "m", Format::Responses, all, "/responses", "/responses"),
-            (Dialect::OpenAi, "m", Format::Responses, no, "/chat/completions", "/chat/completions"),
-            (Dialect::Responses, "m", Format::Chat, no, "/responses", "/responses"),
-            (Dialect::Azure, "m", Format::Responses, all, "/responses", "/responses"),
-            (
-                Dialect::Azure,
-                "d",
-                Format::Responses,
-                azure,
-                "/deployments/d/chat/completions?api-version=2024-10-21",
-                "/deployments/d/chat/completions?api-version=2024-10-21",
-            ),
-            (Dialect::Anthropic, "m", Format::Chat, no, "/messages", "/messages"),
-            (
-                Dialect::Gemini,
-                "m",
-                Format::Chat,
-                no,
-                "/models/m:generateContent",
-                "/models/m:streamGenerateContent?alt=sse",
-            ),
-            (
-                Dialect::Vertex,
-                "gemini-x",
-                Format::Chat,
-                no,
-                "/publishers/google/models/gemini-x:generateContent",
-                "/publishers/google/models/gemini-x:streamGenerateContent?alt=sse",
-            ),
-            (
-                Dialect::Vertex,
-                "claude-x@1",
-                Format::Chat,
-                no,
-                "/publishers/anthropic/models/claude-x%401:rawPredict",
-                "/publishers/anthropic/models/claude-x%401:streamRawPredict",
-            ),
-            (
-                Dialect::Bedrock,
-                "us.anthropic.c",
-                Format::Chat,
-                no,
-                "/model/us.anthropic.c/converse",
-                "/model/us.anthropic.c/converse-stream",
-            ),
-            (
-                Dialect::Bedrock,
-                "us.anthropic.c",
-                Format::Messages,
-                no,
-                "/model/us.anthropic.c/invoke",
-                "/model/us.anthropic.c/invoke-with-response-stream",
-            ),
-            (Dialect::Bedrock, "nova", Format::Messages, no, "/model/nova/converse", "/model/nova/converse-stream"),
-            (Dialect::Cohere, "m", Format::Chat, no, "/chat", "/chat"),
-            (Dialect::Ollama, "m", Format::Chat, no, "/api/chat", "/api/chat"),
-        ] {
+        for &(dialect, model, client, speaks, whole, stream) in ROWS {
             let outbound = Outbound::to(dialect, model, client, speaks);
             let path =
                 |stream| outbound.path(&PathCall { model, stream, api_version: "2024-10-21", ..PathCall::default() });

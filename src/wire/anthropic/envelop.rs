@@ -55,13 +55,29 @@ fn refuse(error: JsonError) -> Refusal {
     Refusal::new(Code::InvalidJson, format!("The request body cannot be put into the provider's form: {error}."))
 }
 
+/// Betas that Bedrock knows (Bedrock user guide, "Anthropic Claude Messages API", `anthropic_beta`, 2026),
+/// without their dates. It refuses a whole request for another one, and agents name many of Anthropic's own.
+const BETAS: &[&str] = &[
+    "computer-use-",
+    "context-1m-",
+    "context-management-",
+    "dev-full-thinking-",
+    "effort-",
+    "fine-grained-tool-streaming-",
+    "interleaved-thinking-",
+    "output-128k-",
+    "token-efficient-tools-",
+    "tool-examples-",
+    "tool-search-tool-",
+];
+
 /// Betas are named once each, whatever headers and bodies say.
 fn all_betas(named: Option<&[u8]>, betas: &str) -> Vec<u8> {
     let tree = named.and_then(|named| Tree::read(named).ok());
     let in_body = tree.iter().flat_map(|tree| tree.root().elements()).filter_map(|beta| beta.text());
     let mut all: Vec<Cow<'_, str>> = Vec::new();
     for beta in in_body.chain(betas.split(',').map(|beta| Cow::Borrowed(beta.trim()))) {
-        if !beta.is_empty() && !all.contains(&beta) {
+        if BETAS.iter().any(|known| beta.starts_with(known)) && !all.contains(&beta) {
             all.push(beta);
         }
     }
@@ -95,14 +111,14 @@ mod tests {
 
     #[test]
     fn betas_of_header_and_body_are_named_once() {
-        let body = r#"{"anthropic_version":"2023-06-01","anthropic_beta":["a"],"model":"m"}"#;
+        let body = r#"{"anthropic_version":"2023-06-01","anthropic_beta":["effort-1"],"model":"m"}"#;
         assert_eq!(
-            enveloped(body, Envelope::Invoke, "a, b"),
-            r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a","b"]}"#
+            enveloped(body, Envelope::Invoke, "effort-1, oauth-2025-04-20, context-1m-2"),
+            r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["effort-1","context-1m-2"]}"#
         );
         assert_eq!(
-            enveloped(r#"{"model":"m"}"#, Envelope::Invoke, "c"),
-            r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["c"]}"#
+            enveloped(r#"{"model":"m"}"#, Envelope::Invoke, "effort-3"),
+            r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["effort-3"]}"#
         );
     }
 

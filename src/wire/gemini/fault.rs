@@ -43,6 +43,7 @@ const REASONS: &[(&str, FaultKind)] = &[
 /// Words of messages, in small letters, that say more than the status does.
 const WORDS: &[(FaultKind, &[&str])] = &[
     (FaultKind::ContextLength, &["input token count", "exceeds the maximum number of tokens"]),
+    (FaultKind::ContextLength, &["input token count", "only supports up to"]),
     (FaultKind::TooLarge, &["request payload size exceeds"]),
     (FaultKind::ContentPolicy, &["violat", "polic"]),
     (FaultKind::ContentPolicy, &["prompt", "blocked"]),

@@ -47,6 +47,10 @@ fn events(named: bool, events: &[Value]) -> Vec<Vec<u8>> {
     events.iter().map(write).collect()
 }
 
+fn metrics(input: u64, output: u64) -> Value {
+    json!({"inputTokenCount": input, "outputTokenCount": output, "invocationLatency": 9, "firstByteLatency": 3})
+}
+
 fn bedrock() -> [Case; 3] {
     let converse = Case {
         name: "Bedrock ConverseStream",
@@ -81,7 +85,6 @@ fn bedrock() -> [Case; 3] {
             ..Usage::default()
         },
     };
-    let metrics = |input, output| json!({"inputTokenCount": input, "outputTokenCount": output, "invocationLatency": 9, "firstByteLatency": 3});
     let anthropic = Case {
         name: "Anthropic by InvokeModel",
         kind: frames::CONTENT_TYPE,
@@ -97,7 +100,11 @@ fn bedrock() -> [Case; 3] {
         finish: "end_turn",
         usage: Usage { input: 7, output: 4, cache_read: 3, ..Usage::default() },
     };
-    let llama = Case {
+    [converse, anthropic, llama()]
+}
+
+fn llama() -> Case {
+    Case {
         name: "another model by InvokeModel",
         kind: frames::CONTENT_TYPE,
         events: invoked(&[
@@ -108,82 +115,96 @@ fn bedrock() -> [Case; 3] {
         text: 0,
         finish: "stop",
         usage: Usage { input: 5, output: 2, ..Usage::default() },
-    };
-    [converse, anthropic, llama]
+    }
 }
 
 fn cases() -> Vec<Case> {
+    bedrock().into_iter().chain(ollama_cases()).chain(others()).collect()
+}
+
+fn ollama_cases() -> [Case; 2] {
     let ollama = |finish| {
         json!({"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": finish,
             "total_duration": 5, "prompt_eval_count": 26, "eval_count": 298, "eval_duration": 4})
     };
     let generated = json!({"model": "m", "response": "", "done": true, "done_reason": "stop", "prompt_eval_count": 1});
+    [
+        Case {
+            name: "Ollama chat",
+            kind: lines::CONTENT_TYPE,
+            events: lines(&[
+                json!({"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done": false}),
+                json!({"model": "m", "message": {"role": "assistant", "content": "", "thinking": "abc"}, "done": false}),
+                ollama("stop"),
+            ]),
+            whole: 3,
+            text: 5,
+            finish: "stop",
+            usage: Usage { input: 26, output: 298, ..Usage::default() },
+        },
+        Case {
+            name: "Ollama generate",
+            kind: "application/x-ndjson; charset=utf-8",
+            events: lines(&[json!({"model": "m", "response": "Hello", "done": false}), generated]),
+            whole: 2,
+            text: 5,
+            finish: "stop",
+            usage: Usage { input: 1, ..Usage::default() },
+        },
+    ]
+}
+
+fn others() -> [Case; 3] {
     let cohere_usage = json!({"billed_units": {"input_tokens": 5.0, "output_tokens": 8.0},
         "tokens": {"input_tokens": 71.0, "output_tokens": 9.0}, "cached_tokens": 16.0});
     let gemini_usage = json!({"promptTokenCount": 4, "candidatesTokenCount": 6, "totalTokenCount": 10});
-    bedrock()
-        .into_iter()
-        .chain([
-            Case {
-                name: "Ollama chat",
-                kind: lines::CONTENT_TYPE,
-                events: lines(&[
-                    json!({"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done": false}),
-                    json!({"model": "m", "message": {"role": "assistant", "content": "", "thinking": "abc"}, "done": false}),
-                    ollama("stop"),
-                ]),
-                whole: 3,
-                text: 5,
-                finish: "stop",
-                usage: Usage { input: 26, output: 298, ..Usage::default() },
-            },
-            Case {
-                name: "Ollama generate",
-                kind: "application/x-ndjson; charset=utf-8",
-                events: lines(&[json!({"model": "m", "response": "Hello", "done": false}), generated]),
-                whole: 2,
-                text: 5,
-                finish: "stop",
-                usage: Usage { input: 1, ..Usage::default() },
-            },
-            Case {
-                name: "Cohere v2",
-                kind: "text/event-stream",
-                events: events(true, &[
+    [
+        Case {
+            name: "Cohere v2",
+            kind: "text/event-stream",
+            events: events(
+                true,
+                &[
                     json!({"type": "message-start", "id": "i", "delta": {"message": {"role": "assistant", "content": []}}}),
                     json!({"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "I"}}}),
                     json!({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Hi"}}}}),
                     json!({"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": cohere_usage}}),
-                ]),
-                whole: 4,
-                text: 3,
-                finish: "COMPLETE",
-                usage: Usage { input: 5, output: 8, ..Usage::default() },
-            },
-            Case {
-                name: "Gemini",
-                kind: "text/event-stream",
-                events: events(false, &[
+                ],
+            ),
+            whole: 4,
+            text: 3,
+            finish: "COMPLETE",
+            usage: Usage { input: 5, output: 8, ..Usage::default() },
+        },
+        Case {
+            name: "Gemini",
+            kind: "text/event-stream",
+            events: events(
+                false,
+                &[
                     json!({"candidates": [{"content": {"parts": [{"text": "Hi"}]}}], "usageMetadata": {"promptTokenCount": 4}}),
                     json!({"candidates": [{"content": {"parts": [{"text": "!"}]}, "finishReason": "STOP"}],
-                        "usageMetadata": gemini_usage}),
-                ]),
-                whole: 3,
-                text: 3,
-                finish: "STOP",
-                usage: Usage { input: 4, output: 6, ..Usage::default() },
-            },
-            Case {
-                name: "Gemini, a prompt that is blocked",
-                kind: "text/event-stream",
-                events: events(false, &[json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": gemini_usage})]),
-                whole: 2,
-                text: 0,
-                finish: "SAFETY",
-                usage: Usage { input: 4, output: 6, ..Usage::default() },
-            },
-        ])
-        .collect()
+                    "usageMetadata": gemini_usage}),
+                ],
+            ),
+            whole: 3,
+            text: 3,
+            finish: "STOP",
+            usage: Usage { input: 4, output: 6, ..Usage::default() },
+        },
+        Case {
+            name: "Gemini, a prompt that is blocked",
+            kind: "text/event-stream",
+            events: events(
+                false,
+                &[json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": gemini_usage})],
+            ),
+            whole: 2,
+            text: 0,
+            finish: "SAFETY",
+            usage: Usage { input: 4, output: 6, ..Usage::default() },
+        },
+    ]
 }
 
 #[test]

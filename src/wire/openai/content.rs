@@ -71,8 +71,20 @@ fn read_file<'a>(part: Value<'_, 'a>) -> Option<Media<'a>> {
     Some(Media { kind: MediaKind::File, mime, source, name, detail: None })
 }
 
-/// Writes what a side said: a string where that says it all.
-pub(super) fn write_content(o: &mut ObjectWriter<'_>, parts: &[&Part<'_>], dropped: &mut Dropped) {
+/// Writes what a side said: a string where that says it all. Several texts are one with this `between` them;
+/// many who imitate the API take nothing but strings from anybody but the user.
+pub(super) fn write_content(
+    o: &mut ObjectWriter<'_>,
+    parts: &[&Part<'_>],
+    between: Option<&str>,
+    dropped: &mut Dropped,
+) {
+    if let Some(between) = between
+        && let Some(texts) = parts.iter().map(|part| part.as_text()).collect::<Option<Vec<_>>>()
+    {
+        parts.iter().for_each(|part| note_cache(part, dropped));
+        return o.text("content", &texts.join(between));
+    }
     if let [only] = parts
         && let Some(text) = only.as_text()
     {

@@ -93,21 +93,35 @@ pub(in crate::wire) fn read_error(error: Value<'_, '_>, kind: FaultKind) -> Faul
     };
     let (code, of_type) = (text("code"), text("type"));
     let message = text("message").unwrap_or_default();
-    let kind = [&code, &of_type].into_iter().flatten().find_map(|word| kind_of(word)).unwrap_or(kind);
+    let told = [&code, &of_type].into_iter().flatten().find_map(|word| kind_of(word));
+    let kind = told.or_else(|| is_too_long(&message, kind).then_some(FaultKind::ContextLength)).unwrap_or(kind);
     Fault { kind, status: None, message, code: code.or(of_type), param: text("param") }
+}
+
+/// Those who imitate OpenAI say in words alone that a prompt does not fit (vLLM, DeepSeek, Groq, xAI), and
+/// agents make it shorter only when they are told so.
+fn is_too_long(message: &str, kind: FaultKind) -> bool {
+    const WORDS: &[&str] = &[
+        "maximum context length",
+        "maximum prompt length",
+        "context window",
+        "longer than the model's context length",
+        "reduce the length of the messages",
+    ];
+    let message = message.to_ascii_lowercase();
+    matches!(kind, FaultKind::InvalidRequest | FaultKind::TooLarge) && WORDS.iter().any(|words| message.contains(words))
 }
 
 /// The kind that a code or a type of OpenAI's names; none for one that says less than the status.
 fn kind_of(word: &str) -> Option<FaultKind> {
     Some(match word {
-        "context_length_exceeded" | "string_above_max_length" => FaultKind::ContextLength,
+        "context_length_exceeded" => FaultKind::ContextLength,
         "content_policy_violation" | "content_filter" => FaultKind::ContentPolicy,
         "invalid_api_key" | "authentication_error" => FaultKind::Authentication,
         "permission_error" => FaultKind::Permission,
         "model_not_found" | "DeploymentNotFound" => FaultKind::NotFound,
         "insufficient_quota" | "billing_hard_limit_reached" => FaultKind::Quota,
         "rate_limit_exceeded" | "rate_limit_error" => FaultKind::RateLimit,
-        "server_error" => FaultKind::Server,
         _ => return None,
     })
 }

@@ -9,6 +9,7 @@ mod message;
 mod reply;
 mod request_read;
 mod request_write;
+pub(super) mod schema;
 mod stream_read;
 mod stream_write;
 mod trim;

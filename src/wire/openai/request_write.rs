@@ -2,6 +2,7 @@
 
 use super::content::{note_cache, write_content};
 use super::message::{CallPiece, write_call};
+use super::schema;
 use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
 use crate::llm::chat::{OutputFormat, Role, Tool, ToolChoice, Turn};
 use crate::llm::ids::CallIds;
@@ -28,7 +29,7 @@ pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropp
             }
         }
         write_tools(o, chat, dropped);
-        write_output(o, chat);
+        write_output(o, chat, dropped);
         write_bounds(o, chat, to, dropped);
         write_sampling(o, chat, dropped);
         write_rest(o, chat, dropped);
@@ -37,8 +38,8 @@ pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropp
 
 fn write_turn(a: &mut ArrayWriter<'_>, turn: &Turn<'_>, ids: &mut CallIds, dropped: &mut Dropped) {
     let role = match turn.role {
-        Role::System => "system",
-        Role::Developer => "developer",
+        // OpenAI reads both as what its newer models call the developer, and nobody else knows that word.
+        Role::System | Role::Developer => "system",
         Role::Assistant => return write_assistant(a, turn, ids, dropped),
         Role::User => "user",
     };
@@ -61,7 +62,8 @@ fn write_turn(a: &mut ArrayWriter<'_>, turn: &Turn<'_>, ids: &mut CallIds, dropp
     }
     a.object(|o| {
         o.text("role", role);
-        write_content(o, &all, dropped);
+        let between = (turn.role != Role::User).then_some("\n\n");
+        write_content(o, &all, between, dropped);
         o.text_if("name", turn.name.as_deref());
     });
 }
@@ -84,7 +86,7 @@ fn write_result<'p>(
         match (&texts[..], result.is_error) {
             ([], false) => o.text("content", ""),
             ([], true) => o.text("content", "Error"),
-            (texts, false) => write_content(o, texts, dropped),
+            (texts, false) => write_content(o, texts, Some("\n"), dropped),
             // There is no flag for it; the model reads it all the same.
             (texts, true) => {
                 let said: String = texts.iter().filter_map(|part| part.as_text()).collect();
@@ -118,7 +120,7 @@ fn write_assistant(a: &mut ArrayWriter<'_>, turn: &Turn<'_>, ids: &mut CallIds, 
         if said.is_empty() {
             o.null("content");
         } else {
-            write_content(o, &said, dropped);
+            write_content(o, &said, Some(""), dropped);
         }
         o.text_if("name", turn.name.as_deref());
         if !calls.is_empty() {
@@ -170,24 +172,25 @@ fn write_tool(a: &mut ArrayWriter<'_>, tool: &Tool<'_>, dropped: &mut Dropped) {
         o.object("function", |o| {
             o.text("name", &tool.name);
             o.text_if("description", tool.description.as_deref());
-            o.raw_if("parameters", tool.parameters.as_deref());
-            o.flag_if("strict", tool.strict);
+            let schema = tool.parameters.as_deref().map(schema::of_function);
+            o.raw_if("parameters", schema.as_deref());
+            o.flag_if("strict", schema::strict(tool.strict, schema.as_deref(), dropped));
         });
     });
 }
 
-fn write_output(o: &mut ObjectWriter<'_>, chat: &Chat<'_>) {
+fn write_output(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped) {
     let Some(output) = &chat.output else { return };
     o.object("response_format", |o| match output {
         OutputFormat::Text => o.text("type", "text"),
         OutputFormat::Json => o.text("type", "json_object"),
-        OutputFormat::Schema { name, description, schema, strict } => {
+        OutputFormat::Schema { name, description, schema: said, strict } => {
             o.text("type", "json_schema");
             o.object("json_schema", |o| {
                 o.text("name", name.as_deref().unwrap_or("answer"));
                 o.text_if("description", description.as_deref());
-                o.raw("schema", schema);
-                o.flag_if("strict", *strict);
+                o.raw("schema", said);
+                o.flag_if("strict", schema::strict(*strict, Some(said), dropped));
             });
         }
     });

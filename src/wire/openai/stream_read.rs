@@ -19,7 +19,13 @@ pub(super) struct Reader {
     started: bool,
     /// The calls so far: of which choice, the provider's index, its id.
     calls: Vec<Known>,
+    /// Choices that were begun, and whether they are finished.
+    choices: Vec<(u32, bool)>,
+    ended: bool,
 }
+
+/// Choices whose ends are looked for.
+const MAX_CHOICES: usize = 128;
 
 struct Known {
     choice: u32,
@@ -31,6 +37,7 @@ struct Known {
 impl StreamReader for Reader {
     fn read(&mut self, event: &sse::Event, out: &mut Vec<Delta>, dropped: &mut Dropped) -> Result<(), Unreadable> {
         if event.data == DONE {
+            self.ended = true;
             out.push(Delta::End);
             return Ok(());
         }
@@ -52,6 +59,14 @@ impl StreamReader for Reader {
         let usage = root.get("usage").or_else(|| root.get("x_groq")?.get("usage"));
         out.extend(usage.and_then(|usage| scan::read_usage(usage.raw())).map(Delta::Usage));
         Ok(())
+    }
+
+    /// Some who imitate OpenAI close without `[DONE]`.
+    fn end(&mut self, out: &mut Vec<Delta>) {
+        let is_whole = !self.choices.is_empty() && self.choices.iter().all(|(_, finished)| *finished);
+        if is_whole && !std::mem::replace(&mut self.ended, true) {
+            out.push(Delta::End);
+        }
     }
 }
 
@@ -81,6 +96,13 @@ impl Reader {
     fn read_choice(&mut self, value: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
         let index = value.get("index").and_then(Value::whole).unwrap_or(0);
         let choice = u32::try_from(index).unwrap_or(u32::MAX);
+        let known = self.choices.iter().position(|(known, _)| *known == choice);
+        let known = known.or_else(|| {
+            (self.choices.len() < MAX_CHOICES).then(|| {
+                self.choices.push((choice, false));
+                self.choices.len() - 1
+            })
+        });
         for (key, value) in value.members() {
             match &*key {
                 "delta" => self.read_delta(choice, value, out, dropped),
@@ -91,6 +113,9 @@ impl Reader {
             }
         }
         let Some(word) = value.get("finish_reason").and_then(Value::text) else { return };
+        if let Some((_, finished)) = known.and_then(|at| self.choices.get_mut(at)) {
+            *finished = true;
+        }
         match read_finish(&word) {
             Some(finish) => out.push(Delta::Finish { choice, finish, stop_sequence: None }),
             // A word of a provider's own may even mean that the answer broke off.
@@ -107,6 +132,10 @@ impl Reader {
                     if let Some(text) = value.text().filter(|text| !text.is_empty()) {
                         out.push(Delta::Text { choice, text: text.into_owned() });
                     }
+                    // Mistral's, where its models think.
+                    for part in value.elements() {
+                        push_part(choice, part, out, dropped);
+                    }
                 }
                 "reasoning_content" | "reasoning" if !has_details => {
                     if let Some(text) = value.text().filter(|text| !text.is_empty()) {
@@ -116,7 +145,8 @@ impl Reader {
                 "reasoning_content" | "reasoning" => {}
                 "reasoning_details" => push_details(choice, value, out),
                 "refusal" => {
-                    out.extend(value.text().map(|text| Delta::Refusal { choice, text: text.into_owned() }));
+                    let text = value.text().filter(|text| !text.is_empty());
+                    out.extend(text.map(|text| Delta::Refusal { choice, text: text.into_owned() }));
                 }
                 "tool_calls" => {
                     for call in value.elements() {
@@ -172,6 +202,19 @@ impl Reader {
             arguments: call.arguments.into_owned(),
             signature: call.signature,
         });
+    }
+}
+
+/// An element of a content that is a list.
+fn push_part(choice: u32, part: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
+    let text = |value: Value<'_, '_>| value.get("text").and_then(Value::text).map(|text| text.into_owned());
+    match part.get("type").and_then(Value::text).as_deref() {
+        Some("text") => out.extend(text(part).map(|text| Delta::Text { choice, text })),
+        Some("thinking") => {
+            let thoughts = part.get("thinking").into_iter().flat_map(Value::elements).filter_map(text);
+            out.extend(thoughts.map(|text| Delta::Reasoning { choice, text }));
+        }
+        other => dropped.inside("choices[].delta.content[].", other.unwrap_or("type")),
     }
 }
 

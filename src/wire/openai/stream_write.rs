@@ -8,7 +8,8 @@ use super::message::{
 };
 use super::usage;
 use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
-use crate::llm::{Delta, Dropped};
+use crate::llm::part::{Citation, Media};
+use crate::llm::{Delta, Dropped, Usage};
 use crate::wire::codec::{StreamWriter, Writing};
 use crate::wire::sse;
 
@@ -89,6 +90,39 @@ impl Writer {
         });
     }
 
+    fn cite(&mut self, choice: u32, citation: &Citation<'_>, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        if citation.url.is_none() {
+            return dropped.field("citations");
+        }
+        let index = self.next(ANNOTATIONS);
+        self.listed(choice, "annotations", out, |a| {
+            write_annotation(a, index, citation);
+        });
+    }
+
+    fn show(&mut self, choice: u32, media: &Media<'_>, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        let mut is_written = false;
+        let index = self.next(IMAGES);
+        self.listed(choice, "images", out, |a| is_written = write_image(a, index, media));
+        if !is_written {
+            dropped.field("media");
+        }
+    }
+
+    /// The usage chunk: without a choice.
+    fn total(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        if self.prefix.is_empty() {
+            self.start("", "", 0);
+        }
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(b"[],");
+        let mut object = Vec::new();
+        write_object(&mut object, |o| usage::write(o, usage));
+        out.extend_from_slice(object.get(1..).unwrap_or_default());
+        out.extend_from_slice(b"\n\n");
+    }
+
     /// The place of the next element of a list.
     fn next(&mut self, list: usize) -> Option<u64> {
         let next = self.listed.get_mut(list)?;
@@ -126,21 +160,8 @@ impl StreamWriter for Writer {
                 let piece = CallPiece { id, name: name.as_deref(), arguments, signature: signature.as_ref() };
                 self.listed(*choice, "tool_calls", out, |a| write_call(a, Some((*index).into()), &piece));
             }
-            Delta::Citation { choice, citation } if citation.url.is_some() => {
-                let index = self.next(ANNOTATIONS);
-                self.listed(*choice, "annotations", out, |a| {
-                    write_annotation(a, index, citation);
-                });
-            }
-            Delta::Citation { .. } => dropped.field("citations"),
-            Delta::Media { choice, media } => {
-                let mut is_written = false;
-                let index = self.next(IMAGES);
-                self.listed(*choice, "images", out, |a| is_written = write_image(a, index, media));
-                if !is_written {
-                    dropped.field("media");
-                }
-            }
+            Delta::Citation { choice, citation } => self.cite(*choice, citation, out, dropped),
+            Delta::Media { choice, media } => self.show(*choice, media, out, dropped),
             Delta::Logprobs { choice, tokens } => {
                 self.begin(*choice, out);
                 self.choice(*choice, out, |o| {
@@ -156,18 +177,7 @@ impl StreamWriter for Writer {
                     o.text("finish_reason", finish_word(*finish));
                 });
             }
-            Delta::Usage(usage) if self.to.usage => {
-                if self.prefix.is_empty() {
-                    self.start("", "", 0);
-                }
-                out.extend_from_slice(b"data: ");
-                out.extend_from_slice(&self.prefix);
-                out.extend_from_slice(b"[],");
-                let mut object = Vec::new();
-                write_object(&mut object, |o| usage::write(o, usage));
-                out.extend_from_slice(object.get(1..).unwrap_or_default());
-                out.extend_from_slice(b"\n\n");
-            }
+            Delta::Usage(usage) if self.to.usage => self.total(usage, out),
             Delta::Usage(_) => {}
             // What keeps an event stream alive is a comment.
             Delta::Ping => out.extend_from_slice(b": ping\n\n"),

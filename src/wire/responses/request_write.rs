@@ -8,6 +8,7 @@ use crate::base::json::{ObjectWriter, write_object};
 use crate::llm::chat::{OutputFormat, Reasoning, Role, Tell, Tool, ToolChoice};
 use crate::llm::{Chat, Dropped};
 use crate::wire::codec::Outgoing;
+use crate::wire::openai::schema;
 
 /// The least bound on output tokens that is taken: "Expected a value >= 16".
 const MIN_OUTPUT: u64 = 16;
@@ -78,9 +79,10 @@ fn write_name(o: &mut ObjectWriter<'_>, name: &str) {
 fn write_tool(o: &mut ObjectWriter<'_>, tool: &Tool<'_>, dropped: &mut Dropped) {
     write_name(o, &tool.name);
     o.text_if("description", tool.description.as_deref());
-    o.raw("parameters", tool.parameters.as_deref().unwrap_or("null"));
+    let schema = tool.parameters.as_deref().map(schema::of_function);
+    o.raw("parameters", schema.as_deref().unwrap_or("null"));
     // Where nothing is said this API makes every property required; no other one does.
-    o.flag("strict", tool.strict.unwrap_or(false));
+    o.flag("strict", schema::strict(tool.strict, schema.as_deref(), dropped).unwrap_or(false));
     if tool.cache.is_some() {
         dropped.field("cache_control");
     }

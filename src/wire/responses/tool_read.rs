@@ -9,9 +9,9 @@ use crate::base::json::Kind;
 use crate::base::json::tree::Value;
 use crate::llm::chat::{Tool, ToolChoice};
 use crate::llm::{Chat, Dropped, Refusal};
+use crate::wire::openai::schema::is_strict;
 
 /// Schemas with more properties in one object are not looked through.
-const MAX_PROPERTIES: usize = 256;
 
 pub(super) fn tools<'a>(value: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) -> Result<(), Refusal> {
     for tool in value.elements() {
@@ -44,30 +44,6 @@ fn function<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Tool<'a>,
         tool.strict = Some(true);
     }
     Ok(tool)
-}
-
-/// Whether a schema is one that can be held to (guide "Structured outputs", "Supported schemas"): every
-/// object has all of its properties and no others.
-fn is_strict(schema: Value<'_, '_>) -> bool {
-    let properties = schema.get("properties");
-    let is_object = schema.get("type").and_then(Value::text).is_some_and(|kind| kind == "object");
-    if is_object || properties.is_some() {
-        let required = schema.get("required");
-        let is_required = |name: &str| {
-            let mut names = required.into_iter().flat_map(Value::elements).filter_map(Value::text);
-            names.any(|required| required == name)
-        };
-        let closed = schema.get("additionalProperties").and_then(Value::flag) == Some(false);
-        let mut names = properties.into_iter().flat_map(Value::members).map(|(name, _)| name);
-        let count = properties.into_iter().flat_map(Value::members).count();
-        if !closed || count > MAX_PROPERTIES || !names.all(|name| is_required(&name)) {
-            return false;
-        }
-    }
-    let named = ["properties", "$defs", "definitions"].into_iter().filter_map(|key| schema.get(key));
-    let mut within = named.flat_map(Value::members).map(|(_, value)| value);
-    let mut either = schema.get("anyOf").into_iter().flat_map(Value::elements);
-    within.all(is_strict) && either.all(is_strict) && schema.get("items").is_none_or(is_strict)
 }
 
 pub(super) fn choice<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Option<ToolChoice<'a>>, Refusal> {

@@ -141,15 +141,15 @@ fn what_the_model_thought_and_said_is_written() {
     let want = json!([
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "t"}],
          "encrypted_content": "gA"},
-        {"type": "reasoning", "summary": [{"type": "summary_text", "text": ""}], "encrypted_content": "gB"},
         {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gC"},
         {"type": "message", "role": "assistant", "content": [
             {"type": "output_text", "text": "Yes", "annotations": [
                 {"type": "url_citation", "start_index": 0, "end_index": 3, "url": "https://u", "title": ""}]},
             {"type": "refusal", "refusal": "No"}]}]);
+    // A seal without the id that it belongs to is one that the provider would not find.
     let lost = [
-        "messages[].redacted_thinking",
         "messages[].reasoning_content",
+        "messages[].redacted_thinking",
         "messages[].content[].image_url",
         "messages[].content[].citations",
     ];

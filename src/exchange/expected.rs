@@ -1,0 +1,89 @@
+//! What the request has settled about its answer, and how far an answer is that is written anew.
+
+use super::Exchange;
+use super::steps::Deciding;
+use crate::cache::Ticket;
+use crate::llm::{Fold, Format};
+use crate::target::Target;
+use crate::wire::codec::Envelope;
+use crate::wire::{self, Outbound, Writing};
+
+/// What the request has settled about its answer.
+pub(super) struct Expected {
+    /// The client did not ask for a usage event, and Weir did.
+    pub trims: bool,
+    /// What the client speaks, and how the call left, if it is a chat.
+    pub client: Option<Format>,
+    pub outbound: Option<Outbound>,
+    /// For whom an answer is written.
+    pub to: Writing,
+    pub lead: Option<Ticket>,
+    /// Streams of sounds and images have end events of their own, and not all of them have one: the end of
+    /// the body is theirs.
+    pub is_media: bool,
+}
+
+/// How far an answer is that is written anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Crossed {
+    /// Its head was sent.
+    pub opened: bool,
+    /// Its own end was seen.
+    pub complete: bool,
+    /// An error was said instead.
+    pub failed: bool,
+    /// It calls a tool.
+    pub calls: bool,
+}
+
+// === impl Crossed ===
+
+impl Crossed {
+    /// Nothing more is to be written.
+    pub fn over(self) -> bool {
+        self.complete || self.failed
+    }
+}
+
+// === impl Expected ===
+
+impl Expected {
+    /// The answer is not in the client's form.
+    pub fn crosses(&self) -> bool {
+        self.reframes() || self.outbound.map(|outbound| outbound.format) != self.client
+    }
+
+    /// The answer is in the client's format, and a stream of it in another framing.
+    pub fn reframes(&self) -> bool {
+        let invoke = |outbound: Outbound| outbound.envelope == Envelope::Invoke;
+        self.client == Some(Format::Messages) && self.outbound.is_some_and(invoke)
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// What the answer to this request will need, from wherever it comes.
+    pub(super) fn expect(&mut self, deciding: &Deciding, target: &Target) {
+        let formats = Self::formats(deciding, target);
+        let (client, outbound) = (formats.map(|(client, _)| client), formats.map(|(_, outbound)| outbound));
+        let expected = Expected {
+            trims: self.asks_usage(deciding, target),
+            client,
+            outbound,
+            to: self.writing(deciding),
+            lead: deciding.lead,
+            is_media: deciding.fields.call.operation.is_media(),
+        };
+        let crosses = expected.crosses() && !expected.reframes();
+        if let Some(outbound) = outbound.filter(|_| crosses || deciding.lead.is_some()) {
+            self.response.reader = Some(wire::codec(outbound.format).stream_reader());
+        }
+        if crosses {
+            self.response.writer =
+                wire::codec_of(self.story.dialect, self.story.operation).stream_writer(expected.to.clone());
+        }
+        self.response.fold = deciding.lead.map(|_| Fold::default());
+        self.response.expected = Some(expected);
+    }
+}
