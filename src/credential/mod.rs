@@ -19,6 +19,7 @@ pub const CALLER_HEADERS: &[&str] = &[
     "openai-organization",
     "openai-project",
     "x-goog-user-project",
+    "x-amz-security-token",
     "cookie",
 ];
 

@@ -42,6 +42,11 @@ impl Exchange {
                 Err(refusal) => return Flow::Refuse(refusal),
             },
         };
+        // In a path it would name another place.
+        if target.model.bytes().all(|byte| byte == b'.') {
+            let message = format!("There is no model {:?}.", target.model);
+            return Flow::Refuse(Refusal::new(Code::ModelNotFound, message).param("model"));
+        }
         if let Err(refusal) = self.must_speak(&target, deciding) {
             return Flow::Refuse(refusal);
         }

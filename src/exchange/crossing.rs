@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Edits, Length, ResponseHead};
-use super::expected::Crossed;
 use super::record::Outcome;
 use super::response::Body;
 use super::rope::Rope;
@@ -31,6 +30,7 @@ impl Exchange {
             _ if events && wants_stream => Body::Crossing,
             _ => Body::CrossingWhole(Rope::default()),
         };
+        self.response.crossed.on = true;
         if head.status < 400 && events && !wants_stream {
             return self.fail_crossing("it is a stream that nobody asked for", out);
         }
@@ -40,25 +40,12 @@ impl Exchange {
         }
     }
 
-    /// The answer is its head alone.
-    pub(super) fn cross_bare(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
-        match head.status {
-            400.. => {
-                let said = Said { status: head.status, error_type: head.headers.get("x-amzn-errortype"), body: b"" };
-                let fault = self.reader_codec().read_fault(&said);
-                self.answer_fault(&fault, out);
-            }
-            // 204 and its like say nothing, and that is legal in every format.
-            _ => self.fail_crossing("it has no body", out),
-        }
-    }
-
-    fn reader_codec(&self) -> &'static dyn wire::Codec {
+    pub(super) fn reader_codec(&self) -> &'static dyn wire::Codec {
         let expected = self.response.expected.as_ref();
         wire::codec(expected.and_then(|expected| expected.outbound).map_or(Format::Chat, |outbound| outbound.format))
     }
 
-    fn writer_codec(&self) -> &'static dyn wire::Codec {
+    pub(super) fn writer_codec(&self) -> &'static dyn wire::Codec {
         wire::codec_of(self.story.dialect, self.story.operation)
     }
 
@@ -70,6 +57,7 @@ impl Exchange {
             Body::CrossingWhole(_) => self.story.call.as_ref().is_some_and(|call| call.stream),
             _ => false,
         };
+        self.response.crossed.streams = is_stream;
         let array = self.response.expected.as_ref().is_some_and(|expected| expected.to.array);
         let kind = if is_stream { self.writer_codec().stream_type(array) } else { "application/json" };
         edits.set("content-type", kind);
@@ -116,6 +104,8 @@ impl Exchange {
     fn finish_fault(&mut self, out: &mut Vec<Action>) {
         let Body::Fault { text, kind } = std::mem::replace(&mut self.response.body, Body::Over) else { return };
         let status = self.story.status;
+        let text = Bytes::from(text);
+        let text = self.response.decoded(&text).unwrap_or(text);
         let fault = self.reader_codec().read_fault(&Said { status, error_type: kind.as_deref(), body: &text });
         self.answer_fault(&fault, out);
     }
@@ -141,17 +131,6 @@ impl Exchange {
             self.send_crossed_head(edits, out);
         }
         self.emit_last(Bytes::from(body), Outcome::UpstreamError, out);
-    }
-
-    /// The answer cannot be read: 502 where nothing was said yet, else the stream's own error.
-    fn fail_crossing(&mut self, why: &'static str, out: &mut Vec<Action>) {
-        let message = format!("The provider's answer cannot be said in this API: {why}.");
-        let refusal = Refusal::new(Code::UpstreamInvalidResponse, message);
-        self.response.crossed.failed = true;
-        match self.response.crossed.opened {
-            false => self.refuse_now(refusal, Outcome::UpstreamError, out),
-            true => self.end_with_error(&refusal, Outcome::UpstreamError, out),
-        }
     }
 
     fn cross_whole(&mut self, out: &mut Vec<Action>) {
@@ -186,6 +165,7 @@ impl Exchange {
         self.story.dropped = dropped;
         self.response.crossed.complete = true;
         if !self.response.crossed.opened {
+            self.response.crossed.streams = wants_stream;
             self.response.body = if wants_stream { Body::Crossing } else { Body::CrossingWhole(Rope::default()) };
             let bill = self.bill();
             let mut edits = self.head_edits();
@@ -203,6 +183,13 @@ impl Exchange {
     fn cross_events(&mut self, bytes: &Bytes, end: bool, out: &mut Vec<Action>) {
         let Some(meter) = &mut self.response.meter else { return };
         meter.push(bytes);
+        if self.response.crossed.over() {
+            // What stands behind the end is nothing that the client waits for.
+            meter.release();
+            return if end {
+                self.emit(Bytes::new(), end, out)
+            };
+        }
         let mut written = Vec::new();
         let mut good = self.cross_steps(&mut written, out);
         if end
@@ -227,6 +214,8 @@ impl Exchange {
             if let Some(reader) = &mut self.response.reader {
                 reader.end(&mut deltas);
             }
+            self.settle_usage(&mut deltas);
+            self.publish_steps(&deltas, true, out);
             self.write_steps(deltas, &mut written, out);
         }
         if matches!(self.response.body, Body::Over) {
@@ -237,7 +226,7 @@ impl Exchange {
             if !self.response.crossed.opened {
                 return self.refuse_now(refusal, Outcome::Truncated, out);
             }
-            self.writer_codec().stream_refusal(&refusal, &mut written);
+            self.write_failure(&refusal, &mut written);
             return self.emit_last(Bytes::from(written), Outcome::Truncated, out);
         }
         if end || self.response.crossed.opened {
@@ -272,8 +261,7 @@ impl Exchange {
         for event in meter.events() {
             let Ok(tree) = Tree::read(&event.data) else { continue };
             let name = tree.root().get("type").and_then(|name| name.text());
-            if self.response.crossed == Crossed::default() && first_error.is_none() && name.as_deref() == Some("error")
-            {
+            if !self.response.crossed.opened && first_error.is_none() && name.as_deref() == Some("error") {
                 first_error = Some(event.data.clone());
             }
             sse::write(written, name.as_deref(), &event.data);
@@ -292,13 +280,20 @@ impl Exchange {
 
     /// Turns the events that the meter has completed into steps. False when one cannot be read.
     pub(super) fn read_steps(&mut self) -> (Vec<Delta>, bool) {
-        let super::response::State { meter, reader, usage, .. } = &mut self.response;
+        let super::response::State { meter, reader, .. } = &mut self.response;
         let (Some(meter), Some(reader)) = (meter, reader) else { return (Vec::new(), true) };
         let (mut deltas, mut is_readable) = (Vec::new(), true);
         for event in meter.events() {
             is_readable &= reader.read(event, &mut deltas, &mut self.story.dropped).is_ok();
         }
-        // Usage is said once, in full, in front of the end.
+        self.settle_usage(&mut deltas);
+        (deltas, is_readable)
+    }
+
+    /// Usage is said once, in full, in front of the end.
+    pub(super) fn settle_usage(&mut self, deltas: &mut Vec<Delta>) {
+        let super::response::State { meter, usage, .. } = &mut self.response;
+        let seen = meter.as_ref().and_then(|meter| meter.seen().usage);
         deltas.retain(|delta| match delta {
             Delta::Usage(said) => {
                 *usage = Some(*said);
@@ -308,10 +303,9 @@ impl Exchange {
         });
         if let Some(end) = deltas.iter().position(|delta| *delta == Delta::End) {
             deltas.truncate(end);
-            deltas.extend(meter.seen().usage.or(*usage).map(Delta::Usage));
+            deltas.extend(seen.or(*usage).map(Delta::Usage));
             deltas.push(Delta::End);
         }
-        (deltas, is_readable)
     }
 
     fn write_steps(&mut self, deltas: Vec<Delta>, written: &mut Vec<u8>, out: &mut Vec<Action>) {
@@ -331,12 +325,16 @@ impl Exchange {
                 }
             }
             let delta = match delta {
-                Delta::Finish { choice, finish: Finish::Stop, stop_sequence } if self.response.crossed.calls => {
+                Delta::Finish { choice, finish: Finish::Stop, stop_sequence }
+                    if self.response.crossed.calls & bit(choice) != 0 =>
+                {
                     Delta::Finish { choice, finish: Finish::ToolCalls, stop_sequence }
                 }
                 other => other,
             };
-            self.response.crossed.calls |= matches!(delta, Delta::ToolCall { .. });
+            if let Delta::ToolCall { choice, .. } = &delta {
+                self.response.crossed.calls |= bit(*choice);
+            }
             self.response.crossed.complete |= delta == Delta::End;
             self.response.crossed.failed |= matches!(delta, Delta::Error(_));
             if let Some(writer) = &mut self.response.writer {
@@ -365,6 +363,11 @@ impl Exchange {
         ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
         true
     }
+}
+
+/// A choice among the first 128; the others share the last place.
+fn bit(choice: u32) -> u128 {
+    1 << choice.min(127)
 }
 
 /// OpenAI ends a call that the request named as any other answer; other APIs' clients look for calls at this end

@@ -32,8 +32,12 @@ pub(super) struct Crossed {
     pub complete: bool,
     /// An error was said instead.
     pub failed: bool,
-    /// It calls a tool.
-    pub calls: bool,
+    /// It is written anew at all.
+    pub on: bool,
+    /// What was begun is a stream.
+    pub streams: bool,
+    /// The choices that call a tool, a bit each.
+    pub calls: u128,
 }
 
 // === impl Crossed ===
@@ -50,7 +54,7 @@ impl Crossed {
 impl Expected {
     /// The answer is not in the client's form.
     pub fn crosses(&self) -> bool {
-        self.reframes() || self.outbound.map(|outbound| outbound.format) != self.client
+        self.outbound.map(|outbound| outbound.format) != self.client
     }
 
     /// The answer is in the client's format, and a stream of it in another framing.
@@ -75,14 +79,12 @@ impl Exchange {
             lead: deciding.lead,
             is_media: deciding.fields.call.operation.is_media(),
         };
-        let crosses = expected.crosses() && !expected.reframes();
-        if let Some(outbound) = outbound.filter(|_| crosses || deciding.lead.is_some()) {
-            self.response.reader = Some(wire::codec(outbound.format).stream_reader());
-        }
-        if crosses {
-            self.response.writer =
-                wire::codec_of(self.story.dialect, self.story.operation).stream_writer(expected.to.clone());
-        }
+        let crosses = expected.crosses();
+        let read = outbound.filter(|_| crosses || deciding.lead.is_some());
+        self.response.reader = read.map(|outbound| wire::codec(outbound.format).stream_reader());
+        let codec = wire::codec_of(self.story.dialect, self.story.operation);
+        // An earlier attempt may have gone to a provider that speaks otherwise.
+        self.response.writer = if crosses { codec.stream_writer(expected.to.clone()) } else { None };
         self.response.fold = deciding.lead.map(|_| Fold::default());
         self.response.expected = Some(expected);
     }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
+use super::keys::{remove_credentials, remove_own_keys};
 use super::phase::Phase;
-use super::request::{State, remove_credentials, remove_own_keys};
+use super::request::State;
 use super::steps::Deciding;
 use super::translate::Written;
 use crate::base::words::Words;
@@ -45,7 +46,7 @@ impl Exchange {
         };
         let Written { body, done, dropped } = written;
         self.tell_changes(&deciding, &target, &body, done);
-        self.tell_dropped(dropped);
+        self.tell_dropped(&dropped);
         let sent = self.now.mono;
         self.story.decided(sent);
         self.story.sent_at = Some(sent);
@@ -86,7 +87,7 @@ impl Exchange {
                 self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
                 self.story.signed = matches!(signing, Signing::Set(_));
                 self.expect(&kept, &target);
-                self.tell_dropped(written.dropped);
+                self.tell_dropped(&written.dropped);
                 self.story.target = Some(target);
                 self.push(Action::Retry { attempt, head, body: vec![written.body] }, out);
             }
@@ -105,6 +106,7 @@ impl Exchange {
         let mut target = self.setup.policy.targets.named(&self.story.caller.namespace, backend, &model)?;
         // The rule that matched the call holds wherever it goes.
         target.changes = first.and_then(|first| first.changes.clone());
+        target.refuses_loss = first.is_some_and(|first| first.refuses_loss);
         if first.is_some_and(|first| first.index == target.index) {
             return Ok((target, kept.signing.clone()));
         }
@@ -173,11 +175,10 @@ impl Exchange {
     }
 
     /// Writes down what the provider's API cannot say.
-    fn tell_dropped(&mut self, dropped: Dropped) {
+    fn tell_dropped(&mut self, dropped: &Dropped) {
         if !dropped.is_empty() {
             self.story.decide("translate", "dropped", "not_sayable", dropped.to_string());
         }
-        self.story.dropped = dropped;
     }
 
     /// A usage event is asked for where the client did not, so that the call can be billed exactly.
@@ -262,7 +263,16 @@ impl Exchange {
 /// Removes what says of which API a call is: no other one's provider has a use for it, and some refuse it.
 /// What a call of the other API must have is set, unless the backend's document sets it.
 fn change_dialect(edits: &mut Edits, head: &RequestHead, outbound: Outbound) {
-    const DIALECT: &[&str] = &["anthropic-version", "anthropic-beta", "openai-beta", "x-goog-api-client"];
+    const DIALECT: &[&str] = &[
+        "anthropic-version",
+        "anthropic-beta",
+        "openai-beta",
+        "x-goog-api-client",
+        "x-amz-date",
+        "x-amz-content-sha256",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+    ];
     let is_set = |edits: &Edits, name: &str| edits.set.iter().any(|(set, _)| *set == *name);
     for name in DIALECT {
         if head.headers.contains(name) && !is_set(edits, name) {

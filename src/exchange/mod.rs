@@ -20,11 +20,13 @@
 mod access;
 mod choose;
 mod crossing;
+mod crossing_end;
 pub mod event;
 mod expected;
 pub mod explain;
 mod follow;
 mod forward;
+mod keys;
 mod local_reply;
 mod models;
 mod orders;
@@ -171,7 +173,8 @@ impl Exchange {
     }
 
     fn waits_for_whole(&self) -> bool {
-        self.phase == Phase::Held && matches!(self.response.body, response::Body::Whole(_))
+        self.phase == Phase::Held
+            && matches!(self.response.body, response::Body::Whole(_) | response::Body::CrossingWhole(_))
     }
 
     fn is_answering(&self) -> bool {

@@ -11,7 +11,7 @@ use super::record::Outcome;
 use super::request::State;
 use super::steps::Deciding;
 use super::story::Bill;
-use crate::llm::{Code, Dropped, Refusal, Reply};
+use crate::llm::{Code, Refusal, Reply};
 use crate::wire;
 
 /// Answers are written to the proxy in pieces of about this size.
@@ -25,7 +25,7 @@ impl Exchange {
         let call = &deciding.fields.call;
         let codec = wire::codec_of(call.dialect, call.operation);
         let to = self.writing(deciding);
-        let (mut body, mut dropped) = (Vec::new(), Dropped::default());
+        let (mut body, mut dropped) = (Vec::new(), std::mem::take(&mut self.story.dropped));
         let writer = if call.stream { codec.stream_writer(to.clone()) } else { None };
         match writer {
             Some(mut writer) => {
@@ -37,6 +37,7 @@ impl Exchange {
             }
             None => codec.write_reply(reply, &to, &mut body, &mut dropped),
         }
+        self.story.dropped = dropped;
         let streamed = call.stream && self.setup.mode == BodyMode::FullDuplex;
         self.answer(Bytes::from(body), call.stream, streamed, Outcome::Replayed, out);
     }

@@ -9,13 +9,13 @@ use super::Exchange;
 use super::event::{Action, Edits, Local, RequestHead};
 use super::explain::EXPLAIN_HEADER;
 use super::follow::Following;
+use super::keys::{headers_and_key, remove_credentials};
 use super::phase::Phase;
 use super::record::Outcome;
 use super::rope::Rope;
 use super::steps::Deciding;
 use crate::base::now::Instant;
 use crate::base::words::Words;
-use crate::credential::CALLER_HEADERS;
 use crate::identity::{self, Role};
 use crate::llm::{Code, Operation, Refusal};
 use crate::policy::Unpriced;
@@ -126,7 +126,7 @@ impl Exchange {
     fn identify(&mut self, head: &RequestHead) -> Result<(), Refusal> {
         let policy = self.policy();
         let now = self.now.unix_nanos / 1_000_000_000;
-        match identity::identify(&policy.identity, policy.role, &head.facts, || head.headers.iter(), now) {
+        match identity::identify(&policy.identity, policy.role, &head.facts, || headers_and_key(head), now) {
             Ok(caller) => {
                 self.profile = policy.profile_of(&caller.namespace);
                 self.story.caller = caller;
@@ -339,24 +339,6 @@ impl Exchange {
 fn method(name: &str) -> Words {
     const COMMON: &[&str] = &["POST", "GET", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"];
     COMMON.iter().find(|common| **common == name).map_or_else(|| name.to_owned().into(), |common| Words::Fixed(common))
-}
-
-/// Removes every header in which a client sends a credential.
-pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
-    for name in CALLER_HEADERS {
-        if head.headers.contains(name) {
-            edits.remove.push(Words::Fixed(name));
-        }
-    }
-}
-
-/// Removes the headers with a key of Weir's: it says here who calls, and is no credential elsewhere.
-pub(super) fn remove_own_keys(edits: &mut Edits, head: &RequestHead) {
-    for name in CALLER_HEADERS {
-        if head.headers.iter().any(|(key, value)| key == *name && identity::is_own_key(value)) {
-            edits.remove.push(Words::Fixed(name));
-        }
-    }
 }
 
 fn too_large(max: u64) -> Refusal {

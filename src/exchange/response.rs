@@ -155,7 +155,7 @@ impl State {
     /// True when the answer's own end was seen, or when nothing tells its end but the connection's.
     pub fn was_complete(&self) -> bool {
         let Some(meter) = &self.meter else { return self.ended };
-        if self.expected.as_ref().is_some_and(Expected::crosses) && self.status < 400 {
+        if self.crossed.on && self.status < 400 {
             return self.crossed.complete;
         }
         match &self.expected {
@@ -209,14 +209,17 @@ impl Exchange {
         self.response.meter = Some(meter);
         let held = wire::detect(&self.story.method, &self.story.path).held;
         let replied = held && head.status >= 400 && (early || is_local_reply(&head));
-        if self.crosses() {
+        // A stream in another framing, and an error, are not the client's; a document is.
+        let reframes = self.response.expected.as_ref().is_some_and(Expected::reframes);
+        let crosses = self.crosses() || (reframes && (head.status >= 400 || self.response.is_stream()));
+        if crosses {
             self.response.coding = coding.filter(|coding| coding.trim() != "identity").map(str::to_owned);
         }
         match end {
             true if replied && early && code_of(head.status).status() == head.status => self.say_bare(out),
-            true if self.crosses() && !replied => self.cross_bare(&head, out),
+            true if crosses && !replied => self.cross_bare(&head, out),
             true => self.head_alone(out),
-            false if self.crosses() && !replied => self.begin_crossing(&head, out),
+            false if crosses && !replied => self.begin_crossing(&head, out),
             false if replied => self.begin_local_reply(out),
             false if self.holds_whole(&head) => self.response.body = Body::Whole(Rope::default()),
             false => self.open_flow(out),

@@ -298,10 +298,12 @@ impl Exchange {
             ));
         }
         // The rule that matched the call holds wherever it goes.
-        let changes = deciding.target.take().and_then(|target| target.changes);
+        let first = deciding.target.take();
+        let refuses_loss = first.as_ref().is_some_and(|target| target.refuses_loss);
+        let changes = first.and_then(|target| target.changes);
         match self.policy().targets.named(&self.story.caller.namespace, backend, model) {
             Ok(target) => {
-                let target = Target { changes, ..target };
+                let target = Target { changes, refuses_loss, ..target };
                 self.story.decide(step.as_str(), "retargeted", "downgrade", format!("{backend}/{model}"));
                 deciding.target = Some(target);
                 // What another model answers is no answer to what was led.

@@ -19,6 +19,7 @@ impl Exchange {
         match stop {
             // Kept, so that a request that would pass at once is refused as well.
             Stop::Shed | Stop::Deadline if self.phase == Phase::Fresh => self.early_stop = Some(stop),
+            Stop::Shed if self.shed_crossing(overloaded(), out) => {}
             Stop::Shed if self.is_holding_response() => {
                 self.response.drop_copy();
                 self.give_up_whole(out);
@@ -58,7 +59,11 @@ impl Exchange {
     /// A limit ran out: a stream is ended in good order; anything else is let finish.
     pub(super) fn on_cut(&mut self, out: &mut Vec<Action>) {
         let chat = self.story.operation == Operation::Chat;
-        if self.phase != Phase::Streaming || !matches!(self.response.body, Body::Events | Body::Crossing) || !chat {
+        if self.phase != Phase::Streaming
+            || !matches!(self.response.body, Body::Events | Body::Crossing)
+            || !chat
+            || self.response.crossed.over()
+        {
             return;
         }
         let mut bytes = Vec::new();
@@ -77,8 +82,10 @@ impl Exchange {
     /// Ends a body that has begun with the dialect's error event.
     pub(super) fn end_with_error(&mut self, refusal: &Refusal, outcome: Outcome, out: &mut Vec<Action>) {
         let mut bytes = Vec::new();
-        let codec = wire::codec_of(self.story.dialect, self.story.operation);
-        codec.stream_refusal(refusal, &mut bytes);
+        if !self.write_failure(refusal, &mut bytes) {
+            let codec = wire::codec_of(self.story.dialect, self.story.operation);
+            codec.stream_refusal(refusal, &mut bytes);
+        }
         self.story.refusal = Some(refusal.code.as_str());
         self.request = request::State::Released(None);
         self.emit_last(Bytes::from(bytes), outcome, out);

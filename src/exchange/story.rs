@@ -41,7 +41,7 @@ pub(super) struct Story {
     pub sent_at: Option<Instant>,
     pub timings: Timings,
     pub decisions: Vec<Decision>,
-    /// What of the request or of its answer could not be said in the other one's API.
+    /// What of the answer could not be said in its client's API.
     pub dropped: Dropped,
     /// It passes unread, and may ask for a model all the same.
     pub hides_model: bool,
@@ -208,6 +208,9 @@ impl Exchange {
         if let Some(model) = self.response.seen().and_then(|seen| seen.model.clone()) {
             meta.push(("served_model", model.into()));
         }
+        if !self.story.dropped.is_empty() {
+            meta.push(("answer_dropped", self.story.dropped.to_string().into()));
+        }
         if let Some(first) = self.story.timings.first_token {
             meta.push(("ttft_ms", u64::try_from(first.as_millis()).unwrap_or(u64::MAX).into()));
         }
@@ -224,6 +227,10 @@ impl Exchange {
     pub(super) fn tell_bill(&mut self, outcome: Outcome, bill: &Bill, out: &mut Vec<Action>) {
         if std::mem::replace(&mut self.story.is_told, true) {
             return;
+        }
+        if !self.story.dropped.is_empty() {
+            let names = self.story.dropped.to_string();
+            self.story.decide("translate", "dropped", "answer_not_sayable", names);
         }
         let uncounted = self.uncounted(bill);
         self.settle_all(bill, uncounted.as_ref(), out);

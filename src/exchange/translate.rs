@@ -38,7 +38,7 @@ impl Exchange {
         if is_own && deciding.named == Named::Body {
             return None;
         }
-        let array = is_own && matches!(deciding.named, Named::Path { array: true, .. });
+        let array = outbound.format == client && matches!(deciding.named, Named::Path { array: true, .. });
         let call = PathCall { model: &target.model, stream: deciding.fields.call.stream, array, api_version: "" };
         Some(target.backend.path_of(outbound, &call))
     }

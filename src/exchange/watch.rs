@@ -10,7 +10,7 @@ use super::response::{Body, State};
 use crate::base::json::{Span, Tree};
 use crate::cache::{Remember, Ticket};
 use crate::llm::{Delta, Dropped, Fold};
-use crate::wire::opaque::{Blind, Meter};
+use crate::wire::opaque::Meter;
 use crate::wire::{self, Codec, Trim, sse};
 
 // === impl Exchange ===
@@ -78,9 +78,9 @@ impl Exchange {
         meter.as_ref().map_or_else(Bytes::new, |meter| join(meter.events(), codec, cut_at_return))
     }
 
-    /// True when the meter lost sight of the stream because of an event beyond all measure.
+    /// True when the meter lost sight of the stream: an event beyond all measure, or a damaged frame.
     pub(super) fn lost_sight(&self) -> bool {
-        self.response.meter.as_ref().is_some_and(|meter| meter.blind() == Some(Blind::Oversized))
+        self.response.meter.as_ref().is_some_and(|meter| meter.blind().is_some())
     }
 
     fn with_rest(&mut self, pieces: Bytes) -> Bytes {

@@ -11,8 +11,6 @@ use crate::llm::chat::{Tool, ToolChoice};
 use crate::llm::{Chat, Dropped, Refusal};
 use crate::wire::openai::schema::is_strict;
 
-/// Schemas with more properties in one object are not looked through.
-
 pub(super) fn tools<'a>(value: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) -> Result<(), Refusal> {
     for tool in value.elements() {
         match &*kind_of(tool) {

@@ -1,0 +1,103 @@
+//! How an answer that is written anew ends when it cannot go on: with an error that its client can read in the
+//! form in which it was begun.
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Local, ResponseHead};
+use super::record::Outcome;
+use super::response::Body;
+use crate::llm::{Code, Delta, Fault, FaultKind, Refusal};
+use crate::wire::codec::Said;
+
+/// Headers of an error answer that say when to ask again.
+const RETRY: &[&str] = &["retry-after", "retry-after-ms", "x-should-retry"];
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// The answer is its head alone.
+    pub(super) fn cross_bare(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
+        if head.status < 400 {
+            return self.fail_crossing("it has no body", out);
+        }
+        let said = Said { status: head.status, error_type: head.headers.get("x-amzn-errortype"), body: b"" };
+        let fault = self.reader_codec().read_fault(&said);
+        let body = Bytes::from(self.writer_codec().write_fault(&fault));
+        // No body can be added to a head that has none: the whole answer is said here.
+        let mut local = Local { status: fault.status(), body, ..Local::default() };
+        local.headers.push(("content-type".into(), "application/json".into()));
+        for name in RETRY {
+            local.headers.extend(head.headers.get(name).map(|value| ((*name).into(), value.to_owned().into())));
+        }
+        if self.profile.response_headers.request_id {
+            local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
+        }
+        if let Some(name) = self.writer_codec().id_header() {
+            local.headers.push((name.into(), (&self.story.id).into()));
+        }
+        self.story.status = local.status;
+        self.response.crossed.failed = true;
+        let bill = self.bill();
+        local.meta = self.closing_meta(&bill, Outcome::UpstreamError);
+        self.push(Action::Respond(local), out);
+        self.response.release();
+        self.tell_bill(Outcome::UpstreamError, &bill, out);
+    }
+
+    /// The answer cannot be read: 502 where nothing was said yet, else an error in what was begun.
+    pub(super) fn fail_crossing(&mut self, why: &'static str, out: &mut Vec<Action>) {
+        let message = format!("The provider's answer cannot be said in this API: {why}.");
+        let refusal = Refusal::new(Code::UpstreamInvalidResponse, message);
+        match self.response.crossed.opened {
+            false => {
+                self.response.crossed.failed = true;
+                self.refuse_now(refusal, Outcome::UpstreamError, out);
+            }
+            true => {
+                let mut bytes = Vec::new();
+                self.write_failure(&refusal, &mut bytes);
+                self.story.refusal = Some(refusal.code.as_str());
+                self.emit_last(Bytes::from(bytes), Outcome::UpstreamError, out);
+            }
+        }
+    }
+
+    /// Writes Weir's own error behind what was begun: into the stream, or as the document. False where nothing
+    /// was begun here.
+    pub(super) fn write_failure(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> bool {
+        if !self.response.crossed.opened || self.response.crossed.over() {
+            return false;
+        }
+        self.response.crossed.failed = true;
+        let codec = self.writer_codec();
+        if !self.response.crossed.streams {
+            out.extend(codec.refusal(refusal));
+            return true;
+        }
+        let Some(writer) = &mut self.response.writer else {
+            codec.stream_refusal(refusal, out);
+            return true;
+        };
+        let kind = FaultKind::of_status(refusal.code.status());
+        let fault = Fault { code: Some(refusal.code.as_str().to_owned()), ..Fault::in_stream(kind, &*refusal.message) };
+        writer.write(&Delta::Error(fault), out, &mut self.story.dropped);
+        true
+    }
+
+    /// There is no room for an answer that waits to be whole.
+    pub(super) fn shed_crossing(&mut self, refusal: Refusal, out: &mut Vec<Action>) -> bool {
+        if !matches!(self.response.body, Body::CrossingWhole(_)) {
+            return false;
+        }
+        match self.response.crossed.opened {
+            false => self.refuse_now(refusal, Outcome::Stopped, out),
+            true => {
+                let mut bytes = Vec::new();
+                self.write_failure(&refusal, &mut bytes);
+                self.emit_last(Bytes::from(bytes), Outcome::Stopped, out);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,83 @@
+//! Credentials that a request brings, wherever it brings them: in headers, and in the query as Google's APIs
+//! take them.
+
+use super::event::{Edits, RequestHead};
+use crate::base::words::Words;
+use crate::credential::CALLER_HEADERS;
+use crate::identity;
+
+/// Removes every header in which a client sends a credential.
+pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
+    for name in CALLER_HEADERS {
+        if head.headers.contains(name) {
+            edits.remove.push(Words::Fixed(name));
+        }
+    }
+    if let Some(path) = edits.path.as_ref().and_then(|path| without(path, is_key)) {
+        edits.path = Some(path.into());
+    }
+}
+
+/// Where Google's APIs take a credential beside headers (Google API system parameters).
+const KEY_PARAMETERS: &[&str] = &["key", "access_token", "%24.key", "$.key"];
+
+fn is_key(pair: &str) -> bool {
+    KEY_PARAMETERS.contains(&pair.split('=').next().unwrap_or_default())
+}
+
+/// The path without these pairs of its query; nothing where there are none.
+fn without(path: &str, is_gone: impl Fn(&str) -> bool) -> Option<String> {
+    let (path, query) = path.split_once('?')?;
+    query.split('&').any(&is_gone).then(|| {
+        let kept: Vec<&str> = query.split('&').filter(|pair| !is_gone(pair)).collect();
+        if kept.is_empty() { path.to_owned() } else { [path, "?", &kept.join("&")].concat() }
+    })
+}
+
+/// The headers, and a key of Weir's in the query as if it stood in Google's own header.
+pub(super) fn headers_and_key(head: &RequestHead) -> impl Iterator<Item = (&str, &[u8])> {
+    let query = head.path.split_once('?').map_or("", |(_, query)| query);
+    let value = query.split('&').filter(|pair| is_key(pair)).filter_map(|pair| pair.split_once('='));
+    let own = value.map(|(_, value)| value.as_bytes()).find(|value| identity::is_own_key(value));
+    head.headers.iter().chain(own.map(|value| ("x-goog-api-key", value)))
+}
+
+/// Removes the headers with a key of Weir's: it says here who calls, and is no credential elsewhere.
+pub(super) fn remove_own_keys(edits: &mut Edits, head: &RequestHead) {
+    for name in CALLER_HEADERS {
+        if head.headers.iter().any(|(key, value)| key == *name && identity::is_own_key(value)) {
+            edits.remove.push(Words::Fixed(name));
+        }
+    }
+    let is_own =
+        |pair: &str| is_key(pair) && pair.split_once('=').is_some_and(|(_, key)| identity::is_own_key(key.as_bytes()));
+    if let Some(path) = edits.path.as_ref().and_then(|path| without(path, is_own)) {
+        edits.path = Some(path.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_loses_its_keys_and_nothing_else() {
+        for (path, left) in [
+            ("/m:g?key=AIza", Some("/m:g")),
+            ("/m:g?alt=sse&key=AIza&x=key", Some("/m:g?alt=sse&x=key")),
+            ("/m:g?access_token=a&alt=sse", Some("/m:g?alt=sse")),
+            ("/m:g?keys=1&alt=sse", None),
+            ("/m:g", None),
+        ] {
+            assert_eq!(without(path, is_key).as_deref(), left, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_weirs_in_the_query_says_who_calls() {
+        let head = |path: &str| RequestHead { path: path.to_owned(), ..RequestHead::default() };
+        let found = |path| headers_and_key(&head(path)).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("/m:g?key=sk-weir-1"), ["x-goog-api-key"]);
+        assert!(found("/m:g?key=AIza").is_empty() && found("/m:g").is_empty());
+    }
+}
