@@ -9,7 +9,7 @@ use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
 use crate::credential::Credential;
-use crate::llm::{Code, Dialect, Format, Refusal};
+use crate::llm::{Code, Dialect, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::{Unpriced, explain};
 use crate::target::health::{Observation, Outcome};
@@ -59,11 +59,12 @@ impl Exchange {
         Flow::Go
     }
 
-    /// A chat goes to any provider; other calls only to one that has them under the same path.
+    /// What crosses goes to every provider that has it; other calls only to one that has them under the same
+    /// path.
     pub(super) fn must_speak(&self, target: &Target, deciding: &Deciding) -> Result<(), Refusal> {
         let call = &deciding.fields.call;
         let is_same = same_paths(target.backend.dialect) == same_paths(call.dialect);
-        if is_same || Self::formats(deciding, target).is_some() {
+        if is_same || Self::passage(deciding, target).is_some() {
             return Ok(());
         }
         let message = format!(
@@ -101,7 +102,7 @@ impl Exchange {
         let how = Choosing {
             draw: self.setup.draw,
             dialect: call.dialect,
-            is_chat: Format::of_client(call.dialect, call.operation).is_some(),
+            crosses: &|backend, model| backend.passage(model, call.dialect, call.operation).is_some(),
             sticky: self.sticky(&deciding.head),
             health: &self.setup.health,
             now: self.now.mono,

@@ -5,13 +5,15 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Edits, Length, ResponseHead};
+use super::expected::Expected;
 use super::record::Outcome;
 use super::response::Body;
 use super::rope::Rope;
 use crate::base::json::Tree;
 use crate::llm::{Code, Delta, Dropped, Fault, FaultKind, Finish, Format, Refusal, Reply};
 use crate::wire::codec::Said;
-use crate::wire::{self, Writing, sse};
+use crate::wire::passage::Document;
+use crate::wire::{self, Passage, Writing, sse};
 
 // === impl Exchange ===
 
@@ -23,8 +25,9 @@ impl Exchange {
 
     /// The answer to a call that crossed begins; its body follows.
     pub(super) fn begin_crossing(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
-        let wants_stream = self.story.call.as_ref().is_some_and(|call| call.stream);
+        let wants_stream = self.wants_stream();
         let events = self.response.is_stream();
+        self.response.stated = wire::stated_in(|name| head.headers.get(name));
         self.response.body = match head.status {
             400.. => Body::Fault { text: Vec::new(), kind: head.headers.get("x-amzn-errortype").map(str::to_owned) },
             _ if events && wants_stream => Body::Crossing,
@@ -41,8 +44,8 @@ impl Exchange {
     }
 
     pub(super) fn reader_codec(&self) -> &'static dyn wire::Codec {
-        let expected = self.response.expected.as_ref();
-        wire::codec(expected.and_then(|expected| expected.outbound).map_or(Format::Chat, |outbound| outbound.format))
+        let passage = self.response.expected.as_ref().and_then(|expected| expected.passage);
+        wire::codec(passage.map_or(Format::Chat, Passage::faults))
     }
 
     pub(super) fn writer_codec(&self) -> &'static dyn wire::Codec {
@@ -54,7 +57,7 @@ impl Exchange {
         let mut edits = self.head_edits();
         let is_stream = match &self.response.body {
             Body::Crossing => true,
-            Body::CrossingWhole(_) => self.story.call.as_ref().is_some_and(|call| call.stream),
+            Body::CrossingWhole(_) => self.wants_stream(),
             _ => false,
         };
         self.response.crossed.streams = is_stream;
@@ -91,7 +94,10 @@ impl Exchange {
                 let over = held.len() > self.profile.bodies.max_response_hold;
                 self.watch(&bytes, end, out);
                 match (over, end) {
-                    (true, _) => self.fail_crossing("it is larger than what may be held", out),
+                    (true, _) => self.fail_crossing(
+                        "it is larger than what may be held (bodies.maxResponseHold of the profile)",
+                        out,
+                    ),
                     (false, true) => self.cross_whole(out),
                     _ => {}
                 }
@@ -137,41 +143,26 @@ impl Exchange {
         let Body::CrossingWhole(held) = std::mem::replace(&mut self.response.body, Body::Crossing) else { return };
         let body = held.into_whole();
         let mut dropped = std::mem::take(&mut self.story.dropped);
-        let read = match self.response.decoded(&body) {
-            Some(plain) => Tree::read(&plain)
-                .map_err(|_| "it is no JSON")
-                .and_then(|tree| self.reader_codec().read_reply(&tree, &mut dropped).map_err(|error| error.0)),
+        let written = match self.response.decoded(&body) {
+            Some(plain) => self.write_whole(&plain, &mut dropped),
             None => Err("its content coding cannot be read"),
         };
-        let mut reply = match read {
-            Ok(reply) => reply,
-            Err(why) => {
-                self.story.dropped = dropped;
-                return self.fail_crossing(why, out);
-            }
-        };
-        end_with_calls(&mut reply);
-        reply.usage = self.response.seen().and_then(|seen| seen.usage).or(reply.usage);
-        let Some(expected) = &self.response.expected else { return };
-        let mut written = Vec::new();
-        let wants_stream = self.story.call.as_ref().is_some_and(|call| call.stream);
-        let codec = self.writer_codec();
-        match codec.stream_writer(expected.to.clone()).filter(|_| wants_stream) {
-            Some(mut writer) => {
-                reply.steps().iter().for_each(|delta| writer.write(delta, &mut written, &mut dropped));
-            }
-            None => codec.write_reply(&reply, &expected.to, &mut written, &mut dropped),
-        }
         self.story.dropped = dropped;
+        let Document { body: written, usage } = match written {
+            Ok(written) => written,
+            Err(why) => return self.fail_crossing(why, out),
+        };
+        self.response.stated = usage.or(self.response.stated);
         self.response.crossed.complete = true;
         if !self.response.crossed.opened {
+            let wants_stream = self.wants_stream();
             self.response.crossed.streams = wants_stream;
             self.response.body = if wants_stream { Body::Crossing } else { Body::CrossingWhole(Rope::default()) };
             let bill = self.bill();
             let mut edits = self.head_edits();
             self.bill_headers(&mut edits, &bill);
             let array = self.response.expected.as_ref().is_some_and(|expected| expected.to.array);
-            let kind = if wants_stream { codec.stream_type(array) } else { "application/json" };
+            let kind = if wants_stream { self.writer_codec().stream_type(array) } else { "application/json" };
             edits.set("content-type", kind);
             edits.remove.push("content-encoding".into());
             edits.length = Length::Exactly(written.len() as u64);
@@ -180,15 +171,42 @@ impl Exchange {
         self.emit(Bytes::from(written), true, out);
     }
 
+    /// An answer that is one document, written for the client: a chat's as a stream where one is wanted.
+    fn write_whole(&self, plain: &[u8], dropped: &mut Dropped) -> Result<Document, &'static str> {
+        let Some(expected) = &self.response.expected else { return Err("nobody asked for it") };
+        let known = self.response.seen().and_then(|seen| seen.usage).or(self.response.stated);
+        if let Some(passage) = expected.passage.filter(|passage| passage.chat().is_none()) {
+            return passage.answer(plain, expected.asked, known, &expected.to).map_err(|error| error.0);
+        }
+        let tree = Tree::read(plain).map_err(|_| "it is no JSON")?;
+        let mut reply = self.reader_codec().read_reply(&tree, dropped).map_err(|error| error.0)?;
+        end_with_calls(&mut reply);
+        reply.usage = known.or(reply.usage);
+        let mut body = Vec::new();
+        let codec = self.writer_codec();
+        match codec.stream_writer(expected.to.clone()).filter(|_| self.wants_stream()) {
+            Some(mut writer) => reply.steps().iter().for_each(|delta| writer.write(delta, &mut body, dropped)),
+            None => codec.write_reply(&reply, &expected.to, &mut body, dropped),
+        }
+        Ok(Document { body, usage: reply.usage })
+    }
+
+    /// The client waits for events. Only chats have any that are written anew.
+    fn wants_stream(&self) -> bool {
+        let is_chat = self.response.expected.as_ref().is_some_and(|expected| expected.chat().is_some());
+        is_chat && self.story.call.as_ref().is_some_and(|call| call.stream)
+    }
+
     fn cross_events(&mut self, bytes: &Bytes, end: bool, out: &mut Vec<Action>) {
         let Some(meter) = &mut self.response.meter else { return };
         meter.push(bytes);
         if self.response.crossed.over() {
             // What stands behind the end is nothing that the client waits for.
             meter.release();
-            return if end {
-                self.emit(Bytes::new(), end, out)
-            };
+            if end {
+                self.emit(Bytes::new(), end, out);
+            }
+            return;
         }
         let mut written = Vec::new();
         let mut good = self.cross_steps(&mut written, out);
@@ -259,8 +277,8 @@ impl Exchange {
         let Some(meter) = &self.response.meter else { return };
         let mut first_error = None;
         for event in meter.events() {
-            let Ok(tree) = Tree::read(&event.data) else { continue };
-            let name = tree.root().get("type").and_then(|name| name.text());
+            let tree = Tree::read(&event.data).ok();
+            let name = tree.as_ref().and_then(|tree| tree.root().get("type")?.text());
             if !self.response.crossed.opened && first_error.is_none() && name.as_deref() == Some("error") {
                 first_error = Some(event.data.clone());
             }
@@ -351,9 +369,9 @@ impl Exchange {
             ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
             return true;
         }
+        let is_chat = |expected: &Expected| expected.chat().is_some_and(|(client, _)| client == Format::Chat);
         // A stream that passes was not written here: only a format without open blocks can be ended so.
-        let Some(expected) = self.response.expected.as_ref().filter(|expected| expected.client == Some(Format::Chat))
-        else {
+        let Some(expected) = self.response.expected.as_ref().filter(|expected| is_chat(expected)) else {
             return false;
         };
         let served = self.response.seen().and_then(|seen| seen.model.as_deref()).map(str::to_owned);

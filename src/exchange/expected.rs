@@ -6,15 +6,17 @@ use crate::cache::Ticket;
 use crate::llm::{Fold, Format};
 use crate::target::Target;
 use crate::wire::codec::Envelope;
-use crate::wire::{self, Outbound, Writing};
+use crate::wire::passage::Asked;
+use crate::wire::{self, Outbound, Passage, Writing};
 
 /// What the request has settled about its answer.
 pub(super) struct Expected {
     /// The client did not ask for a usage event, and Weir did.
     pub trims: bool,
-    /// What the client speaks, and how the call left, if it is a chat.
-    pub client: Option<Format>,
-    pub outbound: Option<Outbound>,
+    /// How the call left, where that is known.
+    pub passage: Option<Passage>,
+    /// What the answer must know of the request.
+    pub asked: Asked,
     /// For whom an answer is written.
     pub to: Writing,
     pub lead: Option<Ticket>,
@@ -54,13 +56,18 @@ impl Crossed {
 impl Expected {
     /// The answer is not in the client's form.
     pub fn crosses(&self) -> bool {
-        self.outbound.map(|outbound| outbound.format) != self.client
+        self.passage.is_some_and(Passage::crosses)
     }
 
     /// The answer is in the client's format, and a stream of it in another framing.
     pub fn reframes(&self) -> bool {
-        let invoke = |outbound: Outbound| outbound.envelope == Envelope::Invoke;
-        self.client == Some(Format::Messages) && self.outbound.is_some_and(invoke)
+        self.chat()
+            .is_some_and(|(client, outbound)| client == Format::Messages && outbound.envelope == Envelope::Invoke)
+    }
+
+    /// What the client speaks, and how the call left, if it is a chat.
+    pub fn chat(&self) -> Option<(Format, Outbound)> {
+        self.passage.and_then(Passage::chat)
     }
 }
 
@@ -68,23 +75,21 @@ impl Expected {
 
 impl Exchange {
     /// What the answer to this request will need, from wherever it comes.
-    pub(super) fn expect(&mut self, deciding: &Deciding, target: &Target) {
-        let formats = Self::formats(deciding, target);
-        let (client, outbound) = (formats.map(|(client, _)| client), formats.map(|(_, outbound)| outbound));
+    pub(super) fn expect(&mut self, deciding: &Deciding, target: &Target, asked: Asked) {
         let expected = Expected {
             trims: self.asks_usage(deciding, target),
-            client,
-            outbound,
+            passage: Self::passage(deciding, target),
+            asked,
             to: self.writing(deciding),
             lead: deciding.lead,
             is_media: deciding.fields.call.operation.is_media(),
         };
-        let crosses = expected.crosses();
-        let read = outbound.filter(|_| crosses || deciding.lead.is_some());
-        self.response.reader = read.map(|outbound| wire::codec(outbound.format).stream_reader());
+        let (crosses, chat) = (expected.crosses(), expected.chat());
+        let read = chat.filter(|_| crosses || deciding.lead.is_some());
+        self.response.reader = read.map(|(_, outbound)| wire::codec(outbound.format).stream_reader());
         let codec = wire::codec_of(self.story.dialect, self.story.operation);
         // An earlier attempt may have gone to a provider that speaks otherwise.
-        self.response.writer = if crosses { codec.stream_writer(expected.to.clone()) } else { None };
+        self.response.writer = if crosses && chat.is_some() { codec.stream_writer(expected.to.clone()) } else { None };
         self.response.fold = deciding.lead.map(|_| Fold::default());
         self.response.expected = Some(expected);
     }

@@ -16,9 +16,8 @@ use crate::credential::{self, Credential, Leaving, Signing};
 use crate::identity::FORWARDED_HEADER;
 use crate::llm::{Code, Dropped, Operation, Refusal};
 use crate::target::{Backend, Target};
-use crate::wire::codec::Envelope;
 use crate::wire::rewrite::Done;
-use crate::wire::{self, Outbound};
+use crate::wire::{self, Passage};
 
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
@@ -44,7 +43,7 @@ impl Exchange {
                 return self.refuse(refusal, out);
             }
         };
-        let Written { body, done, dropped } = written;
+        let Written { body, done, dropped, asked } = written;
         self.tell_changes(&deciding, &target, &body, done);
         self.tell_dropped(&dropped);
         let sent = self.now.mono;
@@ -56,7 +55,7 @@ impl Exchange {
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());
-        self.expect(&deciding, &target);
+        self.expect(&deciding, &target, asked);
         self.request = State::Released(policy.keep_original.then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(body) = count {
@@ -86,7 +85,7 @@ impl Exchange {
             Ok((target, signing, head, written)) => {
                 self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
                 self.story.signed = matches!(signing, Signing::Set(_));
-                self.expect(&kept, &target);
+                self.expect(&kept, &target, written.asked);
                 self.tell_dropped(&written.dropped);
                 self.story.target = Some(target);
                 self.push(Action::Retry { attempt, head, body: vec![written.body] }, out);
@@ -127,9 +126,8 @@ impl Exchange {
         apply_signing(&mut edits, &deciding.head, &target.backend, signing)?;
         let ask_usage = self.asks_usage(deciding, target);
         // What shall be edited or kept must be readable, and anything must be metered.
-        let formats = Self::formats(deciding, target);
-        let crosses = formats.is_some_and(|(client, outbound)| outbound.format != client);
-        if ask_usage || crosses || deciding.lead.is_some() {
+        let crossing = Self::passage(deciding, target).filter(|passage| passage.crosses());
+        if ask_usage || crossing.is_some() || deciding.lead.is_some() {
             edits.set("accept-encoding", "identity");
         } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
             edits.set("accept-encoding", readable(accepted));
@@ -141,8 +139,8 @@ impl Exchange {
         if let Some(path) = Self::path_to(deciding, target) {
             edits.path = Some(path.into());
         }
-        if let Some((_, outbound)) = formats.filter(|_| crosses) {
-            change_dialect(&mut edits, &deciding.head, outbound);
+        if let Some(passage) = crossing {
+            change_dialect(&mut edits, &deciding.head, passage);
         }
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
         if !written.dropped.is_empty() {
@@ -262,7 +260,7 @@ impl Exchange {
 
 /// Removes what says of which API a call is: no other one's provider has a use for it, and some refuse it.
 /// What a call of the other API must have is set, unless the backend's document sets it.
-fn change_dialect(edits: &mut Edits, head: &RequestHead, outbound: Outbound) {
+fn change_dialect(edits: &mut Edits, head: &RequestHead, passage: Passage) {
     const DIALECT: &[&str] = &[
         "anthropic-version",
         "anthropic-beta",
@@ -279,12 +277,10 @@ fn change_dialect(edits: &mut Edits, head: &RequestHead, outbound: Outbound) {
             edits.remove.push(Words::Fixed(name));
         }
     }
-    if outbound.envelope == Envelope::Plain {
-        for (name, value) in wire::codec(outbound.format).headers() {
-            if !is_set(edits, name) {
-                edits.remove.retain(|removed| removed != name);
-                edits.set(*name, *value);
-            }
+    for (name, value) in passage.headers() {
+        if !is_set(edits, name) {
+            edits.remove.retain(|removed| removed != name);
+            edits.set(*name, *value);
         }
     }
     edits.set("content-type", "application/json");

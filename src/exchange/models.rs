@@ -11,7 +11,7 @@ use super::request::State;
 use super::story::Bill;
 use crate::llm::{Dialect, Operation, Refusal};
 use crate::target::{Asked, Name, Target};
-use crate::wire::models::{self, ANTHROPIC_VERSION, Model};
+use crate::wire::models::{self, ANTHROPIC_VERSION, GOOGLE_KEY, Model};
 
 // === impl Exchange ===
 
@@ -20,6 +20,8 @@ impl Exchange {
     pub(super) fn answer_models(&mut self, head: &RequestHead, out: &mut Vec<Action>) {
         if head.headers.contains(ANTHROPIC_VERSION) {
             self.story.dialect = Dialect::Anthropic;
+        } else if self.story.dialect == Dialect::OpenAi && head.headers.contains(GOOGLE_KEY) {
+            self.story.dialect = Dialect::Gemini;
         }
         let policy = self.policy();
         // A model of which every call would be refused is not seen: it may not be used, its price has to be known

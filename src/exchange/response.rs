@@ -48,6 +48,8 @@ pub(super) struct State {
     pub writer: Option<Box<dyn StreamWriter>>,
     /// What the events say of the usage; the meter knows better where it can read them.
     pub usage: Option<Usage>,
+    /// What the provider states where the meter does not look: in a header, or in words of its own.
+    pub stated: Option<Usage>,
     /// How far an answer is that is written anew.
     pub crossed: Crossed,
     /// The content coding of an answer that is written anew.

@@ -143,6 +143,7 @@ impl Exchange {
         };
         let speaks = media.is_some_and(|media| media.characters > 0);
         let stated = seen.and_then(|seen| meter::stated(story.operation, speaks, seen, complete));
+        let stated = stated.or(self.response.stated);
         if !self.is_billable(stated.is_some()) {
             return Bill::nothing();
         }

@@ -1,14 +1,14 @@
-//! The request of a call whose client and provider speak differently, written anew; and where any chat goes.
+//! The request of a call whose client and provider speak differently, written anew; and where any call goes.
 
 use bytes::Bytes;
 
 use super::Exchange;
 use super::steps::Deciding;
-use crate::base::json::Tree;
-use crate::llm::{Code, Dropped, Format, Refusal};
+use crate::llm::{Code, Dropped, Refusal};
 use crate::target::Target;
 use crate::wire::codec::{Envelope, Outgoing};
-use crate::wire::{self, Named, Outbound, PathCall, Rewrite, Writing, openai};
+use crate::wire::passage::Asked;
+use crate::wire::{self, Named, Passage, PathCall, Rewrite, Writing, openai};
 
 /// What a provider that must be told a bound on output is told where nobody states one: as much as every
 /// model that is served today can say.
@@ -19,28 +19,28 @@ pub(super) struct Written {
     pub body: Bytes,
     pub done: wire::rewrite::Done,
     pub dropped: Dropped,
+    /// What the answer must know of it.
+    pub asked: Asked,
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    /// The client's format and the one in which the call leaves, if it is a chat.
-    pub(super) fn formats(deciding: &Deciding, target: &Target) -> Option<(Format, Outbound)> {
+    /// How the call goes to `target`, if that is known.
+    pub(super) fn passage(deciding: &Deciding, target: &Target) -> Option<Passage> {
         let call = &deciding.fields.call;
-        let client = Format::of_client(call.dialect, call.operation)?;
-        Some((client, target.backend.outbound(&target.model, client)))
+        target.backend.passage(&target.model, call.dialect, call.operation)
     }
 
     /// The path that leaves, where it is not the client's own.
     pub(super) fn path_to(deciding: &Deciding, target: &Target) -> Option<String> {
-        let (client, outbound) = Self::formats(deciding, target)?;
-        let is_own = outbound == Outbound { format: client, envelope: Envelope::Plain };
-        if is_own && deciding.named == Named::Body {
+        let passage = Self::passage(deciding, target)?;
+        if passage.keeps_path() && deciding.named == Named::Body {
             return None;
         }
-        let array = outbound.format == client && matches!(deciding.named, Named::Path { array: true, .. });
+        let array = !passage.crosses() && matches!(deciding.named, Named::Path { array: true, .. });
         let call = PathCall { model: &target.model, stream: deciding.fields.call.stream, array, api_version: "" };
-        Some(target.backend.path_of(outbound, &call))
+        Some(target.backend.path_of(passage, &call))
     }
 
     /// The body that leaves for `target`.
@@ -49,20 +49,20 @@ impl Exchange {
         let ask_usage = self.asks_usage(deciding, target);
         let changes = target.changes.as_deref();
         let quirks = &target.backend.quirks[..];
-        let formats = Self::formats(deciding, target);
-        let is_foreign = |(client, outbound): &(Format, Outbound)| {
+        let passage = Self::passage(deciding, target);
+        let is_anew = |passage: &Passage| {
             // What Weir marked as another provider's seal is none to this one: the history is said anew without.
-            *client != outbound.format || wire::has_foreign_seal(body)
+            passage.crosses() || (passage.chat().is_some() && wire::has_foreign_seal(body))
         };
-        let Some((_, outbound)) = formats.filter(is_foreign) else {
+        let Some(crossing) = passage.filter(is_anew) else {
             let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
             let (body, done) = openai::rewrite(body, fields, want)?;
             let betas = deciding.head.headers.get("anthropic-beta");
-            let body = match formats {
-                Some((_, outbound)) => wire::envelop(outbound, body, betas)?,
+            let body = match passage {
+                Some(passage) => passage.wrap(body, &target.model, betas)?,
                 None => body,
             };
-            return Ok(Written { body, done, dropped: Dropped::default() });
+            return Ok(Written { body, done, dropped: Dropped::default(), asked: Asked::default() });
         };
         // A rule speaks of the call as its client made it.
         let want = Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes };
@@ -70,21 +70,23 @@ impl Exchange {
         let mut dropped = Dropped::default();
         let to = Outgoing {
             model: &target.model,
-            envelope: outbound.envelope,
+            envelope: crossing.chat().map_or(Envelope::Plain, |(_, outbound)| outbound.envelope),
             quirks,
             ask_usage: fields.call.stream && target.backend.asks_stream_usage,
             default_max_output: DEFAULT_MAX_OUTPUT,
         };
-        let body = translate(&body, deciding, outbound.format, &to, &mut dropped)?;
+        let mut out = Vec::with_capacity(body.len() + 512);
+        let asked = crossing.write(&fields.call, &body, &to, &mut out, &mut dropped)?;
         if target.refuses_loss && !dropped.is_empty() {
             let message = format!(
                 "Backend {:?} speaks {}, which cannot say these fields: {dropped}. A rule refuses the loss.",
-                target.backend.name, outbound.format
+                target.backend.name,
+                crossing.faults()
             );
             let first = dropped.names().first().map(ToString::to_string).unwrap_or_default();
             return Err(Refusal::new(Code::UnsupportedValue, message).param(first));
         }
-        Ok(Written { body, done, dropped })
+        Ok(Written { body: Bytes::from(out), done, dropped, asked })
     }
 
     /// For whom the answer to this request is written.
@@ -99,23 +101,4 @@ impl Exchange {
             resumed: false,
         }
     }
-}
-
-/// One format's request as another one's.
-fn translate(
-    body: &[u8],
-    deciding: &Deciding,
-    format: Format,
-    to: &Outgoing<'_>,
-    dropped: &mut Dropped,
-) -> Result<Bytes, Refusal> {
-    let call = &deciding.fields.call;
-    let tree = Tree::read(body).map_err(wire::fields::refuse)?;
-    let mut chat = wire::codec_of(call.dialect, call.operation).read_chat(&tree, dropped)?;
-    chat.model = to.model.into();
-    chat.stream = call.stream;
-    chat.stream_usage = call.stream_usage;
-    let mut out = Vec::with_capacity(body.len() + 512);
-    wire::codec(format).write_chat(&chat, to, &mut out, dropped)?;
-    Ok(Bytes::from(out))
 }

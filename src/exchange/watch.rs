@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Note};
+use super::expected::Expected;
 use super::record::Outcome;
 use super::response::{Body, State};
 use crate::base::json::{Span, Tree};
@@ -154,7 +155,7 @@ impl Exchange {
             return;
         }
         let document = std::mem::take(document);
-        let format = self.response.expected.as_ref().and_then(|expected| expected.outbound).map(|out| out.format);
+        let format = self.response.expected.as_ref().and_then(Expected::chat).map(|(_, outbound)| outbound.format);
         let mut dropped = Dropped::default();
         let read = format.zip(Tree::read(&document).ok());
         let reply = read.and_then(|(format, tree)| wire::codec(format).read_reply(&tree, &mut dropped).ok());
@@ -166,7 +167,7 @@ impl Exchange {
 
     fn leading(&self) -> Option<Ticket> {
         let expected = self.response.expected.as_ref()?;
-        expected.lead.filter(|_| expected.outbound.is_some())
+        expected.lead.filter(|_| expected.chat().is_some())
     }
 
     /// A complete and successful answer is kept; no other is.

@@ -19,8 +19,8 @@ pub struct Choosing<'a> {
     pub draw: u64,
     /// The call's own. A backend that speaks another one is passed over where one is left that does not.
     pub dialect: Dialect,
-    /// It can be said in any other dialect.
-    pub is_chat: bool,
+    /// Whether the call can be said to this backend, for this model, in the backend's own dialect.
+    pub crosses: &'a dyn Fn(&Backend, &str) -> bool,
     pub sticky: Sticky<'a>,
     pub health: &'a Health,
     pub now: Instant,
@@ -195,7 +195,8 @@ impl<'a> Draft<'a> {
     }
 
     fn speaks(&self, choice: &Considered<'_>) -> bool {
-        self.how.is_chat || self.backends[choice.backend].dialect == self.how.dialect
+        let backend = &self.backends[choice.backend];
+        backend.dialect == self.how.dialect || (self.how.crosses)(backend, self.model_of(choice))
     }
 
     fn fits_dialect(&self, choice: &Considered<'_>) -> bool {

@@ -16,9 +16,10 @@ mod way;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::llm::{Code, Dialect, Format, Quirk, Refusal};
+use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
+use crate::wire::passage::Place;
 use crate::wire::rewrite::Changes;
-use crate::wire::{Outbound, PathCall, Speaks};
+use crate::wire::{Passage, PathCall, Speaks};
 
 pub use crate::base::glob::Glob;
 pub use choose::{Choosing, Chosen, Closed, PassedOver, Why};
@@ -270,13 +271,13 @@ impl Backend {
         self.namespace.as_deref().is_none_or(|own| own == namespace)
     }
 
-    /// How a chat of a client that speaks `client` leaves for it.
-    pub fn outbound(&self, model: &str, client: Format) -> Outbound {
-        Outbound::to(self.dialect, model, client, self.speaks)
+    /// How a call of a client that speaks `dialect` goes there, if that is known.
+    pub fn passage(&self, model: &str, dialect: Dialect, operation: Operation) -> Option<Passage> {
+        Passage::of(dialect, operation, Place { dialect: self.dialect, model, speaks: self.speaks })
     }
 
-    /// The path of a chat that leaves so.
-    pub fn path_of(&self, outbound: Outbound, call: &PathCall<'_>) -> String {
+    /// The path of a call that goes so.
+    pub fn path_of(&self, passage: Passage, call: &PathCall<'_>) -> String {
         let azure = self.azure.as_deref();
         let deployed = azure.and_then(|azure| azure.deployments.iter().find(|(model, _)| **model == *call.model));
         let call = PathCall {
@@ -284,7 +285,7 @@ impl Backend {
             api_version: azure.map_or("", |azure| &azure.version),
             ..*call
         };
-        [self.prefix.as_str(), &outbound.path(&call)].concat()
+        [self.prefix.as_str(), &passage.path(&call)].concat()
     }
 
     /// The path that leaves for a client's path: a leading `/v1` is the client's own prefix and is

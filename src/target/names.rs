@@ -214,7 +214,8 @@ mod tests {
         for name in targets.names(asked(""), |_, _| true) {
             let (health, dialect) = (Health::new(), Dialect::OpenAi);
             let (sticky, now) = (Sticky::default(), Instant(0));
-            let how = Choosing { draw: 0, dialect, is_chat: false, sticky, health: &health, now, door: &|_| Ok(0) };
+            let how =
+                Choosing { draw: 0, dialect, crosses: &|_, _| false, sticky, health: &health, now, door: &|_| Ok(0) };
             let target = targets.resolve(&name.id, &asked(&name.id), &how).unwrap().target;
             assert_eq!(target.backend.name, name.backend.name, "{}", name.id);
         }

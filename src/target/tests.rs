@@ -46,7 +46,7 @@ fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal>
     let how = Choosing {
         draw,
         dialect: Dialect::OpenAi,
-        is_chat: false,
+        crosses: &|_, _| false,
         sticky: Sticky::default(),
         health: &Health::new(),
         now: Instant(0),

@@ -7,8 +7,10 @@ pub mod array;
 mod bedrock;
 pub mod codec;
 mod cohere;
+mod count;
 pub mod decode;
 pub mod edit;
+mod embed;
 pub mod fields;
 pub mod frames;
 mod gemini;
@@ -21,7 +23,9 @@ mod ollama;
 pub mod opaque;
 pub mod openai;
 pub mod outbound;
+pub mod passage;
 pub mod prompt;
+mod rerank;
 mod responses;
 pub mod rewrite;
 pub mod scan;
@@ -30,12 +34,13 @@ mod user;
 
 use bytes::Bytes;
 
-use crate::llm::{Dialect, Format, Operation, Quirk, Refusal};
+use crate::llm::{Dialect, Format, Operation, Quirk, Refusal, Usage};
 
 pub use codec::{Codec, StreamReader, StreamWriter, Trim, Writing, codec, codec_of};
 pub use fields::Fields;
 pub use named::model as model_in_path;
 pub use outbound::{Outbound, PathCall, Speaks};
+pub use passage::Passage;
 pub use user::user;
 
 /// What a path asks for, before any body is read.
@@ -86,6 +91,8 @@ const HELD: &[(&str, Dialect, Operation)] = &[
     ("/audio/speech", Dialect::OpenAi, Operation::Audio),
     ("/messages", Dialect::Anthropic, Operation::Chat),
     ("/messages/count_tokens", Dialect::Anthropic, Operation::CountTokens),
+    ("/responses/input_tokens", Dialect::OpenAi, Operation::CountTokens),
+    ("/v2/rerank", Dialect::Cohere, Operation::Rerank),
 ];
 
 /// Paths with a form that names its model. OpenAI's image edits are taken as JSON as well.
@@ -132,6 +139,14 @@ pub fn has_foreign_seal(body: &[u8]) -> bool {
     MARKS.iter().any(|mark| memchr::memmem::find(body, mark.as_bytes()).is_some())
 }
 
+/// What Bedrock says of an `InvokeModel` in its headers (Bedrock Runtime API, "InvokeModel"): for some models
+/// the body says nothing.
+pub fn stated_in<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Option<Usage> {
+    let number = |name: &str| header(name).and_then(|text| text.trim().parse::<u64>().ok());
+    let input = number("x-amzn-bedrock-input-token-count")?;
+    Some(Usage { input, output: number("x-amzn-bedrock-output-token-count").unwrap_or(0), ..Usage::default() })
+}
+
 /// Reads what deciding needs from a complete request body.
 ///
 /// # Errors
@@ -161,13 +176,13 @@ pub fn detect(method: &str, path_and_query: &str) -> Endpoint {
     if let Some(&(_, operation)) = FORMS.iter().find(|(known, _)| *known == short && method == "POST") {
         return Endpoint { operation, held: true, multipart: true, ..other(Dialect::OpenAi) };
     }
-    match short {
-        _ if method == "GET" && (short == "/models" || models::wanted(path).is_some()) => {
-            Endpoint { operation: Operation::Models, ..other(Dialect::OpenAi) }
-        }
-        _ if path.starts_with("/v1beta/") => other(Dialect::Gemini),
-        _ if path.starts_with("/model/") => other(Dialect::Bedrock),
-        _ => other(Dialect::OpenAi),
+    if let Some(dialect) = models::dialect(path).filter(|_| method == "GET") {
+        return Endpoint { operation: Operation::Models, ..other(dialect) };
+    }
+    match () {
+        () if path.starts_with("/v1beta/") => other(Dialect::Gemini),
+        () if path.starts_with("/model/") => other(Dialect::Bedrock),
+        () => other(Dialect::OpenAi),
     }
 }
 
@@ -183,8 +198,15 @@ mod tests {
             ("GET", "/v1/chat/completions", Dialect::OpenAi, Operation::Other, false),
             ("POST", "/v1/messages", Dialect::Anthropic, Operation::Chat, true),
             ("POST", "/v1/messages/count_tokens", Dialect::Anthropic, Operation::CountTokens, true),
+            ("POST", "/v1/responses/input_tokens", Dialect::OpenAi, Operation::CountTokens, true),
+            ("POST", "/v1/rerank", Dialect::OpenAi, Operation::Rerank, true),
+            ("POST", "/v2/rerank", Dialect::Cohere, Operation::Rerank, true),
             ("GET", "/v1/models", Dialect::OpenAi, Operation::Models, false),
             ("GET", "/models/one/gpt-4o?x", Dialect::OpenAi, Operation::Models, false),
+            ("GET", "/v1beta/models?pageSize=1", Dialect::Gemini, Operation::Models, false),
+            ("GET", "/api/tags", Dialect::Ollama, Operation::Models, false),
+            ("POST", "/api/tags", Dialect::OpenAi, Operation::Other, false),
+            ("GET", "/foundation-models", Dialect::Bedrock, Operation::Models, false),
             ("DELETE", "/v1/models/ft:x", Dialect::OpenAi, Operation::Other, false),
             ("GET", "/v1/images/edits", Dialect::OpenAi, Operation::Other, false),
             ("POST", "/v1/files", Dialect::OpenAi, Operation::Other, false),

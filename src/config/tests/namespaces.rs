@@ -51,7 +51,15 @@ fn target(compiled: &Compiled, namespace: &str, model: &str) -> Result<Target, C
     let door = |candidate: Candidate<'_>| {
         policy.credentials.of(candidate.index, &principal).map(|held| held.row).ok_or(Closed::Credential)
     };
-    let how = Choosing { draw: 0, dialect: Dialect::OpenAi, is_chat: false, sticky, health: &health, now, door: &door };
+    let how = Choosing {
+        draw: 0,
+        dialect: Dialect::OpenAi,
+        crosses: &|_, _| false,
+        sticky,
+        health: &health,
+        now,
+        door: &door,
+    };
     let chosen = policy.targets.resolve(&model.into(), &asked, &how);
     chosen.map(|chosen| chosen.target).map_err(|refusal| refusal.code)
 }

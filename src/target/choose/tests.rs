@@ -50,7 +50,7 @@ impl Case {
         let how = Choosing {
             draw: self.draw,
             dialect: self.dialect,
-            is_chat: self.is_chat,
+            crosses: &|_, _| self.is_chat,
             sticky: Sticky { session: Some(self.session), ..Sticky::default() },
             health: &health,
             now: Instant(0),

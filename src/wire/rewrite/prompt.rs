@@ -89,7 +89,7 @@ impl Prompt {
                 self.list("messages", |part| &part.turns, subject, edits)?;
             }
             (Operation::Chat, _) => self.list("messages", |part| &part.messages, subject, edits)?,
-            (Operation::Responses, _) => {
+            (Operation::Responses, _) | (Operation::CountTokens, Dialect::OpenAi) => {
                 self.text("instructions", |part| &part.instructions, subject, edits)?;
                 self.input(subject, edits)?;
             }

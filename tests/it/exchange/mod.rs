@@ -22,6 +22,7 @@ mod hold;
 mod listed;
 mod namespaces;
 mod pass;
+mod passages;
 mod policies;
 mod random;
 mod recorded;
