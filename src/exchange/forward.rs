@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Exchange;
 use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
 use super::keys::{remove_credentials, remove_own_keys};
@@ -14,10 +12,10 @@ use super::translate::Written;
 use crate::base::words::Words;
 use crate::credential::{self, Credential, Leaving, Signing};
 use crate::identity::FORWARDED_HEADER;
-use crate::llm::{Code, Dropped, Operation, Refusal};
+use crate::llm::{Call, Code, Dropped, Operation, Refusal};
 use crate::target::{Backend, Target};
+use crate::wire::Passage;
 use crate::wire::rewrite::Done;
-use crate::wire::{self, Passage};
 
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
@@ -43,8 +41,8 @@ impl Exchange {
                 return self.refuse(refusal, out);
             }
         };
-        let Written { body, done, dropped, asked } = written;
-        self.tell_changes(&deciding, &target, &body, done);
+        let Written { body, done, call, dropped, asked } = written;
+        self.tell_changes(&target, body.len(), call, done);
         self.tell_dropped(&dropped);
         let sent = self.now.mono;
         self.story.decided(sent);
@@ -151,8 +149,10 @@ impl Exchange {
 
     /// Writes down what a rule changed: the kinds of it and no value. What is billed and estimated is
     /// what left.
-    fn tell_changes(&mut self, deciding: &Deciding, target: &Target, left: &Bytes, done: Done) {
-        let Some(changes) = &target.changes else { return };
+    fn tell_changes(&mut self, target: &Target, bytes: usize, left: Option<Call>, done: Done) {
+        if target.changes.is_none() {
+            return;
+        }
         match done.kinds() {
             Some(kinds) => self.story.decide("rewrite", "edited", kinds, ""),
             None if !done.no_messages => self.story.decide("rewrite", "untouched", "nothing_to_edit", ""),
@@ -162,13 +162,9 @@ impl Exchange {
             self.story.decide("rewrite", "untouched", "no_messages", "");
         }
         let Some(call) = self.story.call.as_mut().filter(|_| done.kinds().is_some()) else { return };
-        call.body_bytes = left.len() as u64;
-        if done.parameters
-            && changes.touch_the_call()
-            && let Ok(fields) = wire::fields::read(call.dialect, deciding.fields.call.operation, left)
-        {
-            (call.service_tier, call.choices) = (fields.call.service_tier, fields.call.choices);
-            call.media = fields.call.media;
+        call.body_bytes = bytes as u64;
+        if let Some(left) = left {
+            (call.service_tier, call.choices, call.media) = (left.service_tier, left.choices, left.media);
         }
     }
 

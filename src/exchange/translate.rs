@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::steps::Deciding;
-use crate::llm::{Code, Dropped, Refusal};
+use crate::llm::{Call, Code, Dropped, Refusal};
 use crate::target::Target;
 use crate::wire::codec::{Envelope, Outgoing};
 use crate::wire::passage::Asked;
-use crate::wire::{self, Named, Passage, PathCall, Rewrite, Writing, openai};
+use crate::wire::rewrite::{Changes, Done};
+use crate::wire::{self, Endpoint, Named, Passage, PathCall, Rewrite, Writing, openai};
 
 /// What a provider that must be told a bound on output is told where nobody states one: as much as every
 /// model that is served today can say.
@@ -17,7 +18,9 @@ const DEFAULT_MAX_OUTPUT: u64 = 8192;
 /// What leaves, and what could not be said.
 pub(super) struct Written {
     pub body: Bytes,
-    pub done: wire::rewrite::Done,
+    pub done: Done,
+    /// The call as a rule left it, in the client's own format, where it may be another one.
+    pub call: Option<Call>,
     pub dropped: Dropped,
     /// What the answer must know of it.
     pub asked: Asked,
@@ -57,16 +60,18 @@ impl Exchange {
         let Some(crossing) = passage.filter(is_anew) else {
             let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
             let (body, done) = openai::rewrite(body, fields, want)?;
+            let call = reread(deciding, changes, done, &body);
             let betas = deciding.head.headers.get("anthropic-beta");
             let body = match passage {
                 Some(passage) => passage.wrap(body, &target.model, betas)?,
                 None => body,
             };
-            return Ok(Written { body, done, dropped: Dropped::default(), asked: Asked::default() });
+            return Ok(Written { body, done, call, dropped: Dropped::default(), asked: Asked::default() });
         };
         // A rule speaks of the call as its client made it.
         let want = Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes };
         let (body, done) = openai::rewrite(body, fields, want)?;
+        let call = reread(deciding, changes, done, &body);
         let mut dropped = Dropped::default();
         let to = Outgoing {
             model: &target.model,
@@ -86,7 +91,7 @@ impl Exchange {
             let first = dropped.names().first().map(ToString::to_string).unwrap_or_default();
             return Err(Refusal::new(Code::UnsupportedValue, message).param(first));
         }
-        Ok(Written { body: Bytes::from(out), done, dropped, asked })
+        Ok(Written { body: Bytes::from(out), done, call, dropped, asked })
     }
 
     /// For whom the answer to this request is written.
@@ -101,4 +106,12 @@ impl Exchange {
             resumed: false,
         }
     }
+}
+
+/// The call that a rule's parameters made of the client's, where they may have made another one.
+fn reread(deciding: &Deciding, changes: Option<&Changes>, done: Done, body: &[u8]) -> Option<Call> {
+    changes.filter(|changes| done.parameters && changes.touch_the_call())?;
+    let Call { dialect, operation, .. } = deciding.fields.call;
+    let endpoint = Endpoint { dialect, operation, held: true, multipart: false, named: deciding.named };
+    wire::read(endpoint, &deciding.head.path, body).ok().map(|fields| fields.call)
 }

@@ -1,7 +1,7 @@
 //! What deciding needs from a JSON request of any format that has a top-level `model`: the values,
 //! and where in the body they stand, so that they can be edited in place.
 
-use super::{Endpoint, media};
+use super::{Endpoint, keys, media};
 use crate::base::json::{self, JsonError, Kind, Member, Span};
 use crate::llm::{Call, Code, Dialect, Operation, Refusal};
 
@@ -34,6 +34,27 @@ pub struct StreamOptions {
 /// The names under which formats state the bound on output tokens; the first that is there counts.
 const MAX_OUTPUT: &[&str] = &["max_completion_tokens", "max_output_tokens", "max_tokens"];
 
+/// Where a format that has an object for it states the bound on output tokens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nested {
+    /// The top-level member.
+    pub object: &'static str,
+    pub name: &'static str,
+}
+
+// === impl Nested ===
+
+impl Nested {
+    /// `GenerateContentRequest` of the Gemini API, `ConverseRequest` of Amazon Bedrock.
+    pub fn of(dialect: Dialect) -> Option<Nested> {
+        match dialect {
+            Dialect::Gemini => Some(Nested { object: "generationConfig", name: "maxOutputTokens" }),
+            Dialect::Bedrock => Some(Nested { object: "inferenceConfig", name: "maxTokens" }),
+            _ => None,
+        }
+    }
+}
+
 /// The longest model name that is read, in bytes. It goes into headers, metadata and records, so it
 /// is bounded here, where it comes in; the longest real ones are Bedrock's resource names.
 pub(super) const MAX_MODEL: usize = 512;
@@ -48,13 +69,13 @@ const MAX_TIER: usize = 64;
 /// 400 `invalid_json`, `duplicate_field` or `unsupported_value`.
 pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Fields, Refusal> {
     let members = json::object(body).map_err(refuse)?;
-    let model = only(&members, "model")?;
+    let model = only(dialect, &members, "model")?;
     let Some(model) = model.filter(|member| member.kind == Kind::String) else {
         return Err(Refusal::new(Code::UnsupportedValue, "The request must name a model, as a string.").param("model"));
     };
-    let flag = |key| Ok::<_, Refusal>(only(&members, key)?.is_some_and(|member| member.kind == Kind::True));
-    let number = |key| Ok::<_, Refusal>(only(&members, key)?.and_then(|member| integer(body, member)));
-    let text = |key| Ok::<_, Refusal>(only(&members, key)?.and_then(|member| string(body, member)));
+    let flag = |key| Ok::<_, Refusal>(only(dialect, &members, key)?.is_some_and(|member| member.kind == Kind::True));
+    let number = |key| Ok::<_, Refusal>(only(dialect, &members, key)?.and_then(|member| integer(body, member)));
+    let text = |key| Ok::<_, Refusal>(only(dialect, &members, key)?.and_then(|member| string(body, member)));
 
     let stream = flag("stream")?;
     let background = flag("background")?;
@@ -65,8 +86,8 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
     let choices = number("n")?.unwrap_or(1).max(1);
     let media = media::read(operation, text)?;
     let service_tier = text("service_tier")?.filter(|tier| tier.len() <= MAX_TIER);
-    let stream_options = match only(&members, "stream_options")? {
-        Some(member) => Some(read_stream_options(body, member)?),
+    let stream_options = match only(dialect, &members, "stream_options")? {
+        Some(member) => Some(read_stream_options(dialect, body, member)?),
         None => None,
     };
     let asked = stream_options.and_then(|options| options.include_usage);
@@ -113,16 +134,18 @@ pub(super) fn read_named(
         let message = format!("The path must name a model, of at most {MAX_MODEL} bytes.");
         Refusal::new(Code::UnsupportedValue, message).param("model")
     })?;
-    let (place, bound) = match dialect {
-        Dialect::Bedrock => (&["inferenceConfig"][..], &["maxTokens"][..]),
-        // Google's servers read both spellings.
-        _ => (&["generationConfig", "generation_config"][..], &["maxOutputTokens", "max_output_tokens"][..]),
-    };
-    let config = one_of(&members, place)?.filter(|member| member.kind == Kind::Object);
-    let nested = config.map_or(Ok(Vec::new()), |config| json::members(body, config.value)).map_err(refuse)?;
-    let number = |names| Ok::<_, Refusal>(one_of(&nested, names)?.and_then(|member| integer(body, member)));
-    let max_output = number(bound)?;
-    let choices = number(&["candidateCount", "candidate_count"])?.unwrap_or(1).max(1);
+    let (mut max_output, mut choices) = (None, None);
+    if let Some(place) = Nested::of(dialect) {
+        let config = object(body, only(dialect, &members, place.object)?)?;
+        let number = |key| Ok::<_, Refusal>(only(dialect, &config, key)?.and_then(|found| count(dialect, body, found)));
+        max_output = number(place.name)?;
+        choices = if dialect == Dialect::Gemini { number("candidateCount")? } else { None };
+    }
+    let tier = only(dialect, &members, "serviceTier")?;
+    // Bedrock's stands in an object of its own.
+    let inside = if dialect == Dialect::Bedrock { object(body, tier)? } else { Vec::new() };
+    let tier = if dialect == Dialect::Bedrock { only(dialect, &inside, "type")? } else { tier };
+    let service_tier = tier.and_then(|member| string(body, member)).filter(|tier| tier.len() <= MAX_TIER);
     Ok(Fields {
         call: Call {
             dialect,
@@ -133,8 +156,8 @@ pub(super) fn read_named(
             stream_usage: true,
             background: false,
             max_output,
-            choices,
-            service_tier: None,
+            choices: choices.unwrap_or(1).max(1),
+            service_tier,
             body_bytes: body.len() as u64,
             media: None,
         },
@@ -145,25 +168,12 @@ pub(super) fn read_named(
     })
 }
 
-/// The member that stands under one of these names, and under one alone.
-fn one_of<'m, 'a>(members: &'m [Member<'a>], names: &[&str]) -> Result<Option<&'m Member<'a>>, Refusal> {
-    let mut found = None;
-    for name in names {
-        let member = only(members, name)?;
-        if found.is_some() && member.is_some() {
-            return Err(refuse(JsonError::DuplicateKey { key: (*name).to_owned() }));
-        }
-        found = found.or(member);
-    }
-    Ok(found)
-}
-
-fn read_stream_options(body: &[u8], member: &Member<'_>) -> Result<StreamOptions, Refusal> {
+fn read_stream_options(dialect: Dialect, body: &[u8], member: &Member<'_>) -> Result<StreamOptions, Refusal> {
     let nested = match member.kind {
         Kind::Object => json::members(body, member.value).map_err(refuse)?,
         _ => Vec::new(),
     };
-    let include_usage = only(&nested, "include_usage")?.map(|found| found.value);
+    let include_usage = only(dialect, &nested, "include_usage")?.map(|found| found.value);
     Ok(StreamOptions {
         value: member.value,
         is_object: member.kind == Kind::Object,
@@ -173,45 +183,28 @@ fn read_stream_options(body: &[u8], member: &Member<'_>) -> Result<StreamOptions
     })
 }
 
-/// The member with that key. A second one in another case is as bad as a second one.
-fn only<'m, 'a>(members: &'m [Member<'a>], key: &str) -> Result<Option<&'m Member<'a>>, Refusal> {
-    let found = json::unique(members, key).map_err(refuse)?;
-    match found.filter(|_| members.iter().any(|member| is_twin(&member.key, key))) {
-        Some(_) => Err(refuse(JsonError::DuplicateKey { key: key.to_owned() })),
-        None => Ok(found),
+/// The member with that key, which stands once in whatever case.
+fn only<'m, 'a>(dialect: Dialect, members: &'m [Member<'a>], key: &str) -> Result<Option<&'m Member<'a>>, Refusal> {
+    Ok(keys::only(dialect, members, key)?.and_then(|index| members.get(index)))
+}
+
+/// The members of what is an object; none of anything else.
+fn object<'a>(body: &'a [u8], member: Option<&Member<'a>>) -> Result<Vec<Member<'a>>, Refusal> {
+    let object = member.filter(|member| member.kind == Kind::Object);
+    object.map_or(Ok(Vec::new()), |object| json::members(body, object.value)).map_err(refuse)
+}
+
+/// The digits of a number; proto3 JSON may write it as a string.
+pub(super) fn digits<'b>(dialect: Dialect, body: &'b [u8], member: &Member<'_>) -> &'b [u8] {
+    let raw = member.value.slice(body);
+    match raw {
+        [b'"', inner @ .., b'"'] if dialect == Dialect::Gemini => inner,
+        raw => raw,
     }
 }
 
-/// The index of the member with that key, for a rule that acts on it: one in another case alone, which a
-/// provider may read all the same, is an error as well.
-///
-/// # Errors
-/// 400 `duplicate_field` or `unsupported_value`.
-pub(super) fn named(members: &[Member<'_>], key: &str) -> Result<Option<usize>, Refusal> {
-    if only(members, key)?.is_some() {
-        return Ok(members.iter().position(|member| member.key == key));
-    }
-    match members.iter().any(|member| is_twin(&member.key, key)) {
-        true => {
-            let message = format!("Write the field {key:?} exactly so: a rule here acts on it.");
-            Err(Refusal::new(Code::UnsupportedValue, message).param(key.to_owned()))
-        }
-        false => Ok(None),
-    }
-}
-
-/// Whether a server that ignores case takes `found` for `key`. Go's does, and it takes the long s and
-/// the sign of the Kelvin for letters, too.
-fn is_twin(found: &str, key: &str) -> bool {
-    if found.is_ascii() {
-        return found != key && found.eq_ignore_ascii_case(key);
-    }
-    let plain = |c| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    found.chars().map(plain).eq(key.chars().map(plain))
+fn count(dialect: Dialect, body: &[u8], member: &Member<'_>) -> Option<u64> {
+    std::str::from_utf8(digits(dialect, body, member)).ok()?.parse().ok()
 }
 
 fn integer(body: &[u8], member: &Member<'_>) -> Option<u64> {

@@ -14,6 +14,7 @@ mod embed;
 pub mod fields;
 pub mod frames;
 mod gemini;
+mod keys;
 pub mod lines;
 mod media;
 pub mod models;

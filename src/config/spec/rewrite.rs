@@ -54,7 +54,19 @@ const MAX_OUTPUT: u64 = 1_000_000_000;
 pub(in super::super) const NOT_PARAMETERS: &[(&[&str], &str)] = &[
     (&["model"], "say the model that leaves in `backends[].model`"),
     (&["stream", "stream_options", "background"], "how the answer comes is the caller's choice"),
-    (&["messages", "input", "prompt", "system", "instructions"], "what the model is told goes into `prompt`"),
+    (
+        &[
+            "messages",
+            "input",
+            "prompt",
+            "system",
+            "instructions",
+            "contents",
+            "systeminstruction",
+            "system_instruction",
+        ],
+        "what the model is told goes into `prompt`",
+    ),
     (&["max_tokens", "max_completion_tokens", "max_output_tokens"], "say `maxOutputTokens`"),
 ];
 
@@ -108,7 +120,8 @@ fn is_parameter(name: &str, field: &Reader<'_>, seen: &mut HashSet<String>) -> b
         field.error(format_args!("cannot be set or removed here; {instead}"));
     } else if name.is_empty() {
         field.error("the name of a parameter is empty");
-    } else if !seen.insert(folded) {
+        // `max_tokens` and `maxTokens` are one field to Google.
+    } else if !seen.insert(folded.replace('_', "")) {
         field.error("is named twice in these `parameters`");
     } else {
         return true;

@@ -5,25 +5,37 @@
 //! |---|---|---|---|
 //! | chat (OpenAI) | yes | `max_completion_tokens`, `max_tokens` | `messages` |
 //! | chat (Anthropic) | yes | `max_tokens` | `system`, `messages` |
+//! | chat (Gemini) | yes | `generationConfig.maxOutputTokens` | `systemInstruction`, `contents` |
+//! | chat (Bedrock Converse) | yes | `inferenceConfig.maxTokens` | `system`, `messages` |
 //! | responses | yes | `max_output_tokens` | `instructions`, `input` |
 //! | completions | yes | `max_tokens` | `prompt` |
 //! | count_tokens | | | as chat: what is counted is what would leave |
 //! | every other that is held | yes | | |
 //!
+//! Parameters are top-level members of the client's own body, whatever its format and that of the provider: a
+//! rule that sets `temperature` says so to OpenAI's formats and to Anthropic's; Gemini and Converse have it inside
+//! of `generationConfig` and `inferenceConfig`, and know no such member. Where a rule sets one of these two
+//! whole, its bound on output holds in them as well.
+//!
 //! A field that a change names must stand once, in its own spelling: `Temperature` is `temperature`
 //! to a server written in Go, and would get past a rule. Each attempt starts from what the client
 //! sent, so nothing is changed twice.
 
+mod bound;
+mod converse;
+mod gemini;
 mod parameters;
 mod prompt;
+mod turns;
 
 #[cfg(test)]
 mod tests;
 
 use super::edit::Edits;
 use super::fields::Fields;
+use super::keys;
 use crate::base::json::{Member, Span};
-use crate::llm::{Operation, Quirk, Refusal};
+use crate::llm::{Dialect, Operation, Quirk, Refusal};
 
 pub use parameters::{Action, Parameter};
 pub use prompt::{Message, Prompt, Role};
@@ -58,6 +70,15 @@ pub(super) struct Subject<'s> {
     pub quirks: &'s [Quirk],
 }
 
+/// One object of a body.
+#[derive(Clone, Copy)]
+struct Scope<'s> {
+    body: &'s [u8],
+    object: Span,
+    members: &'s [Member<'s>],
+    dialect: Dialect,
+}
+
 // === impl Changes ===
 
 impl Changes {
@@ -68,9 +89,19 @@ impl Changes {
 
     /// True when a field that is read into a [`crate::llm::Call`] may become another one.
     pub fn touch_the_call(&self) -> bool {
-        self.parameters
-            .iter()
-            .any(|parameter| matches!(parameter.name.as_str(), "service_tier" | "n" | "size" | "quality" | "input"))
+        self.parameters.iter().any(|parameter| {
+            matches!(
+                parameter.name.as_str(),
+                "service_tier"
+                    | "n"
+                    | "size"
+                    | "quality"
+                    | "input"
+                    | "serviceTier"
+                    | "generationConfig"
+                    | "generation_config"
+            )
+        })
     }
 
     /// Collects the edits of one call.
@@ -81,9 +112,9 @@ impl Changes {
     pub(super) fn edit<'c>(&'c self, subject: Subject<'_>, edits: &mut Edits<'c>) -> Result<Done, Refusal> {
         let mut done = Done::default();
         if subject.fields.call.operation != Operation::CountTokens {
-            done.parameters = parameters::edit(&self.parameters, subject, edits)?;
+            done.parameters = parameters::edit(&self.parameters, self.max_output, subject, edits)?;
             if let Some(most) = self.max_output {
-                done.cap = parameters::cap(most, subject, edits)?;
+                done.cap = bound::cap(most, &self.parameters, subject, edits)?;
             }
         }
         if !self.prompt.is_empty() {
@@ -114,14 +145,32 @@ impl Done {
 
 // === impl Subject ===
 
-impl Subject<'_> {
+impl<'s> Subject<'s> {
+    /// The outermost object.
+    fn scope(&self) -> Scope<'s> {
+        Scope { body: self.body, object: self.whole(), members: self.members, dialect: self.dialect() }
+    }
+
     /// The object that all changes are made in. Everybody who edits its members must name it so.
     pub fn whole(&self) -> Span {
         whole(self.body)
     }
 
+    pub fn dialect(&self) -> Dialect {
+        self.fields.call.dialect
+    }
+
     fn bytes(&self, member: &Member<'_>) -> &[u8] {
         member.value.slice(self.body)
+    }
+}
+
+// === impl Scope ===
+
+impl<'s> Scope<'s> {
+    /// The member under that key, which a rule acts on.
+    fn find(&self, key: &str) -> Result<Option<&'s Member<'s>>, Refusal> {
+        Ok(keys::named(self.dialect, self.members, key)?.and_then(|index| self.members.get(index)))
     }
 }
 

@@ -7,11 +7,11 @@
 
 use std::fmt;
 
-use super::Subject;
+use super::turns::{self, Spoken};
+use super::{Subject, converse, gemini};
 use crate::base::json::{self, Kind, Member, Span, write_string};
 use crate::llm::{Code, Dialect, Operation, Refusal};
 use crate::wire::edit::Edits;
-use crate::wire::fields;
 
 /// One message, as the configuration says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +32,14 @@ pub enum Role {
 /// Messages to insert, written beforehand.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Prompt {
-    before: Part,
-    behind: Part,
+    pub(super) before: Part,
+    pub(super) behind: Part,
     text_bytes: u64,
 }
 
 /// The messages of one end, in every form that a format wants; without what encloses them.
 #[derive(Clone, Default, PartialEq, Eq)]
-struct Part {
+pub(super) struct Part {
     /// All, as elements of a list.
     messages: Vec<u8>,
     /// Those that are no instructions, as elements of a list.
@@ -50,6 +50,10 @@ struct Part {
     instructions: Vec<u8>,
     /// All texts, as the inside of a JSON string.
     texts: Vec<u8>,
+    /// Instructions, as Gemini's parts and Converse's blocks.
+    pub(super) pieces: Vec<u8>,
+    /// Those that are no instructions, as these have them: no two of one side in a row.
+    pub(super) spoken: Vec<Spoken>,
 }
 
 /// An empty line, inside of a JSON string.
@@ -88,6 +92,9 @@ impl Prompt {
                 self.system(subject, edits)?;
                 self.list("messages", |part| &part.turns, subject, edits)?;
             }
+            (Operation::Chat | Operation::CountTokens, Dialect::Gemini) => gemini::edit(self, subject, edits)?,
+            (Operation::Chat, Dialect::Bedrock) => converse::edit(self, subject.scope(), edits)?,
+            (Operation::CountTokens, Dialect::Bedrock) => return converse::edit_count(self, subject, edits),
             (Operation::Chat, _) => self.list("messages", |part| &part.messages, subject, edits)?,
             (Operation::Responses, _) | (Operation::CountTokens, Dialect::OpenAi) => {
                 self.text("instructions", |part| &part.instructions, subject, edits)?;
@@ -200,8 +207,12 @@ impl Part {
                     let block = [b"{\"type\":\"text\",\"text\":", &quoted[..], b"}"].concat();
                     add(&mut part.blocks, &block, b",");
                     add(&mut part.instructions, text, GAP);
+                    add(&mut part.pieces, &turns::piece(&quoted), b",");
                 }
-                Role::User | Role::Assistant => add(&mut part.turns, &message, b","),
+                Role::User | Role::Assistant => {
+                    add(&mut part.turns, &message, b",");
+                    turns::say(&mut part.spoken, *role == Role::User, &turns::piece(&quoted));
+                }
             }
         }
         part
@@ -223,7 +234,7 @@ impl Role {
 }
 
 /// Where something can be put into a list or a string.
-struct Inside {
+pub(super) struct Inside {
     first: usize,
     last: usize,
     is_empty: bool,
@@ -233,7 +244,7 @@ struct Inside {
 
 impl Inside {
     /// Directly behind the bracket or quote that opens, and directly behind the last thing inside.
-    fn of(body: &[u8], value: Span) -> Inside {
+    pub(super) fn of(body: &[u8], value: Span) -> Inside {
         let first = value.start + 1;
         let inner = body.get(first..value.end.saturating_sub(1)).unwrap_or_default();
         let is_list = body.get(value.start) == Some(&b'[');
@@ -247,7 +258,7 @@ fn inside(subject: Subject<'_>, member: &Member<'_>) -> Inside {
 }
 
 /// Puts `ends` at both ends, with `gap` between what meets.
-fn insert<'c>(edits: &mut Edits<'c>, place: Inside, ends: [&'c [u8]; 2], gap: &[u8]) {
+pub(super) fn insert(edits: &mut Edits<'_>, place: Inside, ends: [&[u8]; 2], gap: &[u8]) {
     let at = |at| Span { start: at, end: at };
     if place.is_empty {
         return edits.replace(at(place.first), joined(ends, gap));
@@ -278,10 +289,10 @@ fn state(
 }
 
 fn find<'s>(subject: Subject<'s>, name: &str) -> Result<Option<&'s Member<'s>>, Refusal> {
-    Ok(fields::named(subject.members, name)?.map(|index| &subject.members[index]))
+    subject.scope().find(name)
 }
 
-fn joined(parts: [&[u8]; 2], gap: &[u8]) -> Vec<u8> {
+pub(super) fn joined(parts: [&[u8]; 2], gap: &[u8]) -> Vec<u8> {
     let mut whole = parts[0].to_vec();
     if !parts[1].is_empty() {
         add(&mut whole, parts[1], gap);
@@ -289,14 +300,14 @@ fn joined(parts: [&[u8]; 2], gap: &[u8]) -> Vec<u8> {
     whole
 }
 
-fn add(whole: &mut Vec<u8>, part: &[u8], gap: &[u8]) {
+pub(super) fn add(whole: &mut Vec<u8>, part: &[u8], gap: &[u8]) {
     if !whole.is_empty() {
         whole.extend_from_slice(gap);
     }
     whole.extend_from_slice(part);
 }
 
-fn unfit(name: &'static str, wanted: &str) -> Refusal {
+pub(super) fn unfit(name: &'static str, wanted: &str) -> Refusal {
     let message = format!("The field {name:?} must be {wanted}: a rule adds to it.");
     Refusal::new(Code::UnsupportedValue, message).param(name)
 }

@@ -1,6 +1,7 @@
 //! What leaves says what an independent reference over parsed JSON says, and every byte beside the edits
 //! is as it came.
 
+mod nested;
 mod reference;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::base::json::object;
 use crate::llm::{Code, Dialect};
-use crate::wire::{Rewrite, fields, openai};
+use crate::wire::{self, Endpoint, Fields, Named, Rewrite, fields, openai};
 use reference::Wanted;
 
 type Call = (Dialect, Operation);
@@ -23,9 +24,19 @@ const RESPONSES: Call = (Dialect::OpenAi, Operation::Responses);
 const COMPLETION: Call = (Dialect::OpenAi, Operation::Completion);
 const EMBEDDINGS: Call = (Dialect::OpenAi, Operation::Embeddings);
 
+fn read(call: Call, body: &[u8]) -> Result<Fields, Refusal> {
+    let (named, path) = match call.0 {
+        Dialect::Gemini => (Named::Path { stream: false, array: false }, "/v1beta/models/m:generateContent"),
+        Dialect::Bedrock => (Named::Path { stream: false, array: false }, "/model/m/converse"),
+        _ => (Named::Body, "/v1/chat/completions"),
+    };
+    let endpoint = Endpoint { dialect: call.0, operation: call.1, held: true, multipart: false, named };
+    wire::read(endpoint, path, body)
+}
+
 fn rewrite(call: Call, body: &[u8], changes: &Changes, quirks: &[Quirk]) -> Result<(Bytes, Done), Refusal> {
     let body = Bytes::copy_from_slice(body);
-    let fields = fields::read(call.0, call.1, &body)?;
+    let fields = read(call, &body)?;
     openai::rewrite(
         &body,
         &fields,
@@ -312,7 +323,7 @@ proptest! {
         let at = cut.index(body.len());
         body.splice(at..at + odd.len().min(body.len() - at), odd);
         if let Ok((left, _)) = rewrite(call, &body, &wanted.changes(), &[Quirk::OnlyMaxTokens]) {
-            prop_assert!(fields::read(call.0, call.1, &left).is_ok());
+            prop_assert!(read(call, &left).is_ok());
         }
     }
 }

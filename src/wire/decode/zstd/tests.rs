@@ -229,7 +229,12 @@ proptest! {
         let mut body = mixed().0;
         let at = at.index(body.len());
         body[at] = byte;
-        prop_assert_eq!(push_all(body.chunks(step)), push_all([&body[..]]));
+        let ((some, end), (all, whole)) = (push_all(body.chunks(step)), push_all([&body[..]]));
+        prop_assert_eq!(&end, &whole);
+        // A damaged block is out as far as it was read when the damage is found.
+        let shorter = some.len().min(all.len());
+        prop_assert_eq!(&some[..shorter], &all[..shorter]);
+        prop_assert!(end.is_err() || some.len() == all.len());
     }
 
     #[test]

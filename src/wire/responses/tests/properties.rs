@@ -185,7 +185,7 @@ fn chat() -> impl Strategy<Value = Chat<'static>> {
             tools: vec![Tool {
                 name: "f".into(),
                 description: None,
-                parameters: Some("{}".into()),
+                parameters: Some(r#"{"type":"object","properties":{},"additionalProperties":false}"#.into()),
                 strict: Some(strict),
                 cache: None,
             }],
