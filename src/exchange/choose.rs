@@ -9,7 +9,7 @@ use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
 use crate::credential::Credential;
-use crate::llm::{Code, Dialect, Refusal};
+use crate::llm::{Code, Dialect, Operation, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::{Unpriced, explain};
 use crate::target::health::{Observation, Outcome};
@@ -63,7 +63,9 @@ impl Exchange {
     /// path.
     pub(super) fn must_speak(&self, target: &Target, deciding: &Deciding) -> Result<(), Refusal> {
         let call = &deciding.fields.call;
-        let is_same = same_paths(target.backend.dialect) == same_paths(call.dialect);
+        // Not everybody who imitates an API counts as well: whoever does has a passage.
+        let may_pass = call.operation != Operation::CountTokens;
+        let is_same = may_pass && same_paths(target.backend.dialect) == same_paths(call.dialect);
         if is_same || Self::passage(deciding, target).is_some() {
             return Ok(());
         }

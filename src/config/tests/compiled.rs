@@ -43,16 +43,8 @@ fn names(compiled: &Compiled) -> Vec<&str> {
 fn drawn(compiled: &Compiled, model: &str, draw: u64) -> Result<Target, Refusal> {
     let asked = Asked { namespace: "", model, operation: Operation::Chat, header: &|_| None, caller: &|_| true };
     let (sticky, health) = (Sticky::default(), Health::new());
-    let now = Instant::default();
-    let how = Choosing {
-        draw,
-        dialect: Dialect::OpenAi,
-        crosses: &|_, _| false,
-        sticky,
-        health: &health,
-        now,
-        door: &|_| Ok(0),
-    };
+    let (now, dialect) = (Instant::default(), Dialect::OpenAi);
+    let how = Choosing { draw, dialect, crosses: &|_, _| false, sticky, health: &health, now, door: &|_| Ok(0) };
     compiled.policy.targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 

@@ -28,88 +28,91 @@ const TWO: &str = r#"{"model":"x","input":["one","t\"wo"]}"#;
 const ALL: &str = r#"{"model":"x","input":[{"content":"one","task_type":"RETRIEVAL_QUERY"},{"content":"two","title":"T",
     "task_type":"RETRIEVAL_QUERY","lang":"de"}],"dimensions":256,"auto_truncate":true,"user":"u","encoding_format":"base64","x":1}"#;
 
+/// Who is asked for which model, what a client says, what leaves, and what was left out.
+const ASKED: &[(Dialect, &str, &str, &str, &str)] = &[
+    (
+        Dialect::Gemini,
+        "gemini-embedding-001",
+        TWO,
+        r#"{"requests":[{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"one"}]}},{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"t\"wo"}]}}]}"#,
+        "",
+    ),
+    (
+        Dialect::Gemini,
+        "g",
+        ALL,
+        r#"{"requests":[{"model":"models/g","content":{"parts":[{"text":"one"}]},"taskType":"RETRIEVAL_QUERY","outputDimensionality":256},{"model":"models/g","content":{"parts":[{"text":"two"}]},"taskType":"RETRIEVAL_QUERY","title":"T","outputDimensionality":256}]}"#,
+        "input[].lang, x, user, auto_truncate",
+    ),
+    (
+        Dialect::Vertex,
+        "text-embedding-004",
+        r#"{"model":"text-embedding-004","input":{"content":"Machine learning fundamentals","task_type":"RETRIEVAL_DOCUMENT","title":"ML Guide"}}"#,
+        r#"{"instances":[{"content":"Machine learning fundamentals","task_type":"RETRIEVAL_DOCUMENT","title":"ML Guide"}],"parameters":{}}"#,
+        "",
+    ),
+    (
+        Dialect::Vertex,
+        "text-embedding-004",
+        r#"{"model":"text-embedding-004","input":"Text for dimension testing","dimensions":256}"#,
+        r#"{"instances":[{"content":"Text for dimension testing"}],"parameters":{"outputDimensionality":256}}"#,
+        "",
+    ),
+    (
+        Dialect::Vertex,
+        "v",
+        r#"{"model":"x","input":["a"],"task_type":"CLUSTERING","title":"T","auto_truncate":false}"#,
+        r#"{"instances":[{"content":"a","task_type":"CLUSTERING","title":"T"}],"parameters":{"autoTruncate":false}}"#,
+        "",
+    ),
+    (
+        Dialect::Bedrock,
+        "amazon.titan-embed-text-v2:0",
+        r#"{"model":"x","input":["a"],"dimensions":512,"task_type":"CLUSTERING","title":"T","user":"u"}"#,
+        r#"{"inputText":"a","dimensions":512}"#,
+        "user, task_type, input[].title",
+    ),
+    (Dialect::Bedrock, "amazon.titan-embed-text-v1", r#"{"input":"a"}"#, r#"{"inputText":"a"}"#, ""),
+    (
+        Dialect::Bedrock,
+        "cohere.embed-english-v3",
+        r#"{"input":["a","b"],"auto_truncate":true}"#,
+        r#"{"texts":["a","b"],"input_type":"search_document","embedding_types":["float"],"truncate":"END"}"#,
+        "",
+    ),
+    (
+        Dialect::Bedrock,
+        "us.cohere.embed-v4:0",
+        ALL,
+        r#"{"texts":["one","two"],"input_type":"search_query","embedding_types":["float"],"output_dimension":256,"truncate":"RIGHT"}"#,
+        "input[].lang, x, user, input[].title",
+    ),
+    (
+        Dialect::Cohere,
+        "embed-v4.0",
+        r#"{"input":"a","input_type":"classification","dimensions":512,"auto_truncate":false}"#,
+        r#"{"model":"embed-v4.0","texts":["a"],"input_type":"classification","embedding_types":["float"],"output_dimension":512,"truncate":"NONE"}"#,
+        "",
+    ),
+    (
+        Dialect::Cohere,
+        "embed-v4.0",
+        r#"{"input":"a","task_type":"FACT_VERIFICATION"}"#,
+        r#"{"model":"embed-v4.0","texts":["a"],"input_type":"search_document","embedding_types":["float"]}"#,
+        "task_type",
+    ),
+    (
+        Dialect::Ollama,
+        "nomic-embed-text",
+        ALL,
+        r#"{"model":"nomic-embed-text","input":["one","two"],"truncate":true,"dimensions":256}"#,
+        "input[].lang, x, user, input[].task_type, input[].title",
+    ),
+];
+
 #[test]
 fn each_provider_is_asked_in_its_own_words() {
-    for (dialect, model, body, expected, dropped) in [
-        (
-            Dialect::Gemini,
-            "gemini-embedding-001",
-            TWO,
-            r#"{"requests":[{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"one"}]}},{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"t\"wo"}]}}]}"#,
-            "",
-        ),
-        (
-            Dialect::Gemini,
-            "g",
-            ALL,
-            r#"{"requests":[{"model":"models/g","content":{"parts":[{"text":"one"}]},"taskType":"RETRIEVAL_QUERY","outputDimensionality":256},{"model":"models/g","content":{"parts":[{"text":"two"}]},"taskType":"RETRIEVAL_QUERY","title":"T","outputDimensionality":256}]}"#,
-            "input[].lang, x, user, auto_truncate",
-        ),
-        (
-            Dialect::Vertex,
-            "text-embedding-004",
-            r#"{"model":"text-embedding-004","input":{"content":"Machine learning fundamentals","task_type":"RETRIEVAL_DOCUMENT","title":"ML Guide"}}"#,
-            r#"{"instances":[{"content":"Machine learning fundamentals","task_type":"RETRIEVAL_DOCUMENT","title":"ML Guide"}],"parameters":{}}"#,
-            "",
-        ),
-        (
-            Dialect::Vertex,
-            "text-embedding-004",
-            r#"{"model":"text-embedding-004","input":"Text for dimension testing","dimensions":256}"#,
-            r#"{"instances":[{"content":"Text for dimension testing"}],"parameters":{"outputDimensionality":256}}"#,
-            "",
-        ),
-        (
-            Dialect::Vertex,
-            "v",
-            r#"{"model":"x","input":["a"],"task_type":"CLUSTERING","title":"T","auto_truncate":false}"#,
-            r#"{"instances":[{"content":"a","task_type":"CLUSTERING","title":"T"}],"parameters":{"autoTruncate":false}}"#,
-            "",
-        ),
-        (
-            Dialect::Bedrock,
-            "amazon.titan-embed-text-v2:0",
-            r#"{"model":"x","input":["a"],"dimensions":512,"task_type":"CLUSTERING","title":"T","user":"u"}"#,
-            r#"{"inputText":"a","dimensions":512}"#,
-            "user, task_type, input[].title",
-        ),
-        (Dialect::Bedrock, "amazon.titan-embed-text-v1", r#"{"input":"a"}"#, r#"{"inputText":"a"}"#, ""),
-        (
-            Dialect::Bedrock,
-            "cohere.embed-english-v3",
-            r#"{"input":["a","b"],"auto_truncate":true}"#,
-            r#"{"texts":["a","b"],"input_type":"search_document","embedding_types":["float"],"truncate":"END"}"#,
-            "",
-        ),
-        (
-            Dialect::Bedrock,
-            "us.cohere.embed-v4:0",
-            ALL,
-            r#"{"texts":["one","two"],"input_type":"search_query","embedding_types":["float"],"output_dimension":256,"truncate":"RIGHT"}"#,
-            "input[].lang, x, user, input[].title",
-        ),
-        (
-            Dialect::Cohere,
-            "embed-v4.0",
-            r#"{"input":"a","input_type":"classification","dimensions":512,"auto_truncate":false}"#,
-            r#"{"model":"embed-v4.0","texts":["a"],"input_type":"classification","embedding_types":["float"],"output_dimension":512,"truncate":"NONE"}"#,
-            "",
-        ),
-        (
-            Dialect::Cohere,
-            "embed-v4.0",
-            r#"{"input":"a","task_type":"FACT_VERIFICATION"}"#,
-            r#"{"model":"embed-v4.0","texts":["a"],"input_type":"search_document","embedding_types":["float"]}"#,
-            "task_type",
-        ),
-        (
-            Dialect::Ollama,
-            "nomic-embed-text",
-            ALL,
-            r#"{"model":"nomic-embed-text","input":["one","two"],"truncate":true,"dimensions":256}"#,
-            "input[].lang, x, user, input[].task_type, input[].title",
-        ),
-    ] {
+    for &(dialect, model, body, expected, dropped) in ASKED {
         let (out, left_out) = asked(dialect, model, body).unwrap();
         assert_eq!((&*out, &*left_out), (expected, dropped), "{dialect} {model}");
     }

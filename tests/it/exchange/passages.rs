@@ -160,10 +160,11 @@ fn what_a_provider_cannot_be_asked_is_refused_before_it_is() {
         (Dialect::Anthropic, "claude", "/v2/rerank", json!({"query": "q", "documents": ["a"]})),
         (Dialect::Cohere, "c", "/v1/messages/count_tokens", json!({"messages": [{"role": "user", "content": "a"}]})),
         (Dialect::Ollama, "o", "/v1/responses/input_tokens", json!({"input": "a"})),
+        (Dialect::OpenAi, "m", "/v1/responses/input_tokens", json!({"input": "a"})),
     ] {
         let mut body = body;
         body["model"] = model.into();
-        let mut world = World::new(to(place(dialect, "")));
+        let mut world = World::new(to(Backend { speaks: Speaks::default(), ..place(dialect, "") }));
         world.call(path, body.to_string()).end();
         assert!(!world.envoy.upstream.began && world.envoy.client.status == 400, "{model} {path}: {}", world.client());
     }
