@@ -9,14 +9,21 @@
 //!   to elsewhere is put in its place;
 //! * `const` is not known: it is an `enum` of one.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use crate::base::json::tree::Value;
-use crate::base::json::{Kind, ObjectWriter, Tree, write_object, write_string};
+use crate::base::json::{ArrayWriter, Kind, ObjectWriter, Tree, write_object};
 
 /// How often what is referred to is put in its place, one inside of another: a schema may refer to itself.
 const NESTED: usize = 6;
 
-/// How much larger than this a schema may become by that, in bytes.
+/// How many bytes of a schema are put in the place of references, all together: a few of them, one inside of
+/// another, would make gigabytes.
 const MOST: usize = 256 << 10;
+
+/// And how many for each byte that the client wrote: a request may have a thousand such schemas.
+const FOR_EACH: usize = 16;
 
 /// The outermost schema, and what is said of it beside.
 #[derive(Clone, Copy, Default)]
@@ -32,6 +39,11 @@ struct Writer<'t, 'a> {
     /// The outermost `definitions` are named `$defs`.
     renames: bool,
     nested: usize,
+    /// How many bytes may still be put in the place of references.
+    left: usize,
+    /// What is in the containers that references have led through, by where these begin: nothing is searched
+    /// once for each reference.
+    seen: HashMap<usize, HashMap<Cow<'a, str>, Value<'t, 'a>>>,
     lossy: bool,
 }
 
@@ -45,7 +57,8 @@ pub(super) fn write(schema: &str, outermost: Outermost<'_>, out: &mut Vec<u8>) -
         return schema.trim() == "true";
     };
     let renames = root.get("$defs").is_none() && root.get("definitions").is_some();
-    let mut writer = Writer { root, renames, nested: 0, lossy: false };
+    let left = MOST.min(schema.len().saturating_mul(FOR_EACH));
+    let mut writer = Writer { root, renames, nested: 0, left, seen: HashMap::new(), lossy: false };
     write_object(out, |o| {
         let has = |key: &str| root.get(key).is_some();
         if outermost.is_arguments && !has("type") {
@@ -60,15 +73,8 @@ pub(super) fn write(schema: &str, outermost: Outermost<'_>, out: &mut Vec<u8>) -
 
 // === impl Writer ===
 
-impl Writer<'_, '_> {
-    fn schema(&mut self, value: Value<'_, '_>, out: &mut Vec<u8>) {
-        match value.kind() {
-            Kind::Object => write_object(out, |o| self.members(value, o, false)),
-            _ => out.extend_from_slice(value.raw().as_bytes()),
-        }
-    }
-
-    fn members(&mut self, value: Value<'_, '_>, o: &mut ObjectWriter<'_>, is_outermost: bool) {
+impl<'t, 'a> Writer<'t, 'a> {
+    fn members(&mut self, value: Value<'t, 'a>, o: &mut ObjectWriter<'_>, is_outermost: bool) {
         let reference = value.get("$ref").and_then(Value::text);
         let Some(reference) = reference else {
             let mut rest = value.members();
@@ -94,12 +100,11 @@ impl Writer<'_, '_> {
     fn member(
         &mut self,
         key: &str,
-        value: Value<'_, '_>,
-        parent: Value<'_, '_>,
+        value: Value<'t, 'a>,
+        parent: Value<'t, 'a>,
         o: &mut ObjectWriter<'_>,
         is_outermost: bool,
     ) {
-        let mut inner = Vec::new();
         let name = match (key, value.kind()) {
             ("$schema", _) => return,
             ("definitions", Kind::Object) if is_outermost && self.renames => "$defs",
@@ -110,69 +115,66 @@ impl Writer<'_, '_> {
         };
         match (key, value.kind()) {
             ("properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas", Kind::Object) => {
-                self.map(value, &mut inner);
+                o.object(name, |o| value.members().for_each(|(name, value)| self.schema(&name, value, o)));
             }
             (
                 "items" | "additionalProperties" | "not" | "if" | "then" | "else" | "contains" | "propertyNames",
                 Kind::Object,
-            ) => self.schema(value, &mut inner),
-            ("anyOf" | "oneOf" | "allOf" | "prefixItems" | "items", Kind::Array) => self.list(value, &mut inner),
-            _ => return o.raw(name, value.raw()),
+            ) => self.schema(name, value, o),
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems" | "items", Kind::Array) => {
+                o.array(name, |a| value.elements().for_each(|value| self.element(value, a)));
+            }
+            _ => o.raw(name, value.raw()),
         }
-        o.raw(name, &String::from_utf8(inner).unwrap_or_default());
     }
 
-    fn map(&mut self, value: Value<'_, '_>, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for (at, (name, value)) in value.members().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            write_string(out, &name);
-            out.push(b':');
-            self.schema(value, out);
+    fn schema(&mut self, name: &str, value: Value<'t, 'a>, o: &mut ObjectWriter<'_>) {
+        match value.kind() {
+            Kind::Object => o.object(name, |o| self.members(value, o, false)),
+            _ => o.raw(name, value.raw()),
         }
-        out.push(b'}');
     }
 
-    fn list(&mut self, value: Value<'_, '_>, out: &mut Vec<u8>) {
-        out.push(b'[');
-        for (at, value) in value.elements().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            self.schema(value, out);
+    fn element(&mut self, value: Value<'t, 'a>, a: &mut ArrayWriter<'_>) {
+        match value.kind() {
+            Kind::Object => a.object(|o| self.members(value, o, false)),
+            _ => a.raw(value.raw()),
         }
-        out.push(b']');
     }
 
     /// A reference to a child of the outermost definitions, as it is said here.
-    fn named(&self, reference: &str) -> Option<String> {
+    fn named(&mut self, reference: &str) -> Option<String> {
         let (place, name) = match reference.strip_prefix("#/$defs/") {
             Some(name) => ("$defs", name),
             None => ("definitions", reference.strip_prefix("#/definitions/").filter(|_| self.renames)?),
         };
-        let known = !name.contains('/') && self.root.get(place)?.get(&unescaped(name)).is_some();
+        let definitions = self.child(self.root, place).filter(|value| value.kind() == Kind::Object)?;
+        let known = !name.contains('/') && self.child(definitions, &unescaped(name)).is_some();
         known.then(|| ["#/$defs/", name].concat())
+    }
+
+    /// A member of an object, or an element of an array by its number.
+    fn child(&mut self, of: Value<'t, 'a>, step: &str) -> Option<Value<'t, 'a>> {
+        let children = self.seen.entry(of.span().start).or_insert_with(|| match of.kind() {
+            Kind::Array => of.elements().enumerate().map(|(at, value)| (at.to_string().into(), value)).collect(),
+            _ => of.members().collect(),
+        });
+        children.get(step).copied().filter(|child| !child.is_null())
     }
 
     /// Writes the members of what a reference of `from` points to, but for those that may stand beside it
     /// there. False where these may not be written any more.
-    fn pointed(&mut self, reference: &str, from: Value<'_, '_>, o: &mut ObjectWriter<'_>) -> bool {
-        let mut at = Some(self.root);
-        for step in reference.strip_prefix("#/").unwrap_or("?").split('/') {
-            let step = unescaped(step);
-            at = at.and_then(|value| match value.kind() {
-                Kind::Array => value.elements().nth(step.parse().ok()?),
-                _ => value.get(&step),
-            });
-        }
-        let is_small = self.nested < NESTED && self.root.raw().len() < MOST;
-        let Some(value) = at.filter(|value| value.kind() == Kind::Object && is_small) else {
-            // A schema in itself, or one that stands elsewhere: anything goes.
+    fn pointed(&mut self, reference: &str, from: Value<'t, 'a>, o: &mut ObjectWriter<'_>) -> bool {
+        let mut steps = reference.strip_prefix("#/").unwrap_or("?").split('/');
+        let at = steps.try_fold(self.root, |value, step| self.child(value, &unescaped(step)));
+        let length = |value: Value<'_, '_>| value.span().end - value.span().start;
+        let is_small = |value: &Value<'_, '_>| self.nested < NESTED && length(*value) <= self.left;
+        let Some(value) = at.filter(|value| value.kind() == Kind::Object && is_small(value)) else {
+            // A schema in itself, one that stands elsewhere, or one too much: anything goes.
             self.lossy = true;
             return true;
         };
+        self.left -= length(value);
         self.nested += 1;
         let leads_on = value.get("$ref").is_some();
         if leads_on {
@@ -252,6 +254,50 @@ mod tests {
             ARGUMENTS,
         );
         assert!(!whole && text.len() < 400 && Tree::read(text.as_bytes()).is_ok(), "{text}");
+    }
+
+    /// As deep as one can be, each time: properties in properties, and the innermost begins anew.
+    #[test]
+    fn a_deep_schema_that_refers_to_itself_ends() {
+        let depth = (crate::base::json::MAX_DEPTH - 2) / 2;
+        let inner = r##"{"$ref":"#/properties/a"}"##;
+        let schema = [&r#"{"properties":{"a":"#.repeat(depth), inner, &"}}".repeat(depth)].concat();
+        let (text, whole) = said(&schema, Outermost::default());
+        assert!(!whole && text.len() < schema.len() * (NESTED + 1), "{}", text.len());
+        assert_eq!(text.matches('{').count(), text.matches('}').count());
+    }
+
+    #[test]
+    fn what_references_add_is_bounded() {
+        let fan = |to: &str, count: usize| {
+            let properties: Vec<_> = (0..count).map(|at| format!(r#""p{at}":{{"$ref":"{to}"}}"#)).collect();
+            properties.join(",")
+        };
+        let to_itself = format!(r##"{{"properties":{{"a":{{"properties":{{{}}}}}}}}}"##, fan("#/properties/a", 50));
+        let large = format!(r#"{{"enum":["{}"]}}"#, "x".repeat(MOST / 10));
+        let to_large = format!(r##"{{"properties":{{"a":{large},{}}}}}"##, fan("#/properties/a", 5000));
+        let unsaid = format!(r##"{{"$ref":"#/$defs/a","x":"{}"}}"##, "x".repeat(MOST / 10));
+        let to_unsaid =
+            format!(r##"{{"$defs":{{"a":{{}}}},"properties":{{"a":{unsaid},{}}}}}"##, fan("#/properties/a", 5000));
+        for (schema, adds) in [(to_itself, 4), (to_large, 1), (to_unsaid, 0)] {
+            let (text, whole) = said(&schema, ARGUMENTS);
+            assert!(!whole && Tree::read(text.as_bytes()).is_ok());
+            let most = schema.len() + MOST.min(schema.len() * FOR_EACH);
+            assert!(schema.len() * adds < text.len() && text.len() <= most, "{} of {most}", text.len());
+        }
+    }
+
+    /// A reference for which nothing is left says what stands beside it.
+    #[test]
+    fn what_is_too_large_to_be_repeated_is_anything() {
+        let large = format!(r#"{{"enum":["{}"]}}"#, "x".repeat(MOST));
+        let references = r##""b":{"$ref":"#/$defs/s/small"},"c":{"$ref":"#/properties/a","description":"d"}"##;
+        let small = r#""$defs":{"s":{"small":{"type":"null"}}}"#;
+        let schema = format!(r#"{{"properties":{{"a":{large},{references}}},{small}}}"#);
+        let expected =
+            format!(r#"{{"properties":{{"a":{large},"b":{{"type":"null"}},"c":{{"description":"d"}}}},{small}}}"#);
+        let (text, whole) = said(&schema, Outermost::default());
+        assert!(text == expected && !whole, "{}", text.len());
     }
 
     #[test]
