@@ -1,7 +1,7 @@
 //! Ids for calls of clients whose API has none, for APIs that cannot do without.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::part::{ToolCall, ToolResult};
 
@@ -10,7 +10,10 @@ use super::part::{ToolCall, ToolResult};
 #[derive(Debug, Default)]
 pub struct CallIds {
     calls: usize,
-    open: VecDeque<(String, String)>,
+    /// The names of the open calls, by number.
+    open: BTreeMap<usize, String>,
+    /// Their numbers, the oldest first, by name.
+    by_name: HashMap<String, VecDeque<usize>>,
 }
 
 // === impl CallIds ===
@@ -23,9 +26,12 @@ impl CallIds {
         if !call.id.is_empty() {
             return Cow::Borrowed(&call.id);
         }
-        let id = format!("call_{number}");
-        self.open.push_back((id.clone(), call.name.to_string()));
-        Cow::Owned(id)
+        self.open.insert(number, call.name.to_string());
+        match self.by_name.get_mut(&*call.name) {
+            Some(numbers) => numbers.push_back(number),
+            None => drop(self.by_name.insert(call.name.to_string(), VecDeque::from([number]))),
+        }
+        Cow::Owned(made(number))
     }
 
     /// The id of the call that this is the result of.
@@ -33,26 +39,40 @@ impl CallIds {
         if !result.id.is_empty() {
             return Cow::Borrowed(&result.id);
         }
-        let same = |(_, name): &(String, String)| result.name.as_deref() == Some(&**name);
-        let at = self.open.iter().position(same).unwrap_or(0);
-        Cow::Owned(self.open.remove(at).map_or_else(|| "call_unknown".to_owned(), |(id, _)| id))
+        let named = result.name.as_deref().and_then(|name| self.by_name.get(name)?.front().copied());
+        let number = named.or_else(|| self.open.first_key_value().map(|(number, _)| *number));
+        Cow::Owned(number.map_or_else(|| "call_unknown".to_owned(), |number| self.close(number)))
     }
+
+    /// Closes the oldest call of its name.
+    fn close(&mut self, number: usize) -> String {
+        if let Some(numbers) = self.open.remove(&number).and_then(|name| self.by_name.get_mut(&name)) {
+            numbers.pop_front();
+        }
+        made(number)
+    }
+}
+
+fn made(number: usize) -> String {
+    format!("call_{number}")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn call(id: &'static str, name: &'static str) -> ToolCall<'static> {
+        ToolCall { id: id.into(), name: name.into(), ..ToolCall::default() }
+    }
+
+    fn result(id: &'static str, name: Option<&'static str>) -> ToolResult<'static> {
+        ToolResult { id: id.into(), name: name.map(Cow::Borrowed), parts: Vec::new(), is_error: false }
+    }
 
     #[test]
     fn results_find_their_calls_by_name_and_by_order() {
-        let call =
-            |id: &'static str, name: &'static str| ToolCall { id: id.into(), name: name.into(), ..ToolCall::default() };
-        let result = |id: &'static str, name: Option<&'static str>| ToolResult {
-            id: id.into(),
-            name: name.map(Cow::Borrowed),
-            parts: Vec::new(),
-            is_error: false,
-        };
         let mut ids = CallIds::default();
         assert_eq!(ids.call(&call("", "a")), "call_0");
         assert_eq!(ids.call(&call("own", "b")), "own");
@@ -63,5 +83,26 @@ mod tests {
         assert_eq!(ids.result(&result("", Some("a"))), "call_0");
         assert_eq!(ids.result(&result("", Some("c"))), "call_3");
         assert_eq!(ids.result(&result("", None)), "call_unknown");
+    }
+    proptest! {
+        /// As the rule says it: all open calls are looked through, from the oldest on.
+        #[test]
+        fn a_result_closes_what_a_search_finds(
+            steps in prop::collection::vec((any::<bool>(), prop::option::of(prop::sample::select(&["a", "b", "c"][..]))), 0..64),
+        ) {
+            let (mut ids, mut calls, mut open) = (CallIds::default(), 0, Vec::new());
+            for (is_call, name) in steps {
+                if is_call {
+                    let (name, id) = (name.unwrap_or("d"), format!("call_{calls}"));
+                    calls += 1;
+                    prop_assert_eq!(ids.call(&call("", name)).into_owned(), id.clone());
+                    open.push((id, name));
+                    continue;
+                }
+                let at = open.iter().position(|(_, open)| Some(*open) == name).unwrap_or(0);
+                let expected = if open.is_empty() { "call_unknown".to_owned() } else { open.remove(at).0 };
+                prop_assert_eq!(ids.result(&result("", name)).into_owned(), expected);
+            }
+        }
     }
 }
