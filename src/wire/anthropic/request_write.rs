@@ -1,6 +1,8 @@
 //! Writes a request (`POST /v1/messages`, version 2023-06-01, which takes the same from every client; in a
 //! body for Vertex or Bedrock that version is named inside).
 
+use std::collections::HashSet;
+
 use super::model::Model;
 use super::schema;
 use super::thinking::Plan;
@@ -46,7 +48,8 @@ pub(super) fn write(
     }
     let max_tokens = chat.max_output.unwrap_or(to.default_max_output).max(1);
     let plan = Plan::of(chat, &turns, model, max_tokens, dropped);
-    let mut marks = Marks::of(chat, &turns);
+    let tools = told(chat);
+    let mut marks = Marks::of(&tools, &turns);
     if marks.skipped > 0 {
         dropped.field("cache_control");
     }
@@ -60,7 +63,7 @@ pub(super) fn write(
         if chat.stream && to.envelope != Envelope::Invoke {
             o.flag("stream", true);
         }
-        write_tools(o, chat, model, &mut marks, dropped);
+        write_tools(o, chat, &tools, model, &mut marks, dropped);
         turns.write(o, &mut marks);
         plan.write(o);
         write_output_config(o, chat, model, plan, dropped);
@@ -74,8 +77,8 @@ pub(super) fn write(
 // === impl Marks ===
 
 impl Marks {
-    fn of(chat: &Chat<'_>, turns: &Turns<'_>) -> Self {
-        let in_tools = chat.tools.iter().filter(|tool| is_told(chat, tool) && tool.cache.is_some()).count();
+    fn of(tools: &[&Tool<'_>], turns: &Turns<'_>) -> Self {
+        let in_tools = tools.iter().filter(|tool| tool.cache.is_some()).count();
         Marks { skipped: (turns.marks() + in_tools).saturating_sub(MOST_MARKS) }
     }
 
@@ -95,15 +98,22 @@ impl Marks {
     }
 }
 
-fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, marks: &mut Marks, dropped: &mut Dropped) {
-    if !chat.tools.iter().any(|tool| is_told(chat, tool)) {
+fn write_tools(
+    o: &mut ObjectWriter<'_>,
+    chat: &Chat<'_>,
+    tools: &[&Tool<'_>],
+    model: Model,
+    marks: &mut Marks,
+    dropped: &mut Dropped,
+) {
+    if tools.is_empty() {
         if chat.tool_choice.as_ref().is_some_and(|choice| !matches!(choice, ToolChoice::Auto | ToolChoice::None)) {
             dropped.field("tool_choice");
         }
         return write_history_tools(o, chat);
     }
     o.array("tools", |a| {
-        for tool in chat.tools.iter().filter(|tool| is_told(chat, tool)) {
+        for tool in tools {
             a.object(|o| {
                 o.text("name", &tool.name);
                 o.text_if("description", tool.description.as_deref());
@@ -125,21 +135,20 @@ fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, marks: &
 }
 
 /// Where only some of the tools may be called, the others are not told.
-fn is_told(chat: &Chat<'_>, tool: &Tool<'_>) -> bool {
-    match &chat.tool_choice {
-        Some(ToolChoice::Among { names, .. }) => names.contains(&tool.name),
-        _ => true,
-    }
+fn told<'c, 'a>(chat: &'c Chat<'a>) -> Vec<&'c Tool<'a>> {
+    let Some(ToolChoice::Among { names, .. }) = &chat.tool_choice else { return chat.tools.iter().collect() };
+    let names: HashSet<&str> = names.iter().map(|name| &**name).collect();
+    chat.tools.iter().filter(|tool| names.contains(&*tool.name)).collect()
 }
 
 /// Calls in what was said, and no tools: the API wants to know what was called.
 fn write_history_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>) {
-    let mut names: Vec<&str> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for part in chat.turns.iter().flat_map(|turn| &turn.parts) {
         if let Content::ToolCall(call) = &part.content
-            && !names.contains(&&*call.name)
+            && seen.insert(&*call.name)
         {
-            names.push(&call.name);
+            names.push(&*call.name);
         }
     }
     if names.is_empty() {

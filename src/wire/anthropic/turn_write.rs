@@ -73,6 +73,7 @@ impl<'c> Turns<'c> {
         let may_stay = model.takes_late_system() && envelope != Envelope::Invoke;
         let mut maker = Maker { ids: CallIds::default(), envelope, dropped };
         let mut made = Turns { system: Vec::new(), messages: Vec::new() };
+        let mut sides = chat.turns.iter().enumerate().filter(|(_, turn)| turn.role.is_side()).peekable();
         for (at, turn) in chat.turns.iter().enumerate() {
             if turn.name.is_some() {
                 maker.dropped.field("messages[].name");
@@ -82,8 +83,9 @@ impl<'c> Turns<'c> {
                 made.say(turn.role, pieces);
                 continue;
             }
-            let behind = chat.turns.get(at + 1..).unwrap_or_default().iter().find(|turn| turn.role.is_side());
-            let fits = behind.is_none_or(|turn| turn.role == Role::Assistant) && !made.ends_with_assistant();
+            while sides.next_if(|(side, _)| *side < at).is_some() {}
+            let behind = sides.peek();
+            let fits = behind.is_none_or(|(_, turn)| turn.role == Role::Assistant) && !made.ends_with_assistant();
             if made.messages.is_empty() {
                 made.system.extend(pieces);
             } else if may_stay && fits {

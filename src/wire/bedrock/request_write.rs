@@ -214,10 +214,11 @@ impl<'c, 'a> Tools<'c, 'a> {
                 Refusal::new(Code::UnsupportedValue, message).param("tools")
             })
         };
-        let wanted = |tool: &&Tool<'_>| match &chat.tool_choice {
-            Some(ToolChoice::Among { names, .. }) => names.contains(&tool.name),
-            _ => true,
+        let among: Option<HashSet<&str>> = match &chat.tool_choice {
+            Some(ToolChoice::Among { names, .. }) => Some(names.iter().map(|name| &**name).collect()),
+            _ => None,
         };
+        let wanted = |tool: &&Tool<'_>| among.as_ref().is_none_or(|names| names.contains(&*tool.name));
         let tools = chat.tools.iter().filter(wanted).map(|tool| Ok::<_, Refusal>((legal(&tool.name)?, tool)));
         let mut seen = HashSet::new();
         let mut called = Vec::new();

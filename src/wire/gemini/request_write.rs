@@ -1,5 +1,7 @@
 //! A `GenerateContentRequest`, written so that AI Studio (v1beta) and Vertex AI (v1) take it.
 
+use std::collections::HashSet;
+
 use super::config_write;
 use super::contents_write::Contents;
 use super::schema_write::{self, Outermost};
@@ -71,11 +73,11 @@ fn tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped) {
         return;
     }
     // Names may be listed only where one of them must be called; elsewhere only these are declared.
-    let among = match &chat.tool_choice {
-        Some(ToolChoice::Among { names, required: false }) => Some(names),
+    let among: Option<HashSet<&str>> = match &chat.tool_choice {
+        Some(ToolChoice::Among { names, required: false }) => Some(names.iter().map(|name| &**name).collect()),
         _ => None,
     };
-    let is_declared = |tool: &&Tool<'_>| among.is_none_or(|names| names.contains(&tool.name));
+    let is_declared = |tool: &&Tool<'_>| among.as_ref().is_none_or(|names| names.contains(&*tool.name));
     if !chat.tools.iter().any(|tool| is_declared(&tool)) {
         return dropped.field("tool_choice");
     }

@@ -1,5 +1,7 @@
 //! A chat's request, written.
 
+use std::collections::HashSet;
+
 use super::content::{Names, write_turn};
 use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
 use crate::llm::chat::{Effort, OutputFormat, Reasoning, Tell, Tool, ToolChoice};
@@ -52,11 +54,15 @@ pub(super) fn write(
 }
 
 fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped) {
+    let among: HashSet<&str> = match &chat.tool_choice {
+        Some(ToolChoice::Among { names, .. }) => names.iter().map(|name| &**name).collect(),
+        _ => HashSet::new(),
+    };
     let is_offered = |tool: &&Tool<'_>| match &chat.tool_choice {
         None | Some(ToolChoice::Auto | ToolChoice::Required) => true,
         Some(ToolChoice::None) => false,
         Some(ToolChoice::Named(name)) => tool.name == *name,
-        Some(ToolChoice::Among { names, .. }) => names.contains(&tool.name),
+        Some(ToolChoice::Among { .. }) => among.contains(&*tool.name),
     };
     if let Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Among { required: true, .. }) =
         chat.tool_choice

@@ -1,8 +1,8 @@
 //! What excludes what, and which model takes it.
 
 use super::*;
-use crate::llm::chat::{Effort, Reasoning, Role, Sampling, Tool, ToolChoice};
-use crate::llm::part::{ToolCall, ToolResult};
+use crate::llm::chat::{Effort, Reasoning, Role, Sampling, Tool, ToolChoice, Turn};
+use crate::llm::part::{CacheMark, ToolCall, ToolResult};
 use crate::llm::{Content, Format, Part, Signature};
 
 fn effort(effort: Effort) -> Option<Reasoning> {
@@ -161,6 +161,64 @@ fn calls_of_before_name_their_tools() {
     let tools =
         r#""tools":[{"name":"f","input_schema":{"type":"object","properties":{}}}],"tool_choice":{"type":"none"}"#;
     check(&chat, "claude-sonnet-4-5", &[tools, r#""id":"a_b""#, r#""tool_use_id":"a_b""#], &[], &[]);
+}
+
+#[test]
+fn what_was_called_is_named_once_and_in_order() {
+    let mut chat = Chat { tools: vec![], ..chat() };
+    for at in [0, 1, 0, 2, 1, 3] {
+        let call = ToolCall { name: format!("f{at}").into(), ..ToolCall::default() };
+        chat.say(Role::Assistant, [Part::new(Content::ToolCall(call))]);
+    }
+    let row = |at: usize| format!(r#"{{"name":"f{at}","input_schema":{{"type":"object","properties":{{}}}}}}"#);
+    let tools = format!(r#""tools":[{}],"#, [0, 1, 2, 3].map(row).join(","));
+    check(&chat, "claude-sonnet-4-5", &[&tools], &[], &[]);
+}
+
+#[test]
+fn only_the_tools_that_may_be_called_are_told_in_their_order() {
+    let tool = |at: usize| Tool { name: format!("f{at}").into(), cache: Some(CacheMark::Default), ..Tool::default() };
+    // The strangers and the twice named change nothing; the tools that are not told take no mark.
+    let names = [9, 4, 1, 4].map(|at| format!("f{at}").into()).to_vec();
+    let choice = ToolChoice::Among { names, required: true };
+    let chat = Chat { tools: (0..6).map(tool).collect(), tool_choice: Some(choice), ..chat() };
+    let row = |at: usize| {
+        let mark = r#""cache_control":{"type":"ephemeral"}"#;
+        format!(r#"{{"name":"f{at}","input_schema":{{"type":"object","properties":{{}}}},{mark}}}"#)
+    };
+    let tools = format!(r#""tools":[{},{}],"tool_choice":{{"type":"any"}}"#, row(1), row(4));
+    check(&chat, "claude-sonnet-4-5", &[&tools], &[], &[]);
+}
+
+/// Turns of a user, an assistant and a system: the messages that become of them, and the blocks of `system`.
+#[test]
+fn a_late_instruction_stays_between_a_user_and_an_assistant() {
+    for (turns, messages, blocks) in [
+        ("us", "us", 0),
+        ("usau", "usau", 0),
+        ("ussau", "usau", 0),
+        ("usu", "u", 1),
+        ("ussu", "u", 2),
+        ("suasau", "uau", 2),
+        ("usausu", "usau", 1),
+        ("usauss", "usaus", 0),
+        ("ssusausauusu", "usausau", 3),
+    ] {
+        let mut chat = Chat::default();
+        for letter in turns.chars() {
+            let role = match letter {
+                'u' => Role::User,
+                'a' => Role::Assistant,
+                _ => Role::System,
+            };
+            chat.turns.push(Turn { role, parts: vec![Part::text("t")], name: None });
+        }
+        let (out, _) = written(&chat, "claude-opus-5", Envelope::Plain).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let said = body["messages"].as_array().unwrap().iter().map(|message| &message["role"].as_str().unwrap()[..1]);
+        let system = body["system"].as_array().map_or(0, Vec::len);
+        assert_eq!((said.collect::<String>().as_str(), system), (messages, blocks), "{turns}");
+    }
 }
 
 #[test]
