@@ -260,4 +260,43 @@ mod tests {
         assert_eq!(read_chat(&body(MAX_MODEL)).map(|call| call.service_tier), Ok(None));
         assert_eq!(read_chat(&body(MAX_MODEL + 1)), Err(Code::UnsupportedValue));
     }
+
+    #[test]
+    fn a_body_whose_model_is_in_its_path_states_the_rest_in_objects() {
+        let read = |dialect, body: &str| {
+            let named = super::super::Named::Path { stream: false, array: false };
+            let endpoint = Endpoint { dialect, operation: Operation::Chat, held: true, multipart: false, named };
+            let call = read_named(endpoint, Some("m".to_owned()), false, body.as_bytes()).map(|fields| fields.call);
+            call.map(|call| (call.max_output, call.choices, call.service_tier)).map_err(|refusal| refusal.code)
+        };
+        let flex = || Some("flex".to_owned());
+        for (dialect, body, expected) in [
+            (
+                Dialect::Gemini,
+                r#"{"generationConfig":{"maxOutputTokens":5,"candidateCount":2},"serviceTier":"flex"}"#,
+                (Some(5), 2, flex()),
+            ),
+            (
+                Dialect::Gemini,
+                r#"{"generation_config":{"max_output_tokens":"5","candidate_count":0},"service_tier":"flex"}"#,
+                (Some(5), 1, flex()),
+            ),
+            (Dialect::Gemini, r#"{"generationConfig":[],"inferenceConfig":{"maxTokens":5}}"#, (None, 1, None)),
+            (
+                Dialect::Bedrock,
+                r#"{"inferenceConfig":{"maxTokens":5,"candidateCount":2},"serviceTier":{"type":"flex"}}"#,
+                (Some(5), 1, flex()),
+            ),
+            (Dialect::Bedrock, r#"{"inferenceConfig":{"maxTokens":"5"},"serviceTier":"flex"}"#, (None, 1, None)),
+        ] {
+            assert_eq!(read(dialect, body), Ok(expected), "{body}");
+        }
+        for body in [
+            r#"{"generationConfig":{},"generation_config":{}}"#,
+            r#"{"generationConfig":{"maxOutputTokens":5,"max_output_tokens":5}}"#,
+            r#"{"serviceTier":"flex","service_tier":"flex"}"#,
+        ] {
+            assert_eq!(read(Dialect::Gemini, body), Err(Code::DuplicateField), "{body}");
+        }
+    }
 }

@@ -174,7 +174,9 @@ impl<'s> Scope<'s> {
     }
 }
 
-/// The outermost object of a body, as [`Edits`] knows it.
+/// The outermost object of a body, as [`Edits`] knows it: from its brace, because one without members is filled
+/// from there.
 pub(super) fn whole(body: &[u8]) -> Span {
-    Span { start: 0, end: body.len() }
+    let start = body.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    Span { start, end: body.len() }
 }

@@ -26,9 +26,14 @@ impl Secrets for Nothing {
 
 /// A rule for every model, and a backend of this provider. `fields` are those of the rule.
 fn policy_of(provider: &str, fields: &str) -> Policy {
+    policy_for(&format!("provider: {provider}"), fields)
+}
+
+/// As [`policy_of`]; `backend` are fields of the backend.
+fn policy_for(backend: &str, fields: &str) -> Policy {
     let yaml = format!(
         "apiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {{name: it}}\n\
-         spec: {{provider: {provider}, credentials: [{{type: Caller}}]}}\n---\n\
+         spec: {{{backend}, credentials: [{{type: Caller}}]}}\n---\n\
          apiVersion: weir.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: chat}}\nspec:\n  rules:\n  \
          - name: all\n    backends: [{{name: it}}]\n{fields}\n"
     );
@@ -59,16 +64,18 @@ fn outcome(policy: &Policy, path: &str, body: &str) -> (String, String) {
     (left.expect("an end of the request"), told.join(", "))
 }
 
-/// One case after the other in a file: `provider:`, the rule's fields indented, then for each request
+/// One case after the other in a file: `provider:` or `dialect:`, the rule's fields indented, then for each request
 /// `> PATH`, the body, `< what the record says` and what left.
 fn check(file: &Path) {
     let text = std::fs::read_to_string(file).expect("a file of our own");
     let mut found = String::new();
     for case in text.split_inclusive("\n\n") {
         let (rule, requests) = case.split_once("> ").expect("a request");
-        let (provider, fields) = rule.split_once('\n').expect("a provider");
-        let provider = provider.strip_prefix("provider: ").expect("a provider");
-        let policy = policy_of(provider, fields);
+        let (backend, fields) = rule.split_once('\n').expect("a provider");
+        let policy = match backend.strip_prefix("dialect: ") {
+            None => policy_for(backend, fields),
+            Some(_) => policy_for(&format!("endpoint: 'https://llm.test/v1', {backend}"), fields),
+        };
         found.push_str(rule);
         for request in requests.trim_end().split("\n> ") {
             let mut lines = request.lines();
@@ -132,6 +139,84 @@ fn a_tier_that_a_rule_sets_is_the_one_that_is_billed() {
     assert_eq!(cost("", dear), cost(asked, ""));
     assert_eq!(cost(asked, plain), cost("", ""));
     assert_ne!(cost("", dear), cost("", ""));
+}
+
+#[test]
+fn a_tier_is_billed_where_a_client_has_it_under_another_name() {
+    let cost = |path: &str, tier: &str, fields: &str| {
+        let mut world = World::new(policy_of("openai", fields));
+        let turns = r#""contents":[{"parts":[{"text":"x"}]}],"messages":[{"role":"user","content":[{"text":"x"}]}]"#;
+        world.call(path, format!("{{{turns}{tier}}}"));
+        world.reply(json(), DOCUMENT.replace("gpt-4o-mini-2024-07-18", "gpt-5-mini")).end();
+        world.record().cost.expect("a price")
+    };
+    for (path, asked, value) in [
+        ("/v1beta/models/gpt-5-mini:generateContent", r#","service_tier":"priority""#, "priority"),
+        ("/model/gpt-5-mini/converse", r#","serviceTier":{"type":"priority"}"#, "{type: priority}"),
+    ] {
+        let dear = format!("    parameters: {{overrides: {{serviceTier: {value}}}}}");
+        let plain = "    parameters: {remove: [serviceTier]}";
+        assert_eq!(cost(path, "", &dear), cost(path, asked, ""), "{path}");
+        assert_eq!(cost(path, asked, plain), cost(path, "", ""), "{path}");
+        assert_ne!(cost(path, "", &dear), cost(path, "", ""), "{path}");
+    }
+}
+
+/// What each client asks for, with its bound to be filled in, and where it is stated.
+const CLIENTS: &[(&str, &str)] = &[
+    (CHAT, r#"{"model":"NAME","messages":[{"role":"user","content":"x"}],"max_tokens":MOST}"#),
+    ("/v1/responses", r#"{"model":"NAME","input":"x","max_output_tokens":MOST}"#),
+    ("/v1/messages", r#"{"model":"NAME","messages":[{"role":"user","content":"x"}],"max_tokens":MOST}"#),
+    (
+        "/v1beta/models/NAME:generateContent",
+        r#"{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":MOST}}"#,
+    ),
+    (
+        "/v1beta/models/NAME:streamGenerateContent",
+        r#"{"contents":[{"parts":[{"text":"x"}]}],"generation_config":{"max_output_tokens":MOST}}"#,
+    ),
+    (
+        "/model/NAME/converse",
+        r#"{"messages":[{"role":"user","content":[{"text":"x"}]}],"inferenceConfig":{"maxTokens":MOST}}"#,
+    ),
+    (
+        "/model/NAME/converse-stream",
+        r#"{"messages":[{"role":"user","content":[{"text":"x"}]}],"inferenceConfig":{"maxTokens":MOST}}"#,
+    ),
+];
+
+/// Each provider's dialect, a model of it, and where it reads the bound.
+const PROVIDERS: &[(&str, &str, &str)] = &[
+    ("OpenAI", "gpt-4o", "/max_completion_tokens"),
+    ("OpenAIResponses", "gpt-4o", "/max_output_tokens"),
+    ("Anthropic", "claude-sonnet-4-5", "/max_tokens"),
+    ("Gemini", "gemini-2.5-flash", "/generationConfig/maxOutputTokens"),
+    ("Vertex", "claude-sonnet-4-5@20250929", "/max_tokens"),
+    ("Bedrock", "amazon.nova-pro-v1:0", "/inferenceConfig/maxTokens"),
+    ("Cohere", "command-a-03-2025", "/max_tokens"),
+    ("Ollama", "qwen3", "/options/num_predict"),
+];
+
+#[test]
+fn a_bound_holds_for_every_client_at_every_provider() {
+    // What the client states, and what the provider reads.
+    let rows = [("900", 100), ("100", 100), ("70", 70), ("null", 100)];
+    for (dialect, model, place) in PROVIDERS {
+        let backend = format!("endpoint: 'https://llm.test/v1', dialect: {dialect}");
+        let policy = policy_for(&backend, "    parameters: {maxOutputTokens: 100}");
+        for ((path, body), (asked, expected)) in CLIENTS.iter().flat_map(|client| rows.map(|row| (client, row))) {
+            let (left, told) =
+                outcome(&policy, &path.replace("NAME", model), &body.replace("NAME", model).replace("MOST", asked));
+            let value: serde_json::Value = serde_json::from_str(&left).expect("JSON");
+            // Where the provider speaks the client's format, the body is the client's own, in its own spelling.
+            let spellings = [*place, "/max_tokens", "/max_output_tokens", "/generation_config/max_output_tokens"];
+            let mut places = Vec::from(spellings);
+            places.sort_unstable();
+            places.dedup();
+            let stated: Vec<_> = places.iter().filter_map(|place| value.pointer(place)?.as_u64()).collect();
+            assert_eq!(stated, [expected], "{path} asks {asked} of {dialect}: {told}: {left}");
+        }
+    }
 }
 
 #[test]

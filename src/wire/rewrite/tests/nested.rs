@@ -14,6 +14,7 @@ const CONVERSE_COUNT: Call = (Dialect::Bedrock, Operation::CountTokens);
 fn a_bound_is_lowered_in_its_object_and_stated_where_there_is_none() {
     for (call, asked, leaves) in [
         (GEMINI, r#"{ }"#, r#"{"generationConfig":{"maxOutputTokens":100} }"#),
+        (GEMINI, " {}\n", " {\"generationConfig\":{\"maxOutputTokens\":100}}\n"),
         (GEMINI, r#"{"a":1}"#, r#"{"a":1,"generationConfig":{"maxOutputTokens":100}}"#),
         (GEMINI, r#"{"generationConfig":{}}"#, r#"{"generationConfig":{"maxOutputTokens":100}}"#),
         (GEMINI, r#"{"generationConfig":null,"a":1}"#, r#"{"generationConfig":{"maxOutputTokens":100},"a":1}"#),
