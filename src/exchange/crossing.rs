@@ -344,14 +344,14 @@ impl Exchange {
             }
             let delta = match delta {
                 Delta::Finish { choice, finish: Finish::Stop, stop_sequence }
-                    if self.response.crossed.calls & bit(choice) != 0 =>
+                    if self.response.crossed.has_called(choice) =>
                 {
                     Delta::Finish { choice, finish: Finish::ToolCalls, stop_sequence }
                 }
                 other => other,
             };
             if let Delta::ToolCall { choice, .. } = &delta {
-                self.response.crossed.calls |= bit(*choice);
+                self.response.crossed.call(*choice);
             }
             self.response.crossed.complete |= delta == Delta::End;
             self.response.crossed.failed |= matches!(delta, Delta::Error(_));
@@ -381,11 +381,6 @@ impl Exchange {
         ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
         true
     }
-}
-
-/// A choice among the first 128; the others share the last place.
-fn bit(choice: u32) -> u128 {
-    1 << choice.min(127)
 }
 
 /// OpenAI ends a call that the request named as any other answer; other APIs' clients look for calls at this end

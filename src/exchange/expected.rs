@@ -39,7 +39,7 @@ pub(super) struct Crossed {
     /// What was begun is a stream.
     pub streams: bool,
     /// The choices that call a tool, a bit each.
-    pub calls: u128,
+    calls: u128,
 }
 
 // === impl Crossed ===
@@ -48,6 +48,15 @@ impl Crossed {
     /// Nothing more is to be written.
     pub fn over(self) -> bool {
         self.complete || self.failed
+    }
+
+    /// A choice calls a tool. Those beyond the first 128 share the last place.
+    pub fn call(&mut self, choice: u32) {
+        self.calls |= 1 << choice.min(127);
+    }
+
+    pub fn has_called(self, choice: u32) -> bool {
+        self.calls & (1 << choice.min(127)) != 0
     }
 }
 

@@ -12,7 +12,6 @@ use super::phase::Phase;
 use super::record::Outcome;
 use super::request;
 use super::rope::Rope;
-use super::story::Bill;
 use crate::llm::{Fold, Usage};
 use crate::wire::decode::{Decoder, Limits};
 use crate::wire::opaque::Meter;
@@ -366,24 +365,6 @@ impl Exchange {
         self.open_flow(out);
         for bytes in held.into_pieces() {
             self.emit(bytes, false, out);
-        }
-    }
-
-    pub(super) fn bill_headers(&self, edits: &mut Edits, bill: &Bill) {
-        let wanted = &self.profile.response_headers;
-        if let Some(cost) = bill.cost.filter(|_| wanted.cost) {
-            edits.set("x-weir-cost-usd", cost.to_string());
-        }
-        if wanted.tokens && bill.measure.source != crate::llm::UsageSource::Unknown {
-            let usage = &bill.measure.usage;
-            let text = format!(
-                "input={}, cached={}, output={}, reasoning={}",
-                usage.total_input(),
-                usage.cache_read,
-                usage.total_output(),
-                usage.reasoning
-            );
-            edits.set("x-weir-tokens", text);
         }
     }
 

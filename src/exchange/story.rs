@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
-use super::event::{Action, Meta, Note};
+use super::event::{Action, Edits, Meta, Note};
 use super::record::{Decision, Outcome, Record, Timings};
 use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
@@ -216,6 +216,25 @@ impl Exchange {
             meta.push(("ttft_ms", u64::try_from(first.as_millis()).unwrap_or(u64::MAX).into()));
         }
         meta
+    }
+
+    /// What a header says of the bill, where the profile wants it.
+    pub(super) fn bill_headers(&self, edits: &mut Edits, bill: &Bill) {
+        let wanted = &self.profile.response_headers;
+        if let Some(cost) = bill.cost.filter(|_| wanted.cost) {
+            edits.set("x-weir-cost-usd", cost.to_string());
+        }
+        if wanted.tokens && bill.measure.source != crate::llm::UsageSource::Unknown {
+            let usage = &bill.measure.usage;
+            let text = format!(
+                "input={}, cached={}, output={}, reasoning={}",
+                usage.total_input(),
+                usage.cache_read,
+                usage.total_output(),
+                usage.reasoning
+            );
+            edits.set("x-weir-tokens", text);
+        }
     }
 
     /// Writes the one record, and gives back what was reserved.

@@ -126,6 +126,9 @@ fn push<'a>(
             if role == Role::User {
                 return Err(Bad::Type("contents[].parts[].functionCall", "in a content of the model's"));
             }
+            if call.name.is_empty() {
+                return Err(Bad::Type("functionCall.name", "the name of a function"));
+            }
             ids.called(call.name.clone(), call.id.clone());
             call.signature = signature;
             parts.push(Part::new(Content::ToolCall(call)));

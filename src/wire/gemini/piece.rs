@@ -81,9 +81,6 @@ fn call<'a>(value: Value<'_, 'a>, place: &'static str, dropped: &mut Dropped) ->
             other => dropped.field([place, ".functionCall.", other].concat()),
         }
     }
-    if call.name.is_empty() {
-        return Err(Bad::Type("functionCall.name", "the name of a function"));
-    }
     if call.arguments.is_empty() {
         call.arguments = Cow::Borrowed("{}");
     }

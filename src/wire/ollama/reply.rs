@@ -31,6 +31,9 @@ pub(super) fn read(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply, 
     if !line.has_message {
         return Err(Unreadable("it has no message"));
     }
+    if !line.done {
+        return Err(Unreadable("it is not done"));
+    }
     let calls = line.parts.iter().any(is_call);
     let choice = Choice {
         finish: line.finish(calls, dropped),

@@ -99,11 +99,16 @@ fn a_bound_holds_in_the_object_that_the_same_rule_sets() {
     assert_eq!(refused(GEMINI, client, &odd), (Code::UnsupportedValue, Some("generationConfig".into())));
 }
 
-#[test]
-fn a_prompt_goes_where_each_format_has_instructions_and_turns() {
+/// Instructions, a turn of each side and instructions behind; and instructions alone.
+fn prompts() -> (Changes, Changes) {
     let (system, user, model) = (say(Role::System, "S"), say(Role::User, "U"), say(Role::Assistant, "A"));
     let whole = prompt(&[system.clone(), user.clone()], &[user.clone(), model.clone(), say(Role::Developer, "D")]);
-    let one = prompt(&[system], &[]);
+    (whole, prompt(&[system], &[]))
+}
+
+#[test]
+fn a_prompt_goes_where_gemini_has_instructions_and_turns() {
+    let (whole, one) = prompts();
     for (call, rule, body, leaves) in [
         (
             GEMINI,
@@ -142,6 +147,15 @@ fn a_prompt_goes_where_each_format_has_instructions_and_turns() {
             r#"{"generate_content_request":{"model":"m"}}"#,
             r#"{"generate_content_request":{"model":"m","systemInstruction":{"parts":[{"text":"S"}]}}}"#,
         ),
+    ] {
+        assert_eq!(left(call, body, rule), leaves, "{body}");
+    }
+}
+
+#[test]
+fn a_prompt_goes_where_converse_has_instructions_and_turns() {
+    let (whole, one) = prompts();
+    for (call, rule, body, leaves) in [
         (
             CONVERSE,
             &whole,

@@ -45,10 +45,7 @@ impl Wanted {
                 bound(call, most, &mut body)?;
             }
         }
-        let system = |all: &[Message]| -> Vec<String> {
-            let system = all.iter().filter(|message| matches!(message.role, Role::System | Role::Developer));
-            system.map(|message| message.content.clone()).collect()
-        };
+        let system = spoken;
         let all = |all: &[Message]| all.iter().map(|message| message.content.clone()).collect::<Vec<_>>();
         let turns = |all: &[Message], some: bool| -> Vec<Value> {
             let kept = all.iter().filter(|message| some || matches!(message.role, Role::User | Role::Assistant));
@@ -81,29 +78,35 @@ impl Wanted {
                 }
             }
             COMPLETION => text(&mut body, "prompt", all(before), all(behind))?,
-            GEMINI => {
-                instructions(&mut body, system(before), system(behind))?;
-                let key = key(call, &body, "contents").unwrap_or("contents".into());
-                let own = body.get_mut(&key);
-                let ends = [self.said(before, "model", "parts"), self.said(behind, "model", "parts")];
-                wrapped(own, ends)?;
-            }
-            CONVERSE => {
-                let block = |text: String| json!({"text": text});
-                let [first, last] = [before, behind].map(|all| system(all).into_iter().map(block).collect::<Vec<_>>());
-                if !(first.is_empty() && last.is_empty()) && body.get("system").is_none_or(Value::is_null) {
-                    body.insert("system".into(), json!([]));
-                }
-                list(&mut body, "system", first, last)?;
-                let [first, last] = [before, behind].map(|all| self.said(all, "assistant", "content"));
-                if !(first.is_empty() && last.is_empty()) {
-                    let found = body.get_mut("messages")?.as_array_mut()?;
-                    *found = alternating(first, std::mem::take(found), last);
-                }
-            }
+            GEMINI | CONVERSE => self.nested_prompt(call, &mut body)?,
             _ => {}
         }
         Some(Value::Object(body))
+    }
+
+    /// The prompt of a format whose turns have parts.
+    fn nested_prompt(&self, call: Call, body: &mut Map<String, Value>) -> Option<()> {
+        let (before, behind) = (&self.before[..], &self.behind[..]);
+        if call == GEMINI {
+            instructions(body, spoken(before), spoken(behind))?;
+            let key = key(call, body, "contents").unwrap_or("contents".into());
+            let own = body.get_mut(&key);
+            let ends = [self.said(before, "model", "parts"), self.said(behind, "model", "parts")];
+            wrapped(own, ends)?;
+            return Some(());
+        }
+        let block = |text: String| json!({"text": text});
+        let [first, last] = [before, behind].map(|all| spoken(all).into_iter().map(block).collect::<Vec<_>>());
+        if !(first.is_empty() && last.is_empty()) && body.get("system").is_none_or(Value::is_null) {
+            body.insert("system".into(), json!([]));
+        }
+        list(body, "system", first, last)?;
+        let [first, last] = [before, behind].map(|all| self.said(all, "assistant", "content"));
+        if !(first.is_empty() && last.is_empty()) {
+            let found = body.get_mut("messages")?.as_array_mut()?;
+            *found = alternating(first, std::mem::take(found), last);
+        }
+        Some(())
     }
 
     /// Parameters and the bound of a format whose bound stands in an object.
@@ -286,4 +289,10 @@ fn text(body: &mut Map<String, Value>, name: &str, before: Vec<String>, behind: 
     };
     *found = [before, own, behind].concat().join("\n\n").into();
     Some(())
+}
+
+/// The instructions among messages.
+fn spoken(all: &[Message]) -> Vec<String> {
+    let system = all.iter().filter(|message| matches!(message.role, Role::System | Role::Developer));
+    system.map(|message| message.content.clone()).collect()
 }
