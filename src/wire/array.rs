@@ -1,6 +1,5 @@
-//! The elements of one JSON array as a stream (Gemini's `streamGenerateContent` without `alt=sse`): a push
-//! parser that keeps the raw bytes of every element, so that an element can be forwarded untouched, edited
-//! or dropped. It decodes nothing, and checks no grammar but the brackets' balance outside of strings.
+//! For tests of what is written: the elements of one JSON array as a stream (Gemini's
+//! `streamGenerateContent` without `alt=sse`). A push parser that keeps the raw bytes of every element. It decodes nothing, and checks no grammar but the brackets' balance outside of strings.
 //!
 //! An event's data is an element without what stands around it; its raw bytes are all from the end of the
 //! one before it, the bracket or comma in front included, so that the raw bytes of all events in a row are
@@ -10,9 +9,6 @@
 use bytes::{Bytes, BytesMut};
 
 use super::sse::{Event, Oversized};
-
-/// The content type of such a stream.
-pub const CONTENT_TYPE: &str = "application/json";
 
 /// Cuts a stream into elements. It holds at most one unfinished element.
 #[derive(Debug)]
@@ -85,11 +81,6 @@ impl Parser {
     /// Takes the bytes of the element that is not finished.
     pub fn take_rest(&mut self) -> Bytes {
         self.carry.split().freeze()
-    }
-
-    /// How many bytes of an unfinished element are held.
-    pub fn carried(&self) -> usize {
-        self.carry.len()
     }
 
     /// One more byte; `length` is that of the element with it. True when that was the element's last.

@@ -3,7 +3,8 @@
 
 mod anthropic;
 mod arguments;
-pub mod array;
+#[cfg(test)]
+mod array;
 mod bedrock;
 pub mod codec;
 mod cohere;

@@ -1,5 +1,7 @@
 //! A chat's request, written.
 
+use std::collections::HashSet;
+
 use super::message::write_turn;
 use super::sampling;
 use crate::base::json::{ArrayWriter, ObjectWriter, Tree, write_object};
@@ -71,7 +73,8 @@ fn offer<'c, 'a>(chat: &'c Chat<'a>, dropped: &mut Dropped) -> Result<Offer<'c, 
         Some(ToolChoice::Required) => (chat.tools.iter().collect(), Some("REQUIRED")),
         Some(ToolChoice::Named(name)) => (only(&|tool| tool == name), Some("REQUIRED")),
         Some(ToolChoice::Among { names, required }) => {
-            (only(&|tool| names.iter().any(|name| name == tool)), required.then_some("REQUIRED"))
+            let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
+            (only(&|tool| names.contains(tool)), required.then_some("REQUIRED"))
         }
     };
     if !tools.is_empty() || choice != Some("REQUIRED") {
