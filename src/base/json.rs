@@ -81,17 +81,19 @@ struct Cursor<'a> {
 pub fn object(body: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
     // Once over everything is faster than string by string; outside strings, any byte that is not
     // ASCII fails in the grammar anyway.
-    if let Err(error) = std::str::from_utf8(body) {
-        return Err(match error.error_len() {
-            Some(_) => JsonError::Syntax { at: error.valid_up_to() },
-            None => JsonError::Truncated,
-        });
-    }
+    utf8(body)?;
     let mut cursor = Cursor { body, at: 0 };
     cursor.space();
     let members = cursor.members()?;
     cursor.space();
     if cursor.at == body.len() { Ok(members) } else { Err(cursor.syntax()) }
+}
+
+fn utf8(body: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(body).map_err(|error| match error.error_len() {
+        Some(_) => JsonError::Syntax { at: error.valid_up_to() },
+        None => JsonError::Truncated,
+    })
 }
 
 /// Lists the members of the object at `value`, a span that came from this module for this body.

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::Cursor;
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
+
 /// The text of a JSON string given with its quotes, or `None` if that is not what `raw` is. A lone
 /// surrogate reads as U+FFFD.
 pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
@@ -21,35 +24,48 @@ pub fn write_string(out: &mut Vec<u8>, s: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.reserve(s.len() + 2);
     out.push(b'"');
-    let bytes = s.as_bytes();
-    let mut plain = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
+    let mut rest = s.as_bytes();
+    while let Some(at) = special(rest) {
+        let byte = rest[at];
         let short = match byte {
-            b'"' | b'\\' => byte,
             0x08 => b'b',
             0x09 => b't',
             0x0a => b'n',
             0x0c => b'f',
             0x0d => b'r',
             0x00..0x20 => b'u',
-            _ => continue,
+            _ => byte,
         };
-        out.extend_from_slice(&bytes[plain..at]);
+        out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(&[b'\\', short]);
         if short == b'u' {
             out.extend_from_slice(&[b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
-        plain = at + 1;
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&bytes[plain..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte stands that JSON wants escaped: a quote, a backslash, a control character.
+fn special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: &u8| matches!(byte, 0x00..0x20 | b'"' | b'\\');
+    let mut at = 0;
+    // A block without a branch for each byte, which the compiler makes a few vector instructions of.
+    for block in bytes.chunks_exact(BLOCK) {
+        if block.iter().fold(false, |any, byte| any | is_special(byte)) {
+            break;
+        }
+        at += BLOCK;
+    }
+    bytes[at..].iter().position(is_special).map(|found| at + found)
 }
 
 /// Resolves the escapes of a string whose grammar has been checked.
 pub(super) fn unescape(inner: &str) -> String {
     let mut text = String::with_capacity(inner.len());
     let mut rest = inner;
-    while let Some(at) = rest.find('\\') {
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
         text.push_str(&rest[..at]);
         let tail = &rest.as_bytes()[at + 1..];
         let (c, length) = match tail.first() {

@@ -18,7 +18,7 @@ const FEW: usize = 16;
 
 /// A document. [`Tree::root`] is where one begins.
 pub struct Tree<'a> {
-    body: &'a [u8],
+    body: &'a str,
     /// In the order of the document. The members of an object are its key and its value in turns; what is
     /// in a container stands behind it.
     nodes: Vec<Node>,
@@ -69,16 +69,11 @@ impl<'a> Tree<'a> {
     /// Everything that is not one JSON value of at most [`MAX_NODES`] values and [`MAX_DEPTH`] levels; a key
     /// that stands twice in one object.
     pub fn read(body: &'a [u8]) -> Result<Self, JsonError> {
-        if let Err(error) = std::str::from_utf8(body) {
-            return Err(match error.error_len() {
-                Some(_) => JsonError::Syntax { at: error.valid_up_to() },
-                None => JsonError::Truncated,
-            });
-        }
+        let text = super::utf8(body)?;
         if u32::try_from(body.len()).is_err() {
             return Err(JsonError::TooMany { at: 0 });
         }
-        let mut tree = Tree { body, nodes: Vec::with_capacity((body.len() / 32).clamp(16, 4096)) };
+        let mut tree = Tree { body: text, nodes: Vec::with_capacity((body.len() / 32).clamp(16, 4096)) };
         let mut cursor = Cursor { body, at: 0 };
         cursor.space();
         tree.fill(&mut cursor)?;
@@ -173,22 +168,32 @@ impl<'a> Tree<'a> {
     }
 
     fn refuse_twins(&self, object: usize) -> Result<(), JsonError> {
-        let value = Value { tree: self, at: narrow(object) };
-        let mut keys = value.members().map(|(key, _)| key);
-        let mut few: [Cow<'_, str>; FEW] = Default::default();
-        for (count, key) in keys.by_ref().take(FEW).enumerate() {
-            if few[..count].contains(&key) {
-                return Err(JsonError::DuplicateKey { key: key.into_owned() });
+        let object = Value { tree: self, at: narrow(object) };
+        let mut members = object.children(Kind::Object);
+        let mut few = [""; FEW];
+        let mut count = 0;
+        while let (Some(key), Some(_)) = (members.step(), members.step()) {
+            if count == FEW || key.node().escaped {
+                return refuse_twins_of_many(object);
             }
-            few[count] = key;
+            if few[..count].contains(&key.inner()) {
+                return Err(JsonError::DuplicateKey { key: key.inner().to_owned() });
+            }
+            few[count] = key.inner();
+            count += 1;
         }
-        let Some(next) = keys.next() else { return Ok(()) };
-        let mut all: Vec<_> = few.into_iter().chain([next]).chain(keys).collect();
-        all.sort_unstable();
-        match all.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(twins) => Err(JsonError::DuplicateKey { key: twins[0].to_string() }),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+/// Where the keys are many, or do not read as they are written.
+#[cold]
+fn refuse_twins_of_many(object: Value<'_, '_>) -> Result<(), JsonError> {
+    let mut keys: Vec<_> = object.members().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twins) => Err(JsonError::DuplicateKey { key: twins[0].to_string() }),
+        None => Ok(()),
     }
 }
 
@@ -218,18 +223,25 @@ impl<'t, 'a> Value<'t, 'a> {
     /// As it was written; of a string with its quotes.
     pub fn raw(self) -> &'a str {
         let span = self.span();
-        let bytes = self.tree.body.get(span.start..span.end).unwrap_or_default();
-        // The whole body is UTF-8, and a value begins and ends with ASCII.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.tree.body.get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// What stands between a string's quotes, escapes and all.
+    fn inner(self) -> &'a str {
+        let raw = self.raw();
+        raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default()
     }
 
     /// A string's text, borrowed where it has no escapes; a lone surrogate reads as U+FFFD.
     pub fn text(self) -> Option<Cow<'a, str>> {
-        if self.kind() != Kind::String {
-            return None;
-        }
-        let inner = self.raw().get(1..self.raw().len().saturating_sub(1)).unwrap_or_default();
-        Some(if self.node().escaped { Cow::Owned(text::unescape(inner)) } else { Cow::Borrowed(inner) })
+        let Node { kind, escaped, .. } = self.node();
+        let inner = if kind == Kind::String { self.inner() } else { return None };
+        Some(if escaped { Cow::Owned(text::unescape(inner)) } else { Cow::Borrowed(inner) })
+    }
+
+    /// True for a string that reads as `text`.
+    fn says(self, text: &str) -> bool {
+        if self.node().escaped { self.text().is_some_and(|said| said == text) } else { self.inner() == text }
     }
 
     /// A number as it was written.
@@ -280,7 +292,13 @@ impl<'t, 'a> Value<'t, 'a> {
 
     /// The member of this name, unless it is `null`.
     pub fn get(self, name: &str) -> Option<Value<'t, 'a>> {
-        self.members().find(|(key, value)| key == name && !value.is_null()).map(|(_, value)| value)
+        let mut children = self.children(Kind::Object);
+        while let (Some(key), Some(value)) = (children.step(), children.step()) {
+            if key.says(name) {
+                return (!value.is_null()).then_some(value);
+            }
+        }
+        None
     }
 
     fn children(self, of: Kind) -> Children<'t, 'a> {
