@@ -152,9 +152,9 @@ fn note_cache(part: &Part<'_>, dropped: &mut Dropped) {
 
 fn name_of(kind: MediaKind) -> &'static str {
     match kind {
-        MediaKind::Image => "messages[].content[].image",
-        MediaKind::Audio => "messages[].content[].audio",
-        MediaKind::Video => "messages[].content[].video",
+        MediaKind::Image => "messages[].content[].image_url",
+        MediaKind::Audio => "messages[].content[].input_audio",
+        MediaKind::Video => "messages[].content[].video_url",
         MediaKind::File => "messages[].content[].file",
     }
 }

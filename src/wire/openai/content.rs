@@ -118,17 +118,19 @@ fn write_part(a: &mut ArrayWriter<'_>, part: &Part<'_>, dropped: &mut Dropped) {
     }
 }
 
-fn name_of(media: &Media<'_>) -> &'static str {
+pub(super) fn name_of(media: &Media<'_>) -> &'static str {
     match media.kind {
-        MediaKind::Image => "messages[].content[].image",
-        MediaKind::Audio => "messages[].content[].audio",
-        MediaKind::Video => "messages[].content[].video",
+        MediaKind::Image => "messages[].content[].image_url",
+        MediaKind::Audio => "messages[].content[].input_audio",
+        MediaKind::Video => "messages[].content[].video_url",
         MediaKind::File => "messages[].content[].file",
     }
 }
 
 fn write_media(a: &mut ArrayWriter<'_>, media: &Media<'_>) -> bool {
     match (media.kind, &media.source) {
+        // An address in a store of another provider's cloud is known there alone.
+        (MediaKind::Image, Source::Url(url)) if !url.starts_with("http") => return false,
         (MediaKind::Image, _) => {
             let Some(url) = url_of(media) else { return false };
             a.object(|o| {

@@ -1,10 +1,10 @@
 //! A chat completion's request, written.
 
-use super::content::{note_cache, write_content};
+use super::content::{name_of, note_cache, write_content};
 use super::message::{CallPiece, write_call};
 use super::schema;
 use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
-use crate::llm::chat::{OutputFormat, Role, Tool, ToolChoice, Turn};
+use crate::llm::chat::{OutputFormat, Role, Tell, Tool, ToolChoice, Turn};
 use crate::llm::ids::CallIds;
 use crate::llm::part::ToolResult;
 use crate::llm::{Chat, Content, Dropped, Part, Quirk};
@@ -107,8 +107,15 @@ fn write_assistant(a: &mut ArrayWriter<'_>, turn: &Turn<'_>, ids: &mut CallIds, 
             }
             // OpenAI keeps its models' thoughts to itself, and takes none back here.
             Content::Reasoning { .. } | Content::Redacted(_) => dropped.field("messages[].reasoning"),
-            Content::Text { .. } | Content::Refusal(_) => said.push(part),
-            Content::Media(_) => dropped.field("messages[].content[].image"),
+            Content::Text { citations, .. } => {
+                // An answer has `annotations`; a message that is sent has none (API reference "Chat", 2026).
+                if !citations.is_empty() {
+                    dropped.field("messages[].annotations");
+                }
+                said.push(part);
+            }
+            Content::Refusal(_) => said.push(part),
+            Content::Media(media) => dropped.field(name_of(media)),
             Content::ToolResult(_) => dropped.field("messages[].content[].tool_result"),
         }
     }
@@ -211,6 +218,10 @@ fn write_bounds(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, to: &Outgoing<'_>, dr
             (true, _) => o.text("reasoning_effort", "none"),
             (false, Some(effort)) => o.text("reasoning_effort", effort.as_str()),
             (false, None) => {}
+        }
+        // OpenAI tells no thoughts here; only its Responses sum them up (API reference, `reasoning.summary`).
+        if matches!(reasoning.tell, Some(Tell::Auto | Tell::Concise | Tell::Detailed)) && !reasoning.is_off() {
+            dropped.field("reasoning.summary");
         }
     }
 }
