@@ -22,7 +22,7 @@ mod http;
 mod leaving;
 pub mod ledger;
 mod live;
-mod matrix;
+pub mod matrix;
 mod namespaces;
 pub mod pair;
 mod refusals;

@@ -12,6 +12,7 @@ mod bills;
 mod bodies;
 mod callers;
 mod counts;
+mod drops;
 mod edges;
 mod endpoints;
 mod envoy;

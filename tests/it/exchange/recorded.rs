@@ -6,7 +6,7 @@ use weir::llm::{Units, Usage, UsageSource};
 
 use super::support::*;
 
-mod translation;
+pub mod translation;
 
 /// One exchange.
 struct Case {

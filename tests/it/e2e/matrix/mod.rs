@@ -2,9 +2,9 @@
 //! at all of them.
 
 mod cases;
-mod clients;
+pub mod clients;
 mod judge;
-mod targets;
+pub mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -6,9 +6,9 @@ use super::clients::{Client, Thoughts};
 pub struct Target {
     pub name: &'static str,
     /// What stands in the backend's spec.
-    spec: &'static str,
+    pub spec: &'static str,
     /// The model that it is asked for.
-    model: &'static str,
+    pub model: &'static str,
     /// Which of the seven APIs it speaks, as a rule.
     api: &'static str,
     /// What it tells of thinking.

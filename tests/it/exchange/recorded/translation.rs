@@ -14,11 +14,11 @@ mod case;
 mod foreign;
 mod frames;
 
-/// The policy of a case: its backend, and a route where the model changes.
-fn policy_of(case: &Case) -> Result<Policy, String> {
-    let backend = "apiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {name: it}\nspec: ";
-    let mut text = format!("{backend}{{{}}}\n", case.backend);
-    if let Some(model) = &case.model {
+/// A policy of one backend, whose spec is given as YAML, and of a route where the model changes.
+pub fn policy_of(backend: &str, model: Option<&str>) -> Result<Policy, String> {
+    let head = "apiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {name: it}\nspec: ";
+    let mut text = format!("{head}{{{backend}}}\n");
+    if let Some(model) = model {
         text +=
             "---\napiVersion: weir.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: it}\nspec:\n  rules:\n  - name: it\n";
         text += &format!(

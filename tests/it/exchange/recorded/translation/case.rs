@@ -317,7 +317,7 @@ pub fn compare(place: &str, wanted: &Value, got: &Value, wrong: &mut Vec<String>
 
 /// Runs the round trip through an exchange and says what was other than told.
 pub fn run(case: &Case) -> Vec<String> {
-    let mut world = match super::policy_of(case) {
+    let mut world = match super::policy_of(&case.backend, case.model.as_deref()) {
         Ok(policy) => World::new(policy),
         Err(error) => return vec![error],
     };
