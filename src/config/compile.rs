@@ -18,6 +18,7 @@ use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
 use crate::credential::{Credential, Signature};
 use crate::identity::{Role, Workload};
+use crate::llm::Quirk;
 use crate::policy::Policy;
 use crate::policy::credentials::{Credentials, Row};
 use crate::target::{Azure, Backend, Serves, Targets, Upstream};
@@ -120,6 +121,7 @@ fn backend(entry: &Entry, facts: &ProviderFacts, endpoint: &Endpoint) -> Backend
         speaks: Speaks {
             responses: facts.has_responses,
             deployments: spec.azure.as_ref().is_some_and(|azure| azure.version.is_some()),
+            reasons_in_responses: facts.has_responses && facts.quirks.contains(&Quirk::ReasonsInResponses),
         },
         azure: spec.azure.as_ref().map(|azure| Arc::new(azure_of(azure))),
         quirks: facts.quirks.clone(),

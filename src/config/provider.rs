@@ -75,7 +75,8 @@ impl ProviderFacts {
             auth_prefix,
             asks_stream_usage: matches!(dialect, Dialect::OpenAi | Dialect::Azure),
             has_responses: true,
-            quirks: Vec::new(),
+            // Whoever speaks Azure's dialect is Azure.
+            quirks: if dialect == Dialect::Azure { vec![Quirk::ReasonsInResponses] } else { Vec::new() },
             headers: Vec::new(),
             serves_every_model: true,
         }

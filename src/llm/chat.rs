@@ -134,7 +134,7 @@ pub enum Tell {
     Detailed,
 }
 
-/// OpenAI's words; Anthropic's `max` is [`Effort::XHigh`].
+/// The words of OpenAI and of Anthropic, which has no `minimal`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Effort {
     Minimal,
@@ -142,6 +142,7 @@ pub enum Effort {
     Medium,
     High,
     XHigh,
+    Max,
 }
 
 /// Numbers as they were written, so that none loses a digit.
@@ -223,9 +224,9 @@ impl Role {
 // === impl Effort ===
 
 impl Effort {
-    pub const ALL: [Effort; 5] = [Effort::Minimal, Effort::Low, Effort::Medium, Effort::High, Effort::XHigh];
+    pub const ALL: [Effort; 6] =
+        [Effort::Minimal, Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max];
 
-    /// OpenAI's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Effort::Minimal => "minimal",
@@ -233,14 +234,11 @@ impl Effort {
             Effort::Medium => "medium",
             Effort::High => "high",
             Effort::XHigh => "xhigh",
+            Effort::Max => "max",
         }
     }
 
-    /// Reads OpenAI's words and Anthropic's `max`.
     pub fn read(word: &str) -> Option<Effort> {
-        if word == "max" {
-            return Some(Effort::XHigh);
-        }
         Effort::ALL.into_iter().find(|effort| effort.as_str() == word)
     }
 
@@ -253,12 +251,14 @@ impl Effort {
             Effort::Medium => 8_192,
             Effort::High => 24_576,
             Effort::XHigh => 32_768,
+            Effort::Max => 65_536,
         }
     }
 
-    /// The least effort whose budget is not below this one.
+    /// The least effort whose budget is not below this one. All that there is must be asked for by its word.
     pub fn of_budget(tokens: u64) -> Effort {
-        Effort::ALL.into_iter().find(|effort| effort.budget() >= tokens).unwrap_or(Effort::XHigh)
+        let below = |effort: &Effort| effort.budget() >= tokens;
+        Effort::ALL.into_iter().find(below).unwrap_or(Effort::XHigh).min(Effort::XHigh)
     }
 }
 

@@ -13,4 +13,17 @@ pub enum Quirk {
     /// The output of a chat completion is bounded by `max_tokens` alone: `max_completion_tokens` is an
     /// error, or is not read.
     OnlyMaxTokens,
+    /// Its models that think do it fully by the Responses API alone, and some are served by nothing else; only
+    /// for a provider that has that API. Which models these are follows from their names.
+    ReasonsInResponses,
+    /// An assistant's message brings its thought back as `reasoning_content`; a message that calls functions
+    /// without one is an error while the model thinks.
+    WantsReasoningContent,
+    /// An assistant's message brings its thought back as `reasoning` and, where it is sealed, as
+    /// `reasoning_details`.
+    TakesReasoning,
+    /// The id of a call is nine letters and digits.
+    NineLetterIds,
+    /// A call brings its seal back as `extra_content.google.thought_signature`.
+    TakesThoughtSignatures,
 }

@@ -13,6 +13,7 @@ pub mod decode;
 pub mod edit;
 mod embed;
 pub mod fields;
+mod fit;
 pub mod frames;
 mod gemini;
 mod keys;

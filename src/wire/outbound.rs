@@ -1,6 +1,7 @@
 //! How a chat leaves for a provider: in which format, in which envelope, to which path.
 
 use super::codec::Envelope;
+use super::openai::model::Model;
 use crate::llm::{Dialect, Format};
 
 /// A format, and what a provider wraps it in.
@@ -17,6 +18,25 @@ pub struct Speaks {
     pub responses: bool,
     /// Azure by deployment, with an `api-version`.
     pub deployments: bool,
+    /// It has the Responses API, and its models that think do it fully there alone.
+    pub reasons_in_responses: bool,
+}
+
+// === impl Speaks ===
+
+impl Speaks {
+    /// A client of OpenAI's chat gets its own API where that serves the model; one that has to be translated in
+    /// any case gets the API in which the model thinks best.
+    fn takes_responses(self, model: &str, client: Format) -> bool {
+        let model = || Model::named(model);
+        self.responses
+            && !self.deployments
+            && match client {
+                Format::Responses => true,
+                Format::Chat => self.reasons_in_responses && model().only_in_responses(),
+                _ => self.reasons_in_responses && model().reasons_in_responses(),
+            }
+    }
 }
 
 // === impl Outbound ===
@@ -27,11 +47,7 @@ impl Outbound {
     pub fn to(dialect: Dialect, model: &str, client: Format, speaks: Speaks) -> Outbound {
         let plain = |format| Outbound { format, envelope: Envelope::Plain };
         match dialect {
-            Dialect::OpenAi | Dialect::Azure
-                if client == Format::Responses && speaks.responses && !speaks.deployments =>
-            {
-                plain(Format::Responses)
-            }
+            Dialect::OpenAi | Dialect::Azure if speaks.takes_responses(model, client) => plain(Format::Responses),
             Dialect::OpenAi => plain(Format::Chat),
             Dialect::Azure if speaks.deployments => Outbound { format: Format::Chat, envelope: Envelope::Deployment },
             Dialect::Azure => plain(Format::Chat),
@@ -144,9 +160,10 @@ mod tests {
         }
     }
 
-    const NO: Speaks = Speaks { responses: false, deployments: false };
-    const ALL: Speaks = Speaks { responses: true, deployments: false };
-    const AZURE: Speaks = Speaks { responses: true, deployments: true };
+    const NO: Speaks = Speaks { responses: false, deployments: false, reasons_in_responses: false };
+    const ALL: Speaks = Speaks { responses: true, ..NO };
+    const OPENAI: Speaks = Speaks { reasons_in_responses: true, ..ALL };
+    const AZURE: Speaks = Speaks { deployments: true, ..OPENAI };
 
     /// Provider, model, client, what is known of the provider; the path of an answer and of a stream.
     type Row = (Dialect, &'static str, Format, Speaks, &'static str, &'static str);
@@ -155,6 +172,26 @@ mod tests {
         (Dialect::OpenAi, "m", Format::Messages, ALL, "/chat/completions", "/chat/completions"),
         (Dialect::OpenAi, "m", Format::Responses, ALL, "/responses", "/responses"),
         (Dialect::OpenAi, "m", Format::Responses, NO, "/chat/completions", "/chat/completions"),
+        // A model that thinks is asked by Responses where its provider has that and wants it, but for a client
+        // that speaks Chat itself, which gets it only for what nothing else serves.
+        (Dialect::OpenAi, "gpt-5.4", Format::Messages, OPENAI, "/responses", "/responses"),
+        (Dialect::OpenAi, "gpt-5.4", Format::Gemini, OPENAI, "/responses", "/responses"),
+        (Dialect::OpenAi, "o3", Format::Converse, OPENAI, "/responses", "/responses"),
+        (Dialect::OpenAi, "gpt-4o", Format::Messages, OPENAI, "/chat/completions", "/chat/completions"),
+        (Dialect::OpenAi, "gpt-5.4", Format::Chat, OPENAI, "/chat/completions", "/chat/completions"),
+        (Dialect::OpenAi, "gpt-5-codex", Format::Chat, OPENAI, "/responses", "/responses"),
+        (Dialect::OpenAi, "gpt-5-codex", Format::Chat, ALL, "/chat/completions", "/chat/completions"),
+        (Dialect::OpenAi, "gpt-5.4", Format::Messages, ALL, "/chat/completions", "/chat/completions"),
+        (Dialect::OpenAi, "gpt-5.4", Format::Messages, NO, "/chat/completions", "/chat/completions"),
+        (Dialect::Azure, "gpt-5.4", Format::Messages, OPENAI, "/responses", "/responses"),
+        (
+            Dialect::Azure,
+            "gpt-5.4",
+            Format::Messages,
+            AZURE,
+            "/deployments/gpt-5.4/chat/completions?api-version=2024-10-21",
+            "/deployments/gpt-5.4/chat/completions?api-version=2024-10-21",
+        ),
         (Dialect::Responses, "m", Format::Chat, NO, "/responses", "/responses"),
         (Dialect::Azure, "m", Format::Responses, ALL, "/responses", "/responses"),
         (

@@ -22,7 +22,8 @@ fn errors(text: &str) -> Vec<String> {
 fn the_built_in_rows_are_those_we_mean() {
     let catalog = Catalog::builtin();
     let ids: Vec<&str> = catalog.providers().iter().map(|provider| &*provider.id).collect();
-    assert_eq!(ids, ["openai", "anthropic", "groq", "mistral", "ollama", "vllm", "mock"]);
+    let named = ["deepseek", "moonshot", "openrouter", "gemini-openai"];
+    assert_eq!(ids, [&["openai", "anthropic", "groq", "mistral", "ollama", "vllm", "mock"][..], &named].concat());
     for provider in catalog.providers() {
         let id = &provider.id;
         assert!(!provider.operations.is_empty() && !provider.name.is_empty(), "{id}");
@@ -31,7 +32,9 @@ fn the_built_in_rows_are_those_we_mean() {
         } else {
             assert!(provider.key != KeyNeed::Required, "{id} has a key and no place to use it");
         }
-        assert_eq!(provider.env.is_empty(), provider.key == KeyNeed::None, "{id}");
+        // A key that is found must not add a backend that makes names ambiguous.
+        let is_found = provider.key != KeyNeed::None && !named.contains(&&**id);
+        assert_eq!(!provider.env.is_empty(), is_found, "{id}");
         assert!(provider.auth == AuthScheme::None || provider.key != KeyNeed::None, "{id}");
     }
 }

@@ -357,7 +357,8 @@ fn the_catalogue_of_the_program_answers() {
     let facts = Providers::provider(&catalog, "anthropic").unwrap();
     assert_eq!((&*facts.auth_header, facts.auth_prefix, facts.needs_key), ("x-api-key", "", true));
     let mistral = Providers::provider(&catalog, "mistral").unwrap();
-    assert!(!mistral.asks_stream_usage && mistral.quirks == [Quirk::RefusesStreamOptions, Quirk::OnlyMaxTokens]);
+    let odd = [Quirk::RefusesStreamOptions, Quirk::OnlyMaxTokens, Quirk::NineLetterIds];
+    assert!(!mistral.asks_stream_usage && mistral.quirks == odd);
     for (id, every) in [("openai", false), ("mock", true), ("vllm", true), ("ollama", true)] {
         assert_eq!(Providers::provider(&catalog, id).unwrap().serves_every_model, every, "{id}");
     }

@@ -139,7 +139,7 @@ impl Model {
             Effort::Medium => "medium",
             Effort::High => "high",
             Effort::XHigh if self.version >= 407 => "xhigh",
-            Effort::XHigh => "max",
+            Effort::XHigh | Effort::Max => "max",
         }
     }
 }

@@ -149,12 +149,12 @@ impl<'c> Plan<'c> {
                 Effort::Medium => medium,
                 // With all of it, no other parameter may be said.
                 _ if self.temperature.is_some() || self.top_p.is_some() || self.max_output.is_some() => medium,
-                Effort::High | Effort::XHigh => high,
+                Effort::High | Effort::XHigh | Effort::Max => high,
             },
             Family::OpenAi => match effort {
                 Effort::Minimal | Effort::Low => low,
                 Effort::Medium => medium,
-                Effort::High | Effort::XHigh => high,
+                Effort::High | Effort::XHigh | Effort::Max => high,
             },
             _ => Thinking::Not,
         };
@@ -172,9 +172,9 @@ impl<'c> Plan<'c> {
                 Effort::Medium => "medium",
                 Effort::High => "high",
                 // More than high is for those who think.
-                Effort::XHigh if refused => "high",
+                Effort::XHigh | Effort::Max if refused => "high",
                 Effort::XHigh if family.claude() >= 407 => "xhigh",
-                Effort::XHigh => "max",
+                Effort::XHigh | Effort::Max => "max",
             });
             return if refused { Thinking::Not } else { Thinking::Typed("adaptive") };
         }

@@ -79,7 +79,7 @@ fn answers_are_read_and_written() {
 
 #[test]
 fn who_counts_and_where() {
-    let speaks = Speaks { responses: true, deployments: false };
+    let speaks = Speaks { responses: true, ..Speaks::default() };
     for (dialect, model, path) in [
         (Dialect::OpenAi, "m", Some("/responses/input_tokens")),
         (Dialect::Azure, "m", Some("/responses/input_tokens")),

@@ -145,7 +145,7 @@ fn level(effort: Effort) -> &'static str {
         Effort::Minimal => "MINIMAL",
         Effort::Low => "LOW",
         Effort::Medium => "MEDIUM",
-        Effort::High | Effort::XHigh => "HIGH",
+        Effort::High | Effort::XHigh | Effort::Max => "HIGH",
     }
 }
 

@@ -125,7 +125,7 @@ fn write_think(o: &mut ObjectWriter<'_>, reasoning: &Reasoning, model: &str, dro
     match reasoning.effort() {
         Some(effort) if model.contains(WORDED) => {
             o.text("think", effort.clamp(Effort::Low, Effort::High).as_str());
-            if matches!(effort, Effort::Minimal | Effort::XHigh) {
+            if matches!(effort, Effort::Minimal | Effort::XHigh | Effort::Max) {
                 dropped.field("reasoning_effort");
             }
         }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::base::json::tree::Value;
-use crate::base::json::{ArrayWriter, ObjectWriter};
+use crate::base::json::{ArrayWriter, ObjectWriter, Tree, write_object};
 use crate::llm::part::{Citation, Media, MediaKind, Source, ToolCall};
 use crate::llm::{Content, Dropped, Finish, Format, Part, Signature};
 use crate::wire::codec::Writing;
@@ -115,7 +115,7 @@ pub(super) fn read_details<'a>(value: Value<'_, 'a>, out: &mut Vec<Part<'a>>) {
         let kind = text("type");
         match kind.as_deref() {
             Some("reasoning.text") => {
-                let signature = text("signature").map(|data| Signature::read(Format::Chat, data));
+                let signature = read_seal(detail, "signature");
                 let text = text("text").unwrap_or_default();
                 out.push(Part::new(Content::Reasoning { text, signature }));
             }
@@ -124,10 +124,39 @@ pub(super) fn read_details<'a>(value: Value<'_, 'a>, out: &mut Vec<Part<'a>>) {
                 out.push(Part::new(Content::Reasoning { text, signature: None }));
             }
             Some("reasoning.encrypted") => {
-                out.extend(text("data").map(|data| Part::new(Content::Redacted(Signature::read(Format::Chat, data)))));
+                out.extend(read_seal(detail, "data").map(|seal| Part::new(Content::Redacted(seal))));
             }
             _ => {}
         }
+    }
+}
+
+/// What belongs to a seal beside itself: whose form it has, and of which thought it is.
+const SEALED: [&str; 2] = ["format", "id"];
+
+/// A seal of `reasoning_details`; with what belongs to it as an object of both, for the provider wants all of
+/// it back.
+fn read_seal<'a>(detail: Value<'_, 'a>, key: &str) -> Option<Signature<'a>> {
+    let seal = Signature::read(Format::Chat, detail.get(key)?.text()?);
+    let beside = || SEALED.into_iter().filter_map(|key| Some((key, detail.get(key)?.text()?)));
+    if seal.maker != Format::Chat || seal.data.is_empty() || beside().next().is_none() {
+        return Some(seal);
+    }
+    let mut packed = Vec::with_capacity(seal.data.len() + 64);
+    write_object(&mut packed, |o| {
+        o.text("seal", &seal.data);
+        beside().for_each(|(key, text)| o.text(key, &text));
+    });
+    Some(Signature { maker: Format::Chat, data: Cow::Owned(String::from_utf8(packed).ok()?) })
+}
+
+/// Writes what [`read_seal`] reads.
+fn write_seal(o: &mut ObjectWriter<'_>, key: &str, seal: &Signature<'_>) {
+    let text = seal.for_client(Format::Chat);
+    let packed = text.starts_with('{').then(|| Tree::read(text.as_bytes()).ok()).flatten();
+    let Some(packed) = &packed else { return o.text(key, &text) };
+    for (name, value) in packed.root().members() {
+        o.raw(if name == "seal" { key } else { &name }, value.raw());
     }
 }
 
@@ -161,7 +190,7 @@ pub(super) fn write_text_detail(
         o.text("type", "reasoning.text");
         o.text("text", text);
         if let Some(signature) = signature {
-            o.text("signature", &signature.for_client(Format::Chat));
+            write_seal(o, "signature", signature);
         }
     });
 }
@@ -170,7 +199,7 @@ pub(super) fn write_redacted_detail(a: &mut ArrayWriter<'_>, index: Option<u64>,
     a.object(|o| {
         o.number_if("index", index);
         o.text("type", "reasoning.encrypted");
-        o.text("data", &data.for_client(Format::Chat));
+        write_seal(o, "data", data);
     });
 }
 

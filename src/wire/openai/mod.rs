@@ -6,6 +6,7 @@ mod content;
 mod error;
 mod in_place;
 mod message;
+pub(super) mod model;
 mod reply;
 mod request_read;
 mod request_write;
@@ -13,6 +14,7 @@ pub(super) mod schema;
 mod stream_read;
 mod stream_write;
 mod trim;
+mod turn_write;
 mod usage;
 
 #[cfg(test)]

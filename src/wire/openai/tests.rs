@@ -1,5 +1,7 @@
 //! OpenAI requests edited in place, and chat streams read, written and trimmed.
 
+mod written;
+
 use proptest::prelude::*;
 
 use super::*;

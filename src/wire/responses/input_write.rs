@@ -11,9 +11,7 @@ use crate::base::json::{ArrayWriter, ObjectWriter};
 use crate::llm::chat::{Role, Turn};
 use crate::llm::part::{Media, MediaKind, Source, ToolResult};
 use crate::llm::{CallIds, Content, Dropped, Format, Part, Signature};
-
-/// The longest id of a call, of a user or of a cache that is taken, in bytes.
-const MAX_ID: usize = 64;
+use crate::wire::fit::fit;
 
 pub(super) fn write(turns: &[Turn<'_>], a: &mut ArrayWriter<'_>, dropped: &mut Dropped) {
     let mut ids = CallIds::default();
@@ -244,16 +242,4 @@ fn write_result(o: &mut ObjectWriter<'_>, result: &ToolResult<'_>, dropped: &mut
             });
         }
     }
-}
-
-/// An id that is too long keeps its beginning, and what tells it from others (FNV-1a).
-pub(super) fn fit(id: &str) -> Cow<'_, str> {
-    if id.len() <= MAX_ID {
-        return Cow::Borrowed(id);
-    }
-    let hash = id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let end = (0..=MAX_ID - 17).rev().find(|&end| id.is_char_boundary(end)).unwrap_or(0);
-    Cow::Owned(format!("{}-{hash:016x}", id.get(..end).unwrap_or_default()))
 }

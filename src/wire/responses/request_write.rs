@@ -3,11 +3,13 @@
 //!
 //! Stop sequences, `n`, `seed`, penalties, `logit_bias`, `top_k` and sound do not exist in this API.
 
-use super::input_write::{self, fit};
+use super::input_write;
 use crate::base::json::{ObjectWriter, write_object};
 use crate::llm::chat::{OutputFormat, Reasoning, Role, Tell, Tool, ToolChoice};
 use crate::llm::{Chat, Dropped};
 use crate::wire::codec::Outgoing;
+use crate::wire::fit::fit;
+use crate::wire::openai::model::{Api, Model};
 use crate::wire::openai::schema;
 
 /// The least bound on output tokens that is taken: "Expected a value >= 16".
@@ -20,6 +22,8 @@ const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast",
 const SCHEMA_NAME: &str = "response";
 
 pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropped: &mut Dropped) {
+    let model = Model::named(to.model);
+    let effort = model.effort(chat, Api::Responses, dropped);
     write_object(out, |o| {
         o.text("model", to.model);
         let instructions = instructions(chat);
@@ -27,9 +31,9 @@ pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropp
         let turns = chat.turns.get(usize::from(instructions.is_some())..).unwrap_or_default();
         o.array("input", |a| input_write::write(turns, a, dropped));
         write_tools(o, chat, dropped);
-        write_output(o, chat, dropped);
-        write_reasoning(o, chat);
-        write_options(o, chat, dropped);
+        write_output(o, chat, model, dropped);
+        write_reasoning(o, chat, model, effort, dropped);
+        write_options(o, chat, model, effort, dropped);
         if chat.stream {
             o.flag("stream", true);
         }
@@ -88,8 +92,9 @@ fn write_tool(o: &mut ObjectWriter<'_>, tool: &Tool<'_>, dropped: &mut Dropped) 
     }
 }
 
-fn write_output(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped) {
-    let verbosity = chat.verbosity.as_deref().filter(|word| matches!(*word, "low" | "medium" | "high"));
+fn write_output(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, dropped: &mut Dropped) {
+    let is_word = |word: &&str| matches!(*word, "low" | "medium" | "high") && model.says(word);
+    let verbosity = chat.verbosity.as_deref().filter(is_word);
     if chat.verbosity.is_some() && verbosity.is_none() {
         dropped.field("verbosity");
     }
@@ -118,15 +123,23 @@ fn write_format(o: &mut ObjectWriter<'_>, format: &OutputFormat<'_>) {
     }
 }
 
-fn write_reasoning(o: &mut ObjectWriter<'_>, chat: &Chat<'_>) {
+fn write_reasoning(
+    o: &mut ObjectWriter<'_>,
+    chat: &Chat<'_>,
+    model: Model,
+    effort: Option<&str>,
+    dropped: &mut Dropped,
+) {
     let Some(reasoning) = &chat.reasoning else { return };
-    let effort = if reasoning.is_off() { Some("none") } else { reasoning.effort().map(|effort| effort.as_str()) };
     let summary = match reasoning.tell.filter(|_| !reasoning.is_off()) {
         None | Some(Tell::Nothing) => None,
         Some(Tell::Auto) => Some("auto"),
         Some(Tell::Concise) => Some("concise"),
         Some(Tell::Detailed) => Some("detailed"),
     };
+    if summary.is_some() && !model.may_reason() {
+        return dropped.field("reasoning.summary");
+    }
     if effort.is_some() || summary.is_some() {
         o.object("reasoning", |o| {
             o.text_if("effort", effort);
@@ -135,18 +148,29 @@ fn write_reasoning(o: &mut ObjectWriter<'_>, chat: &Chat<'_>) {
     }
 }
 
-fn write_options(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped) {
+fn write_options(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, effort: Option<&str>, dropped: &mut Dropped) {
     if let Some(most) = chat.max_output {
         if most < MIN_OUTPUT {
             dropped.field("max_tokens below 16");
         }
         o.number("max_output_tokens", most.max(MIN_OUTPUT));
     }
-    o.raw_if("temperature", chat.sampling.temperature);
-    o.raw_if("top_p", chat.sampling.top_p);
-    o.number_if("top_logprobs", chat.top_logprobs);
-    let thinks = chat.reasoning.as_ref().is_some_and(|reasoning| !Reasoning::is_off(reasoning));
-    let tells = chat.logprobs == Some(true);
+    let is_sampled = model.is_sampled(effort);
+    for (name, value) in [("temperature", chat.sampling.temperature), ("top_p", chat.sampling.top_p)] {
+        match value {
+            Some(value) if is_sampled => o.raw(name, value),
+            // The default of both, which every model takes.
+            Some(value) if value.parse() != Ok(1.0) => dropped.field(name),
+            _ => {}
+        }
+    }
+    let thinks = model.may_reason() && chat.reasoning.as_ref().is_some_and(|reasoning| !Reasoning::is_off(reasoning));
+    let tells = chat.logprobs == Some(true) && is_sampled;
+    if tells || chat.logprobs != Some(true) {
+        o.number_if("top_logprobs", chat.top_logprobs);
+    } else {
+        dropped.field("logprobs");
+    }
     if thinks || tells {
         o.array("include", |a| {
             // Models that do not think refuse the first one.

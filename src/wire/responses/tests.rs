@@ -1,6 +1,7 @@
 //! The codec against goldens, against itself, and against bytes that are no answers.
 
 mod legal;
+mod models;
 mod properties;
 mod replies;
 mod requests;
@@ -28,8 +29,13 @@ fn read_chat(body: &str) -> (Result<Chat<'_>, Refusal>, Vec<String>) {
 }
 
 fn write_chat(chat: &Chat<'_>) -> (String, Vec<String>) {
-    let to =
-        Outgoing { model: "gpt-5", envelope: Envelope::Plain, quirks: &[], ask_usage: true, default_max_output: 4096 };
+    let to = Outgoing {
+        model: "a-model",
+        envelope: Envelope::Plain,
+        quirks: &[],
+        ask_usage: true,
+        default_max_output: 4096,
+    };
     let (mut out, mut dropped) = (Vec::new(), Dropped::default());
     Responses.write_chat(chat, &to, &mut out, &mut dropped).unwrap();
     (String::from_utf8(out).unwrap(), names(&dropped))

@@ -22,7 +22,7 @@ fn place(dialect: Dialect, prefix: &str) -> Backend {
         Dialect::OpenAi => "openai",
         _ => "somebody",
     };
-    let speaks = Speaks { responses: true, deployments: false };
+    let speaks = Speaks { responses: true, ..Speaks::default() };
     Backend { dialect, prefix: prefix.to_owned(), provider: provider.into(), speaks, ..backend("one", false) }
 }
 
@@ -142,7 +142,7 @@ async fn what_is_said_beside_the_input_reaches_those_that_know_it() {
 #[test]
 fn an_azure_deployment_stands_in_the_path() {
     let azure = Azure { version: "2024-10-21".into(), deployments: vec![("ada".into(), "mine".into())] };
-    let speaks = Speaks { responses: true, deployments: true };
+    let speaks = Speaks { responses: true, deployments: true, ..Speaks::default() };
     let backend = Backend { azure: Some(azure.into()), speaks, ..place(Dialect::Azure, "/openai") };
     let mut world = World::new(to(backend));
     world.call(EMBEDDINGS, r#"{"model":"ada","input":[1,2]}"#);

@@ -145,7 +145,7 @@ fn thinking_is_read_in_all_its_forms() {
             Reasoning {
                 enabled: Some(true),
                 dynamic: true,
-                effort: Some(Effort::XHigh),
+                effort: Some(Effort::Max),
                 tell: Some(Tell::Nothing),
                 budget: None,
             },

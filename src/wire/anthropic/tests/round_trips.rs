@@ -132,8 +132,7 @@ fn choice() -> impl Strategy<Value = (Option<ToolChoice<'static>>, Option<bool>)
 }
 
 fn reasoning() -> impl Strategy<Value = Option<Reasoning>> {
-    let effort =
-        prop::option::of(prop::sample::select(&[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh][..]));
+    let effort = prop::option::of(prop::sample::select(&[Effort::Low, Effort::Medium, Effort::High, Effort::Max][..]));
     let tell = prop::option::of(prop::sample::select(&[Tell::Nothing, Tell::Auto][..]));
     prop_oneof![
         Just(None),

@@ -274,7 +274,7 @@ fn choices_among_tools_and_ways_to_think() {
         ),
         (
             r#""reasoning":{"effort":"max"}"#,
-            json!({"reasoning": {"effort": "xhigh"}, "include": ["reasoning.encrypted_content"]}),
+            json!({"reasoning": {"effort": "max"}, "include": ["reasoning.encrypted_content"]}),
         ),
         (r#""reasoning":{"generate_summary":"concise"}"#, json!({"reasoning": {"summary": "concise"}})),
         (r#""user":"a","safety_identifier":"b""#, json!({"safety_identifier": "b", "user": null})),

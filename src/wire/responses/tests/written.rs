@@ -50,7 +50,7 @@ fn everything() -> Chat<'static> {
 fn what_the_hub_says_is_written_or_named() {
     let (body, dropped) = write_chat(&everything());
     let want = json!({
-        "model": "gpt-5", "stream": true, "store": false,
+        "model": "a-model", "stream": true, "store": false,
         "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],
         "tools": [{"type": "function", "name": "f", "parameters": null, "strict": false}],
         "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]},

@@ -1,0 +1,359 @@
+//! What an OpenAI model takes, told from its name: the models of one API differ in which of its fields are an
+//! error, and in which API they are served at all.
+//!
+//! Sources, read 2026-11: OpenAI's guides "Reasoning models" and "Using the latest model", the type
+//! `ReasoningEffort` of its Python SDK 3.54, and what its API was seen to answer:
+//!
+//! | what | seen in |
+//! |---|---|
+//! | functions and an effort other than `none` are refused in Chat Completions from GPT-5.4 on, also where no effort is said | openai/openai-openapi issue 541, BerriAI/litellm pull request 34569 |
+//! | `minimal` is GPT-5's alone, `none` is not of GPT-5 and not of GPT-6 Astra, `max` is of GPT-5.6 and later and of Responses alone | Azure SDK "ReasoningEffort", BerriAI/litellm-docs pull request 1173, mnfst/modelparams.dev pull request 236 |
+//! | `temperature`, `top_p` and `logprobs` are taken by GPT-5.1 to 5.4 that do not think; of later ones the reports disagree | OpenAI guide "Using GPT-5.2", BerriAI/litellm pull request 34599 |
+//! | `stop` is refused by o3, o4 and GPT-5 | API reference "Chat", huggingface/smolagents pull request 1868 |
+//! | pro, Codex and deep-research models are not in Chat Completions | OpenAI's pages of the models, LiteLLM's table (`mode`) |
+//!
+//! A model with another name is taken to do what the API says.
+
+use crate::llm::chat::{Effort, Reasoning};
+use crate::llm::{Chat, Dropped};
+
+/// A model, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::wire) struct Model {
+    family: Family,
+    /// 100 times the major version, and the minor one.
+    version: u16,
+    cut: Cut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// None of OpenAI's, or one that is not known.
+    Other,
+    /// It does not think: GPT-3.5, 4, 4.1, 4o, and those of ChatGPT before 5.1.
+    Plain,
+    /// o1, o3, o4.
+    O,
+    /// GPT-5 and later.
+    Gpt,
+}
+
+/// Which of one version's models it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Usual,
+    Pro,
+    Codex,
+    CodexMini,
+    CodexMax,
+    /// As it answers in ChatGPT.
+    Chat,
+    Research,
+    /// GPT-6's largest, which always thinks.
+    Astra,
+    /// o1-mini and o1-preview.
+    Early,
+}
+
+/// By which API a model is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::wire) enum Api {
+    /// Chat Completions, of whoever speaks it.
+    Chat,
+    /// Chat Completions where nothing else is spoken, and by OpenAI's own servers: Azure by deployment.
+    Deployment,
+    Responses,
+}
+
+/// The efforts that a model knows, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Efforts {
+    none: bool,
+    least: Effort,
+    most: Effort,
+}
+
+// === impl Model ===
+
+impl Model {
+    /// Reads names such as `gpt-5.4-mini-2026-03-17`, `o3`, `openai/gpt-6-sol`, `ft:o4-mini:me`.
+    pub(in crate::wire) fn named(name: &str) -> Self {
+        let name = name.rsplit_once('/').map_or(name, |(_, name)| name);
+        let name = name.strip_prefix("ft:").unwrap_or(name).to_ascii_lowercase();
+        let mut words = name.split(['-', ':']);
+        let first = words.next().unwrap_or_default();
+        let cut = Cut::of(&name);
+        if let Some(number) = first.strip_prefix('o').and_then(|number| number.parse::<u16>().ok()) {
+            return Model { family: Family::O, version: number.saturating_mul(100), cut };
+        }
+        let plain = Model { family: Family::Plain, version: 0, cut };
+        let other = Model { family: Family::Other, ..plain };
+        match (first, words.next()) {
+            ("chatgpt", _) => plain,
+            ("gpt", Some(word)) => match version(word) {
+                Some(version) if version > 500 || (version == 500 && cut != Cut::Chat && !name.contains("search")) => {
+                    Model { family: Family::Gpt, version, cut }
+                }
+                Some(_) => plain,
+                // 4o and its kin; what is beside numbers (gpt-oss, gpt-audio) takes what the API says.
+                None if word.starts_with('4') => plain,
+                None => other,
+            },
+            _ => other,
+        }
+    }
+
+    /// It thinks.
+    pub(in crate::wire) fn reasons(self) -> bool {
+        matches!(self.family, Family::O | Family::Gpt)
+    }
+
+    /// It is not known that it cannot think.
+    pub(in crate::wire) fn may_reason(self) -> bool {
+        self.family != Family::Plain && self.cut != Cut::Early
+    }
+
+    /// It is served by the Responses API alone.
+    pub(in crate::wire) fn only_in_responses(self) -> bool {
+        let codex = matches!(self.cut, Cut::Codex | Cut::CodexMini | Cut::CodexMax);
+        self.reasons() && (codex || matches!(self.cut, Cut::Pro | Cut::Research))
+    }
+
+    /// It may think between one call of a tool and the next only in the Responses API: in Chat Completions
+    /// its thoughts are lost there, and from GPT-5.4 on it refuses.
+    pub(in crate::wire) fn reasons_in_responses(self) -> bool {
+        self.reasons() && self.cut != Cut::Early
+    }
+
+    /// Chat Completions refuses functions, unless it is told not to think.
+    fn refuses_to_think_with_tools(self) -> bool {
+        self.family == Family::Gpt && self.version >= 504
+    }
+
+    /// It does not think unless it is told to.
+    fn rests(self) -> bool {
+        self.family == Family::Gpt && (501..=504).contains(&self.version) && self.cut == Cut::Usual
+    }
+
+    /// The efforts that it knows; none where the field is an error.
+    fn efforts(self, api: Api) -> Option<Efforts> {
+        use Effort::{High, Low, Max, Medium, Minimal, XHigh};
+        let of = |none, least, most| Some(Efforts { none, least, most });
+        match (self.family, self.cut, self.version) {
+            (Family::Other, ..) => of(true, Minimal, Max),
+            (Family::Plain, ..) | (Family::O, Cut::Early, _) => None,
+            (_, Cut::Research | Cut::Chat, _) => of(false, Medium, Medium),
+            (Family::O, ..) => of(false, Low, High),
+            (_, Cut::Pro, 500) => of(false, High, High),
+            (_, Cut::Pro, _) => of(false, Medium, XHigh),
+            (_, Cut::CodexMini, _) => of(false, Medium, High),
+            (_, Cut::Codex, 500 | 501) => of(false, Low, High),
+            (_, Cut::Codex | Cut::CodexMax, _) => of(false, Low, XHigh),
+            (_, _, 500) => of(false, Minimal, High),
+            (_, _, 501) => of(true, Low, High),
+            (_, cut, version) => {
+                of(cut != Cut::Astra, Low, if api == Api::Responses && version >= 506 { Max } else { XHigh })
+            }
+        }
+    }
+
+    /// The word for how much it shall think. What it cannot be told is named.
+    pub(in crate::wire) fn effort(self, chat: &Chat<'_>, api: Api, dropped: &mut Dropped) -> Option<&'static str> {
+        let wanted = chat.reasoning.as_ref();
+        let is_off = wanted.is_some_and(Reasoning::is_off);
+        if api == Api::Deployment && !chat.tools.is_empty() && self.refuses_to_think_with_tools() {
+            if !is_off && wanted.is_some_and(|wanted| wanted.effort().is_some()) {
+                dropped.field("reasoning_effort");
+            }
+            return self.efforts(api).filter(|efforts| efforts.none).map(|_| "none");
+        }
+        let effort = wanted?.effort();
+        if !is_off && effort.is_none() {
+            return None;
+        }
+        let Some(efforts) = self.efforts(api) else {
+            if !is_off {
+                dropped.field("reasoning_effort");
+            }
+            return None;
+        };
+        match (is_off, effort) {
+            (true, _) if efforts.none => Some("none"),
+            (true, _) => {
+                dropped.field("reasoning_effort");
+                Some(efforts.least.as_str())
+            }
+            (false, effort) => effort.map(|effort| effort.clamp(efforts.least, efforts.most).as_str()),
+        }
+    }
+
+    /// It takes `temperature`, `top_p` and `logprobs`, where it is told `effort`.
+    pub(in crate::wire) fn is_sampled(self, effort: Option<&str>) -> bool {
+        !self.reasons() || (self.rests() && matches!(effort, None | Some("none")))
+    }
+
+    /// It takes penalties and biases.
+    pub(in crate::wire) fn is_steered(self) -> bool {
+        !self.reasons()
+    }
+
+    pub(in crate::wire) fn stops(self) -> bool {
+        !self.reasons() || (self.family == Family::O && self.version < 300)
+    }
+
+    /// It can be told not to call several functions at once.
+    pub(in crate::wire) fn counts_calls(self) -> bool {
+        self.family != Family::O
+    }
+
+    /// It takes this word for how much is said.
+    pub(in crate::wire) fn says(self, verbosity: &str) -> bool {
+        verbosity == "medium" || matches!(self.family, Family::Other | Family::Gpt)
+    }
+}
+
+/// `5`, `5.4`, `4.1`, `3.5`.
+fn version(word: &str) -> Option<u16> {
+    let (major, minor) = word.split_once('.').unwrap_or((word, "0"));
+    Some(major.parse::<u16>().ok()?.saturating_mul(100).saturating_add(minor.parse().ok()?))
+}
+
+// === impl Cut ===
+
+impl Cut {
+    fn of(name: &str) -> Self {
+        let has = |words: &str| name.contains(words);
+        match () {
+            () if has("-codex-max") => Cut::CodexMax,
+            () if has("-codex-mini") => Cut::CodexMini,
+            () if has("-codex") => Cut::Codex,
+            () if has("-deep-research") => Cut::Research,
+            () if has("-chat") => Cut::Chat,
+            () if has("-pro") => Cut::Pro,
+            () if has("-astra") => Cut::Astra,
+            () if has("o1-mini") || has("o1-preview") => Cut::Early,
+            () => Cut::Usual,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::chat::Tool;
+
+    #[test]
+    fn names_are_read() {
+        let model = |family, version, cut| Model { family, version, cut };
+        for (name, expected) in [
+            ("gpt-5.4-mini-2026-03-17", model(Family::Gpt, 504, Cut::Usual)),
+            ("openai/gpt-5.1-codex-max", model(Family::Gpt, 501, Cut::CodexMax)),
+            ("gpt-6-astra", model(Family::Gpt, 600, Cut::Astra)),
+            ("gpt-6.2-sol", model(Family::Gpt, 602, Cut::Usual)),
+            ("gpt-5-chat-latest", model(Family::Plain, 0, Cut::Chat)),
+            ("gpt-5-search-api", model(Family::Plain, 0, Cut::Usual)),
+            ("gpt-5.2-chat-latest", model(Family::Gpt, 502, Cut::Chat)),
+            ("ft:o4-mini:me", model(Family::O, 400, Cut::Usual)),
+            ("o1-preview", model(Family::O, 100, Cut::Early)),
+            ("gpt-4o-mini", model(Family::Plain, 0, Cut::Usual)),
+            ("gpt-4.1", model(Family::Plain, 0, Cut::Usual)),
+            ("gpt-3.5-turbo", model(Family::Plain, 0, Cut::Usual)),
+            ("chatgpt-4o-latest", model(Family::Plain, 0, Cut::Usual)),
+            ("openai/gpt-oss-120b", model(Family::Other, 0, Cut::Usual)),
+            ("omni-moderation-latest", model(Family::Other, 0, Cut::Usual)),
+            ("llama-3", model(Family::Other, 0, Cut::Usual)),
+        ] {
+            assert_eq!(Model::named(name), expected, "{name}");
+        }
+    }
+
+    /// What a model is told in Chat Completions of its own and in Responses, and whether something is lost.
+    fn told(name: &str, reasoning: Option<Reasoning>, tools: bool) -> [(Option<&'static str>, bool); 2] {
+        let tools = if tools { vec![Tool::default()] } else { Vec::new() };
+        let chat = Chat { reasoning, tools, ..Chat::default() };
+        [Api::Deployment, Api::Responses].map(|api| {
+            let mut dropped = Dropped::default();
+            (Model::named(name).effort(&chat, api, &mut dropped), !dropped.is_empty())
+        })
+    }
+
+    #[test]
+    fn every_model_is_told_a_word_that_it_knows() {
+        let effort = |effort| Some(Reasoning { effort: Some(effort), ..Reasoning::default() });
+        let off = Some(Reasoning { enabled: Some(false), ..Reasoning::default() });
+        for (name, asked, expected) in [
+            ("gpt-5", effort(Effort::Minimal), ["minimal"; 2]),
+            ("gpt-5", effort(Effort::XHigh), ["high"; 2]),
+            ("gpt-5.1", effort(Effort::Minimal), ["low"; 2]),
+            ("gpt-5.1", effort(Effort::Max), ["high"; 2]),
+            ("gpt-5.1-codex-max", effort(Effort::Max), ["xhigh"; 2]),
+            ("gpt-5-pro", effort(Effort::Low), ["high"; 2]),
+            ("gpt-5.2-pro", effort(Effort::Low), ["medium"; 2]),
+            ("o3", effort(Effort::Minimal), ["low"; 2]),
+            ("o3-deep-research", effort(Effort::High), ["medium"; 2]),
+            ("gpt-5.4", effort(Effort::Max), ["xhigh"; 2]),
+            ("gpt-5.6-sol", effort(Effort::Max), ["xhigh", "max"]),
+            ("gpt-6-astra", effort(Effort::Minimal), ["low"; 2]),
+            ("gpt-5.4", off, ["none"; 2]),
+            ("someone/llama", effort(Effort::Minimal), ["minimal"; 2]),
+        ] {
+            assert_eq!(told(name, asked, false), expected.map(|word| (Some(word), false)), "{name} {asked:?}");
+        }
+        // What cannot be is the least that there is.
+        assert_eq!(told("gpt-5", off, false), [(Some("minimal"), true); 2]);
+        assert_eq!(told("gpt-6-astra", off, false), [(Some("low"), true); 2]);
+        assert_eq!(told("gpt-4o", effort(Effort::Low), false), [(None, true); 2]);
+        assert_eq!(told("gpt-4o", off, false), [(None, false); 2]);
+        assert_eq!(told("gpt-5.4", None, false), [(None, false); 2]);
+    }
+
+    #[test]
+    fn the_newest_do_not_think_beside_functions_in_chat_completions() {
+        let high = Some(Reasoning { effort: Some(Effort::High), ..Reasoning::default() });
+        assert_eq!(told("gpt-5.4", high, true), [(Some("none"), true), (Some("high"), false)]);
+        assert_eq!(told("gpt-5.6", None, true), [(Some("none"), false), (None, false)]);
+        assert_eq!(told("gpt-5.2", high, true), [(Some("high"), false); 2]);
+        // It has no "none": the API's own error says more than a word that it does not know.
+        assert_eq!(told("gpt-6-astra", high, true), [(None, true), (Some("high"), false)]);
+        // Somebody else's server may do what OpenAI's does not.
+        let chat = Chat { reasoning: high, tools: vec![Tool::default()], ..Chat::default() };
+        let word = Model::named("gpt-5.4").effort(&chat, Api::Chat, &mut Dropped::default());
+        assert_eq!(word, Some("high"));
+    }
+
+    #[test]
+    fn what_a_model_refuses_follows_its_name() {
+        let of = |name| {
+            let model = Model::named(name);
+            (model.is_sampled(None), model.is_sampled(Some("low")), model.is_steered(), model.stops())
+        };
+        assert_eq!(of("gpt-4o"), (true, true, true, true));
+        assert_eq!(of("mistral-large"), (true, true, true, true));
+        assert_eq!(of("o1"), (false, false, false, true));
+        assert_eq!(of("o4-mini"), (false, false, false, false));
+        assert_eq!(of("gpt-5-mini"), (false, false, false, false));
+        assert_eq!(of("gpt-5.2"), (true, false, false, false));
+        assert_eq!(of("gpt-5.3-codex"), (false, false, false, false));
+        assert_eq!(of("gpt-5.6-luna"), (false, false, false, false));
+        assert!(Model::named("gpt-5").says("low") && !Model::named("gpt-4.1").says("low"));
+        assert!(Model::named("gpt-4.1").says("medium") && !Model::named("o3").counts_calls());
+    }
+
+    #[test]
+    fn what_is_served_where_follows_the_name() {
+        for (name, only, reasons) in [
+            ("gpt-4o", false, false),
+            ("gpt-oss-120b", false, false),
+            ("o1-mini", false, false),
+            ("o3", false, true),
+            ("o3-pro", true, true),
+            ("gpt-5", false, true),
+            ("gpt-5-codex", true, true),
+            ("gpt-5.5-pro-2026-04-23", true, true),
+            ("gpt-6-sol", false, true),
+        ] {
+            let model = Model::named(name);
+            assert_eq!((model.only_in_responses(), model.reasons_in_responses()), (only, reasons), "{name}");
+        }
+    }
+}
