@@ -9,7 +9,7 @@ use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
 use crate::credential::Credential;
-use crate::llm::{Code, Dialect, Operation, Refusal};
+use crate::llm::{Code, Dialect, Fault, Operation, Refusal};
 use crate::meter::{self, Models};
 use crate::policy::{Unpriced, explain};
 use crate::target::health::{Observation, Outcome};
@@ -138,12 +138,29 @@ impl Exchange {
     }
 
     /// Tells the world what this answer says of the backend, if it says anything new.
-    pub(super) fn observe(&mut self, head: &ResponseHead, out: &mut Vec<Action>) {
+    pub(super) fn observe(&mut self, head: &ResponseHead, end: bool, out: &mut Vec<Action>) {
         let Some(target) = self.story.target.as_ref().filter(|_| self.story.sent_at.is_some()) else { return };
         let outcome = match is_local_reply(head) {
             true => of_proxy(head),
-            false => self.of_provider(head, target.index),
+            // Gemini says in the body how long it wants to be left alone.
+            false if head.status == 429 && !end && self.crosses() && retry_after(head).is_none() => {
+                return self.response.carried.waits = true;
+            }
+            false => self.of_provider(head.status, retry_after(head), target.index),
         };
+        self.tell_health(outcome, out);
+    }
+
+    /// As [`Exchange::observe`], of an answer whose body says more than its head.
+    pub(super) fn observe_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
+        let status = self.response.upstream_status().filter(|_| self.response.carried.waits);
+        let Some((status, target)) = status.zip(self.story.target.as_ref()) else { return };
+        let outcome = self.of_provider(status, fault.retry_after, target.index);
+        self.tell_health(outcome, out);
+    }
+
+    fn tell_health(&mut self, outcome: Option<Outcome>, out: &mut Vec<Action>) {
+        let Some(target) = &self.story.target else { return };
         let is_news = |outcome: &Outcome| {
             *outcome != Outcome::Success || self.setup.health.awaits_success(&target.backend.name, self.now.mono)
         };
@@ -161,11 +178,11 @@ impl Exchange {
 
     /// What the provider's own answer says. Where the caller's own key leaves, a key that is refused or
     /// exhausted is the caller's matter, and says nothing to others.
-    fn of_provider(&self, head: &ResponseHead, backend: usize) -> Option<Outcome> {
+    fn of_provider(&self, status: u16, after: Option<Duration>, backend: usize) -> Option<Outcome> {
         let is_callers = self.held(backend).is_some_and(|held| *held.credential == Credential::Caller);
-        match head.status {
+        match status {
             401 | 403 | 429 if is_callers => None,
-            429 => Some(Outcome::RateLimited(retry_after(head))),
+            429 => Some(Outcome::RateLimited(after)),
             401 => Some(Outcome::Denied),
             403 => Some(Outcome::Forbidden),
             500.. => Some(Outcome::Failed),
@@ -197,7 +214,7 @@ fn of_proxy(head: &ResponseHead) -> Option<Outcome> {
 }
 
 /// When the provider says it may be asked again. A date is not read: no provider is known to send one.
-fn retry_after(head: &ResponseHead) -> Option<Duration> {
+pub(super) fn retry_after(head: &ResponseHead) -> Option<Duration> {
     let whole = |name: &str, unit: fn(u64) -> Duration| {
         let (number, fraction) =
             head.headers.get(name).map(|text| text.trim().split_once('.').unwrap_or((text.trim(), "")))?;

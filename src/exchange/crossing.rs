@@ -10,7 +10,7 @@ use super::record::Outcome;
 use super::response::Body;
 use super::rope::Rope;
 use crate::base::json::Tree;
-use crate::llm::{Code, Delta, Dropped, Fault, FaultKind, Finish, Format, Refusal, Reply};
+use crate::llm::{Code, Delta, Dropped, Finish, Format, Refusal, Reply};
 use crate::wire::codec::Said;
 use crate::wire::passage::Document;
 use crate::wire::{self, Passage, Writing, sse};
@@ -28,6 +28,7 @@ impl Exchange {
         let wants_stream = self.wants_stream();
         let events = self.response.is_stream();
         self.response.stated = wire::stated_in(|name| head.headers.get(name));
+        self.carry(head);
         self.response.body = match head.status {
             400.. => Body::Fault { text: Vec::new(), kind: head.headers.get("x-amzn-errortype").map(str::to_owned) },
             _ if events && wants_stream => Body::Crossing,
@@ -69,11 +70,12 @@ impl Exchange {
         self.send_crossed_head(edits, out);
     }
 
-    fn send_crossed_head(&mut self, mut edits: Edits, out: &mut Vec<Action>) {
+    pub(super) fn send_crossed_head(&mut self, mut edits: Edits, out: &mut Vec<Action>) {
         // The provider's own stands in another header, which a client of this API does not know.
         if let Some(name) = self.writer_codec().id_header() {
             edits.set(name, &self.story.id);
         }
+        self.tell_rates(&mut edits);
         self.response.crossed.opened = true;
         self.push(Action::Head(edits), out);
     }
@@ -105,38 +107,6 @@ impl Exchange {
             Body::Crossing => self.cross_events(&bytes, end, out),
             _ => {}
         }
-    }
-
-    fn finish_fault(&mut self, out: &mut Vec<Action>) {
-        let Body::Fault { text, kind } = std::mem::replace(&mut self.response.body, Body::Over) else { return };
-        let status = self.story.status;
-        let text = Bytes::from(text);
-        let text = self.response.decoded(&text).unwrap_or(text);
-        let fault = self.reader_codec().read_fault(&Said { status, error_type: kind.as_deref(), body: &text });
-        self.answer_fault(&fault, out);
-    }
-
-    /// Answers with a provider's error in the client's format.
-    fn answer_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
-        let mut fault = fault.clone();
-        // Some have one word for all that is wrong at their side; the status says more.
-        if fault.kind == FaultKind::Server {
-            fault.kind = FaultKind::of_status(fault.status());
-        }
-        let body = self.writer_codec().write_fault(&fault);
-        self.response.crossed.failed = true;
-        self.response.body = Body::Fault { text: Vec::new(), kind: None };
-        if !self.response.crossed.opened {
-            let mut edits = self.head_edits();
-            let status = fault.status();
-            edits.status = (status != self.response.upstream_status().unwrap_or(0)).then_some(status);
-            self.story.status = status;
-            edits.set("content-type", "application/json");
-            edits.remove.push("content-encoding".into());
-            edits.length = Length::Exactly(body.len() as u64);
-            self.send_crossed_head(edits, out);
-        }
-        self.emit_last(Bytes::from(body), Outcome::UpstreamError, out);
     }
 
     fn cross_whole(&mut self, out: &mut Vec<Action>) {

@@ -4,14 +4,11 @@
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Local, ResponseHead};
+use super::event::{Action, Length, Local, ResponseHead};
 use super::record::Outcome;
 use super::response::Body;
 use crate::llm::{Code, Delta, Fault, FaultKind, Refusal};
 use crate::wire::codec::Said;
-
-/// Headers of an error answer that say when to ask again.
-const RETRY: &[&str] = &["retry-after", "retry-after-ms", "x-should-retry"];
 
 // === impl Exchange ===
 
@@ -22,14 +19,15 @@ impl Exchange {
             return self.fail_crossing("it has no body", out);
         }
         let said = Said { status: head.status, error_type: head.headers.get("x-amzn-errortype"), body: b"" };
-        let fault = self.reader_codec().read_fault(&said);
+        let mut fault = self.reader_codec().read_fault(&said);
+        self.carry(head);
+        let told = self.tell_retry(&mut fault);
         let body = Bytes::from(self.writer_codec().write_fault(&fault));
         // No body can be added to a head that has none: the whole answer is said here.
         let mut local = Local { status: fault.status(), body, ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));
-        for name in RETRY {
-            local.headers.extend(head.headers.get(name).map(|value| ((*name).into(), value.to_owned().into())));
-        }
+        self.carry_to(head, &mut local);
+        local.headers.extend(told.into_iter().map(|(name, text)| (name.into(), text)));
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
@@ -43,6 +41,42 @@ impl Exchange {
         self.push(Action::Respond(local), out);
         self.response.release();
         self.tell_bill(Outcome::UpstreamError, &bill, out);
+    }
+
+    /// All of a provider's error is there.
+    pub(super) fn finish_fault(&mut self, out: &mut Vec<Action>) {
+        let Body::Fault { text, kind } = std::mem::replace(&mut self.response.body, Body::Over) else { return };
+        let status = self.story.status;
+        let text = Bytes::from(text);
+        let text = self.response.decoded(&text).unwrap_or(text);
+        let fault = self.reader_codec().read_fault(&Said { status, error_type: kind.as_deref(), body: &text });
+        self.observe_fault(&fault, out);
+        self.answer_fault(&fault, out);
+    }
+
+    /// Answers with a provider's error in the client's format.
+    pub(super) fn answer_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
+        let mut fault = fault.clone();
+        // Some have one word for all that is wrong at their side; the status says more.
+        if fault.kind == FaultKind::Server {
+            fault.kind = FaultKind::of_status(fault.status());
+        }
+        let told = self.tell_retry(&mut fault);
+        let body = self.writer_codec().write_fault(&fault);
+        self.response.crossed.failed = true;
+        self.response.body = Body::Fault { text: Vec::new(), kind: None };
+        if !self.response.crossed.opened {
+            let mut edits = self.head_edits();
+            let status = fault.status();
+            edits.status = (status != self.response.upstream_status().unwrap_or(0)).then_some(status);
+            self.story.status = status;
+            edits.set("content-type", "application/json");
+            told.into_iter().for_each(|(name, text)| edits.set(name, text));
+            edits.remove.push("content-encoding".into());
+            edits.length = Length::Exactly(body.len() as u64);
+            self.send_crossed_head(edits, out);
+        }
+        self.emit_last(Bytes::from(body), Outcome::UpstreamError, out);
     }
 
     /// The answer cannot be read: 502 where nothing was said yet, else an error in what was begun.

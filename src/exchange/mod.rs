@@ -18,6 +18,7 @@
 //! `tests/it/exchange` holds a property for each.
 
 mod access;
+mod carried;
 mod choose;
 mod crossing;
 mod crossing_end;

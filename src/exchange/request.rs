@@ -17,7 +17,7 @@ use super::steps::Deciding;
 use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::identity::{self, Role};
-use crate::llm::{Code, Operation, Refusal};
+use crate::llm::{Code, FaultKind, Operation, Refusal};
 use crate::policy::Unpriced;
 use crate::target::{Pass, Target};
 use crate::wire::{self, Endpoint, Fields, multipart};
@@ -297,9 +297,13 @@ impl Exchange {
     pub(super) fn refuse_now(&mut self, refusal: Refusal, outcome: Outcome, out: &mut Vec<Action>) {
         // A sidecar's caller shares its pod, and is often the one who can mend it; a gateway's is a stranger.
         let refusal = if self.setup.policy.role == Role::Sidecar { refusal.disclosed() } else { refusal };
-        let body = Bytes::from(wire::codec_of(self.story.dialect, self.story.operation).refusal(&refusal));
+        let codec = self.writer_codec();
+        let body = Bytes::from(codec.refusal(&refusal));
         let mut local = Local { status: refusal.code.status(), body, ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));
+        let kind = FaultKind::of_status(local.status);
+        local.headers.extend(codec.error_header(kind).map(|(name, word)| (name.into(), word.into())));
+        local.headers.extend(codec.id_header().map(|name| (name.into(), (&self.story.id).into())));
         if let Some(after) = refusal.retry_after {
             local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string().into()));
             local.headers.push(("retry-after-ms".into(), after.as_millis().to_string().into()));

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::Exchange;
+use super::carried::Carried;
 use super::event::{Action, Edits, Length, Meta, ResponseHead};
 use super::expected::{Crossed, Expected};
 use super::explain::EXPLAIN_HEADER;
@@ -51,6 +52,8 @@ pub(super) struct State {
     pub stated: Option<Usage>,
     /// How far an answer is that is written anew.
     pub crossed: Crossed,
+    /// What its provider said of asking again.
+    pub carried: Carried,
     /// The content coding of an answer that is written anew.
     coding: Option<String>,
 }
@@ -197,7 +200,7 @@ impl Exchange {
         self.story.timings.wait = self.story.sent_at.map(|sent| self.now.mono.since(sent));
         self.response.status = head.status;
         self.response.ended = end;
-        self.observe(&head, out);
+        self.observe(&head, end, out);
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
         let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
         let mut meter = Meter::new(kind, coding, self.profile.bodies.max_event);

@@ -1,5 +1,7 @@
 //! What a provider says went wrong, in no wire format.
 
+use std::time::Duration;
+
 /// A provider's error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -12,6 +14,8 @@ pub struct Fault {
     pub code: Option<String>,
     /// The request field that is at fault, in the provider's spelling.
     pub param: Option<String>,
+    /// The time after which the provider may be asked again, where it says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// What kind of error it is, as far as clients act on it.
@@ -90,12 +94,12 @@ impl Fault {
     /// An error with its status and the provider's words for it.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let kind = FaultKind::of_status(status);
-        Fault { kind, status: Some(status), message: message.into(), code: None, param: None }
+        Fault { status: Some(status), ..Fault::in_stream(kind, message) }
     }
 
     /// An error inside of a stream.
     pub fn in_stream(kind: FaultKind, message: impl Into<String>) -> Self {
-        Fault { kind, status: None, message: message.into(), code: None, param: None }
+        Fault { kind, status: None, message: message.into(), code: None, param: None, retry_after: None }
     }
 
     /// The status to answer with: the provider's where it is one that everybody knows, else that of the kind.

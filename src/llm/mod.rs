@@ -1,5 +1,6 @@
 //! The canonical words: what a call, an answer, its tokens and a refusal are, in no wire format.
 
+pub mod allowance;
 pub mod call;
 pub mod chat;
 pub mod delta;
@@ -16,6 +17,7 @@ pub mod reply;
 pub mod rerank;
 pub mod usage;
 
+pub use allowance::{Allowance, Allowances};
 pub use call::{Call, Dialect, Media, Operation};
 pub use chat::Chat;
 pub use delta::Delta;

@@ -2,10 +2,11 @@
 //! words of [`crate::llm`]. One row of [`CODECS`] each; nothing outside its folder knows its spelling, and
 //! no two formats know each other.
 
+use super::rates::RateHeaders;
 use super::sse;
 use super::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
 use crate::base::json::{Span, Tree};
-use crate::llm::{Chat, Code, Delta, Dialect, Dropped, Fault, Format, Operation, Quirk, Refusal, Reply};
+use crate::llm::{Chat, Code, Delta, Dialect, Dropped, Fault, FaultKind, Format, Operation, Quirk, Refusal, Reply};
 
 /// One wire format.
 ///
@@ -32,6 +33,22 @@ pub trait Codec: Sync {
     /// The answer's header in which a client of this API looks for the request's id.
     fn id_header(&self) -> Option<&'static str> {
         None
+    }
+
+    /// The headers that say how much a provider of this API allows.
+    fn rate_headers(&self) -> Option<&'static RateHeaders> {
+        None
+    }
+
+    /// The header in which an error answer of this API names its kind as well.
+    fn error_header(&self, kind: FaultKind) -> Option<(&'static str, &'static str)> {
+        let _ = kind;
+        None
+    }
+
+    /// The status of an error of this API: where it says nothing else, the provider's own.
+    fn status(&self, fault: &Fault) -> u16 {
+        fault.status()
     }
 
     /// Reads a whole request. Model, stream and whether usage is asked for are not set: they are known from

@@ -6,6 +6,7 @@ use crate::base::json::tree::Value;
 use crate::base::json::{ObjectWriter, write_object};
 use crate::llm::{Fault, FaultKind};
 use crate::wire::codec::Said;
+use crate::wire::google;
 
 /// Anthropic's words. Where one stands for several kinds, the first is what it is read as.
 const TYPES: &[(&str, FaultKind)] = &[
@@ -64,7 +65,8 @@ pub(super) fn read(said: &Said<'_>) -> Fault {
     let word = error.and_then(|error| owned(error, "type"));
     let kind = kind(said, word.as_deref(), &message);
     let code = error.and_then(code).or_else(|| said.error_type.map(|word| plain_exception(word).to_owned()));
-    Fault { kind, status: Some(said.status), message, code, param: None }
+    let retry_after = error.and_then(google::retry_delay);
+    Fault { kind, code, retry_after, ..Fault::new(said.status, message) }
 }
 
 /// Reads the data of an `error` event.

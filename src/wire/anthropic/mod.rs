@@ -26,9 +26,10 @@ mod usage;
 mod tests;
 
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::rates::{self, RateHeaders};
 use super::sse;
 use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
 pub(super) use envelop::envelop;
 
@@ -73,6 +74,18 @@ impl Codec for Anthropic {
 
     fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
         sse::write(out, Some("error"), &self.refusal(refusal));
+    }
+
+    fn rate_headers(&self) -> Option<&'static RateHeaders> {
+        Some(&rates::ANTHROPIC)
+    }
+
+    fn status(&self, fault: &Fault) -> u16 {
+        match fault.kind {
+            // `billing_error` has a status of its own ("Errors"; `BillingError` of the SDK).
+            FaultKind::Quota => 402,
+            _ => fault.status(),
+        }
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {

@@ -97,7 +97,7 @@ fn refine(kind: FaultKind, message: &str) -> FaultKind {
 }
 
 /// The exception of a kind.
-fn exception(kind: FaultKind) -> &'static str {
+pub(super) fn exception(kind: FaultKind) -> &'static str {
     let kind = match kind {
         FaultKind::ContextLength | FaultKind::ContentPolicy | FaultKind::TooLarge => FaultKind::InvalidRequest,
         kind => kind,

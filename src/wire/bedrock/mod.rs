@@ -31,7 +31,7 @@ mod tests;
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::frames;
 use crate::base::json::Tree;
-use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Bedrock;
@@ -53,6 +53,19 @@ impl Codec for Bedrock {
 
     fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
         fault::write_in_stream(fault::of_refusal(refusal), &refusal.message, out);
+    }
+
+    fn status(&self, fault: &Fault) -> u16 {
+        match fault.kind {
+            // That of `ServiceQuotaExceededException` (botocore, bedrock-runtime, 2023-09-30).
+            FaultKind::Quota => 400,
+            _ => fault.status(),
+        }
+    }
+
+    /// Where the SDKs look first (`RestJSONParser._inject_error_code` of botocore); they find it in the body too.
+    fn error_header(&self, kind: FaultKind) -> Option<(&'static str, &'static str)> {
+        Some(("x-amzn-errortype", fault::exception(kind)))
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {

@@ -2,12 +2,14 @@
 //! "Troubleshooting").
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::spelling::get;
 use crate::base::json::tree::Value;
 use crate::base::json::{Kind, write_object};
 use crate::llm::{Fault, FaultKind};
 use crate::wire::codec::Said;
+use crate::wire::google;
 
 /// Kinds by `error.status`, which are the words of `google.rpc.Code`.
 const STATUSES: &[(&str, FaultKind)] = &[
@@ -80,7 +82,8 @@ pub(super) fn of(root: Value<'_, '_>, status: Option<u16>) -> Option<Fault> {
         true => format!("The provider answered with an error{}.", status.map_or(String::new(), |s| format!(" {s}"))),
         false => message.into_owned(),
     };
-    Some(Fault { kind, status, message, code, param })
+    let retry_after = google::retry_delay(error);
+    Some(Fault { status, code, param, retry_after, ..Fault::in_stream(kind, message) })
 }
 
 fn by_words(message: &str, plain: FaultKind) -> Option<FaultKind> {
@@ -106,14 +109,17 @@ fn details<'a>(error: Value<'_, 'a>) -> (Option<Cow<'a, str>>, bool, Option<Stri
     (reason, daily, param)
 }
 
-/// The body of an error.
-pub(super) fn write(status: u16, word: &str, message: &str) -> Vec<u8> {
+/// The body of an error; `after` is when to ask again.
+pub(super) fn write(status: u16, word: &str, message: &str, after: Option<Duration>) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 64);
     write_object(&mut out, |o| {
         o.object("error", |o| {
             o.number("code", status.into());
             o.text("message", message);
             o.text("status", word);
+            if let Some(after) = after {
+                o.array("details", |a| a.object(|o| google::write_retry_info(o, after)));
+            }
         });
     });
     out
@@ -121,7 +127,7 @@ pub(super) fn write(status: u16, word: &str, message: &str) -> Vec<u8> {
 
 /// A provider's error as the body of one.
 pub(super) fn write_fault(fault: &Fault) -> Vec<u8> {
-    write(fault.status(), word(fault.kind), &fault.message)
+    write(fault.status(), word(fault.kind), &fault.message, fault.retry_after)
 }
 
 fn word(kind: FaultKind) -> &'static str {

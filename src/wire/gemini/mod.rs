@@ -45,7 +45,7 @@ use self::spelling::Bad;
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::sse;
 use crate::base::json::Tree;
-use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Gemini;
@@ -57,13 +57,21 @@ impl Codec for Gemini {
 
     fn refusal(&self, refusal: &Refusal) -> Vec<u8> {
         let status = refusal.code.status();
-        fault::write(status, fault::word_of_status(status), &refusal.message)
+        fault::write(status, fault::word_of_status(status), &refusal.message, refusal.retry_after)
     }
 
     /// As an event. Of a stream that is an array only its writer knows where it stands: there a
     /// [`crate::llm::Delta::Error`] ends it.
     fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
         sse::write(out, None, &self.refusal(refusal));
+    }
+
+    fn status(&self, fault: &Fault) -> u16 {
+        match fault.kind {
+            // The one of `RESOURCE_EXHAUSTED`.
+            FaultKind::Quota => 429,
+            _ => fault.status(),
+        }
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {

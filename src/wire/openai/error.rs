@@ -5,6 +5,7 @@ use crate::base::json::tree::Value;
 use crate::base::json::write_object;
 use crate::llm::{Fault, FaultKind, Refusal};
 use crate::wire::codec::Said;
+use crate::wire::google;
 
 /// Weir's own words.
 pub(in crate::wire) fn refusal(refusal: &Refusal) -> Vec<u8> {
@@ -95,7 +96,8 @@ pub(in crate::wire) fn read_error(error: Value<'_, '_>, kind: FaultKind) -> Faul
     let message = text("message").unwrap_or_default();
     let told = [&code, &of_type].into_iter().flatten().find_map(|word| kind_of(word));
     let kind = told.or_else(|| is_too_long(&message, kind).then_some(FaultKind::ContextLength)).unwrap_or(kind);
-    Fault { kind, status: None, message, code: code.or(of_type), param: text("param") }
+    let retry_after = google::retry_delay(error);
+    Fault { code: code.or(of_type), param: text("param"), retry_after, ..Fault::in_stream(kind, message) }
 }
 
 /// Those who imitate OpenAI say in words alone that a prompt does not fit (vLLM, DeepSeek, Groq, xAI), and

@@ -26,9 +26,10 @@ pub(super) use reply::tier_word;
 pub(super) use error::{read_fault, refusal as error, write_fault};
 
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Trim, Unreadable, Writing};
+use super::rates::{self, RateHeaders};
 use super::sse;
 use crate::base::json::Tree;
-use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
 /// The data of a stream's last event.
 pub const DONE: &[u8] = b"[DONE]";
@@ -51,6 +52,18 @@ impl Codec for OpenAi {
 
     fn stream_refusal(&self, refusal: &Refusal, out: &mut Vec<u8>) {
         sse::write(out, None, &error::refusal(refusal));
+    }
+
+    fn rate_headers(&self) -> Option<&'static RateHeaders> {
+        Some(&rates::OPENAI)
+    }
+
+    fn status(&self, fault: &Fault) -> u16 {
+        match fault.kind {
+            // OpenAI's for `insufficient_quota` ("Error codes").
+            FaultKind::Quota => 429,
+            _ => fault.status(),
+        }
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {

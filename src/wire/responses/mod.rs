@@ -23,9 +23,10 @@ mod tool_read;
 mod tests;
 
 use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::rates::{self, RateHeaders};
 use super::{openai, sse};
 use crate::base::json::{Tree, write_object};
-use crate::llm::{Chat, Dropped, Fault, Format, Refusal, Reply};
+use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
 /// The codec.
 pub struct Responses;
@@ -55,6 +56,18 @@ impl Codec for Responses {
             }
         });
         sse::write(out, Some("error"), &data);
+    }
+
+    fn rate_headers(&self) -> Option<&'static RateHeaders> {
+        Some(&rates::OPENAI)
+    }
+
+    fn status(&self, fault: &Fault) -> u16 {
+        match fault.kind {
+            // OpenAI's for `insufficient_quota` ("Error codes").
+            FaultKind::Quota => 429,
+            _ => fault.status(),
+        }
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {

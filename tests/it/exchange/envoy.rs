@@ -256,6 +256,9 @@ impl Envoy {
         self.client.status = self.response_status;
         self.client.headers = self.response.clone();
         apply(&mut self.client.headers, common.header_mutation.unwrap_or_default());
+        if let Some(edited) = self.client.headers.remove(":status") {
+            self.client.status = status(&edited);
+        }
         self.client.began = true;
         self.client.bare = self.response_bare;
         self.client.ended = self.response_bare.then_some(End::Flag);

@@ -11,6 +11,7 @@ mod answers;
 mod bills;
 mod bodies;
 mod callers;
+mod carried;
 mod counts;
 mod drops;
 mod edges;

@@ -49,7 +49,7 @@ fn errors_of_the_clouds_are_understood() {
 #[test]
 fn each_kind_has_its_word_and_comes_back_as_it_was() {
     for kind in FaultKind::ALL {
-        let fault = Fault { kind, status: Some(400), message: "m".into(), code: None, param: None };
+        let fault = Fault { kind, ..Fault::new(400, "m") };
         let body = Anthropic.write_fault(&fault);
         let status = kind.status();
         let read = Anthropic.read_fault(&Said { status, error_type: None, body: &body });

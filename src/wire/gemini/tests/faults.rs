@@ -1,5 +1,7 @@
 //! Errors.
 
+use std::time::Duration;
+
 use super::{Gemini, json};
 use crate::llm::{Code, Fault, FaultKind, Refusal};
 use crate::wire::codec::{Codec, Said};
@@ -52,7 +54,7 @@ const ROWS: &[Row] = &[
         429,
         "RESOURCE_EXHAUSTED",
         "slow down",
-        r#","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinute"}]}]"#,
+        r#","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinute"}]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"19s"}]"#,
         FaultKind::RateLimit,
         "RESOURCE_EXHAUSTED",
     ),
@@ -74,8 +76,8 @@ const ROWS: &[Row] = &[
 fn an_error_is_of_the_kind_that_google_says() {
     for &(status, word, message, details, kind, code) in ROWS {
         let body = format!(r#"{{"error":{{"code":{status},"message":"{message}","status":"{word}"{details}}}}}"#);
-        let expected =
-            Fault { kind, status: Some(status), message: message.into(), code: Some(code.into()), param: None };
+        let after = details.contains("RetryInfo").then(|| Duration::from_secs(19));
+        let expected = Fault { kind, code: Some(code.into()), retry_after: after, ..Fault::new(status, message) };
         assert_eq!(said(status, &body), expected);
         assert_eq!(said(status, &format!("[{body}]")), expected, "as an array");
     }
