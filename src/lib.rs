@@ -12,7 +12,7 @@
 //!                 extproc::read      that -> exchange::event::Event
 //!                 exchange           Exchange::on, the state machine; asks what it cannot know
 //!                   request          by the head: Identify, then pass it on, refuse it or hold it
-//!                   steps            held and complete: Target Access Admit Guard Recall Reserve Sign
+//!                   steps            held and complete: Target Access Admit Guard Recall Reserve Count Sign
 //!                   forward          what it leaves with: path, host, headers, body
 //!                   response, watch  meter what comes back, edit it where a rule says so
 //!                   story            what it came to: one record

@@ -198,6 +198,10 @@ async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
         Ask::Count { operation, model, body } => {
             count(operation, model, body, counts).await.map_or(UNAVAILABLE, Answer::Count)
         }
+        Ask::Wording { model, wording } => {
+            let count = move || wording.tokens(|text| bpe::count(&model, text));
+            aside(counts, count).await.map_or(UNAVAILABLE, Answer::Count)
+        }
         // No capability that asks these is configurable yet.
         Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token { .. } => UNAVAILABLE,
     }
@@ -210,14 +214,18 @@ async fn count(operation: Operation, model: String, body: Bytes, counts: Arc<Sem
     if body.len() > MAX_COUNTED {
         return None;
     }
+    aside(counts, move || prompt::tokens(operation, &body, |text| bpe::count(&model, text))).await?
+}
+
+/// Counts off the I/O threads: a large prompt takes milliseconds. None where too many are being counted. It keeps
+/// its place to its end, also when nobody waits for the answer any more.
+async fn aside<T: Send + 'static>(counts: Arc<Semaphore>, count: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let place = counts.try_acquire_owned().ok()?;
-    // Counting takes milliseconds for a large prompt, so it leaves the I/O threads. It keeps its place
-    // to its end, also when nobody waits for the answer any more.
     let work = move || {
         let _place = place;
-        prompt::tokens(operation, &body, |text| bpe::count(&model, text))
+        count()
     };
-    tokio::task::spawn_blocking(work).await.ok()?
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 // === impl Policies ===

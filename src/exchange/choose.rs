@@ -63,10 +63,8 @@ impl Exchange {
     /// path.
     pub(super) fn must_speak(&self, target: &Target, deciding: &Deciding) -> Result<(), Refusal> {
         let call = &deciding.fields.call;
-        // Not everybody who imitates an API counts as well: whoever does has a passage.
-        let may_pass = call.operation != Operation::CountTokens;
-        let is_same = may_pass && same_paths(target.backend.dialect) == same_paths(call.dialect);
-        if is_same || Self::passage(deciding, target).is_some() {
+        let is_same = same_paths(target.backend.dialect) == same_paths(call.dialect);
+        if is_same || is_counted(call.operation) || Self::passage(deciding, target).is_some() {
             return Ok(());
         }
         let message = format!(
@@ -104,7 +102,9 @@ impl Exchange {
         let how = Choosing {
             draw: self.setup.draw,
             dialect: call.dialect,
-            crosses: &|backend, model| backend.passage(model, call.dialect, call.operation).is_some(),
+            crosses: &|backend, model| {
+                is_counted(call.operation) || backend.passage(model, call.dialect, call.operation).is_some()
+            },
             sticky: self.sticky(&deciding.head),
             health: &self.setup.health,
             now: self.now.mono,
@@ -189,6 +189,11 @@ impl Exchange {
             _ => Some(Outcome::Success),
         }
     }
+}
+
+/// A count goes where its chat would go: who counts nothing there is counted for here.
+fn is_counted(operation: Operation) -> bool {
+    operation == Operation::CountTokens
 }
 
 /// The dialect under whose paths one serves what is no chat.

@@ -15,6 +15,7 @@ use crate::identity::Facts;
 use crate::llm::{Delta, Operation};
 use crate::target::health::Observation;
 use crate::tokens::Uncounted;
+use crate::wire::count::Wording;
 use crate::{guard, limit};
 
 /// What the host tells. `end` is true when nothing of that body follows, however the other side
@@ -92,6 +93,11 @@ pub enum Ask {
         model: String,
         body: Bytes,
     },
+    /// The tokens of a chat whose provider counts none.
+    Wording {
+        model: String,
+        wording: Wording,
+    },
     Reserve(limit::Ask),
     /// A token for a backend, by the place of one of its credentials.
     Token {
@@ -100,7 +106,7 @@ pub enum Ask {
     },
 }
 
-/// The answer to an [`Ask`] of the same name.
+/// The answer to an [`Ask`] of the same name; `Count` also to `Wording`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Judge(guard::Verdict),

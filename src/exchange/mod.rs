@@ -20,6 +20,7 @@
 mod access;
 mod carried;
 mod choose;
+mod count;
 mod crossing;
 mod crossing_end;
 pub mod event;

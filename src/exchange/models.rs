@@ -41,7 +41,7 @@ impl Exchange {
         match body(self.story.dialect, &head.path, &names) {
             Ok(body) => {
                 self.story.decide("models", "answered", "configuration", "");
-                self.answer_locally(body, out);
+                self.answer_locally(Bytes::from(body), &Bill::nothing(), out);
             }
             Err(refusal) => {
                 self.story.decide("models", "refused", refusal.code.as_str(), "");
@@ -50,22 +50,22 @@ impl Exchange {
         }
     }
 
-    fn answer_locally(&mut self, body: Vec<u8>, out: &mut Vec<Action>) {
-        let bill = Bill::nothing();
-        let mut local = Local { status: 200, body: Bytes::from(body), ..Local::default() };
+    /// Answers with what no provider was asked for.
+    pub(super) fn answer_locally(&mut self, body: Bytes, bill: &Bill, out: &mut Vec<Action>) {
+        let mut local = Local { status: 200, body, ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
         local.headers.extend(self.reason().map(|reason| (EXPLAIN_HEADER.into(), reason.into())));
-        local.meta = self.closing_meta(&bill, Outcome::Answered);
+        local.meta = self.closing_meta(bill, Outcome::Answered);
         self.story.status = local.status;
         self.story.left = true;
         self.story.decided(self.now.mono);
         self.request = State::Released(None);
         self.push(Action::Respond(local), out);
         self.response.release();
-        self.tell_bill(Outcome::Answered, &bill, out);
+        self.tell_bill(Outcome::Answered, bill, out);
     }
 }
 

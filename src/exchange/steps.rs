@@ -27,13 +27,15 @@ pub enum Step {
     Guard,
     Recall,
     Reserve,
+    Count,
     Sign,
 }
 
 /// All steps, in order. Who calls was settled by the head alone, before the body was held. A cache
-/// hit counts as a request (Admit) and spends neither tokens nor money (Reserve comes after Recall).
+/// hit counts as a request (Admit) and spends neither tokens nor money (Reserve comes after Recall). What is
+/// counted here (Count) never leaves, so it is not signed.
 pub const REQUEST: &[Step] =
-    &[Step::Target, Step::Access, Step::Admit, Step::Guard, Step::Recall, Step::Reserve, Step::Sign];
+    &[Step::Target, Step::Access, Step::Admit, Step::Guard, Step::Recall, Step::Reserve, Step::Count, Step::Sign];
 
 /// A complete request on its way through the steps.
 pub(super) struct Deciding {
@@ -45,6 +47,8 @@ pub(super) struct Deciding {
     pub cursor: usize,
     pub target: Option<Target>,
     pub signing: Signing,
+    /// The tokens of what is counted here, where nobody counts.
+    pub estimate: u64,
     /// The flight that this exchange leads.
     pub lead: Option<Ticket>,
     /// The step that sent it back to Target. It is sent back once.
@@ -63,6 +67,8 @@ pub(super) enum Flow {
     Refuse(Refusal),
     Replay(Box<Reply>),
     Follow,
+    /// Answer with this number of tokens.
+    Counted(u64),
     /// Start again from the first step, with the target that was set.
     Again,
 }
@@ -79,6 +85,7 @@ impl Deciding {
             cursor: 0,
             target: None,
             signing: Signing::Nothing,
+            estimate: 0,
             lead: None,
             retargeted: None,
         }
@@ -102,6 +109,7 @@ impl Step {
             Step::Guard => "guard",
             Step::Recall => "recall",
             Step::Reserve => "reserve",
+            Step::Count => "count",
             Step::Sign => "sign",
         }
     }
@@ -161,6 +169,10 @@ impl Exchange {
                 self.replay(&reply, &deciding, out);
                 return None;
             }
+            Flow::Counted(tokens) => {
+                self.answer_count(tokens, out);
+                return None;
+            }
             Flow::Follow => {
                 self.story.decide(step.as_str(), "follow", "in_flight", "");
                 self.start_following(deciding, out);
@@ -193,6 +205,7 @@ impl Exchange {
             }
             Step::Guard => guard::ask(&policy.guards.rules, &deciding.body).map(Ask::Judge),
             Step::Recall => recall_ask(policy.cache.rules.as_ref(), deciding),
+            Step::Count => return self.count_here(deciding, out),
             Step::Sign => return self.choose_signing(deciding, out),
         };
         match ask {
@@ -207,6 +220,7 @@ impl Exchange {
     fn apply(&mut self, step: Step, answer: Answer, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
         let policy = self.policy();
         match (step, answer) {
+            (Step::Count, answer) => self.counted(answer, deciding, out),
             (_, Answer::Peeked) => Flow::Go,
             (Step::Admit | Step::Reserve, Answer::Reserve(decision)) => {
                 match decide(policy.limits.mode, limit::apply(decision)) {
@@ -257,7 +271,9 @@ impl Exchange {
             Step::Admit | Step::Reserve => (policy.limits.mode, policy.limits.on_error, Code::LimitStoreUnavailable),
             Step::Guard => (policy.guards.mode, policy.guards.on_error, Code::UpstreamUnavailable),
             // A cache that cannot be asked is a cache that has nothing.
-            Step::Recall | Step::Target | Step::Access => (Mode::Enforce, OnError::Allow, Code::Overloaded),
+            Step::Recall | Step::Target | Step::Access | Step::Count => {
+                (Mode::Enforce, OnError::Allow, Code::Overloaded)
+            }
             Step::Sign => (Mode::Enforce, OnError::Deny, Code::CredentialUnavailable),
         };
         if on_error == OnError::Allow {

@@ -317,4 +317,10 @@ impl Bill {
     pub fn nothing() -> Self {
         Bill { measure: Measure { usage: Usage::default(), source: UsageSource::Unknown }, cost: None, price: None }
     }
+
+    /// For what was estimated here, and costs nothing.
+    pub fn free() -> Self {
+        let measure = Measure { usage: Usage::default(), source: UsageSource::Estimated };
+        Bill { measure, cost: Some(NanoUsd(0)), price: None }
+    }
 }

@@ -214,7 +214,8 @@ impl Metrics {
 fn counts_as_metered(record: &Record) -> bool {
     let expected = !matches!(record.outcome, Outcome::Refused | Outcome::Replayed | Outcome::UpstreamError)
         && !matches!(record.operation, Operation::Models | Operation::CountTokens | Operation::Other);
-    expected || (record.usage_source != UsageSource::Unknown && record.outcome != Outcome::Replayed)
+    let here = matches!(record.outcome, Outcome::Replayed | Outcome::Answered);
+    expected || (record.usage_source != UsageSource::Unknown && !here)
 }
 
 /// Who ended a stream before its own end, where one did.

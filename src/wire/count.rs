@@ -8,6 +8,10 @@
 //! | Responses | `/responses/input_tokens` | the body | `input_tokens` |
 //! | Gemini | `…:countTokens` | the body, or `generateContentRequest` of AI Studio's | `totalTokens` |
 //! | Converse | `…/count-tokens` | `input.converse` | `inputTokens` |
+//!
+//! Where the provider counts nothing, Weir does: [`Wording`] is what it counts.
+
+mod wording;
 
 use bytes::Bytes;
 
@@ -15,6 +19,8 @@ use super::codec::{Envelope, Outgoing, Unreadable};
 use super::outbound::{Outbound, PathCall, Speaks, encode};
 use crate::base::json::{self, JsonError, Kind, Member, Tree, write_object};
 use crate::llm::{Code, Dialect, Dropped, Format, Refusal};
+
+pub use wording::Wording;
 
 /// What a chat of a format has that is counted; the rest bounds or steers an answer that is never made.
 const COUNTED: &[(Format, &[&str])] = &[
@@ -49,6 +55,27 @@ pub(super) fn provider(dialect: Dialect, model: &str, speaks: Speaks) -> Option<
     // By Responses where a provider has that beside a format in which nothing is counted.
     let outbound = Outbound::to(dialect, model, Format::Responses, speaks);
     COUNTED.iter().any(|(format, _)| *format == outbound.format).then_some(outbound)
+}
+
+/// What is counted here of a request of this client, whose provider counts none.
+///
+/// # Errors
+/// 400 for what is no request of the client's API.
+pub fn wording(dialect: Dialect, body: &[u8]) -> Result<Wording, Refusal> {
+    let client = client(dialect).ok_or_else(|| {
+        Refusal::new(Code::UnsupportedValue, format!("Tokens are not counted for clients that speak {dialect}."))
+    })?;
+    let tree = Tree::read(chat(client, body)?).map_err(super::fields::refuse)?;
+    // What no provider would be told is not counted, and nobody has to hear of it.
+    let read = super::codec(client).read_chat(&tree, &mut Dropped::default())?;
+    Ok(Wording::of(&read))
+}
+
+/// The answer of Weir's own to such a client.
+pub fn answer(dialect: Dialect, tokens: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_reply(client(dialect).unwrap_or(Format::Responses), tokens, &mut out);
+    out
 }
 
 /// The path behind the backend's own prefix.

@@ -8,7 +8,7 @@ mod array;
 mod bedrock;
 pub mod codec;
 mod cohere;
-mod count;
+pub mod count;
 pub mod decode;
 pub mod edit;
 mod embed;

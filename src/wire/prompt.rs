@@ -3,10 +3,10 @@
 //!
 //! | member of the body | text |
 //! |---|---|
-//! | `messages`; `input`, `prompt`, `query`, `documents` | strings, and strings under the keys of `TEXT`, however deep |
-//! | `system`, `instructions` | the same; a message of its own |
-//! | `tools`, `functions` | every string, and the names of `properties` |
-//! | a tool's call in a message: `input`, or `arguments`, that is an object | as it stands |
+//! | `messages`, `contents`; `input`, `prompt`, `query`, `documents` | strings, and strings under the keys of `TEXT`, however deep |
+//! | `system`, `instructions`, `systemInstruction` | the same; a message of its own |
+//! | `tools`, `functions`, Converse's `toolConfig` | every string, and the names of `properties` |
+//! | a tool's call or result in a message: `input`, `arguments`, `args`, `response`, `json`, where it is an object | as it stands |
 //!
 //! How a provider writes tools into the prompt is not published, and neither is how much any but
 //! OpenAI's chat format adds to the text.
@@ -16,7 +16,7 @@ use crate::llm::Operation;
 
 /// What the documentation of OpenAI's chat format adds to the text: so much for each message, and as
 /// much once more because every answer is primed with the beginning of one.
-const FRAME: u64 = 3;
+pub(super) const FRAME: u64 = 3;
 
 /// What of a prompt is not text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,18 @@ pub fn tokens(operation: Operation, body: &[u8], mut count: impl FnMut(&str) -> 
     Some(tokens + framed + shape.tokens)
 }
 
+/// Calls `each` with the words of one JSON schema: every string, and the names of `properties`.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn schema(text: &str, each: &mut dyn FnMut(&str)) -> Result<(), JsonError> {
+    let body = text.as_bytes();
+    json::object(body)?;
+    let begin = body.iter().position(|byte| *byte == b'{').unwrap_or_default();
+    let whole = Span { start: begin, end: body.len() };
+    Reader { body, each, shape: Shape::default() }.schema(whole, Kind::Object, false)
+}
+
 /// Calls `each` with every string of the prompt, in order.
 ///
 /// # Errors
@@ -59,14 +71,14 @@ pub fn read(body: &[u8], each: &mut dyn FnMut(&str)) -> Result<Shape, JsonError>
     for member in json::object(body)? {
         let (value, kind) = (member.value, member.kind);
         match &*member.key {
-            "messages" => reader.messages(value, kind)?,
+            "messages" | "contents" => reader.messages(value, kind)?,
             "input" if kind == Kind::Array => reader.messages(value, kind)?,
             "input" | "prompt" | "query" | "documents" => reader.text(value, kind)?,
-            "system" | "instructions" if kind != Kind::Null => {
+            "system" | "instructions" | "systemInstruction" | "system_instruction" if kind != Kind::Null => {
                 reader.shape.messages += 1;
                 reader.text(value, kind)?;
             }
-            "tools" | "functions" => reader.schema(value, kind, false)?,
+            "tools" | "functions" | "toolConfig" => reader.schema(value, kind, false)?,
             _ => {}
         }
     }
@@ -112,7 +124,7 @@ impl Reader<'_, '_> {
                 for member in json::members(self.body, value)? {
                     let is_text = TEXT.contains(&&*member.key);
                     match (member.kind, &*member.key) {
-                        (Kind::Object, "input" | "arguments") => self.raw(member.value),
+                        (Kind::Object, "input" | "arguments" | "args" | "response" | "json") => self.raw(member.value),
                         (Kind::Array | Kind::Object, _) => self.text(member.value, member.kind)?,
                         (Kind::String, _) if is_text => self.say(member.value),
                         _ => {}

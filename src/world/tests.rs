@@ -4,11 +4,12 @@ use super::*;
 use crate::base::now::Instant;
 use crate::catalog::Catalog;
 use crate::limit::{Grant, Settle};
-use crate::llm::Usage;
+use crate::llm::{Dialect, Usage};
 use crate::target::Targets;
 use crate::target::health::{Observation, Outcome};
 use crate::tokens::Uncounted;
 use crate::tokens::uncounted::{Counted, Text};
+use crate::wire::count;
 
 fn world(exchanges: usize) -> (Local, Notes) {
     let policy = Policy::new(Targets::default(), Vec::new(), Catalog::builtin());
@@ -229,4 +230,16 @@ fn the_policy_in_force_is_found_by_its_number_and_the_one_before_while_a_call_ru
     }];
     policies.replace(policy());
     assert_eq!((found(3), found(4), found(5)), (None, Some(4), Some(5)));
+}
+
+#[tokio::test]
+async fn a_chat_is_counted_for_a_provider_that_counts_none() {
+    let (world, _notes) = world(1);
+    let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    let wording = count::wording(Dialect::Anthropic, body).unwrap();
+    let ask = || world.answer(Ask::Wording { model: "gpt-4o".to_owned(), wording: wording.clone() });
+    assert_eq!(ask().await, Answer::Count(8));
+    let all = u32::try_from(world.counts.available_permits()).unwrap();
+    let _taken = world.counts.clone().acquire_many_owned(all).await.unwrap();
+    assert_eq!(ask().await, Answer::Failed(Failure::Unavailable));
 }

@@ -1,5 +1,5 @@
-//! The exchange with a world that never looks: every question is answered `Peeked`, every note but the
-//! record is dropped.
+//! The exchange with a world that never looks: every question but for a count is answered `Peeked`, every note
+//! but the record is dropped.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use crate::exchange::record::Record;
 use crate::exchange::{Exchange, Setup};
 use crate::policy::Policy;
 use crate::target::Health;
-use crate::tokens::Learned;
+use crate::tokens::{Learned, bpe};
 
 /// What became of the request.
 pub struct Asked {
@@ -80,7 +80,7 @@ impl Driven {
                     Action::Ask(Slot::Side, _) | Action::Wake(_) => {}
                     Action::Ask(Slot::Gate, ask) => {
                         self.fetches |= matches!(ask, Ask::Token { .. });
-                        events.push(Event::Answer(Slot::Gate, Answer::Peeked));
+                        events.push(Event::Answer(Slot::Gate, answer(ask)));
                     }
                     Action::Note(Note::Record(record)) => self.record = Some(record),
                     Action::Pass(edits) => self.end = Some(End::Leaves { edits, body: whole.clone() }),
@@ -92,6 +92,14 @@ impl Driven {
                 }
             }
         }
+    }
+}
+
+/// What is counted takes no looking.
+fn answer(ask: Ask) -> Answer {
+    match ask {
+        Ask::Wording { model, wording } => Answer::Count(wording.tokens(|text| bpe::count(&model, text))),
+        _ => Answer::Peeked,
     }
 }
 

@@ -60,6 +60,7 @@ pub fn json(asked: &Asked, notes: &[ConfigError]) -> Vec<u8> {
     let mut shown = json!({
         "outcome": if matches!(asked.end, End::Leaves { .. }) { "leaves" } else { asked.record.outcome.as_str() },
         "refusal": refusal(asked),
+        "countedHere": counted(asked),
         "notCarriedOut": notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "explain": asked.record.explain(&asked.policy, Some(&asked.request.headers)).to_json(),
     });
@@ -89,13 +90,22 @@ fn headline(asked: &Asked) -> String {
             let detail = refusing(asked).map(|detail| format!(": {detail}")).unwrap_or_default();
             format!("refused: {} {code}{detail}\n", local.status)
         }
-        (End::Answered(local), None) => format!("answered here: {}\n", local.status),
+        (End::Answered(local), None) => match counted(asked) {
+            Some(tokens) => format!("counted here: {tokens}\n"),
+            None => format!("answered here: {}\n", local.status),
+        },
         (End::Leaves { .. }, _) => {
             let backend = record.backend.as_deref().unwrap_or_default();
             let model = if record.sent_model.is_empty() { String::new() } else { format!(" as {}", record.sent_model) };
             format!("leaves: to {backend}{model}\n")
         }
     }
+}
+
+/// What came of a count that its provider does not make.
+fn counted(asked: &Asked) -> Option<&str> {
+    let counted = asked.record.decisions.iter().find(|decision| decision.step == "count");
+    counted.filter(|decision| decision.outcome == "answered").map(|decision| &*decision.detail)
 }
 
 /// What the operator is told of a refusal.

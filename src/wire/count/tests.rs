@@ -98,6 +98,107 @@ fn who_counts_and_where() {
     assert_eq!(provider(Dialect::OpenAi, "m", Speaks::default()), None);
 }
 
+/// Requests of each client that say the same: the words of a system, of a turn and of a function.
+fn same() -> [(Dialect, &'static str); 4] {
+    [
+        (
+            Dialect::Anthropic,
+            r#"{"model":"m","system":"be kind","messages":[{"role":"user","content":[{"type":"text","text":"what is it"},
+                {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}]}],
+                "tools":[{"name":"f","description":"of a town","input_schema":{"type":"object","properties":{"town":{"type":"string"}}}}]}"#,
+        ),
+        (
+            Dialect::OpenAi,
+            r#"{"model":"m","instructions":"be kind","input":[{"role":"user","content":[
+                {"type":"input_text","text":"what is it"},{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}],
+                "tools":[{"type":"function","name":"f","description":"of a town","parameters":{"type":"object","properties":{"town":{"type":"string"}}}}]}"#,
+        ),
+        (
+            Dialect::Gemini,
+            r#"{"generateContentRequest":{"model":"models/m","systemInstruction":{"parts":[{"text":"be kind"}]},
+                "contents":[{"role":"user","parts":[{"text":"what is it"},{"inlineData":{"mimeType":"image/png","data":"AAAA"}}]}],
+                "tools":[{"functionDeclarations":[{"name":"f","description":"of a town","parametersJsonSchema":
+                    {"type":"object","properties":{"town":{"type":"string"}}}}]}]}}"#,
+        ),
+        (
+            Dialect::Bedrock,
+            r#"{"input":{"converse":{"system":[{"text":"be kind"}],"messages":[{"role":"user","content":[
+                {"text":"what is it"},{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}],
+                "toolConfig":{"tools":[{"toolSpec":{"name":"f","description":"of a town","inputSchema":{"json":
+                    {"type":"object","properties":{"town":{"type":"string"}}}}}}]}}}}"#,
+        ),
+    ]
+}
+
+#[test]
+fn the_words_of_a_chat_are_the_same_in_every_format() {
+    for (dialect, body) in same() {
+        let wording = wording(dialect, body.as_bytes()).unwrap();
+        let mut pieces = Vec::new();
+        let tokens = wording.tokens(|text| {
+            pieces.push(text.to_owned());
+            1
+        });
+        let expected = ["system", "be kind", "user", "what is it", "f", "of a town", "object", "town", "string"]
+            .map(str::to_owned);
+        // Two turns and the beginning of the answer, and an image.
+        assert_eq!((&pieces[..], wording.added()), (&expected[..], 3 * 3 + 765), "{dialect}");
+        assert_eq!(tokens, 9 + 3 * 3 + 765, "{dialect}");
+        assert!(!format!("{wording:?}").contains("kind"), "{wording:?}");
+    }
+}
+
+#[test]
+fn what_is_no_text_has_a_figure() {
+    let part = |part: &str| {
+        let body = format!(r#"{{"contents":[{{"role":"user","parts":[{part}]}}]}}"#);
+        let wording = wording(Dialect::Gemini, body.as_bytes()).unwrap();
+        (wording.added() - 6, wording.bytes() - 4)
+    };
+    let inline = |mime: &str| format!(r#"{{"inlineData":{{"mimeType":"{mime}","data":"AAAA"}}}}"#);
+    for (mime, tokens) in [("image/jpeg", 765), ("application/pdf", 3000), ("audio/wav", 1920), ("video/mp4", 15_780)] {
+        assert_eq!(part(&inline(mime)), (tokens, 0), "{mime}");
+    }
+    let image = |detail: &str| {
+        let body = format!(
+            r#"{{"model":"m","input":[{{"role":"user","content":[
+                {{"type":"input_image","image_url":"https://example.com/a.png","detail":"{detail}"}}]}}]}}"#
+        );
+        wording(Dialect::OpenAi, body.as_bytes()).unwrap().added() - 6
+    };
+    assert_eq!((image("low"), image("high"), image("auto")), (85, 765, 765));
+}
+
+/// Whatever its length, no more is kept than [`wording::MOST`], and the rest is taken to be like it.
+#[test]
+fn a_long_prompt_is_counted_by_its_beginning() {
+    let long = "\u{e9}".repeat(5 << 20);
+    let body = serde_json::json!({"model": "m", "messages": [{"role": "user", "content": long}]}).to_string();
+    let wording = wording(Dialect::Anthropic, body.as_bytes()).unwrap();
+    assert_eq!(wording.bytes(), 4 + (10 << 20));
+    let mut read = 0;
+    let tokens = wording.tokens(|text| {
+        read += text.len();
+        text.len() as u64
+    });
+    assert!(read <= 4 << 20, "{read}");
+    assert_eq!(tokens, wording.bytes() + wording.added());
+}
+
+#[test]
+fn what_is_no_chat_is_not_counted() {
+    for (dialect, body, param) in [
+        (Dialect::Anthropic, r#"{"model":"m"}"#, Some("messages")),
+        (Dialect::OpenAi, r#"{"model":"m","input":"a","previous_response_id":"r"}"#, Some("previous_response_id")),
+        (Dialect::Bedrock, r#"{"input":{"invokeModel":{"body":"e30="}}}"#, Some("input")),
+        (Dialect::Gemini, "[]", None),
+        (Dialect::Cohere, "{}", None),
+    ] {
+        let refused = wording(dialect, body.as_bytes()).unwrap_err();
+        assert_eq!((refused.code.status(), refused.param.as_deref()), (400, param), "{dialect}: {}", refused.message);
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(
@@ -111,6 +212,9 @@ proptest! {
                     let _ = (written(*client, to, &text), own(to, Bytes::copy_from_slice(body), "m"));
                 }
                 let _ = read_reply(*client, body);
+            }
+            for (dialect, _) in same() {
+                let _ = wording(dialect, body).map(|wording| wording.tokens(|text| text.len() as u64));
             }
         }
     }

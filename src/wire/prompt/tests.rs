@@ -51,6 +51,22 @@ fn other_formats_have_theirs_elsewhere() {
 }
 
 #[test]
+fn gemini_and_converse_have_their_own_names_for_it() {
+    let gemini = r#"{"systemInstruction":{"parts":[{"text":"be kind"}]},"contents":[
+        {"role":"user","parts":[{"text":"hi"},{"inlineData":{"mimeType":"image/png","data":"AAAA"}}]},
+        {"role":"model","parts":[{"functionCall":{"name":"f","args":{"a":1}}}]},
+        {"role":"user","parts":[{"functionResponse":{"name":"f","response":{"b":2}}}]}],
+        "tools":[{"functionDeclarations":[{"name":"f","description":"of a town"}]}]}"#;
+    let expected = ["be kind", "user", "hi", "model", "f", r#"{"a":1}"#, "user", "f", r#"{"b":2}"#, "f", "of a town"];
+    assert_eq!(texts(gemini), (expected.map(str::to_owned).to_vec(), shape(4, 0, 0)));
+    let converse = r#"{"system":[{"text":"be kind"}],"messages":[{"role":"user","content":[{"text":"hi"},
+        {"toolResult":{"toolUseId":"t","content":[{"json":{"c":3}}]}}]}],
+        "toolConfig":{"tools":[{"toolSpec":{"name":"f"}}]}}"#;
+    let expected = ["be kind", "user", "hi", r#"{"c":3}"#, "f"];
+    assert_eq!(texts(converse), (expected.map(str::to_owned).to_vec(), shape(2, 0, 0)));
+}
+
+#[test]
 fn tools_are_their_words_and_the_names_of_their_parameters() {
     let (texts, seen) = texts(
         r#"{"tools":[{"type":"function","function":{"name":"weather","description":"of a town","strict":true,

@@ -12,6 +12,7 @@ mod bills;
 mod bodies;
 mod callers;
 mod carried;
+mod counted_here;
 mod counts;
 mod drops;
 mod edges;

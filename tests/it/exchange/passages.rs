@@ -158,9 +158,6 @@ fn what_a_provider_cannot_be_asked_is_refused_before_it_is() {
         (Dialect::Bedrock, "amazon.nova", EMBEDDINGS, json!({"input": "a"})),
         (Dialect::Anthropic, "claude", EMBEDDINGS, json!({"input": "a"})),
         (Dialect::Anthropic, "claude", "/v2/rerank", json!({"query": "q", "documents": ["a"]})),
-        (Dialect::Cohere, "c", "/v1/messages/count_tokens", json!({"messages": [{"role": "user", "content": "a"}]})),
-        (Dialect::Ollama, "o", "/v1/responses/input_tokens", json!({"input": "a"})),
-        (Dialect::OpenAi, "m", "/v1/responses/input_tokens", json!({"input": "a"})),
     ] {
         let mut body = body;
         body["model"] = model.into();

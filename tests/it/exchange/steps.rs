@@ -55,6 +55,7 @@ fn name(ask: &Ask) -> &'static str {
         Ask::Recall(_) => "recall",
         Ask::Embed(_) => "embed",
         Ask::Count { .. } => "count",
+        Ask::Wording { .. } => "wording",
         Ask::Reserve(ask) if ask.stage == Stage::Admit => "admit",
         Ask::Reserve(_) => "reserve",
         Ask::Token { .. } => "token",
