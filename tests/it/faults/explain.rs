@@ -140,3 +140,112 @@ fn no_key_is_shown_whoever_holds_it() {
         assert!(!all.contains("CANARY"), "{all}");
     }
 }
+
+/// A backend of each API, under the name of its model.
+const EVERYWHERE: &str = "\
+apiVersion: weir.dev/v1alpha1
+kind: LLMProfile
+metadata: {name: default}
+spec: {discovery: {environment: Disabled}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: openai}
+spec: {provider: openai, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: gemini}
+spec: {endpoint: \"http://127.0.0.1:8081/v1beta\", dialect: Gemini, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: claude}
+spec: {provider: anthropic, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: ollama}
+spec: {endpoint: \"http://127.0.0.1:11434\", dialect: Ollama, credentials: [{type: None}]}
+";
+
+/// A request of each API's client for this model, which bounds its answer at 500 tokens.
+fn requests(model: &str) -> Vec<(String, Value)> {
+    let said = serde_json::json!([{"role": "user", "content": "hi"}]);
+    let parts = serde_json::json!([{"role": "user", "parts": [{"text": "hi"}]}]);
+    let blocks = serde_json::json!([{"role": "user", "content": [{"text": "hi"}]}]);
+    let encoded = model.replace('/', "%2F");
+    vec![
+        (
+            "/v1/chat/completions".into(),
+            serde_json::json!({"model": model, "max_completion_tokens": 500, "messages": said}),
+        ),
+        ("/v1/responses".into(), serde_json::json!({"model": model, "max_output_tokens": 500, "input": "hi"})),
+        ("/v1/messages".into(), serde_json::json!({"model": model, "max_tokens": 500, "messages": said})),
+        (
+            format!("/v1beta/models/{encoded}:generateContent"),
+            serde_json::json!({"contents": parts, "generationConfig": {"maxOutputTokens": 500}}),
+        ),
+        (
+            format!("/model/{encoded}/converse"),
+            serde_json::json!({"messages": blocks, "inferenceConfig": {"maxTokens": 500}}),
+        ),
+    ]
+}
+
+fn told(documents: &Path, path: &str, body: &Value) -> Value {
+    let documents = documents.to_str().expect("a path");
+    let (code, out, err) = explain(&[documents, "--output", "json", "--path", path], &body.to_string());
+    assert_eq!(code, Some(0), "{path}: {err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn tokens_and_cost_are_estimated_for_every_client_at_every_provider() {
+    let place = tempfile::tempdir().expect("a directory");
+    let documents = place.path().join("weir.yaml");
+    std::fs::write(&documents, EVERYWHERE).expect("the documents");
+    for (model, has_price) in [
+        ("openai/gpt-4o", true),
+        ("gemini/gemini-2.5-flash", false),
+        ("claude/claude-sonnet-4-5", true),
+        ("ollama/x", false),
+    ] {
+        for (path, body) in requests(model) {
+            let told = told(&documents, &path, &body);
+            let estimate = &told["estimate"];
+            assert_eq!(told["outcome"], "leaves", "{model} {path}: {told}");
+            let bytes = told["leaves"]["body"].as_str().expect("a body").len() as u64;
+            assert_eq!(
+                (&estimate["bodyBytes"], &estimate["maxOutputTokens"]),
+                (&bytes.into(), &500.into()),
+                "{model} {path}"
+            );
+            assert!(
+                estimate["inputTokens"].as_u64().is_some_and(|tokens| tokens.abs_diff(bytes / 4) <= 1),
+                "{model} {path}"
+            );
+            assert_eq!(estimate["maxUsd"].is_string(), has_price, "{model} {path}: {estimate}");
+        }
+    }
+}
+
+#[test]
+fn a_count_is_made_here_where_its_provider_makes_none() {
+    let place = tempfile::tempdir().expect("a directory");
+    let documents = place.path().join("weir.yaml");
+    std::fs::write(&documents, EVERYWHERE).expect("the documents");
+    let body = |model: &str| serde_json::json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
+    let here = told(&documents, "/v1/messages/count_tokens", &body("ollama/x"));
+    assert_eq!((&here["outcome"], &here["countedHere"]), (&"answered".into(), &"8 tokens, estimated".into()), "{here}");
+    assert_eq!(here["answer"]["body"], r#"{"input_tokens":8}"#);
+    // A count is free.
+    let there = told(&documents, "/v1/messages/count_tokens", &body("claude/x"));
+    assert_eq!(
+        (&there["outcome"], &there["countedHere"], &there["estimate"]),
+        (&"leaves".into(), &Value::Null, &Value::Null)
+    );
+    let arguments = [documents.to_str().expect("a path"), "--path", "/v1/messages/count_tokens"];
+    let (_, out, _) = explain(&arguments, &body("ollama/x").to_string());
+    assert!(out.starts_with("counted here: 8 tokens, estimated\n"), "{out}");
+}
