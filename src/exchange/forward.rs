@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Exchange;
 use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
-use super::keys::{remove_credentials, remove_own_keys};
+use super::keys::{remove_credentials, remove_own_keys, with_keys};
 use super::phase::Phase;
 use super::request::State;
 use super::steps::Deciding;
@@ -135,7 +135,9 @@ impl Exchange {
         }
         let written = self.write_body(deciding, target)?;
         if let Some(path) = Self::path_to(deciding, target) {
-            edits.path = Some(path.into());
+            // The caller's own credential goes to an API that looks for it where the caller put it.
+            let keeps = *signing == Signing::KeepCaller && crossing.is_none();
+            edits.path = Some(if keeps { with_keys(path, &deciding.head.path) } else { path }.into());
         }
         if let Some(passage) = crossing {
             change_dialect(&mut edits, &deciding.head, passage);

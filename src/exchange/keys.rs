@@ -25,12 +25,26 @@ fn is_key(pair: &str) -> bool {
     KEY_PARAMETERS.contains(&pair.split('=').next().unwrap_or_default())
 }
 
+fn is_own(pair: &str) -> bool {
+    is_key(pair) && pair.split_once('=').is_some_and(|(_, key)| identity::is_own_key(key.as_bytes()))
+}
+
 /// The path without these pairs of its query; nothing where there are none.
 fn without(path: &str, is_gone: impl Fn(&str) -> bool) -> Option<String> {
     let (path, query) = path.split_once('?')?;
     query.split('&').any(&is_gone).then(|| {
         let kept: Vec<&str> = query.split('&').filter(|pair| !is_gone(pair)).collect();
         if kept.is_empty() { path.to_owned() } else { [path, "?", &kept.join("&")].concat() }
+    })
+}
+
+/// A path for which the client's own was given up, with the credentials that its query brought and that are no
+/// keys of Weir's: whoever reads `key` in the one reads it in the other.
+pub(super) fn with_keys(path: String, client: &str) -> String {
+    let query = client.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter(|pair| is_key(pair) && !is_own(pair)).fold(path, |path, pair| {
+        let join = if path.contains('?') { "&" } else { "?" };
+        [&path, join, pair].concat()
     })
 }
 
@@ -49,8 +63,6 @@ pub(super) fn remove_own_keys(edits: &mut Edits, head: &RequestHead) {
             edits.remove.push(Words::Fixed(name));
         }
     }
-    let is_own =
-        |pair: &str| is_key(pair) && pair.split_once('=').is_some_and(|(_, key)| identity::is_own_key(key.as_bytes()));
     if let Some(path) = edits.path.as_ref().and_then(|path| without(path, is_own)) {
         edits.path = Some(path.into());
     }
@@ -70,6 +82,19 @@ mod tests {
             ("/m:g", None),
         ] {
             assert_eq!(without(path, is_key).as_deref(), left, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_new_path_has_the_credentials_of_the_old_one() {
+        for (client, path, left) in [
+            ("/m:g?alt=json&key=AIza&x=1", "/m:g", "/m:g?key=AIza"),
+            ("/m:s?alt=sse&key=AIza", "/m:s?alt=sse", "/m:s?alt=sse&key=AIza"),
+            ("/m:g?access_token=a&%24.key=b", "/m:g", "/m:g?access_token=a&%24.key=b"),
+            ("/m:g?key=sk-weir-1", "/m:g", "/m:g"),
+            ("/m:g", "/m:g", "/m:g"),
+        ] {
+            assert_eq!(with_keys(path.to_owned(), client), left, "{client}");
         }
     }
 

@@ -2,11 +2,13 @@
 //! answer, an exchange for which there is no room.
 
 use weir::cache::{Recall, Ticket};
+use weir::credential::Credential;
 use weir::exchange::LOCAL_REPLY_HEADER;
 use weir::exchange::event::{Answer, Event, Note, RequestHead, Slot, Stop};
 use weir::exchange::record::Outcome;
-use weir::llm::Delta;
-use weir::target::{Choice, Rule};
+use weir::llm::{Delta, Dialect};
+use weir::policy::Policy;
+use weir::target::{Backend, Choice, Rule, Serves, Targets};
 
 use super::support::*;
 
@@ -168,5 +170,39 @@ fn under_a_rule_the_name_of_the_backend_does_not_leave_either() {
         assert_eq!(left["model"], leaves, "{asked}");
         world.reply(json(), DOCUMENT).end();
         assert_eq!((&*world.record().requested_model, &*world.record().sent_model), (asked, leaves));
+    }
+}
+
+/// Google's APIs take a key in the query. Where the caller's own credential travels on, so does that one, to an
+/// API that knows it; to every other, and with a key of Weir's, the query is left behind.
+#[test]
+fn a_callers_key_in_the_query_travels_to_an_api_that_reads_it_there() {
+    let contents = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#;
+    let left = |dialect, credential: Credential, path: &str| {
+        let place = Backend { dialect, prefix: "/v1beta".into(), ..backend("one", false) };
+        let mut policy = Policy { targets: Targets::new(vec![(place, Serves::default())], [].into()), ..policy() };
+        policy.credentials.set(0, credential);
+        let mut world = World::new(policy);
+        world.send(Event::Request(request("POST", path, &[("content-type", "application/json")]), false));
+        world.send(Event::RequestBody(bytes(contents), true));
+        world.upstream_header(":path").unwrap_or_default().to_owned()
+    };
+    let (chat, stream) = ("/v1beta/models/g:generateContent", "/v1beta/models/g:streamGenerateContent");
+    let asked = |path: &str| format!("{path}?key=AIza&alt=sse");
+    for (dialect, credential, path, leaves) in [
+        (Dialect::Gemini, Credential::Caller, asked(chat), format!("{chat}?key=AIza")),
+        (Dialect::Gemini, Credential::Caller, asked(stream), format!("{stream}?alt=sse&key=AIza")),
+        (
+            Dialect::Gemini,
+            Credential::Caller,
+            "/v1beta/models/g:countTokens?key=AIza".into(),
+            "/v1beta/models/g:countTokens?key=AIza".into(),
+        ),
+        (Dialect::Gemini, Credential::Caller, format!("{chat}?key=sk-weir-nobody"), String::new()),
+        (Dialect::Gemini, key("k"), asked(chat), chat.to_owned()),
+        (Dialect::Gemini, Credential::Anonymous, asked(chat), chat.to_owned()),
+        (Dialect::OpenAi, Credential::Caller, asked(chat), "/v1beta/chat/completions".to_owned()),
+    ] {
+        assert_eq!(left(dialect, credential.clone(), &path), leaves, "{dialect} {path}");
     }
 }
