@@ -20,7 +20,7 @@ pub fn read(message: Incoming, writer: &mut Writer) -> Option<Event> {
         }
         Part::RequestTrailers => writer.request_trailers().then(|| Event::RequestBody(Bytes::new(), true))?,
         Part::ResponseHead(head, end) => {
-            writer.response_head(end);
+            writer.response_head(end, head.status);
             Event::Response(head, end)
         }
         Part::ResponseBody(bytes, end) => {

@@ -5,12 +5,17 @@
 //! once with an empty answer, stays held all the same, and is changed by the answer to the body (Envoy 1.40).
 //! A `STREAMED` body is answered chunk by chunk, and its head before it. What an exchange says between two
 //! chunks waits for the next one.
+//!
+//! A response can have trailers and no body: then no body is sent, and its end is theirs (Envoy 1.40,
+//! `ext_proc.cc`, `onTrailers`). Where something else shall go on in the place of nothing, an immediate response
+//! is the only answer that has a body; where the head has gone on already the client is cut by it, and does not
+//! take an empty answer for a whole one.
 
 use bytes::Bytes;
 
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, Way, What};
-use crate::exchange::event::{Edits, Length, Meta};
+use crate::exchange::event::{Edits, Length, Local, Meta, Value};
 
 /// What one direction waits for.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(super) struct Turn {
     head: bool,
     /// The head is all there is.
     bare: bool,
+    /// Its status, where it is a response's.
+    status: u16,
     /// A body, or a chunk of one, that is not answered.
     body: Option<Bytes>,
     /// The whole body has come.
@@ -36,6 +43,8 @@ pub(super) struct Turn {
     edits: Option<Edits>,
     /// What shall go on in the place of the body, or of the next chunk.
     pieces: Vec<Bytes>,
+    /// Some of the body has gone on.
+    sent: bool,
     /// What goes with the next answer.
     meta: Meta,
     /// Nothing is answered any more.
@@ -51,6 +60,7 @@ impl Turn {
             buffered,
             head: false,
             bare: false,
+            status: 0,
             body: None,
             whole: false,
             trailers: false,
@@ -58,6 +68,7 @@ impl Turn {
             by_trailers: false,
             edits: None,
             pieces: Vec::new(),
+            sent: false,
             meta: Meta::new(),
             closed: false,
         }
@@ -68,9 +79,9 @@ impl Turn {
         self.buffered = false;
     }
 
-    /// The head has come.
-    pub fn head(&mut self, bare: bool) {
-        (self.head, self.bare) = (true, bare);
+    /// The head has come; `status` is a response's.
+    pub fn head(&mut self, bare: bool, status: u16) {
+        (self.head, self.bare, self.status) = (true, bare, status);
     }
 
     /// A body, or a chunk, has come. Returns true when nothing of it follows: a buffered body is whole
@@ -144,10 +155,14 @@ impl Turn {
             if let (Some(edits), Some(bytes)) = (&mut edits, &bytes) {
                 edits.length = self.length(bytes.len());
             }
+            self.sent |= !bytes.as_ref().unwrap_or(&came).is_empty();
             let meta = std::mem::take(&mut self.meta);
             out.push(Outgoing { what: What::Held(self.way, edits, bytes), meta });
         }
         if std::mem::take(&mut self.trailers) {
+            if self.way == Way::Response && !self.sent && !self.pieces.is_empty() {
+                return out.push(self.instead());
+            }
             // Bytes that are left have nowhere to go: an event that its stream never finished.
             self.pieces.clear();
             let what = if self.way == Way::Request { What::RequestTrailers } else { What::ResponseTrailers };
@@ -160,6 +175,20 @@ impl Turn {
         if std::mem::take(&mut self.late) {
             self.settle_body(out);
         }
+    }
+
+    /// The answer that takes the place of one without a body. It ends the exchange with the proxy.
+    fn instead(&mut self) -> Outgoing {
+        let edits = self.edits.take().unwrap_or_default();
+        let headers = edits.set.into_iter().filter_map(|(name, value)| match value {
+            Value::Text(text) => Some((name, text)),
+            Value::Secret { .. } => None,
+        });
+        let (status, body) = (edits.status.unwrap_or(self.status), Bytes::from(self.pieces.concat()));
+        let local = Local { status, headers: headers.collect(), body, meta: Meta::new() };
+        let meta = std::mem::take(&mut self.meta);
+        self.close();
+        Outgoing { what: What::Immediate(local), meta }
     }
 
     /// What takes the place of what came; none where it is the very same.

@@ -52,7 +52,7 @@ impl Writer {
     pub fn request_head(&mut self, end: bool) {
         self.bare_request = end;
         if let Some(turns) = &mut self.turns {
-            turns.request.head(end);
+            turns.request.head(end, 0);
         }
     }
 
@@ -68,9 +68,9 @@ impl Writer {
     }
 
     /// The response's head came, and was (`end`) or was not all of it.
-    pub fn response_head(&mut self, end: bool) {
+    pub fn response_head(&mut self, end: bool, status: u16) {
         if let Some(turns) = &mut self.turns {
-            turns.response.head(end);
+            turns.response.head(end, status);
         }
     }
 

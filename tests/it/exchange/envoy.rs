@@ -27,6 +27,8 @@ pub struct Received {
     pub ended: Option<End>,
     /// It was its head alone.
     pub bare: bool,
+    /// The proxy reset it.
+    pub cut: bool,
 }
 
 /// How a body ends.
@@ -123,7 +125,7 @@ impl Envoy {
                     self.response_bare = *end;
                     self.response_ended = end.then_some(End::Flag);
                     self.phase = if *end { Phase::HeldBare } else { Phase::Held };
-                    self.writer.response_head(*end);
+                    self.writer.response_head(*end, head.status);
                     self.turns.iter_mut().for_each(Turns::respond);
                 }
             }

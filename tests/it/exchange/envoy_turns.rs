@@ -21,6 +21,8 @@ pub struct Turn {
     trailers: bool,
     /// What has come of a body that is sent when it is whole.
     gathered: Vec<u8>,
+    /// Nothing has come of it when its trailers do: they alone are sent.
+    bodiless: bool,
 }
 
 /// Both directions.
@@ -53,6 +55,9 @@ impl Turn {
     fn parts(&mut self, bytes: Bytes, end: bool, by_trailers: bool) -> Vec<(Bytes, bool)> {
         if self.buffered {
             self.gathered.extend_from_slice(&bytes);
+            if end && by_trailers && self.gathered.is_empty() {
+                self.bodiless = true;
+            }
             return if end { vec![(std::mem::take(&mut self.gathered).into(), true)] } else { Vec::new() };
         }
         match end && by_trailers && !bytes.is_empty() {
@@ -101,7 +106,7 @@ impl Envoy {
         }
         let turn = &mut self.turns.as_mut().expect("a mode with turns").request;
         let by_trailers = end && self.request_trailers;
-        if by_trailers && !turn.buffered {
+        if by_trailers && (!turn.buffered || turn.bodiless) {
             turn.trailers = true;
             assert!(self.writer.request_trailers(), "the trailers end the body");
         } else {
@@ -128,7 +133,7 @@ impl Envoy {
             return;
         }
         let by_trailers = end && self.response_trailers;
-        if by_trailers && !turns.response.buffered {
+        if by_trailers && (!turns.response.buffered || turns.response.bodiless) {
             turns.response.trailers = true;
             assert!(self.writer.response_trailers(), "the trailers end the body");
         } else {
@@ -174,6 +179,11 @@ impl Envoy {
             }
             Response::ImmediateResponse(answer) => {
                 turns.over = true;
+                // Behind a head that has gone on it resets the client's stream.
+                if std::mem::take(&mut self.client.began) {
+                    assert!(self.client.body.is_empty() && turns.response.trailers, "{answer:?}");
+                    self.client.cut = true;
+                }
                 self.client.headers.clear();
                 self.immediate(answer);
             }

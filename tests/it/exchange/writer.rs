@@ -10,6 +10,7 @@ use envoy_types::pb::google::protobuf::{Struct, Value as PbValue, value::Kind};
 use prost::Message;
 use weir::base::secret::Secret;
 use weir::exchange::event::{Action, Edits, Event, Length, Local, Meta, Value};
+use weir::exchange::phase::BodyMode;
 use weir::extproc::{Incoming, Outbox, Writer};
 
 use super::envoy::{End, as_read};
@@ -221,4 +222,34 @@ fn a_whole_exchange_with_trailers_both_ways() {
     assert_eq!(world.client(), UNASKED);
     let last = world.envoy.messages.last().expect("messages");
     assert!(last.dynamic_metadata.is_some(), "the last message tells the outcome");
+}
+
+/// A response that has trailers and no body gets no body message where Envoy holds it whole: what takes the place
+/// of nothing is an answer of its own, and no empty success.
+#[test]
+fn an_empty_body_with_trailers_is_no_empty_success() {
+    let call = |mode, status| {
+        let mut world = World::in_mode(crossing(), mode);
+        world.envoy.response_trailers = true;
+        world.call(CHAT, chat(false));
+        world.reply(super::support::response(status, &[("content-type", "application/json")]), "").end();
+        world
+    };
+    for (status, code) in [(200, 502), (429, 429), (503, 503)] {
+        let world = call(BodyMode::Buffered, status);
+        let said: serde_json::Value = serde_json::from_str(&world.client()).expect("an error as JSON");
+        assert!(said["error"]["message"].is_string(), "{said}");
+        assert_eq!((world.envoy.client.status, world.client_header("content-type")), (code, Some("application/json")));
+        assert_eq!(world.record().status, code, "{status}");
+    }
+    // Here the head has gone on, so that nothing is left but to cut.
+    let world = call(BodyMode::BufferedStreamed, 200);
+    assert!(world.envoy.client.cut, "{}", world.client());
+}
+
+/// A policy under which a chat of OpenAI's crosses.
+fn crossing() -> weir::policy::Policy {
+    use weir::target::{Backend, Serves, Targets};
+    let backend = Backend { dialect: weir::llm::Dialect::Anthropic, ..backend("one", false) };
+    weir::policy::Policy { targets: Targets::new(vec![(backend, Serves::default())], [].into()), ..policy() }
 }
