@@ -35,6 +35,9 @@ impl Exchange {
             _ => Body::CrossingWhole(Rope::default()),
         };
         self.response.crossed.on = true;
+        if (300..400).contains(&head.status) {
+            return self.fail_crossing("it is a redirection, and no request follows one", out);
+        }
         if head.status < 400 && events && !wants_stream {
             return self.fail_crossing("it is a stream that nobody asked for", out);
         }
@@ -113,14 +116,15 @@ impl Exchange {
         let Body::CrossingWhole(held) = std::mem::replace(&mut self.response.body, Body::Crossing) else { return };
         let body = held.into_whole();
         let mut dropped = std::mem::take(&mut self.story.dropped);
-        let written = match self.response.decoded(&body) {
-            Some(plain) => self.write_whole(&plain, &mut dropped),
+        let plain = self.response.decoded(&body);
+        let written = match &plain {
+            Some(plain) => self.write_whole(plain, &mut dropped),
             None => Err("its content coding cannot be read"),
         };
         self.story.dropped = dropped;
         let Document { body: written, usage } = match written {
             Ok(written) => written,
-            Err(why) => return self.fail_crossing(why, out),
+            Err(why) => return self.fail_document(plain.as_deref().unwrap_or_default(), why, out),
         };
         self.response.stated = usage.or(self.response.stated);
         self.response.crossed.complete = true;
@@ -257,22 +261,23 @@ impl Exchange {
         }
         if let Some(data) = first_error {
             written.clear();
-            let status = FIRST_ERROR;
-            let fault = self.reader_codec().read_fault(&Said { status, error_type: None, body: &data });
-            return self.answer_fault(&fault, out);
+            return self.answer_fault(&self.unmarked_fault(&data), out);
         }
         if !written.is_empty() && !self.response.crossed.opened {
             self.open_crossing(None, out);
         }
     }
 
-    /// Turns the events that the meter has completed into steps. False when one cannot be read.
+    /// Turns the events that the meter has completed into steps. False when one cannot be read; nothing is read
+    /// behind it.
     pub(super) fn read_steps(&mut self) -> (Vec<Delta>, bool) {
         let super::response::State { meter, reader, .. } = &mut self.response;
-        let (Some(meter), Some(reader)) = (meter, reader) else { return (Vec::new(), true) };
-        let (mut deltas, mut is_readable) = (Vec::new(), true);
-        for event in meter.events() {
-            is_readable &= reader.read(event, &mut deltas, &mut self.story.dropped).is_ok();
+        let (Some(meter), Some(reads)) = (meter, reader.as_mut()) else { return (Vec::new(), true) };
+        let mut deltas = Vec::new();
+        let mut events = meter.events().iter();
+        let is_readable = events.all(|event| reads.read(event, &mut deltas, &mut self.story.dropped).is_ok());
+        if !is_readable {
+            *reader = None;
         }
         self.settle_usage(&mut deltas);
         (deltas, is_readable)
@@ -301,6 +306,7 @@ impl Exchange {
             if self.response.crossed.over() {
                 return;
             }
+            let says_nothing = delta == Delta::End && !self.response.crossed.said;
             if !self.response.crossed.opened {
                 match &delta {
                     // Nothing was said yet: the error can still be one of HTTP.
@@ -309,9 +315,14 @@ impl Exchange {
                         return self.answer_fault(&fault, out);
                     }
                     Delta::Ping => continue,
+                    _ if says_nothing => {}
                     _ => self.open_crossing(None, out),
                 }
             }
+            if says_nothing {
+                return self.fail_crossing("its stream ends before it says anything", out);
+            }
+            self.response.crossed.said |= delta != Delta::Ping;
             let delta = match delta {
                 Delta::Finish { choice, finish: Finish::Stop, stop_sequence }
                     if self.response.crossed.has_called(choice) =>
@@ -362,6 +373,3 @@ fn end_with_calls(reply: &mut Reply) {
         }
     }
 }
-
-/// The status of an error that comes as the first event of a stream and says none.
-const FIRST_ERROR: u16 = 500;

@@ -7,8 +7,13 @@ use super::Exchange;
 use super::event::{Action, Length, Local, ResponseHead};
 use super::record::Outcome;
 use super::response::Body;
+use crate::base::json::Tree;
 use crate::llm::{Code, Delta, Fault, FaultKind, Refusal};
 use crate::wire::codec::Said;
+
+/// The status of an error that comes with that of a success, as the first event of a stream or as a document,
+/// and says none.
+const UNMARKED: u16 = 500;
 
 // === impl Exchange ===
 
@@ -48,7 +53,8 @@ impl Exchange {
         let Body::Fault { text, kind } = std::mem::replace(&mut self.response.body, Body::Over) else { return };
         let status = self.story.status;
         let text = Bytes::from(text);
-        let text = self.response.decoded(&text).unwrap_or(text);
+        // Bytes in a coding that cannot be read are nobody's words.
+        let text = self.response.decoded(&text).unwrap_or_default();
         let fault = self.reader_codec().read_fault(&Said { status, error_type: kind.as_deref(), body: &text });
         self.observe_fault(&fault, out);
         self.answer_fault(&fault, out);
@@ -117,6 +123,21 @@ impl Exchange {
         let fault = Fault { code: Some(refusal.code.as_str().to_owned()), ..Fault::in_stream(kind, &*refusal.message) };
         writer.write(&Delta::Error(fault), out, &mut self.story.dropped);
         true
+    }
+
+    /// An error that came with the status of a success.
+    pub(super) fn unmarked_fault(&self, text: &[u8]) -> Fault {
+        self.reader_codec().read_fault(&Said { status: UNMARKED, error_type: None, body: text })
+    }
+
+    /// A document cannot be said in the client's format: it is an error, or nothing that the provider should say.
+    pub(super) fn fail_document(&mut self, text: &[u8], why: &'static str, out: &mut Vec<Action>) {
+        let tree = Tree::read(text).ok();
+        let is_error = tree.as_ref().and_then(|tree| tree.root().get("error")).is_some_and(|error| !error.is_null());
+        match is_error && !self.response.crossed.opened {
+            true => self.answer_fault(&self.unmarked_fault(text), out),
+            false => self.fail_crossing(why, out),
+        }
     }
 
     /// There is no room for an answer that waits to be whole.

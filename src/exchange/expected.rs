@@ -30,6 +30,8 @@ pub(super) struct Expected {
 pub(super) struct Crossed {
     /// Its head was sent.
     pub opened: bool,
+    /// Something of it was.
+    pub said: bool,
     /// Its own end was seen.
     pub complete: bool,
     /// An error was said instead.

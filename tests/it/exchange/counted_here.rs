@@ -22,7 +22,7 @@ use super::support::*;
 fn silent() -> Vec<(&'static str, Backend)> {
     let place = |dialect| Backend { dialect, provider: "somebody".into(), ..backend("one", false) };
     let azure = Azure { version: "2024-10-21".into(), deployments: Vec::new() };
-    let speaks = Speaks { responses: true, deployments: true };
+    let speaks = Speaks { responses: true, deployments: true, ..Speaks::default() };
     vec![
         ("Ollama", place(Dialect::Ollama)),
         ("Cohere", place(Dialect::Cohere)),

@@ -39,4 +39,5 @@ mod steps;
 mod support;
 mod tighten;
 mod units;
+mod unreadable;
 mod writer;
