@@ -150,10 +150,11 @@ impl Exchange {
         let Some(expected) = &self.response.expected else { return Err("nobody asked for it") };
         let known = self.response.seen().and_then(|seen| seen.usage).or(self.response.stated);
         if let Some(passage) = expected.passage.filter(|passage| passage.chat().is_none()) {
-            return passage.answer(plain, expected.asked, known, &expected.to).map_err(|error| error.0);
+            return passage.answer(plain, &expected.asked, known, &expected.to).map_err(|error| error.0);
         }
         let tree = Tree::read(plain).map_err(|_| "it is no JSON")?;
         let mut reply = self.reader_codec().read_reply(&tree, dropped).map_err(|error| error.0)?;
+        expected.asked.tools.restore(&mut reply);
         end_with_calls(&mut reply);
         reply.usage = known.or(reply.usage);
         let mut body = Vec::new();
@@ -271,13 +272,16 @@ impl Exchange {
     /// Turns the events that the meter has completed into steps. False when one cannot be read; nothing is read
     /// behind it.
     pub(super) fn read_steps(&mut self) -> (Vec<Delta>, bool) {
-        let super::response::State { meter, reader, .. } = &mut self.response;
+        let super::response::State { meter, reader, expected, .. } = &mut self.response;
         let (Some(meter), Some(reads)) = (meter, reader.as_mut()) else { return (Vec::new(), true) };
         let mut deltas = Vec::new();
         let mut events = meter.events().iter();
         let is_readable = events.all(|event| reads.read(event, &mut deltas, &mut self.story.dropped).is_ok());
         if !is_readable {
             *reader = None;
+        }
+        if let Some(expected) = expected {
+            deltas.iter_mut().for_each(|delta| expected.asked.tools.restore_step(delta));
         }
         self.settle_usage(&mut deltas);
         (deltas, is_readable)

@@ -9,10 +9,10 @@ use crate::target::Target;
 use crate::wire::codec::{Envelope, Outgoing};
 use crate::wire::passage::Asked;
 use crate::wire::rewrite::{Changes, Done};
-use crate::wire::{self, Endpoint, Named, Passage, PathCall, Rewrite, Writing, openai};
+use crate::wire::{self, Custom, Endpoint, Named, Passage, PathCall, Rewrite, Writing, openai};
 
-/// What a provider that must be told a bound on output is told where nobody states one: as much as every
-/// model that is served today can say.
+/// What a provider that must be told a bound on output is told where nobody states one and the model's own is not
+/// known: as much as every model that is served today can say.
 const DEFAULT_MAX_OUTPUT: u64 = 8192;
 
 /// What leaves, and what could not be said.
@@ -104,6 +104,7 @@ impl Exchange {
             usage: call.stream_usage,
             array: matches!(deciding.named, Named::Path { array: true, .. }),
             resumed: false,
+            custom: Custom::of(call.dialect, &deciding.body),
         }
     }
 }

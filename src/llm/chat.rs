@@ -77,6 +77,9 @@ pub struct Tool<'a> {
     pub parameters: Option<Cow<'a, str>>,
     /// The arguments must keep to the schema.
     pub strict: Option<bool>,
+    /// It takes a text and no parameters (OpenAI's custom tools): the text's `format` as JSON, `{}` where nothing
+    /// is said of it. Its calls have that text as `input`, their one argument.
+    pub custom: Option<Cow<'a, str>>,
     pub cache: Option<CacheMark>,
 }
 

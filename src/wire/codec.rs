@@ -2,6 +2,7 @@
 //! words of [`crate::llm`]. One row of [`CODECS`] each; nothing outside its folder knows its spelling, and
 //! no two formats know each other.
 
+use super::custom::Custom;
 use super::rates::RateHeaders;
 use super::sse;
 use super::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
@@ -179,6 +180,8 @@ pub struct Writing {
     pub array: bool,
     /// The stream has begun already: only its end is written here.
     pub resumed: bool,
+    /// Which of the client's tools take a text.
+    pub custom: Custom,
 }
 
 /// An error answer of a provider.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::codec::{Envelope, Outgoing, Unreadable};
 use super::outbound::{Outbound, PathCall, Speaks, encode};
+use super::tools::Tools;
 use crate::base::json::{self, JsonError, Kind, Member, Tree, write_object};
 use crate::llm::{Code, Dialect, Dropped, Format, Refusal};
 
@@ -124,6 +125,7 @@ pub(super) fn write(
     let tree = Tree::read(chat(client, body)?).map_err(super::fields::refuse)?;
     let mut read = super::codec(client).read_chat(&tree, dropped)?;
     read.model = call.model.into();
+    Tools::fit(&mut read, to, dropped);
     // Nothing around the chat is what stands around one that is answered.
     let envelope = if to.format == Format::Gemini { to.envelope } else { Envelope::Plain };
     let mut written = Vec::with_capacity(body.len() + 256);

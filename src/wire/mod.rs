@@ -9,6 +9,7 @@ mod bedrock;
 pub mod codec;
 mod cohere;
 pub mod count;
+mod custom;
 pub mod decode;
 pub mod edit;
 mod embed;
@@ -35,6 +36,7 @@ mod responses;
 pub mod rewrite;
 pub mod scan;
 pub mod sse;
+mod tools;
 mod user;
 
 use bytes::Bytes;
@@ -42,6 +44,7 @@ use bytes::Bytes;
 use crate::llm::{Dialect, Format, Operation, Quirk, Refusal, Usage};
 
 pub use codec::{Codec, StreamReader, StreamWriter, Trim, Writing, codec, codec_of};
+pub use custom::Custom;
 pub use fields::Fields;
 pub use named::model as model_in_path;
 pub use outbound::{Outbound, PathCall, Speaks};

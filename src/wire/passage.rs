@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::codec::{Envelope, Outgoing, Unreadable, Writing};
 use super::outbound::{Outbound, PathCall, Speaks, encode};
+use super::tools::Tools;
 use super::{count, embed, rerank};
 use crate::base::json::Tree;
 use crate::llm::{Call, Dialect, Dropped, Format, Operation, Refusal, Usage};
@@ -43,12 +44,14 @@ pub struct Place<'a> {
 }
 
 /// What a request has said that its answer must know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Vectors are wanted in base64.
     pub base64: bool,
     /// How many vectors are wanted.
     pub vectors: usize,
+    /// How the provider names the client's tools.
+    pub tools: Tools,
 }
 
 /// An answer that is one document, written for the client.
@@ -188,12 +191,16 @@ impl Passage {
                 chat.model = to.model.into();
                 chat.stream = call.stream;
                 chat.stream_usage = call.stream_usage;
+                // An answer that does not cross keeps the names that it has.
+                if self.crosses() {
+                    asked.tools = Tools::fit(&mut chat, outbound, dropped);
+                }
                 super::codec(outbound.format).write_chat(&chat, to, out, dropped)?;
             }
             Passage::Embed { provider, .. } => {
                 let tree = read()?;
                 let embed = embed::read(&tree, dropped)?;
-                asked = Asked { base64: embed.base64, vectors: embed.inputs.len() };
+                asked = Asked { base64: embed.base64, vectors: embed.inputs.len(), ..asked };
                 if let Some(provider) = provider {
                     provider.write(&embed, to.model, out, dropped)?;
                 }
@@ -212,7 +219,13 @@ impl Passage {
     ///
     /// # Errors
     /// When the answer is none of the provider's API, or not one to this request.
-    pub fn answer(self, body: &[u8], asked: Asked, known: Option<Usage>, to: &Writing) -> Result<Document, Unreadable> {
+    pub fn answer(
+        self,
+        body: &[u8],
+        asked: &Asked,
+        known: Option<Usage>,
+        to: &Writing,
+    ) -> Result<Document, Unreadable> {
         let mut out = Vec::with_capacity(body.len() + 256);
         let usage = match self {
             Passage::Chat { .. } => return Err(Unreadable("it is no document")),

@@ -114,6 +114,7 @@ fn read_tools<'a>(list: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Droppe
             }
         }
         chat.tools.push(Tool {
+            custom: None,
             name,
             description: tool.get("description").and_then(Value::text),
             parameters: tool.get("input_schema").map(|schema| schema.raw().into()),

@@ -77,7 +77,7 @@ fn block_of<'a>(
         "document" => Content::Media(media(value, MediaKind::File, side, dropped)?),
         "video" => Content::Media(media(value, MediaKind::Video, side, dropped)?),
         "audio" => Content::Media(media(value, MediaKind::Audio, side, dropped)?),
-        "toolUse" if value.get("type").is_none() => Content::ToolCall(call(value, side, dropped)?),
+        "toolUse" if value.get("type").is_none() => Content::ToolCall(call(value, dropped)?),
         "toolResult" if value.get("type").is_none() => Content::ToolResult(result(value, side, dropped)?),
         "reasoningContent" => return thought(value, side, dropped),
         "citationsContent" => {
@@ -148,7 +148,7 @@ fn media<'a>(value: Value<'_, 'a>, kind: MediaKind, side: Side, dropped: &mut Dr
     })
 }
 
-fn call<'a>(value: Value<'_, 'a>, side: Side, dropped: &mut Dropped) -> Result<ToolCall<'a>, Lack> {
+fn call<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<ToolCall<'a>, Lack> {
     let text = |key: &str| value.get(key).and_then(Value::text);
     let name = text("name").ok_or("A tool use has no name.")?;
     for (key, _) in
@@ -158,10 +158,7 @@ fn call<'a>(value: Value<'_, 'a>, side: Side, dropped: &mut Dropped) -> Result<T
     }
     Ok(ToolCall {
         id: text("toolUseId").ok_or("A tool use has no toolUseId.")?,
-        name: match side {
-            Side::Request => name,
-            Side::Answer => Cow::Owned(names::tool_of(&name)),
-        },
+        name,
         arguments: Cow::Borrowed(value.get("input").map_or("{}", Value::raw)),
         signature: None,
     })

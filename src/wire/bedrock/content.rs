@@ -160,7 +160,7 @@ pub(super) fn mark_of(part: &Part<'_>) -> Option<CacheMark> {
 // === impl Blocks ===
 
 impl Blocks<'_> {
-    /// Writes one part and its cache point. All of it is sayable; a tool's name is legal.
+    /// Writes one part and its cache point. All of it is sayable.
     pub(super) fn write(&mut self, part: &Part<'_>, trims: bool, a: &mut ArrayWriter<'_>) {
         match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) => {
@@ -198,7 +198,7 @@ impl Blocks<'_> {
         a.object(|o| {
             o.object("toolUse", |o| {
                 o.text("toolUseId", &names::id(&id));
-                o.text("name", &names::tool(&call.name).unwrap_or_default());
+                o.text("name", &call.name);
                 o.raw("input", &as_object(&call.arguments));
             });
         });

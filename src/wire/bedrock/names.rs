@@ -1,4 +1,4 @@
-//! The words and characters that the API allows: formats of media, names of documents and tools, ids.
+//! The words and characters that the API allows: formats of media, names of documents, ids.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -10,14 +10,11 @@ use crate::base::base64;
 use crate::llm::part::{Media, MediaKind, Source};
 use crate::llm::{Format, Signature};
 
-/// The most of an id or of a tool's name.
+/// The most of an id.
 const LONGEST: usize = 64;
 
 /// The most of a document's name.
 const LONGEST_DOCUMENT: usize = 200;
-
-/// What stands for a character that a tool's name cannot have: its code follows, and an underscore.
-const ESCAPE: &str = "_-";
 
 /// Formats of media: the kind, the API's word, its MIME types, the API's own first.
 const FORMATS: &[(MediaKind, &str, &[&str])] = &[
@@ -144,52 +141,6 @@ pub(super) fn id(id: &str) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// A tool's name as the API takes it; [`tool_of`] gives the client's back. Nothing where it is too long.
-pub(super) fn tool(name: &str) -> Option<Cow<'_, str>> {
-    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    let escaped = match name.chars().all(is_legal) && !name.contains(ESCAPE) {
-        true => Cow::Borrowed(name),
-        false => {
-            let mut escaped = String::with_capacity(name.len() + 8);
-            for (at, c) in name.char_indices() {
-                if is_legal(c) && !name[at..].starts_with(ESCAPE) {
-                    escaped.push(c);
-                } else {
-                    let _ = write!(escaped, "{ESCAPE}{:x}_", u32::from(c));
-                }
-            }
-            Cow::Owned(escaped)
-        }
-    };
-    (!name.is_empty() && escaped.len() <= LONGEST).then_some(escaped)
-}
-
-/// The client's name of a tool that [`tool`] wrote.
-pub(super) fn tool_of(name: &str) -> String {
-    let mut plain = String::with_capacity(name.len());
-    let mut rest = name;
-    while let Some(at) = rest.find(ESCAPE) {
-        let behind = &rest[at + ESCAPE.len()..];
-        let code = behind.split_once('_').and_then(|(code, behind)| {
-            let c = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
-            Some((c, behind))
-        });
-        match code {
-            Some((c, behind)) => {
-                plain.push_str(&rest[..at]);
-                plain.push(c);
-                rest = behind;
-            }
-            None => {
-                plain.push_str(&rest[..at + ESCAPE.len()]);
-                rest = behind;
-            }
-        }
-    }
-    plain.push_str(rest);
-    plain
-}
-
 // === impl Documents ===
 
 impl Documents {
@@ -275,14 +226,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_tool_that_can_be_named_comes_back(name in "[a-f_./:é0-9-]{1,20}") {
-            let Some(written) = tool(&name) else { return Ok(()) };
-            prop_assert!(written.len() <= LONGEST);
-            prop_assert!(written.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')));
-            prop_assert_eq!(tool_of(&written), name);
-        }
-
-        #[test]
         fn every_id_is_legal_and_stays_itself(text in ".{0,80}") {
             let made = id(&text);
             prop_assert!((1..=LONGEST).contains(&made.len()));
@@ -302,7 +245,7 @@ mod tests {
 
         #[test]
         fn no_name_panics(name in ".{0,20}") {
-            let _ = (tool_of(&name), document(Some(&name)));
+            let _ = document(Some(&name));
         }
     }
 

@@ -119,6 +119,7 @@ fn read_tool<'a>(tool: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped
                 let name = value.get("name").and_then(Value::text);
                 let schema = value.get("inputSchema").and_then(|schema| schema.get("json"));
                 chat.tools.push(Tool {
+                    custom: None,
                     name: name.ok_or_else(|| wrong("toolConfig.tools", "A toolSpec has no name."))?,
                     description: value.get("description").and_then(Value::text),
                     parameters: schema.map(|schema| Cow::Borrowed(schema.raw())),

@@ -27,7 +27,7 @@ pub(super) fn write(
     dropped: &mut Dropped,
 ) -> Result<(), Refusal> {
     let family = Family::of(to.model);
-    let tools = Tools::of(chat)?;
+    let tools = Tools::of(chat);
     name_unsayable(chat, dropped);
     let talk = Talk::of(chat, family, dropped);
     if family.claude() >= 406 && talk.turns.last().is_some_and(|turn| !turn.is_user) {
@@ -60,7 +60,7 @@ pub(super) fn write(
 fn count_marks(talk: &Talk<'_, '_>, tools: &Tools<'_, '_>) -> usize {
     let parts = talk.system.iter().chain(talk.turns.iter().flat_map(|turn| &turn.parts));
     parts.filter(|part| mark_of(part).is_some()).count()
-        + tools.tools.iter().filter(|(_, tool)| tool.cache.is_some()).count()
+        + tools.tools.iter().filter(|tool| tool.cache.is_some()).count()
 }
 
 /// Names what is asked for and has no word here, whatever the model.
@@ -193,47 +193,33 @@ fn write_output(chat: &Chat<'_>, plan: &Plan<'_>, family: Family, o: &mut Object
     });
 }
 
-/// The tools, with names that the API takes.
+/// The tools, and which of them must be called.
 struct Tools<'c, 'a> {
-    tools: Vec<(Cow<'c, str>, &'c Tool<'a>)>,
+    tools: Vec<&'c Tool<'a>>,
     /// Those that are called in the talk, for where none are given.
-    called: Vec<Cow<'c, str>>,
+    called: Vec<&'c str>,
     choice: Option<&'c ToolChoice<'a>>,
-    /// The one that must be called.
-    chosen: Option<Cow<'c, str>>,
 }
 
 // === impl Tools ===
 
 impl<'c, 'a> Tools<'c, 'a> {
-    fn of(chat: &'c Chat<'a>) -> Result<Self, Refusal> {
-        let legal = |name: &'c str| {
-            names::tool(name).ok_or_else(|| {
-                let message = "A function's name is empty, or too long for Bedrock, which takes 64 of the \
-                               characters a-z, A-Z, 0-9, _ and -. Shorten it.";
-                Refusal::new(Code::UnsupportedValue, message).param("tools")
-            })
-        };
+    fn of(chat: &'c Chat<'a>) -> Self {
         let among: Option<HashSet<&str>> = match &chat.tool_choice {
             Some(ToolChoice::Among { names, .. }) => Some(names.iter().map(|name| &**name).collect()),
             _ => None,
         };
         let wanted = |tool: &&Tool<'_>| among.as_ref().is_none_or(|names| names.contains(&*tool.name));
-        let tools = chat.tools.iter().filter(wanted).map(|tool| Ok::<_, Refusal>((legal(&tool.name)?, tool)));
         let mut seen = HashSet::new();
         let mut called = Vec::new();
         for part in chat.turns.iter().flat_map(|turn| &turn.parts) {
             if let Content::ToolCall(call) = &part.content
                 && seen.insert(&*call.name)
             {
-                called.push(legal(&call.name)?);
+                called.push(&*call.name);
             }
         }
-        let chosen = match &chat.tool_choice {
-            Some(ToolChoice::Named(name)) => Some(legal(name)?),
-            _ => None,
-        };
-        Ok(Tools { tools: tools.collect::<Result<_, _>>()?, called, choice: chat.tool_choice.as_ref(), chosen })
+        Tools { tools: chat.tools.iter().filter(wanted).collect(), called, choice: chat.tool_choice.as_ref() }
     }
 
     /// Calls and results are refused where no tools are given. So tools stay where none may be called, and
@@ -256,18 +242,19 @@ impl<'c, 'a> Tools<'c, 'a> {
         }
         o.object("toolConfig", |o| {
             o.array("tools", |a| {
-                for (name, tool) in &self.tools {
-                    write_tool(name, tool, family, a, dropped);
+                for tool in &self.tools {
+                    write_tool(&tool.name, tool, family, a, dropped);
                     marks.write(tool.cache, a);
                 }
                 if a.is_empty() {
-                    let called = if self.called.is_empty() { &[Cow::Borrowed("tool")][..] } else { &self.called };
+                    let called = if self.called.is_empty() { &["tool"][..] } else { &self.called };
                     called.iter().for_each(|name| write_tool(name, &Tool::default(), family, a, dropped));
                 }
             });
             if self.tools.is_empty() || plan.chooses() {
                 return;
             }
+            let mut chosen = None;
             let choice = match self.choice {
                 None | Some(ToolChoice::None) => return,
                 // Few models have a word for what all of them do.
@@ -279,9 +266,12 @@ impl<'c, 'a> Tools<'c, 'a> {
                 }
                 Some(_) if !family.can_be_forced() => return dropped.field("tool_choice"),
                 Some(ToolChoice::Required | ToolChoice::Among { .. }) => "any",
-                Some(ToolChoice::Named(_)) => "tool",
+                Some(ToolChoice::Named(name)) => {
+                    chosen = Some(&**name);
+                    "tool"
+                }
             };
-            o.object("toolChoice", |o| o.object(choice, |o| o.text_if("name", self.chosen.as_deref())));
+            o.object("toolChoice", |o| o.object(choice, |o| o.text_if("name", chosen)));
         });
     }
 }

@@ -98,7 +98,7 @@ impl Reader {
                         choice: 0,
                         index,
                         id: text("toolUseId").map(Cow::into_owned),
-                        name: Some(names::tool_of(&name)),
+                        name: Some(name.into_owned()),
                         arguments: String::new(),
                         signature: None,
                     });

@@ -8,6 +8,7 @@ use crate::base::json::{ArrayWriter, ObjectWriter, Tree, write_object};
 use crate::llm::part::{Citation, Media, MediaKind, Source, ToolCall};
 use crate::llm::{Content, Dropped, Finish, Format, Part, Signature};
 use crate::wire::codec::Writing;
+use crate::wire::custom;
 
 /// One function that is called, as it stands in `tool_calls`.
 pub(super) struct Call<'a> {
@@ -46,13 +47,16 @@ pub(super) fn read_call<'a>(value: Value<'_, 'a>, place: &'static str, dropped: 
                 read.call.id = value.text().unwrap_or_default();
                 read.has_id = !read.call.id.is_empty();
             }
-            "type" if value.text().is_none_or(|kind| kind == "function") => {}
-            "function" => {
-                for (key, value) in value.members() {
-                    match &*key {
+            "type" if value.text().is_none_or(|kind| matches!(&*kind, "function" | "custom")) => {}
+            "function" | "custom" => {
+                for (inner, value) in value.members() {
+                    match &*inner {
                         "name" => {
                             read.call.name = value.text().unwrap_or_default();
                             read.has_name = !read.call.name.is_empty();
+                        }
+                        "input" if key == "custom" => {
+                            read.call.arguments = Cow::Owned(custom::arguments(&value.text().unwrap_or_default()));
                         }
                         // Some write the object itself.
                         "arguments" => read.call.arguments = value.text().unwrap_or(Cow::Borrowed(value.raw())),
@@ -86,11 +90,12 @@ pub(super) fn write_call(a: &mut ArrayWriter<'_>, index: Option<u64>, call: &Cal
         o.number_if("index", index);
         if let Some(id) = call.id {
             o.text("id", id);
-            o.text("type", "function");
+            o.text("type", if call.is_custom { "custom" } else { "function" });
         }
-        o.object("function", |o| {
+        let (kind, said) = if call.is_custom { ("custom", "input") } else { ("function", "arguments") };
+        o.object(kind, |o| {
             o.text_if("name", call.name);
-            o.text("arguments", call.arguments);
+            o.text(said, call.arguments);
         });
         if let Some(signature) = call.signature {
             let text = signature.for_client(Format::Gemini);
@@ -103,7 +108,9 @@ pub(super) fn write_call(a: &mut ArrayWriter<'_>, index: Option<u64>, call: &Cal
 pub(super) struct CallPiece<'a> {
     pub id: Option<&'a str>,
     pub name: Option<&'a str>,
+    /// Or the text of a custom tool.
     pub arguments: &'a str,
+    pub is_custom: bool,
     pub signature: Option<&'a Signature<'a>>,
 }
 

@@ -1,5 +1,7 @@
 //! A chat completion that came, or goes, in one piece.
 
+use std::borrow::Cow;
+
 use super::message::{
     CallPiece, finish_word, join_thought, made_id, read_annotation, read_call, read_details, read_finish, read_image,
     read_logprobs, write_annotation, write_call, write_image, write_logprobs, write_redacted_detail, write_text_detail,
@@ -10,7 +12,7 @@ use crate::base::json::{Kind, ObjectWriter, write_object};
 use crate::llm::reply::Choice;
 use crate::llm::{Content, Dropped, Part, Reply};
 use crate::wire::codec::{Unreadable, Writing};
-use crate::wire::scan;
+use crate::wire::{custom, scan};
 
 pub(super) fn read(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
     let mut reply = Reply::default();
@@ -198,10 +200,17 @@ fn write_message(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, to: &Wri
         o.array("tool_calls", |a| {
             for (number, call) in (0..).zip(choice.tool_calls()) {
                 let made = made_id(to, index, number);
+                let is_custom = to.custom.has(&call.name);
+                let arguments = match &*call.arguments {
+                    text if is_custom => custom::text_of(text),
+                    "" => Cow::Borrowed("{}"),
+                    arguments => Cow::Borrowed(arguments),
+                };
                 let piece = CallPiece {
                     id: Some(if call.id.is_empty() { &made } else { &call.id }),
                     name: Some(&call.name),
-                    arguments: if call.arguments.is_empty() { "{}" } else { &call.arguments },
+                    arguments: &arguments,
+                    is_custom,
                     signature: call.signature.as_ref(),
                 };
                 write_call(a, None, &piece);

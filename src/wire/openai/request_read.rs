@@ -9,6 +9,7 @@ use crate::base::json::tree::Value;
 use crate::llm::chat::{AudioOut, Effort, OutputFormat, Role, Sampling, Tool, ToolChoice, Turn};
 use crate::llm::part::{CacheMark, ToolCall, ToolResult};
 use crate::llm::{Chat, Code, Content, Dropped, Part, Refusal};
+use crate::wire::custom;
 
 pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
     let mut chat = Chat::default();
@@ -184,6 +185,9 @@ fn read_result<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dr
 
 fn read_tool<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Option<Tool<'a>> {
     let kind = value.get("type").and_then(Value::text);
+    if let Some(tool) = value.get("custom").filter(|_| kind.as_deref() == Some("custom")) {
+        return Some(read_custom(tool, dropped));
+    }
     let Some(function) = value.get("function") else {
         dropped.inside("tools[].", kind.as_deref().unwrap_or("type"));
         return None;
@@ -198,6 +202,27 @@ fn read_tool<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Option<Tool<'a>
         }
     }
     Some(tool)
+}
+
+/// A custom tool; its format is kept as Responses spells it.
+fn read_custom<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Tool<'a> {
+    let (mut name, mut description, mut format) = (Cow::Borrowed(""), None, Cow::Borrowed("{}"));
+    for (key, value) in value.members() {
+        match &*key {
+            "name" => name = value.text().unwrap_or_default(),
+            "description" => description = value.text(),
+            "format" => match value.get("grammar") {
+                Some(grammar) => {
+                    let text = |key| read_text(grammar, key).unwrap_or_default();
+                    format = Cow::Owned(custom::grammar(&text("syntax"), &text("definition")));
+                }
+                None => format = Cow::Borrowed(value.raw()),
+            },
+            _ if value.is_empty() => {}
+            other => dropped.inside("tools[].custom.", other),
+        }
+    }
+    custom::tool(name, description, format)
 }
 
 fn read_function<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Tool<'a> {
@@ -217,7 +242,10 @@ fn read_function<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Tool<'a> {
 }
 
 fn read_choice<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Option<ToolChoice<'a>> {
-    let name = |value: Value<'_, 'a>| value.get("function").unwrap_or(value).get("name")?.text();
+    let name = |value: Value<'_, 'a>| {
+        let said = value.get("function").or_else(|| value.get("custom")).unwrap_or(value);
+        said.get("name")?.text()
+    };
     match value.text().as_deref() {
         Some("auto") => return Some(ToolChoice::Auto),
         Some("none") => return Some(ToolChoice::None),

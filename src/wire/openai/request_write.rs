@@ -3,10 +3,12 @@
 use super::model::{Api, Model};
 use super::schema;
 use super::turn_write::Turns;
-use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
+use crate::base::json::tree::Value;
+use crate::base::json::{ArrayWriter, ObjectWriter, Tree, write_object};
 use crate::llm::chat::{OutputFormat, Tell, Tool, ToolChoice};
 use crate::llm::{Chat, Dropped, Quirk};
 use crate::wire::codec::{Envelope, Outgoing};
+use crate::wire::custom;
 use crate::wire::fit::fit;
 
 /// OpenAI takes at most so many (API reference "Chat", `stop`).
@@ -19,7 +21,7 @@ pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropp
     write_object(out, |o| {
         o.text("model", to.model);
         o.array("messages", |a| {
-            let mut turns = Turns::of(to.quirks, dropped);
+            let mut turns = Turns::of(custom::names(chat), to.quirks, dropped);
             chat.turns.iter().for_each(|turn| turns.write(a, turn));
         });
         if chat.stream {
@@ -53,16 +55,19 @@ fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, dropped:
         return;
     }
     o.array("tools", |a| chat.tools.iter().for_each(|tool| write_tool(a, tool, dropped)));
+    let custom = custom::names(chat);
     match &chat.tool_choice {
         Some(ToolChoice::Auto) => o.text("tool_choice", "auto"),
         Some(ToolChoice::None) => o.text("tool_choice", "none"),
         Some(ToolChoice::Required) => o.text("tool_choice", "required"),
-        Some(ToolChoice::Named(name)) => o.object("tool_choice", |o| write_named(o, name)),
+        Some(ToolChoice::Named(name)) => o.object("tool_choice", |o| write_named(o, name, custom.has(name))),
         Some(ToolChoice::Among { names, required }) => o.object("tool_choice", |o| {
             o.text("type", "allowed_tools");
             o.object("allowed_tools", |o| {
                 o.text("mode", if *required { "required" } else { "auto" });
-                o.array("tools", |a| names.iter().for_each(|name| a.object(|o| write_named(o, name))));
+                o.array("tools", |a| {
+                    names.iter().for_each(|name| a.object(|o| write_named(o, name, custom.has(name))))
+                });
             });
         }),
         None => {}
@@ -74,14 +79,18 @@ fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, model: Model, dropped:
     }
 }
 
-fn write_named(o: &mut ObjectWriter<'_>, name: &str) {
-    o.text("type", "function");
-    o.object("function", |o| o.text("name", name));
+fn write_named(o: &mut ObjectWriter<'_>, name: &str, is_custom: bool) {
+    let kind = if is_custom { "custom" } else { "function" };
+    o.text("type", kind);
+    o.object(kind, |o| o.text("name", name));
 }
 
 fn write_tool(a: &mut ArrayWriter<'_>, tool: &Tool<'_>, dropped: &mut Dropped) {
     if tool.cache.is_some() {
         dropped.field("cache_control");
+    }
+    if let Some(format) = tool.custom.as_deref() {
+        return a.object(|o| write_custom(o, tool, format));
     }
     a.object(|o| {
         o.text("type", "function");
@@ -92,6 +101,26 @@ fn write_tool(a: &mut ArrayWriter<'_>, tool: &Tool<'_>, dropped: &mut Dropped) {
             o.raw_if("parameters", schema.as_deref());
             o.flag_if("strict", schema::strict(tool.strict, schema.as_deref(), dropped));
         });
+    });
+}
+
+fn write_custom(o: &mut ObjectWriter<'_>, tool: &Tool<'_>, format: &str) {
+    o.text("type", "custom");
+    o.object("custom", |o| {
+        o.text("name", &tool.name);
+        o.text_if("description", tool.description.as_deref());
+        let tree = Tree::read(format.as_bytes()).ok();
+        let Some(root) = tree.as_ref().map(Tree::root).filter(|root| !root.is_empty()) else { return };
+        match root.get("definition") {
+            None => o.raw("format", format),
+            Some(definition) => o.object("format", |o| {
+                o.text("type", "grammar");
+                o.object("grammar", |o| {
+                    o.raw("definition", definition.raw());
+                    o.raw_if("syntax", root.get("syntax").map(Value::raw));
+                });
+            }),
+        }
     });
 }
 

@@ -11,6 +11,7 @@ use crate::base::json::{ArrayWriter, ObjectWriter, write_object};
 use crate::llm::part::{Citation, Media};
 use crate::llm::{Delta, Dropped, Usage};
 use crate::wire::codec::{StreamWriter, Writing};
+use crate::wire::custom::Text;
 use crate::wire::sse;
 
 /// Writes the chunks of one stream.
@@ -22,7 +23,12 @@ pub(super) struct Writer {
     begun: Vec<u32>,
     /// Elements of lists so far: details of the reasoning, annotations, images.
     listed: [u64; 3],
+    /// Calls of custom tools whose text is not over: of which choice, and their number.
+    texts: Vec<(u32, u32, Text)>,
 }
+
+/// Texts of custom tools that are kept at once; a stream with more is not a real one.
+const MAX_TEXTS: usize = 1024;
 
 const DETAILS: usize = 0;
 const ANNOTATIONS: usize = 1;
@@ -32,7 +38,7 @@ const IMAGES: usize = 2;
 
 impl Writer {
     pub fn new(to: Writing) -> Self {
-        Writer { to, prefix: Vec::new(), begun: Vec::new(), listed: [0; 3] }
+        Writer { to, prefix: Vec::new(), begun: Vec::new(), listed: [0; 3], texts: Vec::new() }
     }
 
     fn start(&mut self, id: &str, model: &str, created: u64) {
@@ -130,6 +136,45 @@ impl Writer {
         Some(*next - 1)
     }
 
+    fn call(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        let Delta::ToolCall { choice, index, id, name, arguments, signature } = delta else { return };
+        let (choice, index) = (*choice, *index);
+        if name.as_deref().is_some_and(|name| self.to.custom.has(name)) && self.texts.len() < MAX_TEXTS {
+            self.texts.push((choice, index, Text::default()));
+        }
+        let text = self.texts.iter_mut().find(|(of, number, _)| (*of, *number) == (choice, index));
+        let said = text.map(|(.., text)| text.push(arguments));
+        // The first piece of a call names it.
+        let made = name.as_ref().map(|_| made_id(&self.to, choice.into(), index.into()));
+        let id = id.as_deref().filter(|id| !id.is_empty()).or(made.as_deref());
+        if said.as_ref().is_some_and(|said| said.is_empty() && name.is_none()) {
+            return;
+        }
+        let piece = CallPiece {
+            id,
+            name: name.as_deref(),
+            arguments: said.as_deref().unwrap_or(arguments),
+            is_custom: said.is_some(),
+            signature: signature.as_ref(),
+        };
+        self.listed(choice, "tool_calls", out, |a| write_call(a, Some(index.into()), &piece));
+    }
+
+    /// Says what is left of the texts of a choice.
+    fn end_texts(&mut self, choice: u32, out: &mut Vec<u8>) {
+        for (of, index, mut text) in std::mem::take(&mut self.texts) {
+            if of != choice {
+                self.texts.push((of, index, text));
+                continue;
+            }
+            let rest = text.end();
+            if !rest.is_empty() {
+                let piece = CallPiece { id: None, name: None, arguments: &rest, is_custom: true, signature: None };
+                self.listed(choice, "tool_calls", out, |a| write_call(a, Some(index.into()), &piece));
+            }
+        }
+    }
+
     fn listed(&mut self, choice: u32, key: &str, out: &mut Vec<u8>, fill: impl FnOnce(&mut ArrayWriter<'_>)) {
         self.delta(choice, out, |o| o.array(key, fill));
     }
@@ -153,13 +198,7 @@ impl StreamWriter for Writer {
                 let index = self.next(DETAILS);
                 self.listed(*choice, "reasoning_details", out, |a| write_redacted_detail(a, index, data));
             }
-            Delta::ToolCall { choice, index, id, name, arguments, signature } => {
-                // The first piece of a call names it.
-                let made = name.as_ref().map(|_| made_id(&self.to, (*choice).into(), (*index).into()));
-                let id = id.as_deref().filter(|id| !id.is_empty()).or(made.as_deref());
-                let piece = CallPiece { id, name: name.as_deref(), arguments, signature: signature.as_ref() };
-                self.listed(*choice, "tool_calls", out, |a| write_call(a, Some((*index).into()), &piece));
-            }
+            Delta::ToolCall { .. } => self.call(delta, out),
             Delta::Citation { choice, citation } => self.cite(*choice, citation, out, dropped),
             Delta::Media { choice, media } => self.show(*choice, media, out, dropped),
             Delta::Logprobs { choice, tokens } => {
@@ -171,6 +210,7 @@ impl StreamWriter for Writer {
                 });
             }
             Delta::Finish { choice, finish, .. } => {
+                self.end_texts(*choice, out);
                 self.begin(*choice, out);
                 self.choice(*choice, out, |o| {
                     o.object("delta", |_| {});

@@ -14,6 +14,7 @@ use crate::llm::ids::CallIds;
 use crate::llm::part::{ToolCall, ToolResult};
 use crate::llm::{Content, Dropped, Format, Part, Quirk, Signature};
 use crate::wire::fit::{fit_to, short};
+use crate::wire::{Custom, custom};
 
 /// The longest id of a call (OpenAI: "Expected a string with maximum length 40").
 const MOST_ID: usize = 40;
@@ -26,14 +27,16 @@ const UNSIGNED: &str = "skip_thought_signature_validator";
 pub(super) struct Turns<'w> {
     ids: CallIds,
     quirks: &'w [Quirk],
+    /// Tools whose calls have a text.
+    custom: Custom,
     dropped: &'w mut Dropped,
 }
 
 // === impl Turns ===
 
 impl<'w> Turns<'w> {
-    pub(super) fn of(quirks: &'w [Quirk], dropped: &'w mut Dropped) -> Self {
-        Turns { ids: CallIds::default(), quirks, dropped }
+    pub(super) fn of(custom: Custom, quirks: &'w [Quirk], dropped: &'w mut Dropped) -> Self {
+        Turns { ids: CallIds::default(), quirks, custom, dropped }
     }
 
     pub(super) fn write(&mut self, a: &mut ArrayWriter<'_>, turn: &Turn<'_>) {
@@ -150,10 +153,16 @@ impl<'w> Turns<'w> {
             if call.signature.is_some() && signature.is_none() {
                 self.dropped.field("messages[].tool_calls[].extra_content");
             }
+            let is_custom = self.custom.has(&call.name);
             let piece = CallPiece {
                 id: Some(&id),
                 name: Some(&call.name),
-                arguments: if call.arguments.is_empty() { "{}" } else { &call.arguments },
+                arguments: match &*call.arguments {
+                    text if is_custom => &custom::text_of(text),
+                    "" => "{}",
+                    arguments => arguments,
+                },
+                is_custom,
                 signature: signature.or((is_unsigned && at == 0).then_some(&unsigned)),
             };
             write_call(a, None, &piece);

@@ -41,13 +41,13 @@ impl<'a> Reader<'_, 'a> {
         match &*kind {
             "message" => self.message(at, item)?,
             "" if item.get("role").is_some() => self.message(at, item)?,
-            "function_call" => {
+            "function_call" | "custom_tool_call" => {
                 let mut call = read_call(item, INPUT, self.dropped);
                 want((!call.name.is_empty()).then_some(()), format!("input[{at}].name"), "the name of a function")?;
                 call.signature = seal;
                 self.chat.say(Role::Assistant, [Part::new(Content::ToolCall(call))]);
             }
-            "function_call_output" => {
+            "function_call_output" | "custom_tool_call_output" => {
                 let result = self.result(at, item)?;
                 self.chat.say(Role::User, [Part::new(Content::ToolResult(result))]);
             }

@@ -4,6 +4,7 @@
 //! it came with, because its seal belongs to it.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::item_read::split_seal;
 use super::item_write::{write_annotation, write_text};
@@ -11,10 +12,13 @@ use crate::base::json::{ArrayWriter, ObjectWriter};
 use crate::llm::chat::{Role, Turn};
 use crate::llm::part::{Media, MediaKind, Source, ToolResult};
 use crate::llm::{CallIds, Content, Dropped, Format, Part, Signature};
+use crate::wire::Custom;
+use crate::wire::custom::text_of;
 use crate::wire::fit::fit;
 
-pub(super) fn write(turns: &[Turn<'_>], a: &mut ArrayWriter<'_>, dropped: &mut Dropped) {
-    let mut ids = CallIds::default();
+/// `custom` are the tools whose calls have a text.
+pub(super) fn write(turns: &[Turn<'_>], custom: &Custom, a: &mut ArrayWriter<'_>, dropped: &mut Dropped) {
+    let mut calls = Calls { ids: CallIds::default(), custom, texts: HashSet::new() };
     for turn in turns {
         if turn.name.is_some() {
             dropped.field("messages[].name");
@@ -28,10 +32,18 @@ pub(super) fn write(turns: &[Turn<'_>], a: &mut ArrayWriter<'_>, dropped: &mut D
                 rest = behind;
                 continue;
             }
-            write_item(first, &mut ids, a, dropped);
+            write_item(first, &mut calls, a, dropped);
             rest = behind;
         }
     }
+}
+
+/// The calls so far.
+struct Calls<'c> {
+    ids: CallIds,
+    custom: &'c Custom,
+    /// The ids of those that have a text.
+    texts: HashSet<String>,
 }
 
 /// What stands in a message, and not beside it.
@@ -175,21 +187,31 @@ fn extension(mime: &str) -> &str {
 }
 
 /// What stands beside messages.
-fn write_item(part: &Part<'_>, ids: &mut CallIds, a: &mut ArrayWriter<'_>, dropped: &mut Dropped) {
+fn write_item(part: &Part<'_>, calls: &mut Calls<'_>, a: &mut ArrayWriter<'_>, dropped: &mut Dropped) {
     drop_cache(part, dropped);
     match &part.content {
         Content::ToolCall(call) => a.object(|o| {
-            o.text("type", "function_call");
-            o.text("call_id", &fit(&ids.call(call)));
+            let id = calls.ids.call(call);
+            let is_text = calls.custom.has(&call.name);
+            o.text("type", if is_text { "custom_tool_call" } else { "function_call" });
+            o.text("call_id", &fit(&id));
             o.text("name", &call.name);
-            o.text("arguments", if call.arguments.is_empty() { "{}" } else { &call.arguments });
+            match is_text {
+                true => o.text("input", &text_of(&call.arguments)),
+                false => o.text("arguments", if call.arguments.is_empty() { "{}" } else { &call.arguments }),
+            }
+            if is_text {
+                calls.texts.insert(id.into_owned());
+            }
             if call.signature.is_some() {
                 dropped.field("messages[].tool_calls[].signature");
             }
         }),
         Content::ToolResult(result) => a.object(|o| {
-            o.text("type", "function_call_output");
-            o.text("call_id", &fit(&ids.result(result)));
+            let id = calls.ids.result(result);
+            let is_text = calls.texts.contains(&*id);
+            o.text("type", if is_text { "custom_tool_call_output" } else { "function_call_output" });
+            o.text("call_id", &fit(&id));
             write_result(o, result, dropped);
         }),
         Content::Reasoning { text, signature } => match own(signature.as_ref()) {

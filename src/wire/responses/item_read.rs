@@ -7,6 +7,7 @@ use crate::base::json::Kind;
 use crate::base::json::tree::Value;
 use crate::llm::part::{CacheMark, Citation, Media, MediaKind, Source, ToolCall};
 use crate::llm::{Content, Dropped, Format, Part, Signature};
+use crate::wire::custom;
 
 /// Where items stand, for the names of what is dropped there.
 #[derive(Clone, Copy)]
@@ -130,9 +131,10 @@ pub(super) fn read_annotation<'a>(value: Value<'_, 'a>, place: Place, dropped: &
     Some(citation)
 }
 
-/// Reads a `function_call`.
+/// Reads a `function_call`, or a `custom_tool_call`.
 pub(super) fn read_call<'a>(item: Value<'_, 'a>, place: Place, dropped: &mut Dropped) -> ToolCall<'a> {
     let mut call = ToolCall::default();
+    let is_custom = kind_of(item) == "custom_tool_call";
     for (key, value) in item.members() {
         match &*key {
             "type" | "id" | "status" => {}
@@ -140,6 +142,9 @@ pub(super) fn read_call<'a>(item: Value<'_, 'a>, place: Place, dropped: &mut Dro
             "name" => call.name = value.text().unwrap_or_default(),
             // Some write the object itself.
             "arguments" if !value.is_null() => call.arguments = value.text().unwrap_or(Cow::Borrowed(value.raw())),
+            "input" if is_custom => {
+                call.arguments = Cow::Owned(custom::arguments(&value.text().unwrap_or_default()));
+            }
             _ if value.is_empty() => {}
             other => dropped.inside(place.item, other),
         }

@@ -32,15 +32,25 @@ pub(super) fn write_message(o: &mut ObjectWriter<'_>, id: &str, status: &str, co
     o.text("role", "assistant");
 }
 
-/// A `function_call`, as far as it is known.
+/// A `function_call` or a `custom_tool_call`, as far as it is known.
 pub(super) struct Call<'a> {
     pub item_id: &'a str,
     pub id: &'a str,
     pub name: &'a str,
+    /// Or the text of a custom tool.
     pub arguments: &'a str,
+    pub is_custom: bool,
 }
 
 pub(super) fn write_call(o: &mut ObjectWriter<'_>, status: &str, call: &Call<'_>) {
+    if call.is_custom {
+        // Such an item has no state.
+        o.text("id", call.item_id);
+        o.text("type", "custom_tool_call");
+        o.text("call_id", call.id);
+        o.text("name", call.name);
+        return o.text("input", call.arguments);
+    }
     o.text("id", call.item_id);
     o.text("type", "function_call");
     o.text("status", status);

@@ -2,6 +2,7 @@
 
 use super::item_write::{self, write_message, write_output_text, write_refusal, write_text, write_thought};
 use crate::base::json::{ObjectWriter, Tree, write_object};
+use crate::wire::custom::Text;
 
 /// Numbers the events as they go out.
 #[derive(Default)]
@@ -43,7 +44,10 @@ pub(super) struct Call {
     pub item_id: String,
     pub id: String,
     pub name: String,
+    /// What was said of them, or of the text of a custom tool.
     pub arguments: String,
+    /// The text of a custom tool in arguments that are not said.
+    pub text: Option<Text>,
 }
 
 // === impl Events ===
@@ -258,33 +262,54 @@ impl Call {
 
     /// Bytes that are kept.
     pub fn len(&self) -> usize {
-        self.id.len() + self.name.len() + self.arguments.len()
+        self.id.len() + self.name.len() + self.arguments.len() + self.text.as_ref().map_or(0, Text::len)
     }
 
     pub fn say(&mut self, piece: &str, events: &mut Events, out: &mut Vec<u8>) {
-        self.event("response.function_call_arguments.delta", events, out, |o| o.text("delta", piece));
-        self.arguments.push_str(piece);
+        let Some(text) = &mut self.text else {
+            self.event("response.function_call_arguments.delta", events, out, |o| o.text("delta", piece));
+            return self.arguments.push_str(piece);
+        };
+        let said = text.push(piece);
+        self.say_text(&said, events, out);
+    }
+
+    fn say_text(&mut self, said: &str, events: &mut Events, out: &mut Vec<u8>) {
+        if !said.is_empty() {
+            self.event("response.custom_tool_call_input.delta", events, out, |o| o.text("delta", said));
+            self.arguments.push_str(said);
+        }
     }
 
     /// All of its arguments are there: nothing that may follow belongs to them.
     pub fn is_whole(&self) -> bool {
-        Tree::read(self.arguments.as_bytes()).is_ok()
+        self.text.as_ref().map_or_else(|| Tree::read(self.arguments.as_bytes()).is_ok(), Text::is_whole)
     }
 
     pub fn end(mut self, status: &str, events: &mut Events, out: &mut Vec<u8>, output: &mut Vec<u8>) {
-        if self.arguments.is_empty() {
-            self.say("{}", events, out);
+        match &mut self.text {
+            Some(text) => {
+                let rest = text.end();
+                self.say_text(&rest, events, out);
+                self.event("response.custom_tool_call_input.done", events, out, |o| o.text("input", &self.arguments));
+            }
+            None => {
+                if self.arguments.is_empty() {
+                    self.say("{}", events, out);
+                }
+                self.event("response.function_call_arguments.done", events, out, |o| {
+                    o.text("name", &self.name);
+                    o.text("arguments", &self.arguments);
+                });
+            }
         }
-        self.event("response.function_call_arguments.done", events, out, |o| {
-            o.text("name", &self.name);
-            o.text("arguments", &self.arguments);
-        });
         events.done(self.index, out, output, |o| self.write(o, status));
     }
 
     fn write(&self, o: &mut ObjectWriter<'_>, status: &str) {
         let Call { item_id, id, name, arguments, .. } = self;
-        item_write::write_call(o, status, &item_write::Call { item_id, id, name, arguments });
+        let is_custom = self.text.is_some();
+        item_write::write_call(o, status, &item_write::Call { item_id, id, name, arguments, is_custom });
     }
 
     fn event(&self, kind: &str, events: &mut Events, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {

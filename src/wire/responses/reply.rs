@@ -1,5 +1,7 @@
 //! An answer in one piece, read and written.
 
+use std::borrow::Cow;
+
 use super::item_read::{OUTPUT, Thought, kind_of, read_call, read_image, read_said, read_thought};
 use super::item_write::{
     Call, call_seal, is_citable, is_image, name_of, seal_of, write_annotation, write_call, write_image, write_message,
@@ -12,7 +14,7 @@ use crate::llm::part::Citation;
 use crate::llm::reply::Choice;
 use crate::llm::{Content, Dropped, Finish, Part, Reply, Signature};
 use crate::wire::codec::{Unreadable, Writing};
-use crate::wire::scan;
+use crate::wire::{custom, scan};
 
 pub(super) fn read(body: &Tree<'_>, dropped: &mut Dropped) -> Result<Reply, Unreadable> {
     let root = body.root();
@@ -63,7 +65,7 @@ pub(super) fn read_output(output: Value<'_, '_>, dropped: &mut Dropped) -> Choic
                 read_message(item, &mut choice, dropped);
                 None
             }
-            "function_call" => {
+            "function_call" | "custom_tool_call" => {
                 let mut call = read_call(item, OUTPUT, dropped).into_owned();
                 call.signature = seal;
                 Some(Content::ToolCall(call))
@@ -116,14 +118,14 @@ pub(super) fn write(reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mu
     let state = State::of_finish(choice.finish, refused);
     write_object(out, |o| {
         head.write(o, state, reply.usage.as_ref(), |a| {
-            Output { id: &to.id, state, items: 0, logprobs: choice.logprobs.as_deref() }.write(choice, a, dropped);
+            Output { to, state, items: 0, logprobs: choice.logprobs.as_deref() }.write(choice, a, dropped);
         });
     });
 }
 
 /// Writes the items of an answer.
 struct Output<'w> {
-    id: &'w str,
+    to: &'w Writing,
     state: State<'w>,
     items: u64,
     /// They are of all texts together, and go with the first.
@@ -153,7 +155,7 @@ impl Output<'_> {
 
     fn next_id(&mut self, prefix: &str) -> String {
         self.items += 1;
-        format!("{prefix}_{}_{}", self.id, self.items - 1)
+        format!("{prefix}_{}_{}", self.to.id, self.items - 1)
     }
 
     /// Only the last item can be one that was cut off.
@@ -189,11 +191,16 @@ impl Output<'_> {
                     let id = self.next_id("rs");
                     a.object(|o| write_thought(o, &id, None, Some(&call_seal(signature))));
                 }
-                let (item_id, status) = (self.next_id("fc"), self.status(is_last));
-                let made = ["call_", item_id.trim_start_matches("fc_")].concat();
+                let is_custom = self.to.custom.has(&call.name);
+                let (item_id, status) = (self.next_id(if is_custom { "ctc" } else { "fc" }), self.status(is_last));
+                let made = ["call_", item_id.split_once('_').map_or("", |(_, number)| number)].concat();
                 let id = if call.id.is_empty() { &*made } else { &*call.id };
-                let arguments = if call.arguments.is_empty() { "{}" } else { &*call.arguments };
-                let call = Call { item_id: &item_id, id, name: &call.name, arguments };
+                let arguments = match &*call.arguments {
+                    text if is_custom => custom::text_of(text),
+                    "" => Cow::Borrowed("{}"),
+                    arguments => Cow::Borrowed(arguments),
+                };
+                let call = Call { item_id: &item_id, id, name: &call.name, arguments: &arguments, is_custom };
                 a.object(|o| write_call(o, status, &call));
             }
             Content::Reasoning { text, signature: None } => {

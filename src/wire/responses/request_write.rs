@@ -8,6 +8,7 @@ use crate::base::json::{ObjectWriter, write_object};
 use crate::llm::chat::{OutputFormat, Reasoning, Role, Tell, Tool, ToolChoice};
 use crate::llm::{Chat, Dropped};
 use crate::wire::codec::Outgoing;
+use crate::wire::custom;
 use crate::wire::fit::fit;
 use crate::wire::openai::model::{Api, Model};
 use crate::wire::openai::schema;
@@ -29,7 +30,8 @@ pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropp
         let instructions = instructions(chat);
         o.text_if("instructions", instructions);
         let turns = chat.turns.get(usize::from(instructions.is_some())..).unwrap_or_default();
-        o.array("input", |a| input_write::write(turns, a, dropped));
+        let custom = custom::names(chat);
+        o.array("input", |a| input_write::write(turns, &custom, a, dropped));
         write_tools(o, chat, dropped);
         write_output(o, chat, model, dropped);
         write_reasoning(o, chat, model, effort, dropped);
@@ -59,30 +61,34 @@ fn write_tools(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped)
         }
         return;
     }
+    let custom = custom::names(chat);
     o.array("tools", |a| chat.tools.iter().for_each(|tool| a.object(|o| write_tool(o, tool, dropped))));
     match &chat.tool_choice {
         None => {}
         Some(ToolChoice::Auto) => o.text("tool_choice", "auto"),
         Some(ToolChoice::None) => o.text("tool_choice", "none"),
         Some(ToolChoice::Required) => o.text("tool_choice", "required"),
-        Some(ToolChoice::Named(name)) => o.object("tool_choice", |o| write_name(o, name)),
+        Some(ToolChoice::Named(name)) => o.object("tool_choice", |o| write_name(o, name, custom.has(name))),
         Some(ToolChoice::Among { names, required }) => o.object("tool_choice", |o| {
             o.text("type", "allowed_tools");
             o.text("mode", if *required { "required" } else { "auto" });
-            o.array("tools", |a| names.iter().for_each(|name| a.object(|o| write_name(o, name))));
+            o.array("tools", |a| names.iter().for_each(|name| a.object(|o| write_name(o, name, custom.has(name)))));
         }),
     }
     o.flag_if("parallel_tool_calls", chat.parallel_tools);
 }
 
-fn write_name(o: &mut ObjectWriter<'_>, name: &str) {
-    o.text("type", "function");
+fn write_name(o: &mut ObjectWriter<'_>, name: &str, is_custom: bool) {
+    o.text("type", if is_custom { "custom" } else { "function" });
     o.text("name", name);
 }
 
 fn write_tool(o: &mut ObjectWriter<'_>, tool: &Tool<'_>, dropped: &mut Dropped) {
-    write_name(o, &tool.name);
+    write_name(o, &tool.name, tool.custom.is_some());
     o.text_if("description", tool.description.as_deref());
+    if let Some(format) = tool.custom.as_deref() {
+        return o.raw_if("format", Some(format).filter(|format| *format != "{}"));
+    }
     let schema = tool.parameters.as_deref().map(schema::of_function);
     o.raw("parameters", schema.as_deref().unwrap_or("null"));
     // Where nothing is said this API makes every property required; no other one does.

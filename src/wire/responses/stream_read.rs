@@ -14,7 +14,7 @@ use crate::llm::part::Citation;
 use crate::llm::reply::Choice;
 use crate::llm::{Content, Delta, Dropped, Reply, Signature};
 use crate::wire::codec::{StreamReader, Unreadable};
-use crate::wire::{scan, sse};
+use crate::wire::{custom, scan, sse};
 
 /// Items that are told apart; a stream with more is not a real one.
 const MAX_ITEMS: usize = 1024;
@@ -55,6 +55,8 @@ enum Part {
     Summary,
     Thought,
     Arguments,
+    /// Of a custom tool.
+    Input,
 }
 
 impl StreamReader for Reader {
@@ -99,6 +101,8 @@ impl Reader {
             "response.refusal.done" => self.rest(root, Part::Refusal, "refusal", out),
             "response.function_call_arguments.delta" => self.piece(root, Part::Arguments, "delta", out),
             "response.function_call_arguments.done" => self.rest(root, Part::Arguments, "arguments", out),
+            "response.custom_tool_call_input.delta" => self.piece(root, Part::Input, "delta", out),
+            "response.custom_tool_call_input.done" => self.rest(root, Part::Input, "input", out),
             "response.reasoning_summary_text.delta" => self.piece(root, Part::Summary, "delta", out),
             "response.reasoning_summary_text.done" => self.rest(root, Part::Summary, "text", out),
             "response.reasoning_text.delta" => self.piece(root, Part::Thought, "delta", out),
@@ -146,7 +150,7 @@ impl Reader {
     fn added(&mut self, root: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &mut Dropped) {
         let Some(item) = root.get("item") else { return };
         self.flush(out);
-        let is_call = kind_of(item) == "function_call";
+        let is_call = matches!(&*kind_of(item), "function_call" | "custom_tool_call");
         if !is_call {
             self.seal = None;
         }
@@ -195,6 +199,12 @@ impl Reader {
         if is_new && before.is_some() && matches!(part, Part::Summary | Part::Thought) {
             out.push(Delta::Reasoning { choice: 0, text: PARAGRAPH.to_owned() });
         }
+        let text = match part {
+            // Its arguments are an object with the text in it.
+            Part::Input if before.is_none() => [custom::OPEN, &custom::escaped(&text)].concat(),
+            Part::Input => custom::escaped(&text),
+            _ => text,
+        };
         if !text.is_empty() {
             out.push(part.delta(text, call));
         }
@@ -266,7 +276,10 @@ impl Reader {
         let (is_heard, call) = (item.heard.is_some(), item.call);
         item.heard = Some(u64::MAX);
         match &*kind {
-            "function_call" => {
+            "custom_tool_call" if is_heard => {
+                out.push(Part::Arguments.delta(custom::CLOSE.to_owned(), call));
+            }
+            "function_call" | "custom_tool_call" => {
                 let call = if is_new { self.calls } else { call };
                 if is_new {
                     self.begin(value, out, dropped);
@@ -361,7 +374,7 @@ impl Part {
             Part::Text => Delta::Text { choice, text },
             Part::Refusal => Delta::Refusal { choice, text },
             Part::Summary | Part::Thought => Delta::Reasoning { choice, text },
-            Part::Arguments => {
+            Part::Arguments | Part::Input => {
                 Delta::ToolCall { choice, index: call, id: None, name: None, arguments: text, signature: None }
             }
         }

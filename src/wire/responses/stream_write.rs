@@ -15,6 +15,7 @@ use crate::base::json::write_object;
 use crate::llm::part::{Citation, Media};
 use crate::llm::{Delta, Dropped, Fault, FaultKind, Finish, Format, Signature, Usage};
 use crate::wire::codec::{StreamWriter, Writing};
+use crate::wire::custom::Text;
 
 /// Bytes of an answer that are kept.
 const MOST: usize = 8 << 20;
@@ -285,13 +286,14 @@ impl Writer {
             let (index, id) = self.next("rs");
             self.sealed(index, &id, &call_seal(signature), out);
         }
-        let (index, item_id) = self.next("fc");
+        let name = name.unwrap_or_default().to_owned();
+        let text = self.to.custom.has(&name).then(Text::default);
+        let (index, item_id) = self.next(if text.is_some() { "ctc" } else { "fc" });
         let id = match id.filter(|id| !id.is_empty()) {
             Some(id) => id.to_owned(),
             None => format!("call_{}_{index}", self.to.id),
         };
-        let name = name.unwrap_or_default().to_owned();
-        let call = Call { number, index, item_id, id, name, arguments: String::new() };
+        let call = Call { number, index, item_id, id, name, arguments: String::new(), text };
         call.begin(&mut self.events, out);
         self.calls.push(call);
     }

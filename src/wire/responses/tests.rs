@@ -1,5 +1,6 @@
 //! The codec against goldens, against itself, and against bytes that are no answers.
 
+mod custom;
 mod legal;
 mod models;
 mod properties;

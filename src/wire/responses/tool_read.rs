@@ -9,12 +9,14 @@ use crate::base::json::Kind;
 use crate::base::json::tree::Value;
 use crate::llm::chat::{Tool, ToolChoice};
 use crate::llm::{Chat, Dropped, Refusal};
+use crate::wire::custom;
 use crate::wire::openai::schema::is_strict;
 
 pub(super) fn tools<'a>(value: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) -> Result<(), Refusal> {
     for tool in value.elements() {
         match &*kind_of(tool) {
             "function" => chat.tools.push(function(tool, dropped)?),
+            "custom" => chat.tools.push(custom_tool(tool, dropped)?),
             other => dropped.inside("tools[].", if other.is_empty() { "type" } else { other }),
         }
     }
@@ -44,6 +46,22 @@ fn function<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Tool<'a>,
     Ok(tool)
 }
 
+fn custom_tool<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Tool<'a>, Refusal> {
+    let (mut name, mut description, mut format) = (None, None, Cow::Borrowed("{}"));
+    for (key, value) in value.members() {
+        match &*key {
+            "type" => {}
+            "name" => name = value.text().filter(|name| !name.is_empty()),
+            "description" => description = value.text(),
+            "format" if value.kind() == Kind::Object => format = Cow::Borrowed(value.raw()),
+            _ if value.is_empty() || value.flag() == Some(false) => {}
+            other => dropped.inside("tools[].", other),
+        }
+    }
+    let name = want(name, "tools[].name", "the name of a tool")?;
+    Ok(custom::tool(name, description, format))
+}
+
 pub(super) fn choice<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Option<ToolChoice<'a>>, Refusal> {
     if let Some(word) = value.text() {
         let choice = match &*word {
@@ -56,13 +74,13 @@ pub(super) fn choice<'a>(value: Value<'_, 'a>, dropped: &mut Dropped) -> Result<
     }
     let name = || value.get("name").and_then(Value::text);
     Ok(match &*kind_of(value) {
-        "function" => Some(ToolChoice::Named(want(name(), "tool_choice.name", "the name of a function")?)),
+        "function" | "custom" => Some(ToolChoice::Named(want(name(), "tool_choice.name", "the name of a function")?)),
         "allowed_tools" => {
             let required = value.get("mode").and_then(Value::text).is_some_and(|mode| mode == "required");
             let mut names = Vec::new();
             for tool in value.get("tools").into_iter().flat_map(Value::elements) {
                 match (&*kind_of(tool), tool.get("name").and_then(Value::text)) {
-                    ("function", Some(name)) => names.push(name),
+                    ("function" | "custom", Some(name)) => names.push(name),
                     (other, _) => dropped.inside("tool_choice.tools[].", other),
                 }
             }

@@ -14,6 +14,7 @@ mod callers;
 mod carried;
 mod counted_here;
 mod counts;
+mod crossings;
 mod drops;
 mod edges;
 mod endpoints;

@@ -114,6 +114,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn<'static>>> {
 
 fn tools() -> impl Strategy<Value = Vec<Tool<'static>>> {
     let tool = (prop::option::of(words()), prop::option::of(Just(true))).prop_map(|(description, strict)| Tool {
+        custom: None,
         name: "f".into(),
         description: description.map(Into::into),
         parameters: Some(r#"{"type":"object", "properties":{},"additionalProperties":false}"#.into()),

@@ -93,6 +93,7 @@ fn full() -> Chat<'static> {
     let mut chat = talk();
     chat.tools = vec![
         Tool {
+            custom: None,
             name: "f".into(),
             description: Some("F.".into()),
             parameters: Some(r#"{"type":"object"}"#.into()),

@@ -153,19 +153,6 @@ fn one_call_at_a_time_is_said_where_there_is_a_word() {
     }
 }
 
-#[test]
-fn a_name_that_is_illegal_comes_back_and_one_that_is_too_long_is_refused() {
-    let named = |name: &'static str| Chat { tools: vec![Tool { name: name.into(), ..Tool::default() }], ..said() };
-    let (body, _) = written(&named("files.read"), CLAUDE);
-    let name = body["toolConfig"]["tools"][0]["toolSpec"]["name"].as_str().unwrap();
-    assert_eq!((name, &*names::tool_of(name)), ("files_-2e_read", "files.read"));
-    assert_eq!(names::tool("get_user-name"), Some("get_user-name".into()));
-    for name in ["", "0123456789012345678901234567890123456789012345678901234567890123x"] {
-        let error = Bedrock.write_chat(&named(name), &to(CLAUDE), &mut Vec::new(), &mut Dropped::default());
-        assert_eq!(error.unwrap_err().param.as_deref(), Some("tools"));
-    }
-}
-
 /// Everything that the API has no word for.
 fn unsayable() -> Chat<'static> {
     Chat {

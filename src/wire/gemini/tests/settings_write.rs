@@ -9,6 +9,7 @@ use crate::wire::codec::Envelope;
 #[test]
 fn tools_and_their_choice() {
     let tool = |name: &'static str, strict| Tool {
+        custom: None,
         name: name.into(),
         description: Some("d".into()),
         parameters: Some(r#"{"$schema":"x","properties":{}}"#.into()),

@@ -99,7 +99,7 @@ impl Client {
             "content_part.added" | "reasoning_summary_part.added" => {
                 assert!(said.replace(String::new()).is_none(), "a part in a part: {event}");
             }
-            "function_call_arguments.delta" => {
+            "function_call_arguments.delta" | "custom_tool_call_input.delta" => {
                 said.get_or_insert_default().push_str(event["delta"].as_str().unwrap());
             }
             "output_text.delta" | "refusal.delta" | "reasoning_summary_text.delta" => {
@@ -115,6 +115,9 @@ impl Client {
             "refusal.done" => assert_eq!(event["refusal"].as_str(), said.as_deref()),
             "function_call_arguments.done" => {
                 assert_eq!(event["arguments"].as_str(), said.take().as_deref());
+            }
+            "custom_tool_call_input.done" => {
+                assert_eq!(event["input"].as_str().unwrap(), said.take().unwrap_or_default());
             }
             "content_part.done" | "reasoning_summary_part.done" => {
                 let part = &event["part"];
@@ -181,6 +184,7 @@ fn check_item(item: &Json) {
             }
         }
         "function_call" => ["call_id", "name", "arguments", "status"].iter().for_each(|key| text(item, key)),
+        "custom_tool_call" => ["call_id", "name", "input"].iter().for_each(|key| text(item, key)),
         "reasoning" => {
             for part in item["summary"].as_array().unwrap() {
                 assert_eq!(part["type"], "summary_text");

@@ -183,6 +183,7 @@ fn chat() -> impl Strategy<Value = Chat<'static>> {
             max_output,
             metadata: metadata.into_iter().take(1).map(|(key, value)| (key.into(), value.into())).collect(),
             tools: vec![Tool {
+                custom: None,
                 name: "f".into(),
                 description: None,
                 parameters: Some(r#"{"type":"object","properties":{},"additionalProperties":false}"#.into()),

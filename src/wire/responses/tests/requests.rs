@@ -28,6 +28,7 @@ fn a_request_is_read_field_by_field() {
     let want = Chat {
         turns: vec![turn(Role::System, vec![text("Be brief.")]), turn(Role::User, vec![text("Hi")])],
         tools: vec![Tool {
+            custom: None,
             name: "f".into(),
             description: Some("d".into()),
             parameters: Some(r#"{"type": "object"}"#.into()),
