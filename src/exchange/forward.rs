@@ -14,8 +14,9 @@ use crate::credential::{self, Credential, Leaving, Signing};
 use crate::identity::FORWARDED_HEADER;
 use crate::llm::{Call, Code, Dropped, Operation, Refusal};
 use crate::target::{Backend, Target};
-use crate::wire::Passage;
+use crate::wire::codec::Envelope;
 use crate::wire::rewrite::Done;
+use crate::wire::{self, Outbound, Passage};
 
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
@@ -141,6 +142,8 @@ impl Exchange {
         }
         if let Some(passage) = crossing {
             change_dialect(&mut edits, &deciding.head, passage);
+        } else if let Some((_, outbound)) = Self::passage(deciding, target).and_then(Passage::chat) {
+            change_betas(&mut edits, &deciding.head, outbound);
         }
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
         if !written.dropped.is_empty() {
@@ -282,6 +285,20 @@ fn change_dialect(edits: &mut Edits, head: &RequestHead, passage: Passage) {
         }
     }
     edits.set("content-type", "application/json");
+}
+
+/// Leaves out the betas of a client's that another cloud would refuse the call for.
+fn change_betas(edits: &mut Edits, head: &RequestHead, to: Outbound) {
+    const BETAS: &str = "anthropic-beta";
+    let Some(named) = head.headers.get(BETAS).filter(|_| to.envelope == Envelope::Vertex) else { return };
+    if edits.set.iter().any(|(set, _)| *set == *BETAS) {
+        return;
+    }
+    match wire::betas(to, named) {
+        Some(known) if known == named => {}
+        Some(known) => edits.set(BETAS, known),
+        None => edits.remove.push(Words::Fixed(BETAS)),
+    }
 }
 
 /// Signs where no question can be asked any more.

@@ -62,11 +62,12 @@ impl Exchange {
             let (body, done) = openai::rewrite(body, fields, want)?;
             let call = reread(deciding, changes, done, &body);
             let betas = deciding.head.headers.get("anthropic-beta");
+            let mut dropped = Dropped::default();
             let body = match passage {
-                Some(passage) => passage.wrap(body, &target.model, betas)?,
+                Some(passage) => passage.wrap(body, &target.model, betas, &mut dropped)?,
                 None => body,
             };
-            return Ok(Written { body, done, call, dropped: Dropped::default(), asked: Asked::default() });
+            return Ok(Written { body, done, call, dropped, asked: Asked::default() });
         };
         // A rule speaks of the call as its client made it.
         let want = Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes };

@@ -35,13 +35,14 @@ mod rerank;
 mod responses;
 pub mod rewrite;
 pub mod scan;
+mod schema;
 pub mod sse;
 mod tools;
 mod user;
 
 use bytes::Bytes;
 
-use crate::llm::{Dialect, Format, Operation, Quirk, Refusal, Usage};
+use crate::llm::{Dialect, Dropped, Format, Operation, Quirk, Refusal, Usage};
 
 pub use codec::{Codec, StreamReader, StreamWriter, Trim, Writing, codec, codec_of};
 pub use custom::Custom;
@@ -128,13 +129,18 @@ pub fn asks_no_model(method: &str, path: &str) -> bool {
     }
 }
 
+/// The header `anthropic-beta` for a provider; none where nothing is left of it.
+pub fn betas(to: Outbound, betas: &str) -> Option<String> {
+    anthropic::betas_header(to.envelope, betas)
+}
+
 /// A body in its own format, put into a provider's envelope; `betas` is the header `anthropic-beta`.
 ///
 /// # Errors
 /// 400 for a body that is no object.
-pub fn envelop(to: Outbound, body: Bytes, betas: Option<&str>) -> Result<Bytes, Refusal> {
+fn envelop(to: Outbound, body: Bytes, betas: Option<&str>, dropped: &mut Dropped) -> Result<Bytes, Refusal> {
     match to.format {
-        Format::Messages => anthropic::envelop(to.envelope, body, betas.unwrap_or_default()),
+        Format::Messages => anthropic::envelop(to.envelope, body, betas.unwrap_or_default(), dropped),
         _ => Ok(body),
     }
 }

@@ -162,9 +162,9 @@ impl Passage {
     ///
     /// # Errors
     /// 400 for a body that is no object.
-    pub fn wrap(self, body: Bytes, model: &str, betas: Option<&str>) -> Result<Bytes, Refusal> {
+    pub fn wrap(self, body: Bytes, model: &str, betas: Option<&str>, dropped: &mut Dropped) -> Result<Bytes, Refusal> {
         match self {
-            Passage::Chat { outbound, .. } => super::envelop(outbound, body, betas),
+            Passage::Chat { outbound, .. } => super::envelop(outbound, body, betas, dropped),
             Passage::Count { outbound, .. } => count::own(outbound, body, model),
             Passage::Embed { .. } | Passage::Rerank { .. } => Ok(body),
         }

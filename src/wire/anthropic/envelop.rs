@@ -1,13 +1,12 @@
 //! A client's own body for Vertex or Bedrock: what their envelopes want is edited in place, and every other
 //! byte stays as it was sent.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
+use super::betas;
 use super::request_write::{BEDROCK, VERTEX};
 use crate::base::json::{self, JsonError, Span, Tree, write_array};
-use crate::llm::{Code, Refusal};
+use crate::llm::{Code, Dropped, Refusal};
 use crate::wire::codec::Envelope;
 use crate::wire::edit::Edits;
 
@@ -15,11 +14,17 @@ use crate::wire::edit::Edits;
 ///
 /// `model` stands in the path of both. Bedrock's path also says whether the answer is streamed, and it reads
 /// no header: betas stand in its body as `anthropic_beta`, behind those that the body names already. Vertex
-/// reads the header as Anthropic does (the official SDK's clients for both, 2.12, do the same).
+/// reads the header as Anthropic does (the official SDK's clients for both, 2.12, do the same). What neither knows
+/// of them is named.
 ///
 /// # Errors
 /// 400 for a body that is no object, or that says one of these fields twice.
-pub(in crate::wire) fn envelop(to: Envelope, body: Bytes, betas: &str) -> Result<Bytes, Refusal> {
+pub(in crate::wire) fn envelop(
+    to: Envelope,
+    body: Bytes,
+    betas: &str,
+    dropped: &mut Dropped,
+) -> Result<Bytes, Refusal> {
     let version = match to {
         Envelope::Vertex => VERTEX,
         Envelope::Invoke => BEDROCK,
@@ -44,9 +49,14 @@ pub(in crate::wire) fn envelop(to: Envelope, body: Bytes, betas: &str) -> Result
         Ok::<_, Refusal>(())
     };
     put("anthropic_version", format!("\"{version}\"").into_bytes())?;
-    if is_invoke && !betas.trim().is_empty() {
-        let named = json::unique(&members, "anthropic_beta").map_err(refuse)?;
-        put("anthropic_beta", all_betas(named.map(|named| named.value.slice(&body)), betas))?;
+    let named = json::unique(&members, "anthropic_beta").map_err(refuse)?.map(|named| named.value.slice(&body));
+    match is_invoke {
+        true if named.is_some() || !betas.trim().is_empty() => {
+            put("anthropic_beta", all_betas(named, betas, dropped))?;
+        }
+        true => {}
+        // They stand in the header.
+        false => drop(betas::known(to, betas::split(betas), dropped)),
     }
     Ok(edits.apply(&body).into())
 }
@@ -55,32 +65,11 @@ fn refuse(error: JsonError) -> Refusal {
     Refusal::new(Code::InvalidJson, format!("The request body cannot be put into the provider's form: {error}."))
 }
 
-/// Betas that Bedrock knows (Bedrock user guide, "Anthropic Claude Messages API", `anthropic_beta`, 2026),
-/// without their dates. It refuses a whole request for another one, and agents name many of Anthropic's own.
-const BETAS: &[&str] = &[
-    "computer-use-",
-    "context-1m-",
-    "context-management-",
-    "dev-full-thinking-",
-    "effort-",
-    "fine-grained-tool-streaming-",
-    "interleaved-thinking-",
-    "output-128k-",
-    "token-efficient-tools-",
-    "tool-examples-",
-    "tool-search-tool-",
-];
-
 /// Betas are named once each, whatever headers and bodies say.
-fn all_betas(named: Option<&[u8]>, betas: &str) -> Vec<u8> {
+fn all_betas(named: Option<&[u8]>, header: &str, dropped: &mut Dropped) -> Vec<u8> {
     let tree = named.and_then(|named| Tree::read(named).ok());
     let in_body = tree.iter().flat_map(|tree| tree.root().elements()).filter_map(|beta| beta.text());
-    let mut all: Vec<Cow<'_, str>> = Vec::new();
-    for beta in in_body.chain(betas.split(',').map(|beta| Cow::Borrowed(beta.trim()))) {
-        if BETAS.iter().any(|known| beta.starts_with(known)) && !all.contains(&beta) {
-            all.push(beta);
-        }
-    }
+    let all = betas::known(Envelope::Invoke, in_body.chain(betas::split(header)), dropped);
     let mut out = Vec::new();
     write_array(&mut out, |a| all.iter().for_each(|beta| a.text(beta)));
     out
@@ -92,7 +81,7 @@ mod tests {
 
     fn enveloped(body: &str, to: Envelope, betas: &str) -> String {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        String::from_utf8(envelop(to, body, betas).unwrap().to_vec()).unwrap()
+        String::from_utf8(envelop(to, body, betas, &mut Dropped::default()).unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -126,7 +115,7 @@ mod tests {
     fn a_field_that_stands_twice_is_refused() {
         for body in [r#"{"model":"a","model":"b"}"#, r#"{"stream":true,"stream":false}"#, "[]", ""] {
             let body = Bytes::copy_from_slice(body.as_bytes());
-            assert!(envelop(Envelope::Invoke, body, "").is_err());
+            assert!(envelop(Envelope::Invoke, body, "", &mut Dropped::default()).is_err());
         }
     }
 }

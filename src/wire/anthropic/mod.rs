@@ -5,6 +5,7 @@
 //! Python SDK 2.12. What the models of it differ in is told by [`model`]; what the API cannot say is named
 //! where it is left out, by [`request_write`] in OpenAI's words.
 
+mod betas;
 mod block_read;
 mod citation;
 mod envelop;
@@ -15,7 +16,6 @@ mod reply_read;
 mod reply_write;
 mod request_read;
 mod request_write;
-mod schema;
 mod stream_read;
 mod stream_write;
 mod thinking;
@@ -31,6 +31,7 @@ use super::sse;
 use crate::base::json::{Tree, write_object};
 use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
+pub(super) use betas::header as betas_header;
 pub(super) use envelop::envelop;
 
 /// The codec.

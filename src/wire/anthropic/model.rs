@@ -82,6 +82,21 @@ impl Model {
         Model { family, version }
     }
 
+    /// The bound on an answer where its request states none: what the model can say at most ("Models overview"),
+    /// but no more than 32,000 tokens. Older models hold input and bound together against their context ("Context
+    /// windows"), of which 32,000 leave five sixths to the input; and an answer that runs for half an hour shall
+    /// be one that somebody asked for. None for another vendor's model.
+    pub(super) fn max_output(self) -> Option<u64> {
+        const MOST: u64 = 32_000;
+        let most = match (self.family, self.version) {
+            (Family::Other, _) => return None,
+            (_, ..305) => 4_096,
+            (_, 305..307) => 8_192,
+            (_, 307..) => MOST,
+        };
+        Some(most)
+    }
+
     /// It can think.
     pub(super) fn thinks(self) -> bool {
         self.version >= 307
@@ -167,6 +182,21 @@ mod tests {
             ("kimi-k2", Family::Other, 400),
         ] {
             assert_eq!(Model::named(name), Model { family, version }, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_bound_has_the_models_own() {
+        for (name, most) in [
+            ("claude-3-haiku-20240307", Some(4_096)),
+            ("claude-3-5-haiku-latest", Some(8_192)),
+            ("claude-3-7-sonnet@20250219", Some(32_000)),
+            ("claude-opus-4-1", Some(32_000)),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", Some(32_000)),
+            ("claude-latest", Some(32_000)),
+            ("kimi-k2", None),
+        ] {
+            assert_eq!(Model::named(name).max_output(), most, "{name}");
         }
     }
 

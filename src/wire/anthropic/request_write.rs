@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use super::model::Model;
-use super::schema;
 use super::thinking::Plan;
 use super::turn_write::Turns;
 use crate::base::json::{ObjectWriter, write_object};
@@ -12,6 +11,7 @@ use crate::llm::chat::{OutputFormat, Tool, ToolChoice};
 use crate::llm::part::CacheMark;
 use crate::llm::{Chat, Code, Content, Dropped, Refusal};
 use crate::wire::codec::{Envelope, Outgoing};
+use crate::wire::schema;
 
 /// `anthropic_version` in a body for Google Vertex AI.
 pub(super) const VERTEX: &str = "vertex-2023-10-16";
@@ -46,7 +46,8 @@ pub(super) fn write(
         let message = "This model does not go on with an assistant's last message: end with a user's.";
         return Err(Refusal::new(Code::UnsupportedValue, message).param("messages"));
     }
-    let max_tokens = chat.max_output.unwrap_or(to.default_max_output).max(1);
+    let default = model.max_output().unwrap_or(to.default_max_output);
+    let max_tokens = chat.max_output.unwrap_or(default).max(1);
     let plan = Plan::of(chat, &turns, model, max_tokens, dropped);
     let tools = told(chat);
     let mut marks = Marks::of(&tools, &turns);

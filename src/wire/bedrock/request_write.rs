@@ -12,6 +12,7 @@ use crate::base::json::{self, ArrayWriter, ObjectWriter, write_object};
 use crate::llm::chat::{OutputFormat, Tool, ToolChoice};
 use crate::llm::{CallIds, Chat, Code, Content, Dropped, Refusal};
 use crate::wire::codec::Outgoing;
+use crate::wire::schema;
 
 /// Pairs that `requestMetadata` holds, and bytes of a key or a value.
 const MOST_METADATA: (usize, usize) = (16, 256);
@@ -165,7 +166,7 @@ fn tier_of(chat: &Chat<'_>, dropped: &mut Dropped) -> Option<&'static str> {
 fn write_output(chat: &Chat<'_>, plan: &Plan<'_>, family: Family, o: &mut ObjectWriter<'_>, dropped: &mut Dropped) {
     let format = match &chat.output {
         Some(OutputFormat::Schema { name, description, schema, .. }) if family.is_structured() => {
-            Some((name, description, schema))
+            Some((name, description, schema::closed(schema, "response_format.json_schema.schema.", dropped)))
         }
         Some(OutputFormat::Schema { .. } | OutputFormat::Json) => {
             dropped.field("response_format");
@@ -182,7 +183,7 @@ fn write_output(chat: &Chat<'_>, plan: &Plan<'_>, family: Family, o: &mut Object
                 o.text("type", "json_schema");
                 o.object("structure", |o| {
                     o.object("jsonSchema", |o| {
-                        o.text("schema", schema);
+                        o.text("schema", &schema);
                         o.text_if("name", name.as_deref());
                         o.text_if("description", description.as_deref());
                     });
@@ -281,12 +282,17 @@ fn write_tool(name: &str, tool: &Tool<'_>, family: Family, a: &mut ArrayWriter<'
         o.object("toolSpec", |o| {
             o.text("name", name);
             o.text_if("description", tool.description.as_deref().filter(|text| !text.trim().is_empty()));
-            let schema = schema_of(tool.parameters.as_deref().unwrap_or_default());
+            let mut schema = schema_of(tool.parameters.as_deref().unwrap_or_default());
+            let is_strict = tool.strict == Some(true) && family.is_structured();
+            if is_strict {
+                let closed = schema::closed(&schema, "tools[].function.parameters.", dropped).into_owned();
+                schema = Cow::Owned(closed);
+            }
             o.object("inputSchema", |o| o.raw("json", &schema));
-            match tool.strict {
-                Some(true) if family.is_structured() => o.flag("strict", true),
-                Some(true) => dropped.field("tools[].function.strict"),
-                _ => {}
+            if is_strict {
+                o.flag("strict", true);
+            } else if tool.strict == Some(true) {
+                dropped.field("tools[].function.strict");
             }
         });
     });

@@ -1,6 +1,7 @@
 //! Chats that cross: what of a request its provider would refuse, and how it comes home.
 
 use serde_json::{Value, json};
+use weir::exchange::event::Event;
 use weir::llm::Dialect;
 use weir::policy::Policy;
 use weir::target::{Backend, Serves, Targets};
@@ -103,4 +104,26 @@ fn a_model_that_thinks_is_asked_by_responses_where_that_is_known() {
         world.call("/v1/chat/completions", body(model).to_string());
         assert_eq!(world.upstream_header(":path"), Some(path), "{model}");
     }
+}
+
+#[test]
+fn another_cloud_is_told_no_beta_that_it_refuses() {
+    let body = json!({"model": "claude-x", "max_tokens": 9, "messages": []}).to_string();
+    for (named, left) in [
+        ("claude-code-20250219,context-1m-2025-08-07", Some("context-1m-2025-08-07")),
+        ("claude-code-20250219", None),
+        ("context-1m-2025-08-07", Some("context-1m-2025-08-07")),
+    ] {
+        let mut world = World::new(to(Dialect::Vertex, "/v1", Speaks::default()));
+        let mut head = post("/v1/messages");
+        head.headers.push("anthropic-version", b"2023-06-01");
+        head.headers.push("anthropic-beta", named.as_bytes());
+        world.send(Event::Request(head, false)).send(Event::RequestBody(bytes(&body), true));
+        assert_eq!(world.upstream_header("anthropic-beta"), left, "{named}");
+    }
+    let mut world = World::new(to(Dialect::Anthropic, "/v1", Speaks::default()));
+    let mut head = post("/v1/messages");
+    head.headers.push("anthropic-beta", b"claude-code-20250219");
+    world.send(Event::Request(head, false)).send(Event::RequestBody(bytes(&body), true));
+    assert_eq!(world.upstream_header("anthropic-beta"), Some("claude-code-20250219"));
 }

@@ -196,7 +196,7 @@ fn what_other_apis_say_is_put_into_this_ones_order() {
     };
     let (out, names) = written(&chat, MODEL, Envelope::Plain).unwrap();
     let expected = [
-        r#"{"model":"claude-sonnet-4-5","max_tokens":4096,"tools":[{"name":"g","input_schema":{"type":"object","properties":{}}}],"#,
+        r#"{"model":"claude-sonnet-4-5","max_tokens":32000,"tools":[{"name":"g","input_schema":{"type":"object","properties":{}}}],"#,
         r#""tool_choice":{"type":"any"},"system":[{"type":"text","text":"s1"},{"type":"text","text":"s2"},{"type":"text","text":"late"}],"#,
         r#""messages":[{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":["#,
         r#"{"type":"tool_use","id":"call_0","name":"f","input":{"INVALID_JSON":"{\"a\":"}},{"type":"tool_use","id":"call_1","name":"g","input":{}}]},"#,
@@ -263,8 +263,8 @@ fn envelopes_say_their_version_and_keep_what_stands_in_the_path_out() {
     };
     let said = r#""messages":[{"role":"user","content":[{"type":"text","text":"u"}]}]}"#;
     for (envelope, head) in [
-        (Envelope::Vertex, r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"stream":true,"#),
-        (Envelope::Invoke, r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":4096,"#),
+        (Envelope::Vertex, r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":32000,"stream":true,"#),
+        (Envelope::Invoke, r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":32000,"#),
     ] {
         let (out, names) = written(&chat, MODEL, envelope).unwrap();
         assert_eq!(out, format!("{head}{said}"));

@@ -32,7 +32,7 @@ fn body() -> Json {
         "inferenceConfig": {"maxTokens": 100, "temperature": 0.50, "stopSequences": ["X", "Y"]},
         "toolConfig": {
             "tools": [
-                {"toolSpec": {"name": "f", "description": "F.", "inputSchema": {"json": {"type": "object"}}, "strict": true}},
+                {"toolSpec": {"name": "f", "description": "F.", "inputSchema": {"json": {"type": "object", "additionalProperties": false}}, "strict": true}},
                 {"cachePoint": {"type": "default"}},
                 {"toolSpec": {"name": "g", "inputSchema": {"json": {"type": "object", "properties": {"x": {}}}}}}
             ],
@@ -42,7 +42,7 @@ fn body() -> Json {
         "requestMetadata": {"team": "a b"},
         "serviceTier": {"type": "flex"},
         "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
-            "schema": "{\"type\":\"object\"}", "name": "out", "description": "An answer."}}}}
+            "schema": "{\"type\":\"object\",\"additionalProperties\":false}", "name": "out", "description": "An answer."}}}}
     })
 }
 
@@ -96,7 +96,7 @@ fn full() -> Chat<'static> {
             custom: None,
             name: "f".into(),
             description: Some("F.".into()),
-            parameters: Some(r#"{"type":"object"}"#.into()),
+            parameters: Some(r#"{"type":"object","additionalProperties":false}"#.into()),
             strict: Some(true),
             cache: Some(CacheMark::Default),
         },
@@ -116,7 +116,7 @@ fn full() -> Chat<'static> {
     chat.output = Some(OutputFormat::Schema {
         name: Some("out".into()),
         description: Some("An answer.".into()),
-        schema: r#"{"type":"object"}"#.into(),
+        schema: r#"{"type":"object","additionalProperties":false}"#.into(),
         strict: None,
     });
     chat

@@ -153,6 +153,27 @@ fn one_call_at_a_time_is_said_where_there_is_a_word() {
     }
 }
 
+#[test]
+fn a_schema_that_is_held_to_is_closed() {
+    let schema = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1}}}"#;
+    let tool = Tool { name: "f".into(), parameters: Some(schema.into()), strict: Some(true), ..Tool::default() };
+    let output = OutputFormat::Schema { name: None, description: None, schema: schema.into(), strict: Some(true) };
+    let chat = Chat { tools: vec![tool], output: Some(output), ..said() };
+    let closed = json!({"type": "object", "additionalProperties": false,
+        "properties": {"n": {"type": "integer", "description": "{minimum: 1}"}}});
+    let (body, lost) = written(&chat, "anthropic.claude-sonnet-4-5-20250929-v1:0");
+    assert_eq!(body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"], closed);
+    let told = body.pointer("/outputConfig/textFormat/structure/jsonSchema/schema").unwrap().as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Json>(told).unwrap(), closed);
+    for place in ["tools[].function.parameters.minimum", "response_format.json_schema.schema.minimum"] {
+        assert!(lost.iter().any(|lost| lost == place), "{lost:?}");
+    }
+    // Who is not held to it gets it as it is.
+    let (body, _) = written(&chat, NOVA);
+    let asked: Json = serde_json::from_str(schema).unwrap();
+    assert_eq!(body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"], asked);
+}
+
 /// Everything that the API has no word for.
 fn unsayable() -> Chat<'static> {
     Chat {

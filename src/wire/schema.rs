@@ -1,5 +1,6 @@
-//! JSON Schemas for answers and for strict tools. The API refuses what its grammars cannot keep to (Anthropic,
-//! "Structured outputs", 2026-11): objects must be closed, and bounds on numbers, lengths and most lists are
+//! JSON Schemas for answers and for strict tools of Anthropic's API and of Bedrock's. Both refuse what their
+//! grammars cannot keep to (Anthropic, "Structured outputs", 2026-11; Bedrock user guide, "Get validated JSON
+//! results from models", 2026): objects must be closed, and bounds on numbers, lengths and most lists are
 //! errors. What it refuses goes into the schema's description, as Anthropic's own SDKs do it, so that the
 //! model may still follow it; it is named as left out, because nobody holds the model to it.
 
