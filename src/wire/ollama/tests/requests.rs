@@ -137,8 +137,8 @@ fn what_cannot_be_said_in_messages_is_named() {
             (Role::Assistant, vec![thought("sealed", Some(Format::Messages)), Part::text("y")]),
         ],
         json!([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]),
-        "cache_control, messages[].content[].audio, messages[].content[].video, messages[].content[].file, \
-         messages[].content[].image, messages[].reasoning",
+        "cache_control, messages[].content[].input_audio, messages[].content[].video_url, messages[].content[].file, \
+         messages[].content[].image_url, messages[].reasoning",
     );
     let mut chat = Chat::default();
     chat.say(Role::User, [media(MediaKind::Image, Source::Url("https://i".into()))]);
