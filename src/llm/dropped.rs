@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Finish;
 use crate::base::words::Words;
 
 /// The most names that are kept; more are only counted.
@@ -40,6 +41,17 @@ impl Dropped {
     /// Names a field inside of `place`: `messages[].` and `name`.
     pub fn inside(&mut self, place: &'static str, name: &str) {
         self.field([place, name].concat());
+    }
+
+    /// Names what most APIs do not say of an answer's end: which stop sequence it was (Anthropic's and Bedrock's
+    /// `stop_sequence`), and that the turn only pauses (Anthropic's `pause_turn`).
+    pub fn ending(&mut self, finish: Option<Finish>, has_sequence: bool) {
+        if has_sequence {
+            self.field("stop_sequence");
+        }
+        if finish == Some(Finish::Pause) {
+            self.field("stop_reason");
+        }
     }
 
     pub fn names(&self) -> &[Words] {

@@ -65,17 +65,7 @@ fn candidate(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, dropped: &mu
     if choice.logprobs.as_ref().is_some_and(|tokens| !logprobs::write(o, tokens)) {
         dropped.field("logprobs");
     }
-    note_finish(choice.finish, choice.stop_sequence.is_some(), dropped);
-}
-
-/// Names what `finishReason` does not say.
-pub(super) fn note_finish(finish: Option<Finish>, has_sequence: bool, dropped: &mut Dropped) {
-    if has_sequence {
-        dropped.field("stop_sequence");
-    }
-    if finish == Some(Finish::Pause) {
-        dropped.field("stop_reason");
-    }
+    dropped.ending(choice.finish, choice.stop_sequence.is_some());
 }
 
 /// False, and named, for what no part can hold.

@@ -65,7 +65,7 @@ impl StreamWriter for Writer {
             Delta::End => self.end(out, dropped),
             Delta::ToolCall { .. } => self.gather(delta, out, dropped),
             Delta::Finish { choice, finish, stop_sequence } => {
-                answer::note_finish(Some(*finish), stop_sequence.is_some(), dropped);
+                dropped.ending(Some(*finish), stop_sequence.is_some());
                 self.flush(*choice, out, dropped);
                 if let Some(choice) = self.choice(*choice, dropped) {
                     choice.finish = Some(*finish);

@@ -162,6 +162,7 @@ fn write_choice(o: &mut ObjectWriter<'_>, index: u64, choice: &Choice, to: &Writ
         Some(tokens) => write_logprobs(o, tokens),
         None => o.null("logprobs"),
     }
+    dropped.ending(choice.finish, choice.stop_sequence.is_some());
     match choice.finish {
         Some(finish) => o.text("finish_reason", finish_word(finish)),
         None => o.null("finish_reason"),

@@ -209,7 +209,8 @@ impl StreamWriter for Writer {
                     o.null("finish_reason");
                 });
             }
-            Delta::Finish { choice, finish, .. } => {
+            Delta::Finish { choice, finish, stop_sequence } => {
+                dropped.ending(Some(*finish), stop_sequence.is_some());
                 self.end_texts(*choice, out);
                 self.begin(*choice, out);
                 self.choice(*choice, out, |o| {

@@ -114,6 +114,7 @@ pub(super) fn write(reply: &Reply, to: &Writing, out: &mut Vec<u8>, dropped: &mu
     }
     let nothing = Choice::default();
     let choice = reply.choices.first().unwrap_or(&nothing);
+    dropped.ending(choice.finish, choice.stop_sequence.is_some());
     let refused = choice.parts.iter().any(|part| matches!(part.content, Content::Refusal(_)));
     let state = State::of_finish(choice.finish, refused);
     write_object(out, |o| {

@@ -148,7 +148,10 @@ impl Writer {
             Delta::Media { media, .. } if is_image(media) => self.image(media, out),
             Delta::Media { media, .. } => dropped.field(name_of(media)),
             Delta::Logprobs { tokens, .. } => self.tell(tokens, out),
-            Delta::Finish { finish, .. } => self.finish = Some(*finish),
+            Delta::Finish { finish, stop_sequence, .. } => {
+                dropped.ending(Some(*finish), stop_sequence.is_some());
+                self.finish = Some(*finish);
+            }
             Delta::Error(fault) => self.fail(fault, out),
             Delta::End => self.end(out, dropped),
             Delta::Start { .. } | Delta::Usage(_) | Delta::Ping => {}
