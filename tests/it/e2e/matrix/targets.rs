@@ -10,7 +10,7 @@ pub struct Target {
     /// The model that it is asked for.
     pub model: &'static str,
     /// Which of the seven APIs it speaks, as a rule.
-    api: &'static str,
+    pub api: &'static str,
     /// What it tells of thinking.
     pub thoughts: Thoughts,
     /// It tells what was read from a cache.

@@ -31,6 +31,25 @@ impl Client {
         Client { path, body: file["body"].clone(), features }
     }
 
+    /// A request that says nothing but a word, and where it goes.
+    pub fn plain(&self, stream: bool) -> (String, Value) {
+        let mut body = self.body.clone();
+        match stream {
+            // Of usage Chat tells in a stream only when it is asked to.
+            true if self.path.contains("chat") => {
+                body["stream"] = true.into();
+                body["stream_options"] = serde_json::json!({"include_usage": true});
+            }
+            _ if !self.path.contains("any") => body["stream"] = stream.into(),
+            true => {
+                let path = self.path.replace(":generateContent", ":streamGenerateContent?alt=sse");
+                return (path.replace("/converse", "/converse-stream"), body);
+            }
+            false => {}
+        }
+        (self.path.clone(), body)
+    }
+
     fn ask(&self, policy: &Policy, body: &Value) -> Left {
         let mut world = World::new(policy.clone());
         world.call(&self.path, body.to_string());

@@ -31,7 +31,7 @@ pub enum Outcome {
 }
 
 /// What became of one feature between two APIs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     pub client: &'static str,
     pub target: &'static str,

@@ -1,7 +1,5 @@
 //! The features in the order in which tables have them.
 
-pub const KEPT_OFF: &str = "not kept by the provider";
-
 /// What a request can ask.
 pub const ASKED: &[&str] = &[
     "system message",
@@ -94,7 +92,7 @@ pub const ASKED: &[&str] = &[
     "service tier",
     "service tier: flex",
     "kept by the provider",
-    KEPT_OFF,
+    "not kept by the provider",
     "predicted output",
     "moderation",
     "safety settings",
@@ -112,4 +110,40 @@ pub const ASKED: &[&str] = &[
     "variables of a prompt",
     "the model's own parameters",
     "the model's own answer fields",
+];
+
+/// What an answer can hold.
+pub const TOLD: &[&str] = &[
+    "text",
+    "calls",
+    "plan of the calls",
+    "seal of a call",
+    "several answers",
+    "refusal",
+    "thoughts",
+    "seal of the thoughts",
+    "redacted thoughts",
+    "sources on the web",
+    "sources in a document",
+    "images",
+    "sound",
+    "log probabilities",
+    "what the provider's tools did",
+    "searches that were made",
+    "safety ratings",
+    "what the guardrail found",
+    "the model's own fields",
+    "ended: too long",
+    "ended: content filter",
+    "ended: refusal",
+    "ended: stop sequence",
+    "ended: to be taken up again",
+    "cached tokens",
+    "tokens written to the cache",
+    "tokens written for an hour",
+    "tokens of thoughts",
+    "tokens of sound",
+    "tokens of images",
+    "service tier",
+    "fingerprint",
 ];
