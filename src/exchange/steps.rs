@@ -204,7 +204,7 @@ impl Exchange {
                 limit::ask(&policy.limits.rules, stage, &deciding.fields.call, estimate).map(Ask::Reserve)
             }
             Step::Guard => guard::ask(&policy.guards.rules, &deciding.body).map(Ask::Judge),
-            Step::Recall => recall_ask(policy.cache.rules.as_ref(), deciding),
+            Step::Recall => self.recall_ask(policy.cache.rules.as_ref(), deciding),
             Step::Count => return self.count_here(deciding, out),
             Step::Sign => return self.choose_signing(deciding, out),
         };
@@ -362,17 +362,20 @@ impl Exchange {
         }
     }
 
+    fn recall_ask(&self, rule: Option<&cache::Rule>, deciding: &Deciding) -> Option<Ask> {
+        let (target, caller) = (deciding.target.as_ref()?, &self.story.caller);
+        let (consumer, team) = (caller.recorded_consumer(), caller.team.as_ref());
+        let caller = cache::Caller { consumer, team, namespace: Some(&caller.namespace) };
+        let call = &deciding.fields.call;
+        cache::ask(rule, call, caller, &target.backend.name, &target.model, &deciding.body).map(Ask::Recall)
+    }
+
     fn estimated_input(&self, deciding: &Deciding) -> u64 {
         let Some(target) = &deciding.target else { return 0 };
         let key = Key { backend: &target.backend.name, model: &target.model };
         let added = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
         self.setup.learned.estimate_input(key, deciding.fields.call.body_bytes.saturating_add(added))
     }
-}
-
-fn recall_ask(rule: Option<&cache::Rule>, deciding: &Deciding) -> Option<Ask> {
-    let target = deciding.target.as_ref()?;
-    cache::ask(rule, &deciding.fields.call, &target.backend.name, &target.model, &deciding.body).map(Ask::Recall)
 }
 
 fn leaving(target: &Target, may_sign: bool) -> Leaving<'_> {

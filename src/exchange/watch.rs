@@ -26,6 +26,7 @@ impl Exchange {
         if end && let Some(meter) = &mut self.response.meter {
             meter.finish();
             self.publish_events(out);
+            self.publish_end(out);
         }
         self.see_first_token();
         // The bytes leave with the chunk; holding a slice of them would cost a copy.
@@ -70,6 +71,7 @@ impl Exchange {
             pieces = Bytes::from([pieces, last].concat());
         }
         self.publish_events(out);
+        self.publish_end(out);
         self.see_first_token();
         pieces
     }
@@ -102,6 +104,16 @@ impl Exchange {
             let (deltas, is_readable) = self.read_steps();
             self.publish_steps(&deltas, is_readable, out);
         }
+    }
+
+    /// What the end of the body says, where it is the answer's own.
+    fn publish_end(&mut self, out: &mut Vec<Action>) {
+        let is_events = self.response.meter.as_ref().is_some_and(Meter::is_events);
+        let Some(reader) = self.response.reader.as_mut().filter(|_| is_events) else { return };
+        let mut deltas = Vec::new();
+        reader.end(&mut deltas);
+        self.settle_usage(&mut deltas);
+        self.publish_steps(&deltas, true, out);
     }
 
     /// As [`Exchange::publish_events`], with what was read already.

@@ -76,7 +76,7 @@ fn what_would_pass_is_shed_as_well() {
 
 fn leads() -> World {
     let mut policy = policy();
-    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned() });
+    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned(), scope: weir::cache::Scope::Shared });
     let mut world = World::new(policy).answers([Answer::Recall(Recall::Lead(Ticket(5)))]);
     world.call(CHAT, chat(true));
     world
@@ -115,7 +115,7 @@ fn a_flight_has_an_end_or_is_forsaken_and_never_both() {
 #[test]
 fn a_lead_that_is_given_when_nobody_asks_any_more_is_forsaken() {
     let mut policy = policy();
-    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned() });
+    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned(), scope: weir::cache::Scope::Shared });
     for stop in [Stop::Leave, Stop::Deadline] {
         let mut world = World::new(policy.clone());
         world.call(CHAT, chat(true)).send(Event::Stop(stop));
@@ -204,5 +204,24 @@ fn a_callers_key_in_the_query_travels_to_an_api_that_reads_it_there() {
         (Dialect::OpenAi, Credential::Caller, asked(chat), "/v1beta/chat/completions".to_owned()),
     ] {
         assert_eq!(left(dialect, credential.clone(), &path), leaves, "{dialect} {path}");
+    }
+}
+
+/// A stream that ends as its body does has an end as well, for those who follow and for who remembers.
+#[test]
+fn a_leaders_stream_without_a_last_event_ends_with_its_body() {
+    let place = Backend { dialect: Dialect::Gemini, prefix: "/v1beta".into(), ..backend("one", false) };
+    let mut policy = Policy { targets: Targets::new(vec![(place, Serves::default())], [].into()), ..policy() };
+    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned(), scope: weir::cache::Scope::Shared });
+    let event = |part: &str, rest: &str| {
+        format!("data: {{\"candidates\":[{{\"content\":{{\"role\":\"model\",\"parts\":[{part}]}}{rest}}}]}}\n\n")
+    };
+    let (first, last) = (event("{\"text\":\"Hi\"}", ""), event("{\"text\":\".\"}", ",\"finishReason\":\"STOP\""));
+    for (body, whole) in [([&first[..], &last].concat(), true), (first, false)] {
+        let mut world = World::new(policy.clone()).answers([Answer::Recall(Recall::Lead(Ticket(5)))]);
+        let path = "/v1beta/models/g:streamGenerateContent?alt=sse";
+        world.call(path, r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#).reply(sse(), &body);
+        assert_eq!((world.client(), flight(&mut world)), (body, (whole, !whole)));
+        assert_eq!(world.notes().iter().any(|note| matches!(note, Note::Remember(_))), whole);
     }
 }

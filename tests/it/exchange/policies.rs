@@ -63,7 +63,7 @@ pub fn gated() -> Policy {
     let rule = |name: &str, unit| Rule { name: name.to_owned(), unit };
     policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
     policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
-    policy.cache.rules = Some(cache::Rule { name: "all".to_owned() });
+    policy.cache.rules = Some(cache::Rule { name: "all".to_owned(), scope: cache::Scope::Shared });
     policy.credentials.set(0, Credential::Fetched);
     policy
 }

@@ -21,7 +21,7 @@ use crate::support::envoy_stats::Exceptions;
 const NOW: Duration = Duration::ZERO;
 
 fn with_cache(policy: &mut Policy) {
-    policy.cache.rules = Some(cache::Rule { name: "kept".into() });
+    policy.cache.rules = Some(cache::Rule { name: "kept".into(), scope: cache::Scope::Shared });
 }
 
 fn with_limits(policy: &mut Policy) {
