@@ -8,13 +8,15 @@
 //!
 //! A response can have trailers and no body: then no body is sent, and its end is theirs (Envoy 1.40,
 //! `ext_proc.cc`, `onTrailers`). Where something else shall go on in the place of nothing, an immediate response
-//! is the only answer that has a body; where the head has gone on already the client is cut by it, and does not
-//! take an empty answer for a whole one.
+//! is the only answer that has a body. Behind a head that was answered before, Envoy gives it to a client that
+//! has seen nothing yet (seen where all came at once), and cuts any other one, which then does not take an empty
+//! answer for a whole one.
 
 use bytes::Bytes;
 
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, Way, What};
+use crate::base::words::Words;
 use crate::exchange::event::{Edits, Length, Local, Meta, Value};
 
 /// What one direction waits for.
@@ -27,8 +29,9 @@ pub(super) struct Turn {
     head: bool,
     /// The head is all there is.
     bare: bool,
-    /// Its status, where it is a response's.
+    /// Its status, and what was said of its type, where it is a response's.
     status: u16,
+    kind: Option<Words>,
     /// A body, or a chunk of one, that is not answered.
     body: Option<Bytes>,
     /// The whole body has come.
@@ -61,6 +64,7 @@ impl Turn {
             head: false,
             bare: false,
             status: 0,
+            kind: None,
             body: None,
             whole: false,
             trailers: false,
@@ -124,7 +128,17 @@ impl Turn {
             self.meta.extend(meta);
             return None;
         }
-        let what = if self.way == Way::Request { What::RequestHead(edits) } else { What::ResponseHead(edits) };
+        let what = match self.way {
+            Way::Request => What::RequestHead(edits),
+            _ => {
+                self.status = edits.status.unwrap_or(self.status);
+                self.kind = edits.set.iter().find_map(|(name, value)| match value {
+                    Value::Text(text) if *name == *"content-type" => Some(text.clone()),
+                    _ => None,
+                });
+                What::ResponseHead(edits)
+            }
+        };
         Some(Outgoing { what, meta })
     }
 
@@ -180,10 +194,11 @@ impl Turn {
     /// The answer that takes the place of one without a body. It ends the exchange with the proxy.
     fn instead(&mut self) -> Outgoing {
         let edits = self.edits.take().unwrap_or_default();
-        let headers = edits.set.into_iter().filter_map(|(name, value)| match value {
+        let set = edits.set.into_iter().filter_map(|(name, value)| match value {
             Value::Text(text) => Some((name, text)),
             Value::Secret { .. } => None,
         });
+        let headers = self.kind.take().map(|kind| ("content-type".into(), kind)).into_iter().chain(set);
         let (status, body) = (edits.status.unwrap_or(self.status), Bytes::from(self.pieces.concat()));
         let local = Local { status, headers: headers.collect(), body, meta: Meta::new() };
         let meta = std::mem::take(&mut self.meta);

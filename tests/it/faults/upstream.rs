@@ -21,11 +21,15 @@ type Answer = Arc<Vec<u8>>;
 
 /// A rig with one more backend, `raw`, behind which somebody answers every request with `answer`.
 async fn with_raw(mode: BodyMode, answer: Vec<u8>) -> Rig {
+    with_raw_that_speaks("OpenAI", mode, answer).await
+}
+
+async fn with_raw_that_speaks(dialect: &str, mode: BodyMode, answer: Vec<u8>) -> Rig {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let documents = format!(
         "{BACKEND}\n---\napiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {{name: raw}}\n\
-         spec: {{endpoint: 'http://{address}/v1', dialect: OpenAI, credentials: [{{type: None}}]}}\n"
+         spec: {{endpoint: 'http://{address}/v1', dialect: {dialect}, credentials: [{{type: None}}]}}\n"
     );
     let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
     let (count, answer) = (Arc::clone(&rig.elsewhere), Answer::new(answer));
@@ -170,7 +174,32 @@ async fn an_event_beyond_all_measure_passes_as_it_is(mode: BodyMode) {
     rig.end(&Exceptions::default()).await;
 }
 
-every_mode!(an_upstream_that_ends_before_its_answer_begins_is_an_error);
+/// Trailers and no body: Envoy sends no body of it where it holds bodies. What is said in its place arrives all
+/// the same; behind a head that has gone on the client sees that the answer is not whole.
+async fn an_answer_of_trailers_alone_is_no_empty_success(mode: BodyMode) {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\
+                  connection: close\r\n\r\n0\r\nx-sum: 0\r\n\r\n";
+    let rig = with_raw_that_speaks("Anthropic", mode, answer.as_bytes().to_vec()).await;
+    let answer = rig.chat(&[], &ask("raw/alpha", false)).await;
+    match mode {
+        // The head was answered before anything was known: whether it has gone on is a matter of time.
+        BodyMode::BufferedStreamed if !answer.complete => {}
+        BodyMode::BufferedStreamed => {
+            assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+            assert_eq!(answer.json()["error"]["code"], "upstream_invalid_response", "{answer:?}");
+        }
+        _ => {
+            assert_eq!((answer.status, answer.complete), (502, true), "{answer:?}");
+            assert_eq!(answer.json()["error"]["code"], "upstream_invalid_response", "{answer:?}");
+        }
+    }
+    rig.end(&Exceptions::default()).await;
+}
+
+every_mode!(
+    an_upstream_that_ends_before_its_answer_begins_is_an_error,
+    an_answer_of_trailers_alone_is_no_empty_success
+);
 
 every_mode!(
     an_upstream_that_nobody_answers_is_an_error_in_the_clients_dialect,
