@@ -214,6 +214,20 @@ impl Citation<'_> {
     }
 }
 
+// === impl MediaKind ===
+
+impl MediaKind {
+    /// OpenAI's name of the field that holds it, by which it is said to be lost.
+    pub fn field(self) -> &'static str {
+        match self {
+            MediaKind::Image => "messages[].content[].image_url",
+            MediaKind::Audio => "messages[].content[].input_audio",
+            MediaKind::Video => "messages[].content[].video_url",
+            MediaKind::File => "messages[].content[].file",
+        }
+    }
+}
+
 // === impl Source ===
 
 impl Source<'_> {

@@ -52,20 +52,10 @@ pub(super) fn is_sayable(part: &Part<'_>, role: Role, family: Family, dropped: &
         (Content::Reasoning { .. } | Content::Redacted(_), _) => "messages[].reasoning_content",
         (Content::ToolCall(_), _) => "messages[].tool_calls",
         (Content::ToolResult(_), _) => "messages[].tool_call_id",
-        (Content::Media(media), _) => name_of(media.kind),
+        (Content::Media(media), _) => media.kind.field(),
     };
     dropped.field(lost);
     false
-}
-
-/// What people know the medium as.
-fn name_of(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Image => "messages[].content[].image_url",
-        MediaKind::Audio => "messages[].content[].input_audio",
-        MediaKind::Video => "messages[].content[].video_url",
-        MediaKind::File => "messages[].content[].file",
-    }
 }
 
 fn is_legal(media: &Media<'_>, family: Family, dropped: &mut Dropped) -> bool {
@@ -85,7 +75,7 @@ fn is_legal(media: &Media<'_>, family: Family, dropped: &mut Dropped) -> bool {
     let hears = !family.is_claude() || matches!(media.kind, MediaKind::Image | MediaKind::File);
     let is_legal = has_source && hears && names::format(media).is_some();
     if !is_legal {
-        dropped.field(name_of(media.kind));
+        dropped.field(media.kind.field());
     }
     is_legal
 }
@@ -225,7 +215,7 @@ impl Blocks<'_> {
     fn part_of_result(&mut self, part: &Part<'_>, a: &mut ArrayWriter<'_>) {
         match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) => a.object(|o| o.text("text", text)),
-            Content::Media(media) if media.kind == MediaKind::Audio => self.dropped.field(name_of(media.kind)),
+            Content::Media(media) if media.kind == MediaKind::Audio => self.dropped.field(media.kind.field()),
             Content::Media(media) => {
                 if is_legal(media, self.family, self.dropped) {
                     self.media(media, a);

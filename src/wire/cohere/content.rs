@@ -24,7 +24,7 @@ pub(super) fn text<'p>(part: &'p Part<'_>, dropped: &mut Dropped) -> Option<Bloc
     match &part.content {
         Content::Text { text, .. } | Content::Refusal(text) => Some(Block::Text(text)),
         Content::Media(media) => {
-            dropped.field(name_of(media.kind));
+            dropped.field(media.kind.field());
             None
         }
         _ => None,
@@ -46,7 +46,7 @@ pub(super) fn shown<'p>(part: &'p Part<'_>, dropped: &mut Dropped) -> Option<Blo
         _ => None,
     };
     if block.is_none() {
-        dropped.field(name_of(media.kind));
+        dropped.field(media.kind.field());
     }
     block
 }
@@ -66,15 +66,6 @@ pub(super) fn returned<'p>(part: &'p Part<'_>, dropped: &mut Dropped) -> Option<
 pub(super) fn note_cache(part: &Part<'_>, dropped: &mut Dropped) {
     if part.cache.is_some() {
         dropped.field("cache_control");
-    }
-}
-
-fn name_of(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Image => "messages[].content[].image_url",
-        MediaKind::Audio => "messages[].content[].input_audio",
-        MediaKind::Video => "messages[].content[].video_url",
-        MediaKind::File => "messages[].content[].file",
     }
 }
 

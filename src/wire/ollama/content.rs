@@ -35,7 +35,7 @@ pub(super) fn write_turn(a: &mut ArrayWriter<'_>, turn: &Turn<'_>, names: &Names
                 note_cache(part, dropped);
                 match &part.content {
                     Content::Text { text, .. } | Content::Refusal(text) => said.push(text),
-                    Content::Media(media) => dropped.field(name_of(media.kind)),
+                    Content::Media(media) => dropped.field(media.kind.field()),
                     _ => dropped.field("messages[].content[]"),
                 }
             }
@@ -109,7 +109,7 @@ fn write_assistant(a: &mut ArrayWriter<'_>, turn: &Turn<'_>, dropped: &mut Dropp
             Content::Reasoning { text: piece, signature: None } => thought.push_str(piece),
             Content::Reasoning { .. } | Content::Redacted(_) => dropped.field("messages[].reasoning"),
             Content::ToolCall(call) => calls.push(call),
-            Content::Media(media) => dropped.field(name_of(media.kind)),
+            Content::Media(media) => dropped.field(media.kind.field()),
             Content::ToolResult(_) => dropped.field("messages[].content[].tool_result"),
         }
     }
@@ -147,15 +147,6 @@ fn write_function(o: &mut ObjectWriter<'_>, call: &ToolCall<'_>) {
 fn note_cache(part: &Part<'_>, dropped: &mut Dropped) {
     if part.cache.is_some() {
         dropped.field("cache_control");
-    }
-}
-
-fn name_of(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Image => "messages[].content[].image_url",
-        MediaKind::Audio => "messages[].content[].input_audio",
-        MediaKind::Video => "messages[].content[].video_url",
-        MediaKind::File => "messages[].content[].file",
     }
 }
 
@@ -201,7 +192,7 @@ impl<'p> Said<'p> {
                     dropped.field("messages[].content[].file.filename");
                 }
             }
-            (kind, _) => dropped.field(name_of(kind)),
+            (kind, _) => dropped.field(kind.field()),
         }
     }
 
