@@ -80,8 +80,13 @@ pub fn left_out(world: &World, reason: &str) -> Vec<String> {
     told.flat_map(|decision| decision.detail.split(", ").map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
+/// The model that a target is asked for: OpenAI's that think are asked by Responses, and take other things.
+pub fn model(target: &Target) -> &'static str {
+    if target.name == "openai-responses" { "gpt-5-mini" } else { target.model }
+}
+
 /// The policy that leads to a target alone.
 pub fn policy(target: &Target) -> Policy {
     let spec = format!("{}, credentials: [{{type: None}}]", target.spec.replace("{mock}", "up.example"));
-    policy_of(&spec, Some(target.model)).unwrap_or_else(|error| panic!("{}: {error}", target.name))
+    policy_of(&spec, Some(model(target))).unwrap_or_else(|error| panic!("{}: {error}", target.name))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::asked::model;
 use super::found::{Found, Outcome};
 use super::rows;
 use crate::e2e::matrix::clients::CLIENTS;
@@ -11,8 +12,8 @@ use crate::e2e::matrix::targets::TARGETS;
 
 /// The columns of the short table: a title and a target.
 const COLUMNS: &[(&str, &str)] = &[
-    ("OpenAI Chat", "openai-chat"),
-    ("Responses", "openai-responses"),
+    ("GPT-4o by Chat", "openai-chat"),
+    ("GPT-5 by Responses", "openai-responses"),
     ("Claude", "anthropic"),
     ("Claude on Bedrock", "bedrock-anthropic"),
     ("Nova on Bedrock", "bedrock"),
@@ -108,8 +109,8 @@ impl Short<'_> {
 }
 
 fn short(asked: &[Found], told: &[Found]) -> String {
-    let model = |name: &str| TARGETS.iter().find(|target| target.name == name).map_or("", |target| target.model);
-    let mut models: Vec<&str> = COLUMNS.iter().map(|(_, target)| model(target)).collect();
+    let asked_of = |name: &str| TARGETS.iter().find(|target| target.name == name).map_or("", model);
+    let mut models: Vec<&str> = COLUMNS.iter().map(|(_, target)| asked_of(target)).collect();
     models.dedup();
     let models = format!("Asked of {}; other models of the same API may take more or less.", models.join(", "));
     let asked = Short {
