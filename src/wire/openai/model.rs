@@ -89,7 +89,8 @@ impl Model {
         let plain = Model { family: Family::Plain, version: 0, cut };
         let other = Model { family: Family::Other, ..plain };
         match (first, words.next()) {
-            ("chatgpt", _) => plain,
+            // The second is Azure's spelling of 3.5.
+            ("chatgpt", _) | ("gpt", Some("35")) => plain,
             ("gpt", Some(word)) => match version(word) {
                 Some(version) if version > 500 || (version == 500 && cut != Cut::Chat && !name.contains("search")) => {
                     Model { family: Family::Gpt, version, cut }
@@ -167,8 +168,13 @@ impl Model {
             }
             return self.efforts(api).filter(|efforts| efforts.none).map(|_| "none");
         }
-        let effort = wanted?.effort();
+        let wanted = wanted?;
+        let effort = wanted.effort();
         if !is_off && effort.is_none() {
+            // How much is the model's own affair; that it cannot at all is not.
+            if !self.may_reason() && (wanted.enabled == Some(true) || wanted.dynamic) {
+                dropped.field("reasoning_effort");
+            }
             return None;
         }
         let Some(efforts) = self.efforts(api) else {
@@ -258,6 +264,7 @@ mod tests {
             ("gpt-4o-mini", model(Family::Plain, 0, Cut::Usual)),
             ("gpt-4.1", model(Family::Plain, 0, Cut::Usual)),
             ("gpt-3.5-turbo", model(Family::Plain, 0, Cut::Usual)),
+            ("gpt-35-turbo", model(Family::Plain, 0, Cut::Usual)),
             ("chatgpt-4o-latest", model(Family::Plain, 0, Cut::Usual)),
             ("openai/gpt-oss-120b", model(Family::Other, 0, Cut::Usual)),
             ("omni-moderation-latest", model(Family::Other, 0, Cut::Usual)),
@@ -305,6 +312,9 @@ mod tests {
         assert_eq!(told("gpt-4o", effort(Effort::Low), false), [(None, true); 2]);
         assert_eq!(told("gpt-4o", off, false), [(None, false); 2]);
         assert_eq!(told("gpt-5.4", None, false), [(None, false); 2]);
+        let dynamic = Some(Reasoning { dynamic: true, ..Reasoning::default() });
+        assert_eq!(told("gpt-4o", dynamic, false), [(None, true); 2]);
+        assert_eq!(told("gpt-5", dynamic, false), [(None, false); 2]);
     }
 
     #[test]

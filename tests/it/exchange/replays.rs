@@ -265,7 +265,7 @@ const BESIDE: &[(&str, &str)] = &[
     ("message", r#""annotations":[{"type":"url_citation"}]"#),
     ("message", r#""audio":{"id":"a","data":"AA=="}"#),
     ("message", r#""function_call":{"name":"f","arguments":"{}"}"#),
-    ("message", r#""tool_calls":[{"index":0,"id":"t","type":"custom","custom":{"name":"f","input":"x"}}]"#),
+    ("message", r#""tool_calls":[{"index":0,"id":"t","type":"remote","remote":{"name":"f"}}]"#),
     (
         "message",
         r#""tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"},"extra_content":{"a":1}}]"#,

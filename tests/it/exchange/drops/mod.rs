@@ -48,7 +48,6 @@ const UNNAMED: &[Unnamed] = &[
     holds("not kept by the provider", KEEPERS_OF_NOTHING, "they keep none"),
     holds("no reasoning", &["bedrock"], "Nova thinks only when it is asked to"),
     holds("no reasoning", CHATS, "GPT-4o does not think"),
-    holds("the model chooses how much it thinks", CHATS, "it is left free, and GPT-4o does not think"),
     holds("service tier", &["vertex-gemini"], "the standard one is what Vertex has where nothing is said"),
     holds("summary of the reasoning", THINKERS, "thoughts are told in any case"),
     holds("ended: stop sequence", &["cohere"], "\"stop\" is the word for it, and Cohere does not say which it was"),
