@@ -91,7 +91,10 @@ pub fn unknown(id: &str) -> Refusal {
 fn one_value(dialect: Dialect, model: &Model<'_>) -> Value {
     let Model { id, owner } = model;
     match dialect {
-        Dialect::Anthropic => json!({"type": "model", "id": id, "display_name": id, "created_at": NO_DATE}),
+        // Anthropic's SDK (2.12, `types/model_info.py`) wants to know the stage of its life.
+        Dialect::Anthropic => {
+            json!({"type": "model", "id": id, "display_name": id, "created_at": NO_DATE, "lifecycle": "active"})
+        }
         Dialect::Gemini => {
             // What a model can do is not known here; clients choose among those that say they generate.
             let methods = if id.contains("embed") { json!([]) } else { json!(["generateContent", "countTokens"]) };
