@@ -31,6 +31,7 @@ pub mod render;
 mod rewrites;
 mod routing;
 mod sdk;
+mod sdk_beside;
 mod sdk_matrix;
 mod situations;
 mod tls;
