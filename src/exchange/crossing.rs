@@ -116,10 +116,11 @@ impl Exchange {
         let Body::CrossingWhole(held) = std::mem::replace(&mut self.response.body, Body::Crossing) else { return };
         let body = held.into_whole();
         let mut dropped = std::mem::take(&mut self.story.dropped);
-        let plain = self.response.decoded(&body);
+        let plain = self.response.decoded(&body, self.profile.bodies.max_response_hold);
         let written = match &plain {
             Some(plain) => self.write_whole(plain, &mut dropped),
-            None => Err("its content coding cannot be read"),
+            None => Err("its content coding cannot be read, or it is larger than what may be held \
+                         (bodies.maxResponseHold of the profile)"),
         };
         self.story.dropped = dropped;
         let Document { body: written, usage } = match written {

@@ -15,6 +15,9 @@ use crate::wire::codec::Said;
 /// and says none.
 const UNMARKED: u16 = 500;
 
+/// The most of a provider's compressed error that is read.
+const FAULT: usize = 1 << 20;
+
 // === impl Exchange ===
 
 impl Exchange {
@@ -54,7 +57,7 @@ impl Exchange {
         let status = self.story.status;
         let text = Bytes::from(text);
         // Bytes in a coding that cannot be read are nobody's words.
-        let text = self.response.decoded(&text).unwrap_or_default();
+        let text = self.response.decoded(&text, FAULT).unwrap_or_default();
         let fault = self.reader_codec().read_fault(&Said { status, error_type: kind.as_deref(), body: &text });
         self.observe_fault(&fault, out);
         self.answer_fault(&fault, out);

@@ -28,7 +28,7 @@ pub(super) struct Following {
 impl Following {
     /// Bytes held.
     pub fn buffered(&self) -> usize {
-        self.deciding.body.len() + self.fold.len()
+        self.deciding.body.len() + self.fold.len() + self.writer.as_ref().map_or(0, |writer| writer.held())
     }
 }
 

@@ -84,10 +84,11 @@ pub(super) enum Body {
 // === impl State ===
 
 impl State {
-    /// The body as its provider wrote it; nothing where its coding cannot be read.
-    pub fn decoded(&self, body: &Bytes) -> Option<Bytes> {
+    /// The body as its provider wrote it, of at most `most` bytes; nothing where it has more, or where its coding
+    /// cannot be read.
+    pub fn decoded(&self, body: &Bytes, most: usize) -> Option<Bytes> {
         let Some(coding) = &self.coding else { return Some(body.clone()) };
-        let mut decoder = Decoder::new(coding, Limits::default()).ok()?;
+        let mut decoder = Decoder::new(coding, Limits { max_bytes: most as u64, ..Limits::default() }).ok()?;
         let mut plain = Vec::new();
         decoder.push(body, &mut plain).ok()?;
         Some(Bytes::from(plain))
@@ -112,6 +113,8 @@ impl State {
         held + self.document.len()
             + self.meter.as_ref().map_or(0, |meter| meter.carried() + meter.kept())
             + self.fold.as_ref().map_or(0, Fold::len)
+            + self.reader.as_ref().map_or(0, |reader| reader.held())
+            + self.writer.as_ref().map_or(0, |writer| writer.held())
     }
 
     pub fn seen(&self) -> Option<&Seen> {
@@ -172,6 +175,8 @@ impl State {
     /// Forgets what was held.
     pub fn release(&mut self) {
         self.body = Body::Over;
+        self.reader = None;
+        self.writer = None;
         self.fold = None;
         self.document = Vec::new();
     }

@@ -128,12 +128,22 @@ pub trait StreamReader: Send {
     fn end(&mut self, out: &mut Vec<Delta>) {
         let _ = out;
     }
+
+    /// Bytes of the stream that are held back, for whoever bounds memory; what is small and fixed is left out.
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// Writes canonical steps as the bytes of one stream. It is given whole streams, and streams that begin
 /// with an `End`; it makes a legal stream of whatever comes.
 pub trait StreamWriter: Send {
     fn write(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped);
+
+    /// Bytes of the answer that are held back, or kept to be repeated; see [`StreamReader::held`].
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// To whom a request is written.

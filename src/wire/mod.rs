@@ -18,6 +18,7 @@ mod fit;
 pub mod frames;
 mod gemini;
 mod google;
+mod in_turn;
 mod keys;
 pub mod lines;
 mod media;

@@ -59,7 +59,8 @@ pub(super) fn read(said: &Said<'_>) -> Fault {
     // Google wraps its errors in a list where the answer would have been a stream.
     let root = root.and_then(|root| root.elements().next().or(Some(root)));
     let error = root.and_then(|root| root.get("error").or(Some(root)));
-    let Some(message) = error.and_then(|error| owned(error, "message").or_else(|| owned(error, "Message"))) else {
+    let message = error.and_then(|error| owned(error, "message").or_else(|| owned(error, "Message")));
+    let Some(message) = message.filter(|message| !message.trim().is_empty()) else {
         return Fault { kind: kind(said, None, ""), ..said.plain() };
     };
     let word = error.and_then(|error| owned(error, "type"));

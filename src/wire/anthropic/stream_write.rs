@@ -2,17 +2,15 @@
 //! why it ended and the usage, `message_stop`.
 //!
 //! Blocks are never open side by side: the official Go SDK adds whatever comes to the last one. Where a
-//! provider tells calls by turns, those behind the open one are held back until it is complete.
+//! provider tells calls by turns, those behind the open one are held back until it is complete: [`InTurn`].
 
 use super::reply_write::{call_id, call_seal, stop_reason, write_head, write_thought};
 use super::{citation, fault, usage};
 use crate::base::json::{ObjectWriter, write_object};
-use crate::llm::{Delta, Dropped, Finish, Format, Signature, Usage};
+use crate::llm::{Delta, Dropped, Fault, Finish, Format, Signature, Usage};
 use crate::wire::codec::{StreamWriter, Writing};
+use crate::wire::in_turn::{Call, InTurn, Turn};
 use crate::wire::sse;
-
-/// Bytes of calls that are held back.
-const MOST_HELD: usize = 4 << 20;
 
 /// One stream.
 pub(super) struct Writer {
@@ -21,11 +19,7 @@ pub(super) struct Writer {
     /// The index of the block that is open, or comes next.
     block: u64,
     open: Option<Open>,
-    /// Calls behind the open one, in their order.
-    held: Vec<Call>,
-    held_bytes: usize,
-    /// Calls that were begun.
-    calls: u32,
+    turns: InTurn,
     refuses: bool,
     usage: Usage,
     finish: Option<(Finish, Option<String>)>,
@@ -46,28 +40,7 @@ enum Open {
         is_cited: bool,
     },
     Thought,
-    Call {
-        index: u32,
-        scan: Balance,
-    },
-}
-
-#[derive(Default)]
-struct Call {
-    index: u32,
-    id: String,
-    name: String,
-    arguments: String,
-    signature: Option<Signature<'static>>,
-}
-
-/// Whether a JSON object that comes in pieces is complete.
-#[derive(Clone, Copy, Debug, Default)]
-struct Balance {
-    depth: u32,
-    in_string: bool,
-    is_escaped: bool,
-    is_complete: bool,
+    Call,
 }
 
 impl StreamWriter for Writer {
@@ -106,12 +79,13 @@ impl StreamWriter for Writer {
             Delta::Finish { finish, stop_sequence, .. } => self.finish = Some((*finish, stop_sequence.clone())),
             Delta::Usage(usage) => self.usage = *usage,
             Delta::Ping => self.event(out, "ping", |_| {}),
-            Delta::Error(said) => {
-                sse::write(out, Some("error"), &fault::write(said));
-                self.state = State::Ended;
-            }
+            Delta::Error(said) => self.fail(said, out),
             Delta::End => self.end(out, dropped),
         }
+    }
+
+    fn held(&self) -> usize {
+        self.turns.held()
     }
 }
 
@@ -140,9 +114,7 @@ impl Writer {
             state: State::New,
             block: 0,
             open: None,
-            held: Vec::new(),
-            held_bytes: 0,
-            calls: 0,
+            turns: InTurn::default(),
             refuses: false,
             usage: Usage::default(),
             finish: None,
@@ -211,11 +183,11 @@ impl Writer {
         if self.open.is_some() {
             self.stop(out);
         }
-        for call in std::mem::take(&mut self.held) {
+        for call in self.turns.close() {
             self.begin_call(&call, out, dropped);
             self.stop(out);
         }
-        self.held_bytes = 0;
+        self.turns.close();
     }
 
     /// A text is open behind this: one without a citation, if `is_fresh`.
@@ -266,10 +238,15 @@ impl Writer {
         self.stop(out);
     }
 
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        sse::write(out, Some("error"), &fault::write(fault));
+        self.state = State::Ended;
+    }
+
     fn end(&mut self, out: &mut Vec<u8>, dropped: &mut Dropped) {
         self.close(out, dropped);
         let (finish, stop_sequence) = self.finish.take().unzip();
-        let reason = stop_reason(finish, self.calls > 0, self.refuses);
+        let reason = stop_reason(finish, self.turns.any(), self.refuses);
         let total = self.usage;
         self.event(out, "message_delta", |o| {
             o.object("delta", |o| {
@@ -289,47 +266,21 @@ impl Writer {
 /// Calls.
 impl Writer {
     fn call(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
-        let Delta::ToolCall { index, id, name, arguments, signature, .. } = delta else { return };
-        if let Some(held) = self.held.iter_mut().find(|held| held.index == *index) {
-            held.arguments.push_str(arguments);
-            return self.hold(arguments.len(), dropped);
-        }
-        match &self.open {
-            Some(Open::Call { index: open, .. }) if open == index => self.go_on(arguments, out),
-            _ if *index < self.calls => {
-                // It ended when something else began.
-                if !arguments.is_empty() {
-                    dropped.field("tool_calls");
-                }
-                return;
-            }
-            open => {
-                let call = Call {
-                    index: *index,
-                    id: id.clone().unwrap_or_default(),
-                    name: name.clone().unwrap_or_default(),
-                    arguments: arguments.clone(),
-                    signature: signature.clone(),
-                };
-                let waits = matches!(open, Some(Open::Call { scan, .. }) if !scan.is_complete);
-                self.calls = index.saturating_add(1);
-                if waits {
-                    self.hold(call.name.len() + call.arguments.len() + 64, dropped);
-                    return self.held.push(call);
-                }
+        match self.turns.push(delta) {
+            Ok(Turn::Begin(call)) => {
                 self.close(out, dropped);
                 self.begin_call(&call, out, dropped);
             }
+            Ok(Turn::GoOn) => {
+                let Delta::ToolCall { arguments, .. } = delta else { return };
+                self.go_on(arguments, out);
+            }
+            Ok(Turn::Wait) => return,
+            Err(fault) => return self.fail(&fault, out),
         }
-        self.catch_up(out, dropped);
-    }
-
-    fn hold(&mut self, bytes: usize, dropped: &mut Dropped) {
-        self.held_bytes += bytes;
-        if self.held_bytes > MOST_HELD {
-            self.held.clear();
-            self.held_bytes = 0;
-            dropped.field("tool_calls");
+        while let Some(call) = self.turns.next() {
+            self.stop(out);
+            self.begin_call(&call, out, dropped);
         }
     }
 
@@ -340,53 +291,19 @@ impl Writer {
             self.stop(out);
         }
         let id = call_id(&call.id, call.index, &self.to);
-        self.begin(out, Some(Open::Call { index: call.index, scan: Balance::default() }), |o| {
+        self.begin(out, Some(Open::Call), |o| {
             o.text("type", "tool_use");
             o.text("id", &id);
             o.text("name", &call.name);
             o.raw("input", "{}");
         });
+        self.turns.begin(call);
         self.go_on(&call.arguments, out);
     }
 
     fn go_on(&mut self, arguments: &str, out: &mut Vec<u8>) {
-        if arguments.is_empty() {
-            return;
-        }
-        if let Some(Open::Call { scan, .. }) = &mut self.open {
-            scan.push(arguments);
-        }
-        self.delta(out, "input_json_delta", |o| o.text("partial_json", arguments));
-    }
-
-    /// While the open call is complete, the next one that waits begins.
-    fn catch_up(&mut self, out: &mut Vec<u8>, dropped: &mut Dropped) {
-        while matches!(&self.open, Some(Open::Call { scan, .. }) if scan.is_complete) && !self.held.is_empty() {
-            let call = self.held.remove(0);
-            self.held_bytes = self.held_bytes.saturating_sub(call.arguments.len());
-            self.stop(out);
-            self.begin_call(&call, out, dropped);
-        }
-    }
-}
-
-// === impl Balance ===
-
-impl Balance {
-    fn push(&mut self, piece: &str) {
-        for byte in piece.bytes() {
-            match byte {
-                _ if self.is_escaped => self.is_escaped = false,
-                b'\\' if self.in_string => self.is_escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.is_complete |= self.depth == 0;
-                }
-                _ => {}
-            }
+        if !arguments.is_empty() {
+            self.delta(out, "input_json_delta", |o| o.text("partial_json", arguments));
         }
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn read(said: &Said<'_>) -> Fault {
     let name = said.error_type.or(kind.as_deref());
     let name = name.map(|name| name.split(':').next().unwrap_or_default());
     let name = name.map(|name| name.rsplit('#').next().unwrap_or_default().trim()).filter(|name| !name.is_empty());
-    let mut fault = match text("message").or_else(|| text("Message")) {
+    let message = text("message").or_else(|| text("Message")).filter(|message| !message.trim().is_empty());
+    let mut fault = match message {
         Some(message) => Fault::new(said.status, message),
         None => said.plain(),
     };

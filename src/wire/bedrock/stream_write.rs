@@ -1,12 +1,13 @@
 //! The events of a `ConverseStream` written: `messageStart`, blocks one after another, `messageStop`,
-//! `metadata`; or an exception.
+//! `metadata`; or an exception. Calls that come interleaved are put in a row: [`InTurn`].
 
 use super::{answer, cite, fault, names};
 use crate::base::json::{ObjectWriter, write_object};
 use crate::llm::part::{Media, Source};
-use crate::llm::{Delta, Dropped, Fault, FaultKind, Finish, Format, Usage};
+use crate::llm::{Delta, Dropped, Fault, Finish, Format, Usage};
 use crate::wire::codec::{StreamWriter, Writing};
 use crate::wire::frames;
+use crate::wire::in_turn::{Call, InTurn, Turn};
 
 /// Writes one stream.
 #[derive(Debug)]
@@ -17,8 +18,7 @@ pub(super) struct Writer {
     open: Option<Block>,
     /// The number of the next block.
     next: u64,
-    /// Calls that have begun.
-    calls: u32,
+    turns: InTurn,
     is_stopped: bool,
     is_over: bool,
     usage: Usage,
@@ -35,7 +35,7 @@ enum Block {
     Thought,
     /// A thought that is sealed.
     Sealed,
-    Call(u32),
+    Call,
     Image,
 }
 
@@ -62,6 +62,10 @@ impl StreamWriter for Writer {
             piece => self.piece(piece, out, dropped),
         }
     }
+
+    fn held(&self) -> usize {
+        self.turns.held()
+    }
 }
 
 impl Writer {
@@ -71,7 +75,7 @@ impl Writer {
             to,
             open: None,
             next: 0,
-            calls: 0,
+            turns: InTurn::default(),
             is_stopped: false,
             is_over: false,
             usage: Usage::default(),
@@ -96,27 +100,27 @@ impl Writer {
         match delta {
             Delta::Text { choice: 0, text } | Delta::Refusal { choice: 0, text } => {
                 // A text that has a citation is over.
-                self.be_in(Block::Text, &[], out);
+                self.be_in(Block::Text, &[], out, dropped);
                 self.delta(out, |o| o.text("text", text));
             }
             Delta::Reasoning { choice: 0, text } => {
-                self.be_in(Block::Thought, &[], out);
+                self.be_in(Block::Thought, &[], out, dropped);
                 self.delta(out, |o| o.object("reasoningContent", |o| o.text("text", text)));
             }
             Delta::Signature { choice: 0, signature } => {
-                self.be_in(Block::Thought, &[], out);
+                self.be_in(Block::Thought, &[], out, dropped);
                 let seal = signature.for_client(Format::Converse);
                 self.delta(out, |o| o.object("reasoningContent", |o| o.text("signature", &seal)));
                 self.open = Some(Block::Sealed);
             }
             Delta::Redacted { choice: 0, data } => {
-                self.be_in(Block::Thought, &[], out);
+                self.be_in(Block::Thought, &[], out, dropped);
                 let blob = names::blob(data);
                 self.delta(out, |o| o.object("reasoningContent", |o| o.text("redactedContent", &blob)));
                 self.open = Some(Block::Sealed);
             }
             Delta::Citation { choice: 0, citation } => {
-                self.be_in(Block::Text, &[Block::Cited], out);
+                self.be_in(Block::Text, &[Block::Cited], out, dropped);
                 self.delta(out, |o| o.object("citation", |o| cite::write(citation, o, dropped)));
                 self.open = Some(Block::Cited);
             }
@@ -128,33 +132,49 @@ impl Writer {
     }
 
     fn call(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
-        let Delta::ToolCall { index, id, name, arguments, signature, .. } = delta else { return };
-        if signature.is_some() {
+        match self.turns.push(delta) {
+            Ok(Turn::Begin(call)) => {
+                self.start(out);
+                self.close(out, dropped);
+                self.begin_call(&call, out, dropped);
+            }
+            Ok(Turn::GoOn) => {
+                let Delta::ToolCall { arguments, .. } = delta else { return };
+                self.go_on(arguments, out);
+            }
+            Ok(Turn::Wait) => return,
+            Err(fault) => return self.fail(&fault, out),
+        }
+        while let Some(call) = self.turns.next() {
+            self.stop_block(out);
+            self.begin_call(&call, out, dropped);
+        }
+    }
+
+    fn begin_call(&mut self, call: &Call, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        if call.signature.is_some() {
             dropped.field("tool_calls[].signature");
         }
-        if self.open != Some(Block::Call(*index)) {
-            if *index < self.calls {
-                // A block that is closed cannot go on, and a call without its end must not be made.
-                let message = "The provider sent a piece of a tool call that was over already.";
-                return self.fail(&Fault::in_stream(FaultKind::Server, message), out);
-            }
-            self.start(out);
-            self.close(out);
-            self.calls = index + 1;
-            let made = || answer::call_id(&self.to, *index as usize);
-            let id = id.clone().filter(|id| !id.is_empty()).unwrap_or_else(made);
-            let block = self.next;
-            self.event("contentBlockStart", out, |o| {
-                o.object("start", |o| {
-                    o.object("toolUse", |o| {
-                        o.text("toolUseId", &id);
-                        o.text("name", name.as_deref().unwrap_or_default());
-                    });
+        let id = match call.id.is_empty() {
+            true => answer::call_id(&self.to, call.index as usize),
+            false => call.id.clone(),
+        };
+        let block = self.next;
+        self.event("contentBlockStart", out, |o| {
+            o.object("start", |o| {
+                o.object("toolUse", |o| {
+                    o.text("toolUseId", &id);
+                    o.text("name", &call.name);
                 });
-                o.number("contentBlockIndex", block);
             });
-            self.open = Some(Block::Call(*index));
-        }
+            o.number("contentBlockIndex", block);
+        });
+        self.open = Some(Block::Call);
+        self.turns.begin(call);
+        self.go_on(&call.arguments, out);
+    }
+
+    fn go_on(&mut self, arguments: &str, out: &mut Vec<u8>) {
         if !arguments.is_empty() {
             self.delta(out, |o| o.object("toolUse", |o| o.text("input", arguments)));
         }
@@ -167,7 +187,7 @@ impl Writer {
             return dropped.field(answer::lost(media));
         };
         self.start(out);
-        self.close(out);
+        self.close(out, dropped);
         let block = self.next;
         self.event("contentBlockStart", out, |o| {
             o.object("start", |o| o.object("image", |o| o.text("format", format)));
@@ -175,16 +195,16 @@ impl Writer {
         });
         self.open = Some(Block::Image);
         self.delta(out, |o| o.object("image", |o| o.object("source", |o| o.text("bytes", data))));
-        self.close(out);
+        self.close(out, dropped);
     }
 
     /// Sees to it that a block of this kind is open, or one of those that go on with it.
-    fn be_in(&mut self, block: Block, also: &[Block], out: &mut Vec<u8>) {
+    fn be_in(&mut self, block: Block, also: &[Block], out: &mut Vec<u8>, dropped: &mut Dropped) {
         self.start(out);
         if self.open.is_some_and(|open| open == block || also.contains(&open)) {
             return;
         }
-        self.close(out);
+        self.close(out, dropped);
         // A block that is no call has no `contentBlockStart`.
         self.open = Some(block);
     }
@@ -197,7 +217,17 @@ impl Writer {
         });
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) {
+    /// Ends the block that is open, and writes the calls that waited for its end.
+    fn close(&mut self, out: &mut Vec<u8>, dropped: &mut Dropped) {
+        self.stop_block(out);
+        for call in self.turns.close() {
+            self.begin_call(&call, out, dropped);
+            self.stop_block(out);
+        }
+        self.turns.close();
+    }
+
+    fn stop_block(&mut self, out: &mut Vec<u8>) {
         if self.open.take().is_some() {
             let block = self.next;
             self.next += 1;
@@ -210,7 +240,7 @@ impl Writer {
             return;
         }
         self.start(out);
-        self.close(out);
+        self.close(out, dropped);
         let reason = answer::reason(finish, dropped);
         self.event("messageStop", out, |o| {
             o.text("stopReason", reason);

@@ -7,7 +7,8 @@ use crate::wire::codec::Said;
 
 pub(super) fn read(said: &Said<'_>) -> Fault {
     let tree = said.tree();
-    let Some(message) = tree.as_ref().and_then(|tree| tree.root().get("message")).and_then(Value::text) else {
+    let message = tree.as_ref().and_then(|tree| tree.root().get("message")).and_then(Value::text);
+    let Some(message) = message.filter(|message| !message.trim().is_empty()) else {
         let fault = said.plain();
         return Fault { kind: kind(of_status(said.status), &fault.message), ..fault };
     };

@@ -8,6 +8,7 @@ use super::{fault, finish, grounding, logprobs, usage};
 use crate::base::json::Tree;
 use crate::base::json::tree::Value;
 use crate::llm::part::Citation;
+use crate::llm::reply::Choice;
 use crate::llm::{Content, Delta, Dropped, Finish, Fold, Part, Reply, Signature, Usage};
 use crate::wire::codec::{StreamReader, Unreadable};
 use crate::wire::sse;
@@ -57,7 +58,11 @@ pub(super) fn whole(root: Value<'_, '_>, dropped: &mut Dropped) -> Result<Reply,
     steps.push(Delta::End);
     let mut fold = Fold::default();
     steps.iter().for_each(|step| fold.push(step));
-    let reply = fold.complete().ok_or(Bad::Answer("it has more calls than can be"))?;
+    let mut reply = fold.complete().ok_or(Bad::Answer("it has more calls than can be"))?;
+    // One that says nothing at all is an answer as well.
+    if reply.choices.len() < reader.candidates.len() {
+        reply.choices.resize_with(reader.candidates.len(), Choice::default);
+    }
     match reply.choices.is_empty() {
         true => Err(Bad::Answer("it has no candidates and does not say why")),
         false => Ok(reply),
@@ -81,6 +86,11 @@ impl StreamReader for Reader {
         }
         out.extend(self.usage.take().map(Delta::Usage));
         out.push(Delta::End);
+    }
+
+    fn held(&self) -> usize {
+        let held = |one: &Candidate| one.spoken.held() + one.seal.as_ref().map_or(0, |seal| seal.data.len());
+        self.candidates.iter().map(held).sum()
     }
 }
 

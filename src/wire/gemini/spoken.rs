@@ -16,6 +16,11 @@ pub(super) struct Spoken {
 // === impl Spoken ===
 
 impl Spoken {
+    /// Bytes that are kept.
+    pub fn held(&self) -> usize {
+        self.rest.len()
+    }
+
     pub fn push(&mut self, text: &str) {
         if self.rest.is_empty() && text.is_ascii() {
             self.plain = self.plain.saturating_add(text.len());

@@ -84,6 +84,10 @@ impl StreamWriter for Writer {
             }
         }
     }
+
+    fn held(&self) -> usize {
+        self.held.0 + self.choices.iter().map(|choice| choice.spoken.held()).sum::<usize>()
+    }
 }
 
 impl Writer {
@@ -231,6 +235,8 @@ impl Writer {
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         self.element(&fault::write_fault(fault), out);
+        self.choices = Vec::new();
+        self.held = (0, 0);
         self.close(out);
     }
 

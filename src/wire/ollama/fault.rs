@@ -8,7 +8,7 @@ use crate::wire::codec::Said;
 
 pub(super) fn read(said: &Said<'_>) -> Fault {
     let tree = said.tree();
-    match tree.as_ref().and_then(|tree| message(tree.root())) {
+    match tree.as_ref().and_then(|tree| message(tree.root())).filter(|message| !message.trim().is_empty()) {
         Some(message) => {
             let kind = kind(FaultKind::of_status(said.status), &message);
             Fault { kind, ..Fault::new(said.status, message) }

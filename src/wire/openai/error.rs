@@ -77,6 +77,9 @@ pub(in crate::wire) fn read_fault(said: &Said<'_>) -> Fault {
         error if error.get("message").is_some() => {
             let mut fault = read_error(error, FaultKind::of_status(said.status));
             fault.status = Some(said.status);
+            if fault.message.trim().is_empty() {
+                fault.message = said.plain().message;
+            }
             fault
         }
         error => match error.text().or_else(|| root.get("detail")?.text()) {

@@ -10,8 +10,11 @@ use crate::llm::{Delta, Dropped, FaultKind};
 use crate::wire::codec::{StreamReader, Unreadable};
 use crate::wire::{scan, sse};
 
-/// Calls of one choice that are told apart; a stream that names more is not a real one.
+/// Calls of all choices that are told apart; a stream that names more is not a real one.
 const MAX_CALLS: usize = 1024;
+
+/// Characters of a call's id by which it is told from others.
+const ID: usize = 256;
 
 /// Reads the chunks of one stream.
 #[derive(Default)]
@@ -180,17 +183,17 @@ impl Reader {
         let call = read.call.into_owned();
         let known = self.calls.iter().rposition(|known| known.choice == choice && known.theirs == theirs);
         // Some number every call 0: another id with another name is another call.
-        let known = known.filter(|&at| !(read.has_id && read.has_name && self.calls[at].id != *call.id));
+        let known = known.filter(|&at| !(read.has_id && read.has_name && self.calls[at].id != short(&call.id)));
         let is_new = known.is_none();
         let ours = match known {
             Some(at) => self.calls[at].ours,
             None => {
                 let ours = self.calls.iter().filter(|known| known.choice == choice).count();
-                if ours >= MAX_CALLS {
+                if self.calls.len() >= MAX_CALLS {
                     return dropped.field("choices[].delta.tool_calls[]");
                 }
                 let ours = u32::try_from(ours).unwrap_or(u32::MAX);
-                self.calls.push(Known { choice, theirs, ours, id: call.id.to_string() });
+                self.calls.push(Known { choice, theirs, ours, id: short(&call.id).to_owned() });
                 ours
             }
         };
@@ -216,6 +219,10 @@ fn push_part(choice: u32, part: Value<'_, '_>, out: &mut Vec<Delta>, dropped: &m
         }
         other => dropped.inside("choices[].delta.content[].", other.unwrap_or("type")),
     }
+}
+
+fn short(id: &str) -> &str {
+    id.char_indices().nth(ID).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
 }
 
 fn push_details(choice: u32, value: Value<'_, '_>, out: &mut Vec<Delta>) {

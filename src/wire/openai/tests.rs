@@ -250,3 +250,37 @@ fn a_call_without_an_id_gets_the_same_one_whole_and_streamed() {
         assert_eq!(ids, ["call_x_0_0", "own"], "{text}");
     }
 }
+
+#[test]
+fn a_call_that_does_not_say_of_what_is_refused() {
+    let read = |call: &str| {
+        let turn = format!(r#"{{"role":"assistant","tool_calls":[{{"id":"c",{call}}}]}}"#);
+        let body = format!(r#"{{"model":"m","messages":[{turn}]}}"#);
+        let mut dropped = Dropped::default();
+        let tree = Tree::read(body.as_bytes()).unwrap();
+        OpenAi.read_chat(&tree, &mut dropped).map(|chat| (format!("{:?}", chat.turns), dropped.to_string()))
+    };
+    for call in [r#""function":{"arguments":"{}"}"#, r#""function":{"name":"","arguments":"{}"}"#, r#""custom":{}"#] {
+        let refusal = read(call).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some("messages[].tool_calls[].function.name"), "{call}");
+    }
+    let (turns, dropped) = read(r#""type":"custom","custom":{"name":"f","input":"say \"x\""}"#).unwrap();
+    assert!(turns.contains(r#"arguments: "{\"input\":\"say \\\"x\\\"\"}""#), "{turns}");
+    assert!(dropped.contains("messages[].tool_calls[].custom"), "{dropped}");
+}
+
+/// A provider may number choices and name calls at will.
+#[test]
+fn the_calls_that_a_stream_names_are_remembered_up_to_a_bound() {
+    let (mut reader, mut out, mut dropped) = (OpenAi.stream_reader(), Vec::new(), Dropped::default());
+    let long = "i".repeat(1 << 10);
+    for choice in 0..2000 {
+        let function = r#"{"name":"f","arguments":""}"#;
+        let call = format!(r#"{{"index":0,"id":"{long}{choice}","type":"function","function":{function}}}"#);
+        let data = format!(r#"{{"choices":[{{"index":{choice},"delta":{{"tool_calls":[{call}]}}}}]}}"#);
+        let event = sse::Event { name: None, data: data.into(), raw: Bytes::new() };
+        reader.read(&event, &mut out, &mut dropped).unwrap();
+    }
+    assert_eq!(out.iter().filter(|delta| matches!(delta, Delta::ToolCall { .. })).count(), 1024);
+    assert_eq!(dropped.to_string(), "choices[].delta.tool_calls[]");
+}

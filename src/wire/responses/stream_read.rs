@@ -22,6 +22,9 @@ const MAX_ITEMS: usize = 1024;
 /// Citations of one text that are kept until it ends.
 const MAX_CITATIONS: usize = 1024;
 
+/// Bytes of what they say.
+const MAX_CITED: usize = 1 << 20;
+
 /// Reads one stream.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -31,6 +34,8 @@ pub(super) struct Reader {
     calls: u32,
     /// Of the text that is being said. They follow it, so that it stays in one piece.
     citations: Vec<Citation<'static>>,
+    /// Bytes of them.
+    cited: usize,
     /// Of the call that comes next.
     seal: Option<Signature<'static>>,
 }
@@ -71,6 +76,10 @@ impl StreamReader for Reader {
             return Err(Unreadable("an event of its stream has no type"));
         }
         self.event(&kind, root, out, dropped)
+    }
+
+    fn held(&self) -> usize {
+        self.cited + self.seal.as_ref().map_or(0, |seal| seal.data.len())
     }
 }
 
@@ -224,9 +233,12 @@ impl Reader {
     fn cite(&mut self, annotation: Option<Value<'_, '_>>, root: Value<'_, '_>, dropped: &mut Dropped) {
         let citation = annotation.and_then(|value| read_annotation(value, OUTPUT, dropped));
         let Some(citation) = citation.map(Citation::into_owned) else { return };
-        if self.citations.len() >= MAX_CITATIONS {
+        let texts = [&citation.url, &citation.title, &citation.quote];
+        let bytes: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        if self.citations.len() >= MAX_CITATIONS || self.cited + bytes > MAX_CITED {
             return dropped.field("output[].content[].annotations");
         }
+        self.cited += bytes;
         self.citations.push(citation);
         if let Some(item) = self.item(root) {
             item.cited = true;
@@ -236,6 +248,7 @@ impl Reader {
     /// A text is over, and its citations come.
     fn flush(&mut self, out: &mut Vec<Delta>) {
         let cite = |citation| Delta::Citation { choice: 0, citation: Box::new(citation) };
+        self.cited = 0;
         out.extend(self.citations.drain(..).map(cite));
     }
 

@@ -79,6 +79,10 @@ impl StreamWriter for Writer {
             self.fail(&Fault::in_stream(FaultKind::Server, message), out);
         }
     }
+
+    fn held(&self) -> usize {
+        self.kept()
+    }
 }
 
 fn choice_of(delta: &Delta) -> u32 {

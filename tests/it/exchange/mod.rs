@@ -23,6 +23,7 @@ mod envoy_turns;
 mod explains;
 mod golden;
 mod hold;
+mod hostile;
 mod listed;
 mod namespaces;
 mod pass;

@@ -163,6 +163,8 @@ pub(super) fn blocks(deltas: &[Delta]) -> Vec<(String, String)> {
             "message_start" => assert_eq!(at, 0),
             "message_delta" => assert_eq!((at, open), (last - 1, None)),
             "message_stop" => assert_eq!(at, last),
+            // A piece of a call that is over: nothing can be made of it.
+            "error" => assert_eq!(at, last),
             "content_block_start" => {
                 assert_eq!((open, event["index"].as_u64()), (None, Some(blocks.len() as u64)), "{data}");
                 open = event["index"].as_u64();
@@ -245,6 +247,14 @@ fn calls_that_are_told_by_turns_are_written_one_after_the_other() {
         let deltas: Vec<_> = order.into_iter().chain([Delta::finish(Finish::ToolCalls), Delta::End]).collect();
         assert_eq!(blocks(&deltas), expected, "{deltas:?}");
     }
+}
+
+#[test]
+fn a_call_that_goes_on_behind_its_end_ends_the_stream() {
+    let deltas = [call(0, Some("f"), "{}"), call(1, Some("g"), "{}"), call(0, None, "x"), Delta::End];
+    let (events, _) = events(&deltas);
+    let last: serde_json::Value = serde_json::from_str(events.last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["error"]["type"]), (&"error".into(), &"api_error".into()));
 }
 
 #[test]

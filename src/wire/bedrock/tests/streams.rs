@@ -169,6 +169,39 @@ fn calls_without_ids_get_some_and_late_pieces_end_the_stream() {
 }
 
 #[test]
+fn calls_that_come_by_turns_are_written_one_behind_the_other() {
+    let steps = [
+        start(),
+        tool(0, Some("f"), ""),
+        tool(1, Some("g"), "{\"b\":"),
+        tool(0, None, "{\"a\":"),
+        tool(1, None, "2}"),
+        tool(2, Some("h"), "{"),
+        tool(0, None, "1}"),
+        tool(2, None, "}"),
+        Delta::finish(Finish::ToolCalls),
+        Delta::Usage(usage()),
+        Delta::End,
+    ];
+    let (stream, _, left_out) = stream_of(&steps);
+    assert_eq!(left_out.len(), 0);
+    let (mut said, mut expected) = (Fold::default(), Fold::default());
+    deltas(&stream, usize::MAX).0.iter().for_each(|delta| said.push(delta));
+    steps.iter().for_each(|delta| expected.push(delta));
+    assert_eq!(said.complete(), expected.complete());
+    // What is held is told, and bounded.
+    let mut writer = Bedrock.stream_writer(Writing::default()).unwrap();
+    let (mut out, mut most) = (Vec::new(), 0);
+    steps[..3].iter().for_each(|step| writer.write(step, &mut out, &mut Dropped::default()));
+    for _ in 0..100 {
+        writer.write(&tool(1, None, &"x".repeat(1 << 20)), &mut out, &mut Dropped::default());
+        most = most.max(writer.held());
+    }
+    assert!((3 << 20..=4 << 20).contains(&most), "{most}");
+    assert_eq!(events(&out, 9).last().unwrap().name.as_deref(), Some(&b"internalServerException"[..]));
+}
+
+#[test]
 fn other_answers_and_probabilities_are_named() {
     let other = Delta::Text { choice: 1, text: "b".into() };
     let sound = media(MediaKind::Audio, "audio/wav", Source::Base64("aGk=".into()));
