@@ -273,6 +273,15 @@ impl<'a> Signature<'a> {
         (self.maker == format).then_some(&*self.data)
     }
 
+    /// The seal of a thought for a Claude model behind `format`. Anthropic's are good wherever its models are
+    /// served ("Signature values are compatible across platforms": Claude docs, "Extended thinking"); of
+    /// what other models behind the same APIs call a signature they are told by how they begin, which is the
+    /// first byte of Anthropic's protobuf in base64. Redacted thoughts are spelt differently in each API.
+    pub fn for_claude(&self, format: Format) -> Option<&str> {
+        let is_claudes = matches!(self.maker, Format::Messages | Format::Converse) && self.data.starts_with('E');
+        self.for_provider(format).or_else(|| is_claudes.then_some(&*self.data))
+    }
+
     /// The seal for a client that speaks `format`.
     pub fn for_client(&self, format: Format) -> Cow<'_, str> {
         match self.maker == format {
@@ -300,6 +309,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_claudes_seal_is_good_wherever_claude_is_served() {
+        let sent = |maker, data: &'static str, to| Signature { maker, data: data.into() }.for_claude(to).is_some();
+        let (claude, bedrock) = (Format::Messages, Format::Converse);
+        assert!(sent(claude, "EqQBCgIYAhIM", bedrock) && sent(bedrock, "EqQBCgIYAhIM", claude));
+        assert!(sent(claude, "other", claude) && sent(bedrock, "other", bedrock));
+        assert!(!sent(claude, "other", bedrock) && !sent(bedrock, "other", claude));
+        assert!(!sent(Format::Gemini, "EqQBCgIYAhIM", claude) && !sent(Format::Responses, "EqQB", bedrock));
     }
 
     #[test]

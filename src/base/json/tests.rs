@@ -265,4 +265,22 @@ proptest! {
         let raw = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>());
         prop_assert_eq!(string(raw.as_bytes()).unwrap(), String::from_utf16_lossy(&units));
     }
+    #[test]
+    fn what_is_copied_is_the_same_text_to_every_parser(units in prop::collection::vec(any::<u16>(), 0..8), plain in ".{0,6}") {
+        let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        let raw = format!(r#"{{"\\{escaped}":[{}]}}"#, Value::from(plain));
+        let mut out = Vec::new();
+        write_array(&mut out, |a| a.raw(&raw));
+        let whole: Value = serde_json::from_slice(&out).unwrap();
+        let key = format!("\\{}", String::from_utf16_lossy(&units));
+        prop_assert_eq!(whole[0].as_object().unwrap().keys().next(), Some(&key));
+        if !key.contains(char::REPLACEMENT_CHARACTER) {
+            prop_assert_eq!(out, format!("[{raw}]").into_bytes());
+        }
+    }
+
+    #[test]
+    fn no_text_that_is_copied_panics(raw in r#"[\\u0-9d-fD-F"é]{0,24}"#) {
+        write_array(&mut Vec::new(), |a| a.raw(&raw));
+    }
 }

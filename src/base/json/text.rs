@@ -61,6 +61,31 @@ fn special(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(is_special).map(|found| at + found)
 }
 
+/// Appends JSON as it stands, but for escapes of lone surrogates: the grammar has them, and the parsers of providers
+/// refuse them (Anthropic: "The request body is not valid JSON: no low surrogate in string"). They become what
+/// [`string`] reads them as.
+pub(super) fn write_raw(out: &mut Vec<u8>, json: &str) {
+    let bytes = json.as_bytes();
+    let (mut plain, mut at) = (0, 0);
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        at += found;
+        let tail = &bytes[at + 1..];
+        if tail.first() != Some(&b'u') {
+            at = (at + 2).min(bytes.len());
+            continue;
+        }
+        let (c, length) = unescape_unit(tail);
+        let is_half = matches!(tail.get(1..5).and_then(hex4), Some(0xd800..0xe000));
+        if is_half && c == char::REPLACEMENT_CHARACTER {
+            out.extend_from_slice(&bytes[plain..at]);
+            out.extend_from_slice(b"\\ufffd");
+            plain = (at + 1 + length).min(bytes.len());
+        }
+        at = (at + 1 + length).min(bytes.len());
+    }
+    out.extend_from_slice(&bytes[plain..]);
+}
+
 /// Resolves the escapes of a string whose grammar has been checked.
 pub(super) fn unescape(inner: &str) -> String {
     let mut text = String::with_capacity(inner.len());

@@ -10,6 +10,7 @@
 //! assert_eq!(out, br#"{"role":"user","content":[{"n":1.50}]}"#);
 //! ```
 
+use super::text::write_raw;
 use super::write_string;
 
 /// Writes one object; `fill` writes its members.
@@ -61,7 +62,7 @@ impl ObjectWriter<'_> {
 
     /// JSON that is written already: a value that was read, a number's own text.
     pub fn raw(&mut self, key: &str, json: &str) {
-        self.key(key).extend_from_slice(json.as_bytes());
+        write_raw(self.key(key), json);
     }
 
     pub fn number(&mut self, key: &str, number: u64) {
@@ -132,7 +133,7 @@ impl ArrayWriter<'_> {
 
     /// JSON that is written already.
     pub fn raw(&mut self, json: &str) {
-        self.next().extend_from_slice(json.as_bytes());
+        write_raw(self.next(), json);
     }
 
     pub fn object(&mut self, fill: impl FnOnce(&mut ObjectWriter<'_>)) {

@@ -178,7 +178,8 @@ pub(super) fn embed(api: Api, method: &str, body: &Value) -> Result<(Value, u64)
 }
 
 /// Calls and their answers, in the order that Google wants ("Function calling"): an answer to each call
-/// right after it.
+/// right after it. The messages are the API's own (google-gemini/gemini-cli, issues 11814 and 26486;
+/// langchain-ai/langchain, issue 27799).
 fn turns(contents: &[Value]) -> Result<(), Refuse> {
     parts_of(contents)?;
     let count =

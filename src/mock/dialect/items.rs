@@ -67,7 +67,9 @@ pub(super) fn ask(definition: &str, body: &Value) -> Result<Ask, Refuse> {
     })
 }
 
-/// The order of items, and their ids: a call and its answer, a thought and what follows from it.
+/// The order of items, and their ids: a call and its answer, a thought and what follows from it. That ids are told by
+/// how they begin is not in the reference: openai/codex, issue 33176 (`msg`), Wei-Shaw/sub2api, issues 3785 and
+/// 3981 (`fc`), jlcodes99/cockpit-tools, issue 2090 (`rs`).
 fn order(items: &[Value], complete: bool) -> Result<(), Refuse> {
     let of = |item: &Value| item["type"].as_str().unwrap_or("message").to_owned();
     let answered = |id: &Value, kind: &str, among: &[Value]| {
@@ -199,9 +201,10 @@ fn refuse(fault: &Fault) -> Refuse {
         What::Word(words) => {
             ("invalid_value", format!("Invalid value for '{place}'. Supported values are: {}.", quoted(words)))
         }
-        What::Least(least) => {
-            ("integer_below_min_value", format!("Invalid '{place}': below minimum value. Expected a value >= {least}."))
-        }
+        What::Least(least) => (
+            "integer_below_min_value",
+            format!("Invalid '{place}': integer below minimum value. Expected a value >= {least}."),
+        ),
         What::Most(most) => {
             ("integer_above_max_value", format!("Invalid '{place}': above maximum value. Expected a value <= {most}."))
         }

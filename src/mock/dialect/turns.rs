@@ -58,7 +58,8 @@ pub(super) fn alternate(messages: &[Value]) -> Result<(), String> {
     if open.is_empty() { Ok(()) } else { Err(unanswered(messages.len() - 1, &open)) }
 }
 
-/// What manual thinking forbids ("Extended thinking" of the documentation).
+/// What manual thinking forbids ("Extended thinking" of the documentation; the last of the messages word for word in
+/// deepset-ai/haystack-core-integrations, issue 2146, and zed-industries/zed, pull request 33317).
 ///
 /// # Errors
 /// The first thing wrong, in Anthropic's words.

@@ -201,7 +201,7 @@ impl Maker<'_> {
                 None
             }
             (Content::Reasoning { text, signature }, Role::Assistant) => {
-                let seal = signature.as_ref().and_then(|seal| seal.for_provider(Format::Messages));
+                let seal = signature.as_ref().and_then(|seal| seal.for_claude(Format::Messages));
                 if seal.is_none() {
                     self.dropped.field("messages[].reasoning_content");
                 }

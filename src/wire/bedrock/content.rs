@@ -5,7 +5,7 @@ use super::names;
 use crate::base::json::{ArrayWriter, ObjectWriter};
 use crate::llm::chat::Role;
 use crate::llm::part::{CacheMark, Content, Media, MediaKind, Part, Source, ToolCall, ToolResult};
-use crate::llm::{CallIds, Dropped, Format};
+use crate::llm::{CallIds, Dropped, Format, Signature};
 use crate::wire::arguments::as_object;
 
 /// What the blocks of one request share.
@@ -38,7 +38,12 @@ pub(super) fn is_sayable(part: &Part<'_>, role: Role, family: Family, dropped: &
         (Content::ToolResult(_), Role::User) => return true,
         (Content::Reasoning { signature, .. }, Role::Assistant) => {
             // A thought without its seal is refused.
-            if signature.as_ref().is_some_and(|seal| seal.for_provider(Format::Converse).is_some()) {
+            let is_claude = matches!(family, Family::Claude(..));
+            let own = |seal: &Signature<'_>| match is_claude {
+                true => seal.for_claude(Format::Converse).is_some(),
+                false => seal.for_provider(Format::Converse).is_some(),
+            };
+            if signature.as_ref().is_some_and(own) {
                 return true;
             }
             "messages[].reasoning_content"
@@ -160,7 +165,7 @@ impl Blocks<'_> {
             Content::ToolCall(call) => self.call(call, a),
             Content::ToolResult(result) => self.result(result, a),
             Content::Reasoning { text, signature } => {
-                let seal = signature.as_ref().and_then(|seal| seal.for_provider(Format::Converse));
+                let seal = signature.as_ref().map(|seal| &*seal.data);
                 a.object(|o| {
                     o.object("reasoningContent", |o| {
                         o.object("reasoningText", |o| {

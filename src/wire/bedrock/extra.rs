@@ -6,7 +6,7 @@ use crate::base::json::ObjectWriter;
 use crate::base::json::tree::Value;
 use crate::llm::chat::{Effort, Reasoning, Role, Tell, ToolChoice};
 use crate::llm::part::Content;
-use crate::llm::{Chat, Dropped, Format, Signature};
+use crate::llm::{Chat, Dropped, Format};
 
 /// The least budget that Claude takes.
 const LEAST_BUDGET: u64 = 1_024;
@@ -281,15 +281,14 @@ fn is_forced(chat: &Chat<'_>) -> bool {
 /// Up to 4.5 it does not think either where it called a tool before without a thought that it can be shown
 /// (Anthropic, "Extended thinking": "Preserving thinking blocks").
 fn begins_without_thought(chat: &Chat<'_>) -> bool {
-    let is_sealed = |seal: &Signature<'_>| seal.for_provider(Format::Converse).is_some();
     let mut sides = chat.turns.iter().rev().filter(|turn| turn.role.is_side());
     let returns = sides.next().is_some_and(|turn| {
         turn.role == Role::User && turn.parts.iter().any(|part| matches!(part.content, Content::ToolResult(_)))
     });
     let first = sides.next().and_then(|turn| turn.parts.first());
     let shown = first.is_some_and(|part| match &part.content {
-        Content::Reasoning { signature, .. } => signature.as_ref().is_some_and(is_sealed),
-        Content::Redacted(seal) => is_sealed(seal),
+        Content::Reasoning { signature: Some(seal), .. } => seal.for_claude(Format::Converse).is_some(),
+        Content::Redacted(seal) => seal.for_provider(Format::Converse).is_some(),
         _ => false,
     });
     returns && !shown

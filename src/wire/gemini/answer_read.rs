@@ -5,8 +5,8 @@ use super::seal::Seal;
 use super::spelling::{Bad, elements, fields, get, message};
 use super::spoken::Spoken;
 use super::{fault, finish, grounding, logprobs, usage};
-use crate::base::json::Tree;
 use crate::base::json::tree::Value;
+use crate::base::json::{Kind, Tree};
 use crate::llm::part::Citation;
 use crate::llm::reply::Choice;
 use crate::llm::{Content, Delta, Dropped, Finish, Fold, Part, Reply, Signature, Usage};
@@ -111,6 +111,7 @@ impl Reader {
         }
         for (key, value) in message(root, "the response")? {
             match &*key {
+                "candidates" if value.kind() != Kind::Array => return Err(Bad::Type("candidates", "an array")),
                 "candidates" => {
                     for (at, candidate) in (0..).zip(elements(value, "candidates")?) {
                         self.candidate(at, candidate, out, dropped)?;

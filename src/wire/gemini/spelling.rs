@@ -102,13 +102,16 @@ fn is_json(number: &str) -> bool {
     Tree::read(number.as_bytes()).is_ok_and(|tree| tree.root().kind() == Kind::Number)
 }
 
-/// The elements of what must be an array.
+/// The elements of what must be an array. Google takes one message for an array of it, and its own examples say
+/// so: `"contents": {"role": "user", "parts": {"text": "…"}}` (Gemini cookbook, REST quickstarts, "System
+/// instructions" and "Function calling").
 pub(super) fn elements<'t, 'a>(
     value: Value<'t, 'a>,
     place: &'static str,
 ) -> Result<impl Iterator<Item = Value<'t, 'a>> + use<'t, 'a>, Bad> {
+    let alone = (value.kind() == Kind::Object).then_some(value);
     match value.kind() {
-        Kind::Array => Ok(value.elements()),
+        Kind::Array | Kind::Object => Ok(value.elements().chain(alone)),
         _ => Err(Bad::Type(place, "an array")),
     }
 }

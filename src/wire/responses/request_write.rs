@@ -13,7 +13,9 @@ use crate::wire::fit::fit;
 use crate::wire::openai::model::{Api, Model};
 use crate::wire::openai::schema;
 
-/// The least bound on output tokens that is taken: "Expected a value >= 16".
+/// The least bound on output tokens that is taken. OpenAI: "Invalid 'max_output_tokens': integer below minimum
+/// value. Expected a value >= 16, but got 1 instead." (earendil-works/pi, issue 6265, 2026-07). A smaller one is
+/// raised, and named as dropped: the answer may be longer than was asked for, or than a rule wanted.
 const MIN_OUTPUT: u64 = 16;
 
 /// The tiers of this API; other APIs have other words.

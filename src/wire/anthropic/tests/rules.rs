@@ -114,8 +114,11 @@ fn sampling_is_kept_where_it_is_taken() {
 fn a_call_that_was_not_thought_here_is_gone_on_with_without_a_budget() {
     let call = Content::ToolCall(ToolCall { id: "c".into(), name: "f".into(), ..ToolCall::default() });
     let result = ToolResult { id: "c".into(), name: None, parts: vec![Part::text("r")], is_error: false };
-    let thought =
-        |maker| Content::Reasoning { text: "t".into(), signature: Some(Signature { maker, data: "s".into() }) };
+    let sealed = |maker, data: &'static str| Content::Reasoning {
+        text: "t".into(),
+        signature: Some(Signature { maker, data: data.into() }),
+    };
+    let thought = |maker| sealed(maker, "s");
     let with = |first: Option<Content<'static>>| {
         let mut chat = Chat { reasoning: effort(Effort::Low), ..chat() };
         chat.say(Role::Assistant, first.into_iter().chain([call.clone()]).map(Part::new));
@@ -126,6 +129,9 @@ fn a_call_that_was_not_thought_here_is_gone_on_with_without_a_budget() {
     check(&with(None), "claude-sonnet-4-6", &["adaptive"], &[], &[]);
     let own = with(Some(thought(Format::Messages)));
     check(&own, "claude-sonnet-4-5", &["enabled", r#""signature":"s""#], &[], &[]);
+    // Bedrock's Claude is the same model.
+    let moved = with(Some(sealed(Format::Converse, "EqQBCg")));
+    check(&moved, "claude-sonnet-4-5", &["enabled", r#""signature":"EqQBCg""#], &[], &[]);
     let foreign = with(Some(thought(Format::Responses)));
     let left_out = ["messages[].reasoning_content", "reasoning_effort"];
     check(&foreign, "claude-sonnet-4-5", &[], &["thinking"], &left_out);

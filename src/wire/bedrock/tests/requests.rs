@@ -249,3 +249,22 @@ fn an_answer_is_gone_on_with_where_the_model_does_that() {
         Bedrock.write_chat(&chat, &to("anthropic.claude-opus-4-6-v1"), &mut Vec::new(), &mut Dropped::default());
     assert_eq!(refused.unwrap_err().param.as_deref(), Some("messages"));
 }
+
+#[test]
+fn a_claudes_thought_moves_from_anthropic_to_bedrocks_claude_and_to_no_other_model() {
+    let seal = |data: &'static str| Some(Signature { maker: Format::Messages, data: data.into() });
+    let thought = |data| Part::new(Content::Reasoning { text: "t".into(), signature: seal(data) });
+    for (model, data, is_written) in
+        [(CLAUDE, "EqQBCg", true), (CLAUDE, "other", false), ("amazon.nova-pro-v1:0", "EqQBCg", false)]
+    {
+        let mut chat = Chat::default();
+        chat.say(Role::User, [Part::text("a")]);
+        chat.say(Role::Assistant, [thought(data), Part::text("a")]);
+        chat.say(Role::User, [Part::text("u")]);
+        let (body, names) = written(&chat, model);
+        let first = &body["messages"][1]["content"][0];
+        let expected = json!({"text": "t", "signature": data});
+        assert_eq!(first["reasoningContent"]["reasoningText"] == expected, is_written, "{model}: {first}");
+        assert_eq!(names.is_empty(), is_written, "{model}: {names:?}");
+    }
+}

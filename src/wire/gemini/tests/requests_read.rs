@@ -258,7 +258,7 @@ fn what_is_no_request_is_refused_with_the_field() {
         (with(r#""generationConfig":{"topK":1,"top_k":2}"#), Code::DuplicateField, "topK"),
         (with(r#""generationConfig":{"topK":"many"}"#), Code::UnsupportedValue, "generationConfig.topK"),
         (with(r#""generationConfig":{"temperature":".5"}"#), Code::UnsupportedValue, "generationConfig.temperature"),
-        (with(r#""tools":{}"#), Code::UnsupportedValue, "tools"),
+        (with(r#""tools":7"#), Code::UnsupportedValue, "tools"),
         ("{}".into(), Code::UnsupportedValue, "contents"),
         ("[]".into(), Code::UnsupportedValue, "The body"),
         (r#"{"contents":[{"role":"system","parts":[]}]}"#.into(), Code::UnsupportedValue, "contents[].role"),
@@ -302,4 +302,23 @@ fn what_an_sdk_streamed_is_joined_and_its_answers_find_their_calls() {
         });
         assert_eq!(ids.collect::<Vec<_>>(), ["c1", "c2"]);
     });
+}
+
+/// As Google's own examples have it.
+#[test]
+fn one_message_is_an_array_of_it() {
+    let lists = r#"{"contents":[{"role":"user","parts":[{"text":"a"}]}],"systemInstruction":{"parts":[{"text":"s"}]},
+        "tools":[{"functionDeclarations":[{"name":"f"}]}]}"#;
+    let alone = r#"{"contents":{"role":"user","parts":{"text":"a"}},"system_instruction":{"parts":{"text":"s"}},
+        "tools":{"functionDeclarations":{"name":"f"}}}"#;
+    let shown = |body: &str| {
+        read(body, |chat, dropped| {
+            assert_eq!(names(dropped), [""; 0]);
+            format!("{:?}", chat.unwrap())
+        })
+    };
+    assert_eq!(shown(alone), shown(lists));
+    for body in [r#"{"contents":"a"}"#, r#"{"contents":[{"parts":"a"}]}"#, r#"{"contents":7}"#] {
+        assert!(read(body, |chat, _| chat.is_err()), "{body}");
+    }
 }
