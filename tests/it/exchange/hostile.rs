@@ -41,7 +41,7 @@ fn a_call_without_end_is_held_up_to_a_bound_that_the_host_is_told() {
         ("/v1beta/models/m:streamGenerateContent?alt=sse", &generate, "\"status\":\"INTERNAL\"", 3..=4),
         ("/v1/responses", &responses, "response.failed", 7..=8),
     ] {
-        let speaks = weir::wire::Speaks { responses: false, deployments: false };
+        let speaks = weir::wire::Speaks { responses: false, reasons_in_responses: false, deployments: false };
         let mut world = World::new(policy_speaking(to(Dialect::OpenAi), speaks));
         world.call(path, asked.to_string());
         assert!(world.envoy.upstream.began, "{path} was refused: {}", world.client());
