@@ -1,10 +1,10 @@
 //! [io] The parts of `weir up`: an Envoy that is found or installed and then run, a private run
-//! directory, provider keys in the environment, and the tour. They are put together by `app`:
+//! directory, and the tour. Keys in the environment are found by `config::discovery`. They are put
+//! together by `app`:
 //!
 //! ```text
 //! RunDir::create()                    a 0700 directory for the socket, Envoy's files and logs;
 //!                                     what a killed run left behind goes
-//! discover::discover(env, catalogue)  which providers can be used at all
 //! install::locate(--envoy)            the path of an Envoy binary, installed if need be
 //! (app) Weir's own servers            the ext_proc socket must listen before Envoy starts
 //! render::files::write(plan)          bootstrap, clusters, routes, in the run directory
@@ -17,7 +17,6 @@
 //! ```
 
 pub mod demo;
-pub mod discover;
 mod follow;
 mod http;
 pub mod install;
