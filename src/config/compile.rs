@@ -46,11 +46,8 @@ pub(super) fn compile(
             entry.warn("spec.endpoint", message.to_owned(), &mut warnings);
         }
         upstreams.push(upstream(entry, &endpoint, secrets, &mut warnings));
-        let listed = entry.backend.provider.as_ref().filter(|_| !facts.serves_every_model);
-        let serves = Serves {
-            list: listed.map(|provider| provider.value.as_str().into()),
-            lacks_key: rows.iter().all(|row| matches!(row.credential, Credential::Missing(_))),
-        };
+        let lacks_key = rows.iter().all(|row| matches!(row.credential, Credential::Missing(_)));
+        let serves = serves(entry, &facts, lacks_key, providers);
         backends.push((backend(entry, &facts, &endpoint), serves));
         credentials.push(rows);
     }
@@ -76,6 +73,15 @@ pub(super) fn compile(
         bootstrap: set.bootstrap.clone(),
         discovered: names(set.backends.iter().filter(|entry| entry.discovered)),
         warnings,
+    }
+}
+
+/// By which bare names a backend is reached.
+fn serves(entry: &Entry, facts: &ProviderFacts, lacks_key: bool, providers: &dyn Providers) -> Serves {
+    let listed = entry.backend.provider.as_ref().filter(|_| !facts.serves_every_model);
+    match listed.map(|provider| provider.value.as_str()) {
+        Some(id) if providers.models_of(id).is_empty() => Serves { list: None, by_name_alone: true },
+        list => Serves { list: list.map(Into::into), by_name_alone: lacks_key },
     }
 }
 

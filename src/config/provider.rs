@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::catalog::provider::{AuthScheme, KeyNeed, StreamUsage};
+use crate::catalog::provider::{Also, AuthScheme, KeyNeed, Place, StreamUsage, fill};
 use crate::llm::{Dialect, Operation, Quirk};
 
 /// The catalogue, as far as configuration needs it.
@@ -25,8 +25,15 @@ pub trait Providers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderFacts {
     pub dialect: Dialect,
-    /// None where only the user knows it.
+    /// None where only the user knows it. A `{word}` in it is one of `places`.
     pub base_url: Option<String>,
+    pub places: Vec<Place>,
+    /// The regions that are known by name.
+    pub regions: Vec<Box<str>>,
+    /// Regions and their own URLs.
+    pub region_urls: Vec<(Box<str>, Box<str>)>,
+    /// The other dialects that the provider speaks.
+    pub also: Vec<Also>,
     /// Environment variables that may hold the key; the first that is set counts.
     pub env: Vec<String>,
     /// Calls without a key are refused there.
@@ -49,6 +56,9 @@ pub struct ProviderFacts {
 /// The provider that is part of Weir itself.
 pub const MOCK: &str = "mock";
 
+/// The place in a URL that a backend's `region` fills.
+pub(super) const REGION: &str = "region";
+
 // === impl ProviderFacts ===
 
 impl ProviderFacts {
@@ -69,6 +79,10 @@ impl ProviderFacts {
         ProviderFacts {
             dialect,
             base_url: None,
+            places: Vec::new(),
+            regions: Vec::new(),
+            region_urls: Vec::new(),
+            also: Vec::new(),
             env: Vec::new(),
             needs_key: false,
             auth_header: auth_header.into(),
@@ -81,6 +95,60 @@ impl ProviderFacts {
             serves_every_model: true,
         }
     }
+
+    /// The same provider, spoken to in another dialect, and what holds there.
+    pub(super) fn speaking(self, dialect: Dialect) -> Self {
+        let is_openai = |dialect| matches!(dialect, Dialect::OpenAi | Dialect::Responses);
+        if is_openai(dialect) && is_openai(self.dialect) {
+            return ProviderFacts { dialect, ..self };
+        }
+        let plain = ProviderFacts::of_dialect(dialect);
+        let there = self.also.iter().find(|also| also.dialect == dialect);
+        let (auth_header, auth_prefix) = match there {
+            Some(also) => header_of(&also.auth),
+            None => (self.auth_header, self.auth_prefix),
+        };
+        ProviderFacts {
+            base_url: there.map(|also| also.base_url.to_string()),
+            places: self.places,
+            env: self.env,
+            needs_key: self.needs_key,
+            auth_header,
+            auth_prefix,
+            quirks: there.map_or(plain.quirks, |also| also.quirks.clone()),
+            // Of what it does there beside chats nothing is known.
+            has_responses: plain.has_responses && there.is_none(),
+            serves_every_model: self.serves_every_model,
+            ..plain
+        }
+    }
+
+    /// Where it is, if `of` says every word that its URL leaves open; `of("region")` may choose another URL.
+    pub(super) fn url(&self, of: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let region = of(REGION);
+        let own = self.region_urls.iter().find(|(name, _)| region.as_deref() == Some(&**name));
+        fill(own.map_or(self.base_url.as_deref(), |(_, url)| Some(url))?, of)
+    }
+
+    /// The names of regions that it is known to have.
+    pub(super) fn known_regions(&self) -> impl Iterator<Item = &str> {
+        self.regions.iter().chain(self.region_urls.iter().map(|(name, _)| name)).map(|name| &**name)
+    }
+
+    /// True if its URL has a place for any region, or one of its own for this.
+    pub(super) fn has_region(&self, region: &str) -> bool {
+        let any = self.places.iter().any(|place| &*place.name == REGION);
+        any || self.region_urls.iter().any(|(name, _)| **name == *region)
+    }
+}
+
+/// The header that carries a key, and what stands before it.
+fn header_of(auth: &AuthScheme) -> (Arc<str>, &'static str) {
+    match auth {
+        AuthScheme::Header(name) => (name.as_str().into(), ""),
+        // A key that a document gives all the same leaves as a bearer token.
+        AuthScheme::Bearer | AuthScheme::None => ("authorization".into(), "Bearer "),
+    }
 }
 
 // === impl Catalog ===
@@ -92,16 +160,15 @@ impl Providers for Catalog {
 
     fn provider(&self, id: &str) -> Option<ProviderFacts> {
         let row = Catalog::provider(self, id)?;
-        let (auth_header, auth_prefix) = match &row.auth {
-            AuthScheme::Bearer => ("authorization".into(), "Bearer "),
-            AuthScheme::Header(name) => (name.as_str().into(), ""),
-            // A key that a document gives all the same leaves as a bearer token.
-            AuthScheme::None => ("authorization".into(), "Bearer "),
-        };
+        let (auth_header, auth_prefix) = header_of(&row.auth);
         let headers = row.headers.iter();
         Some(ProviderFacts {
             dialect: row.dialect,
             base_url: row.base_url.as_deref().map(str::to_owned),
+            places: row.places.clone(),
+            regions: row.regions.clone(),
+            region_urls: row.region_urls.clone(),
+            also: row.also.clone(),
             env: row.env.iter().map(ToString::to_string).collect(),
             needs_key: row.key == KeyNeed::Required,
             auth_header,
@@ -112,8 +179,8 @@ impl Providers for Catalog {
             headers: headers
                 .filter_map(|(name, value)| Some((name.as_str().into(), value.to_str().ok()?.into())))
                 .collect(),
-            // A server of one's own has the models that one put there, and the catalogue lists none.
-            serves_every_model: row.any_model || Catalog::models_of(self, id).is_empty(),
+            // A server of one's own has the models that one put there.
+            serves_every_model: row.any_model || row.key != KeyNeed::Required,
         })
     }
 

@@ -9,6 +9,7 @@ mod fake;
 mod files;
 mod listener;
 mod namespaces;
+mod places;
 mod rewrite;
 mod routing;
 mod schema;
@@ -95,7 +96,6 @@ fn every_field_of_the_language_that_is_not_built_yet_is_named() {
         "2:spec.responseHeaders[2]",
         "2:spec.telemetry.otlp",
         "2:spec.telemetry.metricLabels",
-        "3:spec.region",
         "3:spec.carriedBy",
         "4:spec.rules[0].retry.on[3]",
         "7:LLMLimitPolicy",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::discovery::{self, discovered};
-use super::provider::{ProviderFacts, Providers};
+use super::provider::{ProviderFacts, Providers, REGION};
 use super::read::{did_you_mean, short};
 use super::secret::{SecretSource, Secrets};
 use super::spec::{At, Bootstrap, CredentialSpec, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
@@ -206,17 +206,21 @@ impl Entry {
 
 /// What the catalogue says of a backend, or what its dialect does.
 pub(super) fn facts(backend: &LlmBackend, providers: &dyn Providers) -> Option<ProviderFacts> {
-    let mut facts = match &backend.provider {
+    let facts = match &backend.provider {
         Some(provider) => providers.provider(&provider.value)?,
         None => ProviderFacts::of_dialect(backend.dialect?),
     };
-    facts.dialect = backend.dialect.unwrap_or(facts.dialect);
-    Some(facts)
+    match backend.dialect {
+        Some(dialect) if dialect != facts.dialect => Some(facts.speaking(dialect)),
+        _ => Some(facts),
+    }
 }
 
 /// Where a backend is: where the document says, else where the catalogue does.
 pub(super) fn endpoint(backend: &LlmBackend, facts: &ProviderFacts) -> Option<Endpoint> {
-    backend.endpoint.clone().or_else(|| value::endpoint(facts.base_url.as_deref()?).ok())
+    let region = backend.region.as_ref().map(|region| &region.value);
+    let of = |word: &str| region.filter(|_| word == REGION).cloned();
+    backend.endpoint.clone().or_else(|| value::endpoint(&facts.url(&of)?).ok())
 }
 
 /// Whoever writes a document of a namespace must not name the key of somebody else.
@@ -234,11 +238,22 @@ fn check_keys(entry: &Entry, at: &At, errors: &mut Vec<ConfigError>) {
     }
 }
 
+/// The provider that may have been meant: by its letters, or because one of the names begins with the other.
+fn close_to<'a>(said: &str, ids: &'a [Arc<str>]) -> Option<&'a str> {
+    const ENOUGH: usize = 4;
+    let begins = |id: &&str| {
+        let (short, long) = if id.len() < said.len() { (*id, said) } else { (said, *id) };
+        short.len() >= ENOUGH && long.starts_with(short)
+    };
+    let ids = || ids.iter().map(|id| &**id);
+    did_you_mean(said, ids()).or_else(|| ids().find(begins))
+}
+
 fn check_backend(backend: &LlmBackend, at: &At, providers: &dyn Providers, errors: &mut Vec<ConfigError>) {
     let facts = facts(backend, providers);
     if let (Some(provider), None) = (&backend.provider, &facts) {
         let ids = providers.ids();
-        let hint = match did_you_mean(&provider.value, ids.iter().map(|id| &**id)) {
+        let hint = match close_to(&provider.value, &ids) {
             Some(close) => format!("did you mean {close:?}?"),
             None => "leave it out and give `endpoint` and `dialect`".to_owned(),
         };
@@ -250,11 +265,37 @@ fn check_backend(backend: &LlmBackend, at: &At, providers: &dyn Providers, error
         let message = "this header cannot be set or removed: it carries the backend's key; use `credentials`";
         errors.push(at.error(&name.path, message));
     }
-    let endpoint = endpoint(backend, &facts);
-    if let (Some(provider), None) = (&backend.provider, &endpoint) {
-        let message = format!("the catalogue has no URL for provider {:?}: give an `endpoint`", provider.value);
-        errors.push(at.error("spec", message));
+    check_place(backend, &facts, at, errors);
+}
+
+/// It is known where the backend is, and a region is one of the provider's.
+fn check_place(backend: &LlmBackend, facts: &ProviderFacts, at: &At, errors: &mut Vec<ConfigError>) {
+    let known = facts.known_regions().collect::<Vec<_>>().join(", ");
+    let region = backend.region.as_ref().filter(|_| backend.endpoint.is_none());
+    if let Some(region) = region.filter(|region| !facts.has_region(&region.value)) {
+        let message = match known.as_str() {
+            "" => "this provider has one URL for all regions: leave it out".to_owned(),
+            known => format!("this provider has no region {:?}; there are: {known}", short(&region.value)),
+        };
+        return errors.push(at.error(&region.path, message));
     }
+    let (Some(provider), None) = (&backend.provider, endpoint(backend, facts)) else { return };
+    let message = match (&facts.base_url, backend.dialect) {
+        (None, Some(dialect)) => {
+            format!(
+                "the catalogue does not know where provider {:?} speaks {dialect}: give an `endpoint`",
+                provider.value
+            )
+        }
+        (None, None) => format!("the catalogue has no URL for provider {:?}: give an `endpoint`", provider.value),
+        (Some(url), _) if facts.places.iter().any(|place| &*place.name != REGION) => {
+            format!("provider {:?} is at {url}: give that as `endpoint`, with your own words in it", provider.value)
+        }
+        (Some(url), _) => {
+            format!("provider {:?} is at {url}: say its `region` ({known}), or an `endpoint`", provider.value)
+        }
+    };
+    errors.push(at.error("spec", message));
 }
 
 impl std::fmt::Display for At {

@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn targets() -> Targets {
-        let serves = |list: &str| Serves { list: Some(list.into()), lacks_key: false };
+        let serves = |list: &str| Serves { list: Some(list.into()), by_name_alone: false };
         let lists = |model: &str, lists: &[&str]| (model.into(), lists.iter().map(|list| (*list).into()).collect());
         let models = [
             lists("gpt-a", &["one"]),

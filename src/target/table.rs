@@ -30,8 +30,9 @@ pub struct Table {
 pub struct Serves {
     /// The list of the catalogue that it serves; none for every name.
     pub list: Option<Arc<str>>,
-    /// There is no credential, and one is wanted: no bare name leads there unless nothing else is there.
-    pub lacks_key: bool,
+    /// No bare name leads there unless nothing else is there: it wants a credential and has none, or the
+    /// catalogue lists none of its models.
+    pub by_name_alone: bool,
 }
 
 // === impl Table ===
@@ -42,7 +43,7 @@ impl Table {
         self.names.entry(backend.short_name().into()).or_insert(index);
         self.hosts.entry(lower(&backend.authority).into()).or_insert(index);
         match &serves.list {
-            _ if serves.lacks_key => {}
+            _ if serves.by_name_alone => {}
             None => self.every.push(index),
             Some(list) => self.lists.entry(list.clone()).or_default().push(index),
         }

@@ -56,7 +56,7 @@ fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal>
 }
 
 fn serves(list: &str) -> Serves {
-    Serves { list: Some(list.into()), lacks_key: false }
+    Serves { list: Some(list.into()), by_name_alone: false }
 }
 
 /// `only-groq` stands in one list, `both` in two, and `claude-x` in another one.
@@ -109,9 +109,9 @@ fn a_name_may_say_its_backend_and_a_bare_name_must_be_unambiguous() {
 
 #[test]
 fn a_name_in_no_catalogue_goes_to_the_only_backend() {
-    let one = |lacks_key| of(vec![(backend("openai", "h", ""), Serves { lacks_key, ..serves("openai") })]);
-    for lacks_key in [false, true] {
-        let targets = one(lacks_key);
+    let one = |by_name_alone| of(vec![(backend("openai", "h", ""), Serves { by_name_alone, ..serves("openai") })]);
+    for by_name_alone in [false, true] {
+        let targets = one(by_name_alone);
         assert_eq!(&*resolve(&targets, "my-tune", 0).unwrap().model, "my-tune");
         assert_eq!(resolve(&targets, "claude-x", 0).unwrap_err().code, Code::ModelNotFound);
         assert_eq!(resolve(&targets, "both", 0).unwrap().index, 0, "it lists it, whether it has a key or not");

@@ -1,5 +1,8 @@
 //! The built-in table, and what a row may not say.
 
+use std::collections::HashSet;
+
+use super::row::is_base_url;
 use super::*;
 use crate::catalog::Catalog;
 
@@ -19,24 +22,74 @@ fn errors(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_built_in_rows_are_those_we_mean() {
+fn there_are_as_many_as_we_say() {
     let catalog = Catalog::builtin();
-    let ids: Vec<&str> = catalog.providers().iter().map(|provider| &*provider.id).collect();
-    let named = ["deepseek", "moonshot", "openrouter", "gemini-openai"];
-    assert_eq!(ids, [&["openai", "anthropic", "groq", "mistral", "ollama", "vllm", "mock"][..], &named].concat());
-    for provider in catalog.providers() {
+    assert!(catalog.providers().len() >= 155, "{}", catalog.providers().len());
+    for dialect in row::DIALECTS.into_iter().filter(|dialect| *dialect != Dialect::Responses) {
+        assert!(catalog.providers().iter().any(|provider| provider.dialect == dialect), "{dialect}");
+    }
+}
+
+#[test]
+fn every_built_in_row_makes_sense() {
+    for provider in Catalog::builtin().providers() {
         let id = &provider.id;
         assert!(!provider.operations.is_empty() && !provider.name.is_empty(), "{id}");
-        if let Some(url) = &provider.base_url {
-            assert!(is_base_url(url), "{id}");
-        } else {
-            assert!(provider.key != KeyNeed::Required, "{id} has a key and no place to use it");
-        }
-        // A key that is found must not add a backend that makes names ambiguous.
-        let is_found = provider.key != KeyNeed::None && !named.contains(&&**id);
-        assert_eq!(!provider.env.is_empty(), is_found, "{id}");
+        assert!(provider.docs.as_ref().is_none_or(|docs| docs.starts_with("https://")), "{id}");
+        // Whoever is somewhere wants a key, but for the server of this machine.
+        let is_here = provider.base_url.as_deref().is_some_and(|url| url.starts_with("http://localhost:"));
+        assert_eq!(provider.key == KeyNeed::Required, provider.base_url.is_some() && !is_here, "{id}");
         assert!(provider.auth == AuthScheme::None || provider.key != KeyNeed::None, "{id}");
+        assert!(provider.key != KeyNeed::Required || !provider.env.is_empty() || provider.cloud.is_some(), "{id}");
+        let urls =
+            provider.region_urls.iter().map(|(_, url)| url).chain(provider.also.iter().map(|also| &also.base_url));
+        assert!(urls.chain(&provider.base_url).all(|url| is_here || url.starts_with("https://")), "{id}");
+        // Names of regions are for a place in the URL, and each is there once.
+        let region = provider.places.iter().any(|place| &*place.name == "region");
+        assert!(region || provider.regions.is_empty(), "{id}");
+        let regions = provider.regions.iter().chain(provider.region_urls.iter().map(|(name, _)| name));
+        let count = regions.clone().count();
+        assert_eq!(regions.collect::<HashSet<_>>().len(), count, "{id}");
+        assert!(provider.also.iter().all(|also| also.dialect != provider.dialect), "{id}");
+        let operations: HashSet<&str> = provider.operations.iter().map(|operation| operation.as_str()).collect();
+        assert_eq!(operations.len(), provider.operations.len(), "{id} says one twice");
     }
+}
+
+#[test]
+fn no_two_rows_are_the_same_provider() {
+    let catalog = Catalog::builtin();
+    let (mut urls, mut names, mut keys) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for provider in catalog.providers() {
+        let also = provider.also.iter().map(|also| (also.dialect, also.base_url.clone()));
+        let own = provider.base_url.clone().map(|url| (provider.dialect, url));
+        for (dialect, url) in own.into_iter().chain(also) {
+            assert!(urls.insert((dialect, url.clone())), "{} is at {url}, as another is", provider.id);
+        }
+        assert!(names.insert(&provider.name), "{:?} is the name of another as well", provider.name);
+        // One key in the environment makes one backend.
+        for name in provider.env.iter().filter(|_| provider.key == KeyNeed::Required) {
+            assert!(keys.insert(name), "{name} is of another as well");
+        }
+    }
+    let says = |name: &str, words: &[&str]| name.split('_').any(|piece| words.contains(&piece));
+    assert!(keys.iter().all(|name| says(name, &["KEY", "TOKEN", "PAT"])), "{keys:?}");
+    // No variable holds a base URL, see the head of the table.
+    let places = catalog.providers().iter().flat_map(|provider| &provider.places).flat_map(|place| &place.env);
+    assert!(keys.into_iter().chain(places).all(|name| !says(name, &["BASE", "URL", "HOST", "ENDPOINT"])));
+}
+
+#[test]
+fn a_url_takes_words_and_no_hosts() {
+    let of = |said: &'static str| move |word: &str| (word == "region").then(|| said.to_owned());
+    let url = "https://{region}-x.example/p/{region}/q";
+    assert_eq!(fill(url, &of("eu-1")), Some("https://eu-1-x.example/p/eu-1/q".to_owned()));
+    assert_eq!(fill("https://h", &of("eu-1")), Some("https://h".to_owned()));
+    for said in ["", ".", "..", "a/b", "evil.example/", "a:1", "a@b", "a%2f", "a b", "a#", "é"] {
+        assert_eq!(fill(url, &of(said)), None, "{said}");
+    }
+    assert_eq!(fill("https://{account}.example", &of("eu-1")), None);
+    assert_eq!(fill("https://{region.example", &of("eu-1")), None);
 }
 
 #[test]
@@ -101,10 +154,10 @@ default_price = { input = "free", output = "1" }
 
 #[test]
 fn base_urls_are_plain() {
-    for url in ["http://localhost:11434/v1", "https://h", "https://h/a/b"] {
+    for url in ["http://localhost:11434/v1", "https://h", "https://h/a/b", "https://{region}.h/{account}"] {
         assert!(is_base_url(url), "{url}");
     }
-    for url in ["", "h", "/v1", "ftp://h/v1", "https://", "https://h/v1/", "https://h/v1?x=1"] {
+    for url in ["", "h", "/v1", "ftp://h/v1", "https://", "https://h/v1/", "https://h/v1?x=1", "https://{a"] {
         assert!(!is_base_url(url), "{url}");
     }
 }
@@ -117,6 +170,13 @@ fn words_that_are_not_known_are_refused() {
         ("id = \"p\"", "id = \"p\"\nunknown = 1"),
         ("id = \"p\"", "id = \"p\"\nbase_env = [\"P_URL\"]"),
         ("\"bearer\"", "\"basic\""),
+        ("example.com", "{region}.example.com"),
+        ("id = \"p\"", "id = \"p\"\nplaces = { region = [] }"),
+        ("example.com/v1\"", "{region}.example.com\"\nplaces = { region = [\"aws region\"] }"),
+        ("id = \"p\"", "id = \"p\"\nregion_urls = { eu = \"h\" }"),
+        ("id = \"p\"", "id = \"p\"\nalso = [{ dialect = \"Klingon\", base_url = \"https://h\" }]"),
+        ("id = \"p\"", "id = \"p\"\nalso = [{ dialect = \"Cohere\", base_url = \"https://h/\" }]"),
+        ("id = \"p\"", "id = \"p\"\ncloud = \"ibm\""),
     ] {
         assert_eq!(errors(&GOOD.replace(good, bad)).len(), 1, "{bad}");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::super::form;
 use super::super::read::{Object, Reader};
 use super::super::secret::{self, SecretSource};
 use super::super::shape::{Fields, Only, Rule, Shape, list, may, need};
@@ -24,6 +25,8 @@ pub struct LlmBackend {
     pub dialect: Option<Dialect>,
     pub tls: Option<Located<Tls>>,
     pub azure: Option<AzureEndpoint>,
+    /// Where the provider's URL depends on it.
+    pub region: Option<Located<String>>,
     /// Who may refer to it from another namespace.
     pub allowed: AllowedNamespaces,
     /// None where nothing is said of any.
@@ -213,6 +216,7 @@ impl LlmBackend {
             dialect: None,
             tls: None,
             azure: None,
+            region: None,
             allowed: AllowedNamespaces::default(),
             credentials: Vec::new(),
             pricing: None,
@@ -229,6 +233,10 @@ impl LlmBackend {
             dialect: object.get("dialect").and_then(|dialect| dialect.word(DIALECTS)),
             tls: object.get("tls").and_then(|tls| read_tls(&tls)),
             azure: object.get("azure").and_then(|azure| cloud::read_azure(&azure)),
+            region: object.get("region").and_then(|region| {
+                let path = region.path().to_owned();
+                Some(Located { value: region.parsed(form::identifier)?, path })
+            }),
             allowed: or(&object, "allowedNamespaces", AllowedNamespaces::default(), |allowed| read_allowed(&allowed)),
             credentials: object.get("credentials").and_then(|list| read_credentials(&list)).unwrap_or_default(),
             pricing: object.get("pricing").and_then(|pricing| read_pricing(&pricing)),

@@ -1,4 +1,4 @@
-//! Backends of the clouds: a region, Azure's deployments, and credentials that are fetched rather than
+//! Backends of the clouds: Azure's deployments, and credentials that are fetched rather than
 //! written down. Not built yet: read to find what is wrong in it.
 
 use std::collections::HashSet;
@@ -117,9 +117,8 @@ pub struct AzureEndpoint {
     pub deployments: Vec<(String, String)>,
 }
 
-/// Reads `region` and `carriedBy` of a backend.
+/// Reads `carriedBy` of a backend.
 pub(super) fn read(backend: &Object<'_>) {
-    backend.later("region").and_then(|region| region.parsed(form::identifier));
     backend.later("carriedBy").and_then(|carrier| read_carrier(&carrier));
 }
 

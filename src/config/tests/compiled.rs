@@ -368,14 +368,15 @@ fn the_catalogue_of_the_program_answers() {
         ..Fakes::default()
     };
     let compiled = load(&Source::default(), &fakes.options, &catalog, &fakes, catalog.clone()).unwrap();
-    assert_eq!(names(&compiled), ["openai"]);
+    assert_eq!(names(&compiled), ["openai", "ollama-cloud"], "a key says nothing of a server of one's own");
     assert_eq!(goes(&compiled, "gpt-4o-mini"), Ok("openai/gpt-4o-mini".into()));
     let options = Options { mock: Some(([127, 0, 0, 1], 1).into()), ..Options::default() };
     let mock = load(&Source::default(), &options, &catalog, &fakes, catalog.clone()).unwrap();
     assert_eq!(goes(&mock, "gpt-4o-mini"), Ok("mock/gpt-4o-mini".into()));
     for id in Providers::ids(&catalog) {
         let row = Providers::provider(&catalog, &id).unwrap();
-        assert!(row.base_url.is_none_or(|url| value::endpoint(&url).is_ok()), "{id}");
+        let url = row.url(&|_| Some("x".to_owned()));
+        assert!(url.is_some() == row.base_url.is_some() && url.is_none_or(|url| value::endpoint(&url).is_ok()), "{id}");
     }
 }
 

@@ -50,7 +50,7 @@ impl Drawn {
     fn policy(&self, open: bool) -> Policy {
         let serves = |at: usize, has: Has| Serves {
             list: (at < 2).then(|| ["first", "second"][at].into()),
-            lacks_key: has == Has::MissingKey,
+            by_name_alone: has == Has::MissingKey,
         };
         let names = ["one", "two", "three"];
         let backends = self.backends.iter().enumerate().map(|(at, has)| (backend(names[at], false), serves(at, *has)));

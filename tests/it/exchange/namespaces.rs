@@ -45,7 +45,7 @@ fn several() -> Policy {
         authority: "shop.example".into(),
         ..backend("one", false)
     };
-    let serves = |list: &str| Serves { list: Some(list.into()), lacks_key: false };
+    let serves = |list: &str| Serves { list: Some(list.into()), by_name_alone: false };
     let of_root = |name: &str| (backend(name, false), serves(name));
     let models = [("gpt-4o-mini".into(), vec!["one".into()]), ("other".into(), vec!["two".into()])];
     let backends = vec![of_root("one"), of_root("two"), (own, serves("own"))];

@@ -32,7 +32,7 @@ pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
 /// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.
 pub fn policy() -> Policy {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
-    let serves = |list: &str| Serves { list: Some(list.into()), lacks_key: false };
+    let serves = |list: &str| Serves { list: Some(list.into()), by_name_alone: false };
     let backends = vec![(backend("one", true), serves("one")), (backend("two", false), serves("two"))];
     let lists = |model: &str, list: &str| (model.into(), vec![list.into()]);
     let models = [lists("gpt-4o-mini", "one"), lists("other", "two"), lists("text-embedding-3-small", "one")];

@@ -102,7 +102,8 @@ async fn what_is_wrong_is_refused_whole_and_said(mode: BodyMode) {
     let noted = good.clone()
         + &route(1)
         + "---\napiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {name: later}\n\
-           spec: {endpoint: 'http://127.0.0.1:1/v1', dialect: OpenAI, credentials: [{type: None}], region: eu}\n";
+           spec: {endpoint: 'http://127.0.0.1:1/v1', dialect: OpenAI, credentials: [{type: None}], \
+           carriedBy: {kind: Service, name: a}}\n";
     let checked = app::check(
         &Source { files: vec![("weir.yaml".to_owned(), noted.clone())], ..Source::default() },
         &Options::default(),
@@ -111,7 +112,7 @@ async fn what_is_wrong_is_refused_whole_and_said(mode: BodyMode) {
     let gateway = good.replace("spec:\n  listen", "spec:\n  role: Gateway\n  listen");
     let refused = [
         (two_errors.as_str(), ["nobody", "colours"]),
-        (&noted, ["spec.region", "not supported yet"]),
+        (&noted, ["spec.carriedBy", "not supported yet"]),
         ("# nothing\n", ["no document", ""]),
         (&gateway, ["role", ""]),
     ];
