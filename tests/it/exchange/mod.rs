@@ -34,6 +34,7 @@ mod recorded;
 mod replays;
 mod rewrites;
 mod routing;
+mod rows;
 mod situations;
 mod spaces;
 mod splits;
