@@ -127,13 +127,43 @@ impl Rate {
         Rate::scaled(text, ATTO - 6)
     }
 
+    /// Reads USD per unit, to the nearest atto-USD (a half is rounded up), and whether that is exactly
+    /// what the text says. For tables whose numbers have been floats and carry their noise.
+    pub fn nearest(text: &str) -> Result<(Rate, bool), MoneyError> {
+        match text.parse() {
+            Err(MoneyError::TooPrecise) => match parts(text)? {
+                parts if parts.negative => Err(MoneyError::Negative),
+                parts => Ok((Rate::limited(parts.nearest(ATTO))?, false)),
+            },
+            read => Ok((read?, true)),
+        }
+    }
+
+    /// The shortest text that is read as this rate: `1.5e-07`, `0.04`, `0`.
+    pub fn shortest(self) -> String {
+        let digits = self.0.to_string();
+        let zeros = digits.bytes().rev().take_while(|digit| *digit == b'0').count();
+        // The place of the first digit, as a power of ten.
+        let first = i64::try_from(digits.len()).unwrap_or(0) - 1 - i64::from(ATTO);
+        if first >= -4 || self.0 == 0 {
+            return self.to_string();
+        }
+        let digits = digits.get(..digits.len() - zeros).unwrap_or_default();
+        let (head, tail) = digits.split_at(digits.len().min(1));
+        let point = if tail.is_empty() { "" } else { "." };
+        format!("{head}{point}{tail}e-{:02}", -first)
+    }
+
     /// Atto-USD per unit.
     pub fn attos(self) -> u128 {
         self.0
     }
 
     fn scaled(text: &str, places: u32) -> Result<Rate, MoneyError> {
-        let attos = not_negative(text, places)?;
+        Rate::limited(not_negative(text, places)?)
+    }
+
+    fn limited(attos: u128) -> Result<Rate, MoneyError> {
         if attos > MAX_RATE { Err(MoneyError::TooLarge) } else { Ok(Rate(attos)) }
     }
 }
@@ -196,6 +226,14 @@ impl<'de> Deserialize<'de> for Multiplier {
     }
 }
 
+/// All decimal places that are needed and no more, such as `1.1`.
+impl fmt::Display for Multiplier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{}.{:09}", self.0 / ONE, self.0 % ONE);
+        f.write_str(digits.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 // === impl Sum ===
 
 impl Sum {
@@ -214,6 +252,14 @@ impl Sum {
     #[must_use]
     pub fn plus(self, other: Sum) -> Sum {
         Sum(self.0.saturating_add(other.0))
+    }
+
+    /// The sum times a factor, to the nearest atto-USD.
+    #[must_use]
+    pub fn times(self, factor: Multiplier) -> Sum {
+        let (one, by) = (u128::from(ONE), u128::from(factor.0));
+        let (whole, rest) = (self.0 / one, (self.0 % one) * by);
+        Sum(whole.saturating_mul(by).saturating_add((rest + one / 2) / one))
     }
 
     /// The sum, rounded once to whole nano-USD.
@@ -245,9 +291,21 @@ fn not_negative(text: &str, places: u32) -> Result<u128, MoneyError> {
     }
 }
 
+/// A decimal number as it is written: `value` x 10^`exponent`.
+struct Parts {
+    negative: bool,
+    value: u128,
+    exponent: i32,
+}
+
 /// Reads `[+-] digits [. digits] [e [+-] digits]` exactly, in units of 10^-`places`: the sign and
 /// the magnitude. What is finer than a unit is refused, not rounded.
 fn decimal(text: &str, places: u32) -> Result<(bool, u128), MoneyError> {
+    let parts = parts(text)?;
+    shifted(parts.value, parts.exponent.saturating_add(places.cast_signed())).map(|value| (parts.negative, value))
+}
+
+fn parts(text: &str) -> Result<Parts, MoneyError> {
     if text.len() > MAX_TEXT {
         return Err(MoneyError::Syntax);
     }
@@ -271,8 +329,19 @@ fn decimal(text: &str, places: u32) -> Result<(bool, u128), MoneyError> {
     }
     // The text is short, so its length fits; an absurd exponent saturates and is then refused.
     let fraction = i32::try_from(fraction.len()).unwrap_or(i32::MAX);
-    let shift = exponent.saturating_add(places.cast_signed()).saturating_sub(fraction);
-    shifted(value, shift).map(|value| (negative, value))
+    Ok(Parts { negative, value, exponent: exponent.saturating_sub(fraction) })
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// The nearest number of units of 10^-`places`, for what is finer than one.
+    fn nearest(&self, places: u32) -> u128 {
+        let shift = self.exponent.saturating_add(places.cast_signed());
+        // A power that is too large for this makes less than half a unit of any value.
+        let power = 10u128.checked_pow(shift.unsigned_abs());
+        power.map_or(0, |power| self.value / power + u128::from(self.value % power >= power.div_ceil(2)))
+    }
 }
 
 /// `value` x 10^`shift`, exactly or not at all.

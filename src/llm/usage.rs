@@ -45,6 +45,7 @@ pub struct Usage {
 /// | `characters` | nobody says it: counted in `input` of a speech request |
 /// | `queries` | Cohere v2 rerank: `meta.billed_units.search_units` |
 /// | `pages` | Mistral OCR: `usage_info.pages_processed` |
+/// | `searches` | Anthropic (2023-06-01): `usage.server_tool_use.web_search_requests`; Perplexity: `usage.num_search_queries` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Units {
     /// Images that were sent and are billed by their number.
@@ -60,6 +61,8 @@ pub struct Units {
     pub queries: u64,
     /// Pages of documents that were read.
     pub pages: u64,
+    /// Searches of the web that the model made for its answer.
+    pub searches: u64,
 }
 
 /// Where the numbers of a [`Usage`] come from.
@@ -79,7 +82,7 @@ pub struct PriceRow {
     /// `provider/model`.
     pub name: Arc<str>,
     /// The version of the table; `config` for a price from the configuration and `default` for a
-    /// provider's price for models without one.
+    /// provider's price for models without one, `stated` for what the provider itself says it bills.
     pub version: Words,
 }
 
@@ -102,7 +105,8 @@ impl Usage {
 // === impl Units ===
 
 impl Units {
-    pub const NONE: Units = Units { images_in: 0, images_out: 0, audio_in_ms: 0, characters: 0, queries: 0, pages: 0 };
+    pub const NONE: Units =
+        Units { images_in: 0, images_out: 0, audio_in_ms: 0, characters: 0, queries: 0, pages: 0, searches: 0 };
 
     /// Nothing was counted.
     pub fn is_none(&self) -> bool {
@@ -110,9 +114,9 @@ impl Units {
     }
 
     /// Each unit under the name that records and metadata have for it.
-    pub fn named(&self) -> [(&'static str, u64); 6] {
+    pub fn named(&self) -> [(&'static str, u64); 7] {
         // Without `..`, so that a unit that is added there is not forgotten here.
-        let &Units { images_in, images_out, audio_in_ms, characters, queries, pages } = self;
+        let &Units { images_in, images_out, audio_in_ms, characters, queries, pages, searches } = self;
         [
             ("images_in", images_in),
             ("images_out", images_out),
@@ -120,6 +124,7 @@ impl Units {
             ("characters", characters),
             ("queries", queries),
             ("pages", pages),
+            ("searches", searches),
         ]
     }
 }
@@ -138,6 +143,13 @@ impl UsageSource {
 }
 
 // === impl PriceRow ===
+
+impl PriceRow {
+    /// No row: the provider said itself what it bills.
+    pub fn stated() -> PriceRow {
+        PriceRow { name: Arc::from("provider"), version: Words::Fixed("stated") }
+    }
+}
 
 impl fmt::Display for PriceRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

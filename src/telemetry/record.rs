@@ -184,13 +184,14 @@ fn usage(mut object: Object<'_>, usage: &Usage) {
 
 fn units(mut object: Object<'_>, units: Units) {
     // Without `..`, so that a unit that is added there is not forgotten here.
-    let Units { images_in, images_out, audio_in_ms, characters, queries, pages } = units;
+    let Units { images_in, images_out, audio_in_ms, characters, queries, pages, searches } = units;
     object.long("imagesIn", images_in);
     object.long("imagesOut", images_out);
     object.long("audioInMs", audio_in_ms);
     object.long("characters", characters);
     object.long("queries", queries);
     object.long("pages", pages);
+    object.long("searches", searches);
     object.end();
 }
 

@@ -23,6 +23,7 @@ use memchr::memchr2;
 
 use crate::base::json::MAX_DEPTH;
 
+mod close;
 mod place;
 mod seen;
 mod tally;
@@ -187,6 +188,7 @@ impl Scan {
             }
             b't' => {
                 self.seen.is_last |= self.slot == Slot::Done;
+                self.seen.aside.is_byok |= self.slot == Slot::Byok;
                 self.begin_word(b"rue");
             }
             b'f' => self.begin_word(b"alse"),
@@ -286,27 +288,6 @@ impl Scan {
         rest
     }
 
-    fn end_number(&mut self) {
-        let value = match self.slot {
-            Slot::Seconds(_) | Slot::Duration => self.capture.thousandths(),
-            _ => self.capture.number(),
-        };
-        match (self.slot, value) {
-            (Slot::Number(field) | Slot::Seconds(field), Some(value)) => self.raw.set(field, value),
-            (Slot::Duration, Some(value)) => self.seen.aside.duration_ms = Some(value),
-            (Slot::Total, Some(value)) => self.seen.aside.total_tokens = Some(value),
-            (Slot::ModalityCount, Some(value)) => self.modality.1 = Some(value),
-            // A number that is no count of tokens: something is not understood.
-            (Slot::Number(_) | Slot::Seconds(_) | Slot::ModalityCount, None) => self.unknown(),
-            (Slot::UnknownNumber, value) if value != Some(0) => self.unknown(),
-            _ => {}
-        }
-    }
-
-    fn unknown(&mut self) {
-        self.seen.unknown_usage_fields = self.seen.unknown_usage_fields.saturating_add(1);
-    }
-
     fn begin_string(&mut self, state: State) {
         self.capture.begin();
         self.escape = Escape::default();
@@ -358,41 +339,6 @@ impl Scan {
             (_, slot) if slot.is_word() => self.capture.push(bytes),
             _ => {}
         }
-    }
-
-    fn end_string(&mut self) {
-        if self.state == State::InKey {
-            (self.slot, self.child) = place::member(self.top(), self.depth, self.capture.bytes());
-            self.state = State::Colon;
-            return;
-        }
-        let text = self.capture.text();
-        match self.slot {
-            Slot::Model => keep(&mut self.seen.model, text),
-            Slot::Tier => keep(&mut self.seen.service_tier, text),
-            Slot::Finish | Slot::LastFinish => {
-                keep(&mut self.seen.finish, text);
-                self.seen.is_finished |= self.slot == Slot::LastFinish && text.is_some();
-            }
-            Slot::Size => keep(&mut self.seen.aside.size, text),
-            Slot::Quality => keep(&mut self.seen.aside.quality, text),
-            Slot::Factor if !usage::is_ordinary(text.unwrap_or_default()) => self.unknown(),
-            Slot::Type => {
-                self.seen.has_error |= text == Some("error");
-                let images = u64::from(place::is_image(text.unwrap_or_default()));
-                self.seen.aside.images = self.seen.aside.images.saturating_add(images);
-                if place::is_repetition(text.unwrap_or_default()) {
-                    self.seen.text_bytes = self.seen.text_bytes.saturating_sub(self.text.repeat());
-                }
-            }
-            Slot::Modality => {
-                if let Place::Usage(part) = self.top().place {
-                    self.modality.0 = usage::modality_field(part, self.capture.bytes());
-                }
-            }
-            _ => {}
-        }
-        self.end_value();
     }
 }
 

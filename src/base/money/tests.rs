@@ -159,7 +159,43 @@ fn the_ends_of_the_range_saturate() {
     assert_eq!(NanoUsd(i64::MIN).saturating_sub(NanoUsd(1)), NanoUsd(i64::MIN));
 }
 
+#[test]
+fn the_nearest_rate_is_found_where_the_text_is_too_fine() {
+    for (text, attos, exact) in [
+        ("1.5e-07", 150_000_000_000, true),
+        ("2.0000000000000002e-07", 200_000_000_000, false),
+        ("4.285999999999999e-06", 4_286_000_000_000, false),
+        ("1e-19", 0, false),
+        ("5e-19", 1, false),
+        ("1e-99", 0, false),
+        ("0", 0, true),
+    ] {
+        let (rate, is_exact) = Rate::nearest(text).unwrap();
+        assert_eq!((rate.attos(), is_exact), (attos, exact), "{text}");
+    }
+    assert_eq!(Rate::nearest("-1e-19"), Err(MoneyError::Negative));
+    assert_eq!(Rate::nearest("x"), Err(MoneyError::Syntax));
+}
+
+#[test]
+fn the_shortest_text_is_that_of_price_maps() {
+    for text in
+        ["0", "1.5e-07", "6e-07", "0.04", "0.0001", "1e-05", "1.2345e-05", "12", "1", "1e-18", "0.000283333333333"]
+    {
+        assert_eq!(text.parse::<Rate>().unwrap().shortest(), text);
+    }
+    for (text, shown) in [("1", "1"), ("1.10", "1.1"), ("0.850000001", "0.850000001"), ("0", "0"), ("20", "20")] {
+        assert_eq!(text.parse::<Multiplier>().unwrap().to_string(), shown);
+    }
+}
+
 proptest! {
+    #[test]
+    fn the_shortest_text_is_read_as_the_same_rate(attos in 0u128..1_000_000_000_000_000_000_000) {
+        let rate: Rate = format!("{attos}e-18").parse().unwrap();
+        prop_assert_eq!(rate.shortest().parse::<Rate>(), Ok(rate));
+    }
+
     #[test]
     fn agrees_with_schoolbook_arithmetic(
         parts in proptest::collection::vec((any::<u64>(), 0u128..=MAX_RATE), 0..6),

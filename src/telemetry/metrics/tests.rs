@@ -77,7 +77,8 @@ fn every_family_has_its_exact_name() {
 #[test]
 fn units_are_counted_where_they_are_known_and_were_used_now() {
     let metrics = Metrics::new();
-    let units = Units { images_in: 1, images_out: 2, audio_in_ms: 1_500, characters: 3, queries: 4, pages: 5 };
+    let units =
+        Units { images_in: 1, images_out: 2, audio_in_ms: 1_500, characters: 3, queries: 4, pages: 5, searches: 6 };
     let mut record = sample();
     record.usage.units = units;
     metrics.observe(&record);
@@ -85,9 +86,14 @@ fn units_are_counted_where_they_are_known_and_were_used_now() {
     metrics.observe(&Record { usage_source: UsageSource::Unknown, ..record.clone() });
     metrics.observe(&record);
     let text = metrics.render();
-    for (unit, count) in
-        [("images_in", 2.0), ("images_out", 4.0), ("characters", 6.0), ("queries", 8.0), ("pages", 10.0)]
-    {
+    for (unit, count) in [
+        ("images_in", 2.0),
+        ("images_out", 4.0),
+        ("characters", 6.0),
+        ("queries", 8.0),
+        ("pages", 10.0),
+        ("searches", 12.0),
+    ] {
         assert_eq!(value(&text, &format!("weir_units_total{{unit=\"{unit}\"}}")), count, "{unit}");
     }
     assert_eq!(value(&text, "weir_audio_in_seconds_total"), 3.0);

@@ -1,4 +1,4 @@
-//! What calls were counted in beside tokens: images, seconds, characters, queries, pages.
+//! What calls were counted in beside tokens: images, seconds, characters, queries, pages, searches.
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,7 +13,7 @@ use crate::llm;
 /// own, in seconds.
 #[derive(Debug)]
 pub struct Units {
-    counts: [Counter; 6],
+    counts: [Counter; 7],
     /// Exact to the microsecond for as long as a process lives.
     audio: Counter<f64, AtomicU64>,
 }

@@ -180,9 +180,9 @@ fn word() -> impl Strategy<Value = &'static str> {
 }
 
 prop_compose! {
-    fn any_units()(n in prop::array::uniform6(prop_oneof![Just(0), number()])) -> Units {
-        let [images_in, images_out, audio_in_ms, characters, queries, pages] = n;
-        Units { images_in, images_out, audio_in_ms, characters, queries, pages }
+    fn any_units()(n in prop::array::uniform7(prop_oneof![Just(0), number()])) -> Units {
+        let [images_in, images_out, audio_in_ms, characters, queries, pages, searches] = n;
+        Units { images_in, images_out, audio_in_ms, characters, queries, pages, searches }
     }
 }
 

@@ -80,7 +80,13 @@ pub(super) enum Slot {
     Size,
     /// `quality` of Top.
     Quality,
-    Factor,
+    Geo,
+    Speed,
+    /// USD.
+    Cost,
+    /// Of 1e-10 USD.
+    Ticks,
+    Byok,
     Modality,
     ModalityCount,
 }
@@ -92,8 +98,8 @@ pub(super) const OTHER: Frame = Frame { object: true, place: Place::Other, text:
 impl Slot {
     /// True for a string whose text is kept.
     pub(super) fn is_word(self) -> bool {
-        use Slot::{Factor, Finish, LastFinish, Modality, Model, Quality, Size, Tier, Type};
-        matches!(self, Model | Tier | Type | Finish | LastFinish | Factor | Modality | Size | Quality)
+        use Slot::{Finish, Geo, LastFinish, Modality, Model, Quality, Size, Speed, Tier, Type};
+        matches!(self, Model | Tier | Type | Finish | LastFinish | Geo | Speed | Modality | Size | Quality)
     }
 }
 
@@ -163,7 +169,11 @@ fn usage_member(part: Part, key: &[u8], child: Frame) -> (Slot, Frame) {
         Entry::Redundant => (Slot::Nothing, as_usage(child, Part::Repeated)),
         Entry::Part(part) => (Slot::Nothing, as_usage(child, part)),
         Entry::Tier => (Slot::Tier, unknown),
-        Entry::Factor => (Slot::Factor, unknown),
+        Entry::Geo => (Slot::Geo, unknown),
+        Entry::Speed => (Slot::Speed, unknown),
+        Entry::Cost => (Slot::Cost, as_usage(child, Part::Cost)),
+        Entry::Ticks => (Slot::Ticks, unknown),
+        Entry::Byok => (Slot::Byok, unknown),
         Entry::Modality => (Slot::Modality, unknown),
         Entry::ModalityCount => (Slot::ModalityCount, unknown),
         Entry::Unknown => (Slot::UnknownNumber, unknown),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::money::NanoUsd;
 use crate::llm::Usage;
 
 /// What has been found so far, over all documents that were pushed.
@@ -41,6 +42,22 @@ pub struct Aside {
     pub duration_ms: Option<u64>,
     pub size: Option<Arc<str>>,
     pub quality: Option<Arc<str>>,
+    /// `inference_geo` and `speed`, where they are not the ordinary ones.
+    pub geo: Option<Arc<str>>,
+    pub speed: Option<Arc<str>>,
+    /// What the provider says that it bills for the call.
+    pub cost: Option<NanoUsd>,
+    /// It bills a fee alone, the call itself being on another one's bill.
+    pub is_byok: bool,
     /// `total_tokens`, which is all that some say (Jina, Voyage).
     pub total_tokens: Option<u64>,
+}
+
+// === impl Aside ===
+
+impl Aside {
+    /// What the call costs in the provider's own words; none where that is not all of it.
+    pub fn billed(&self) -> Option<NanoUsd> {
+        self.cost.filter(|_| !self.is_byok)
+    }
 }

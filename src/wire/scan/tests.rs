@@ -74,10 +74,38 @@ fn parts_without_a_total_are_no_usage_and_not_zero() {
 fn a_word_that_changes_the_price_is_not_passed_over() {
     let with = |geo: &str, speed: &str| {
         let usage = json!({ "input_tokens": 1, "output_tokens": 1, "inference_geo": geo, "speed": speed });
-        scan(json!({ "usage": usage }).to_string().as_bytes()).unknown_usage_fields
+        let seen = scan(json!({ "usage": usage }).to_string().as_bytes());
+        assert_eq!(seen.unknown_usage_fields, 0);
+        (seen.aside.geo.as_deref().map(str::to_owned), seen.aside.speed.as_deref().map(str::to_owned))
     };
-    assert_eq!((with("global", "standard"), with("not_available", "")), (0, 0));
-    assert_eq!((with("us", "standard"), with("global", "fast"), with("us", "fast")), (1, 1, 2));
+    let said = |word: &str| Some(word.to_owned());
+    assert_eq!((with("global", "standard"), with("not_available", "")), ((None, None), (None, None)));
+    assert_eq!((with("us", "standard"), with("global", "fast")), ((said("us"), None), (None, said("fast"))));
+    assert_eq!(with("us", "fast"), (said("us"), said("fast")));
+}
+
+#[test]
+fn what_the_provider_bills_is_read_in_its_own_words() {
+    let billed = |usage: serde_json::Value| {
+        let seen = scan(json!({ "usage": usage }).to_string().as_bytes());
+        assert_eq!(seen.unknown_usage_fields, 0, "{usage}");
+        seen.aside.billed().map(crate::base::money::NanoUsd::nanos)
+    };
+    // OpenRouter, Perplexity, xAI.
+    assert_eq!(billed(json!({ "prompt_tokens": 1, "cost": 0.00014 })), Some(140_000));
+    assert_eq!(billed(json!({ "cost": 1.2345678905e-05, "is_byok": false, "cost_details": { "a": 1 } })), Some(12_346));
+    assert_eq!(
+        billed(json!({ "cost": 0.95, "is_byok": true, "cost_details": { "upstream_inference_cost": 19 } })),
+        None
+    );
+    let parts = json!({ "input_tokens_cost": 0.001, "request_cost": 0.005, "total_cost": 0.006 });
+    assert_eq!(billed(json!({ "cost": parts, "num_search_queries": 2 })), Some(6_000_000));
+    assert_eq!(billed(json!({ "cost_in_usd_ticks": 37_756_005 })), Some(3_775_601));
+    assert_eq!(billed(json!({ "cost": 0 })), Some(0));
+    assert_eq!(billed(json!({ "cost": -1 })), None);
+    assert_eq!(billed(json!({ "cost": null, "prompt_tokens": 1 })), None);
+    // Elsewhere it is somebody's data.
+    assert_eq!(scan(br#"{"cost":1,"choices":[{"cost":2}]}"#).aside.billed(), None);
 }
 
 #[test]
@@ -228,7 +256,7 @@ fn no_usage_is_none_and_parts_never_underflow() {
 fn unknown_numbers_are_counted() {
     let body = json!({ "usage": {
         "prompt_tokens": 3, "new_tokens": 1, "none": 0, "a": { "b": [{ "c": 2.5 }] }, "prompt_tokens_details": { "d": 4 },
-        "server_tool_use": { "web_search_requests": 1 }, "e": "5", "f": null, "g": true,
+        "server_tool_use": { "web_search_requests": 1, "mind_reading_requests": 1 }, "e": "5", "f": null, "g": true,
     } });
     assert_eq!(scan(body.to_string().as_bytes()).unknown_usage_fields, 4);
     // A known field that is no count: negative, broken, too large.

@@ -100,9 +100,11 @@ pub enum Field {
     SearchUnits,
     /// `pages_processed`
     Pages,
+    /// `server_tool_use.web_search_requests` (Anthropic), `num_search_queries` (Perplexity)
+    Searches,
 }
 
-const FIELDS: usize = Field::Pages as usize + 1;
+const FIELDS: usize = Field::Searches as usize + 1;
 
 /// What Bedrock adds to the last event of an `InvokeModelWithResponseStream`.
 pub const INVOCATION: &[u8] = b"amazon-bedrock-invocationMetrics";
@@ -128,6 +130,10 @@ pub enum Part {
     /// Of the whole document: Ollama has no object for it.
     Top,
     Invocation,
+    /// Anthropic's `server_tool_use`.
+    ServerTools,
+    /// Perplexity's `cost`.
+    Cost,
     /// Parts of numbers that are counted elsewhere.
     Repeated,
     Unknown,
@@ -143,9 +149,15 @@ pub enum Entry {
     Redundant,
     Part(Part),
     Tier,
-    /// A word on which the whole price depends and which no bill here knows yet: Anthropic's
-    /// `inference_geo` and `speed`.
-    Factor,
+    /// Words on which the whole price depends: Anthropic's `inference_geo` and `speed`.
+    Geo,
+    Speed,
+    /// What the provider bills, in USD: OpenRouter's `cost`, Perplexity's `cost.total_cost`.
+    Cost,
+    /// The same in ticks of 1e-10 USD: xAI's `cost_in_usd_ticks`.
+    Ticks,
+    /// Whether the provider bills its own fee alone, and another one the rest: OpenRouter's `is_byok`.
+    Byok,
     Modality,
     ModalityCount,
     Unknown,
@@ -211,8 +223,19 @@ pub fn entry(part: Part, key: &[u8]) -> Entry {
             b"invocationLatency" | b"firstByteLatency" => Entry::Redundant,
             _ => Entry::Unknown,
         },
-        Part::Repeated => Entry::Redundant,
+        Part::ServerTools => server_tool(key),
+        Part::Cost if key == b"total_cost" => Entry::Cost,
+        Part::Cost | Part::Repeated => Entry::Redundant,
         Part::Unknown => Entry::Unknown,
+    }
+}
+
+fn server_tool(key: &[u8]) -> Entry {
+    match key {
+        b"web_search_requests" => Entry::Number(Field::Searches),
+        // Nothing is billed for one but the tokens of what it fetched.
+        b"web_fetch_requests" => Entry::Redundant,
+        _ => Entry::Unknown,
     }
 }
 
@@ -266,13 +289,27 @@ fn usage_entry(key: &[u8]) -> Entry {
         | b"prompt_time"
         | b"completion_time"
         | b"total_time" => return Entry::Redundant,
-        b"service_tier" => return Entry::Tier,
-        b"inference_geo" | b"speed" => return Entry::Factor,
-        _ => return Entry::Unknown,
+        b"server_tool_use" => return Entry::Part(Part::ServerTools),
+        b"num_search_queries" => Field::Searches,
+        _ => return billing(key),
     })
 }
 
-/// Whether a [`Entry::Factor`] says nothing that changes the price.
+/// What is said of the bill as a whole.
+fn billing(key: &[u8]) -> Entry {
+    match key {
+        b"cost" => Entry::Cost,
+        b"cost_details" => Entry::Part(Part::Repeated),
+        b"cost_in_usd_ticks" => Entry::Ticks,
+        b"is_byok" => Entry::Byok,
+        b"inference_geo" => Entry::Geo,
+        b"speed" => Entry::Speed,
+        b"service_tier" => Entry::Tier,
+        _ => Entry::Unknown,
+    }
+}
+
+/// Whether a [`Entry::Geo`] or [`Entry::Speed`] says nothing that changes the price.
 pub fn is_ordinary(factor: &str) -> bool {
     matches!(factor, "" | "global" | "not_available" | "standard")
 }

@@ -80,7 +80,7 @@ fn the_rate_that_agrees_in_most_holds() {
         (Some("1024x1792"), None, 81_000_000),
         (Some("1024x1792"), Some("hd"), 120_000_000),
     ] {
-        let cost = price.cost(&images(1), Terms { size, quality, tier: None }).unwrap();
+        let cost = price.cost(&images(1), Terms { size, quality, ..Terms::default() }).unwrap();
         assert_eq!((cost.output.nanos(), cost.input.nanos()), (nanos, 0), "{size:?} {quality:?}");
     }
     let only = Price { rates: vec![with("0.12", Some("1024x1792"), None)], ..Price::default() };
@@ -150,7 +150,7 @@ proptest! {
         let rates = kinds.into_iter().zip(r).map(|(kind, r)| (kind, each(&format!("{r}e-6"))));
         let price = Price::flat("p/m", rates);
         let [images_in, images_out, audio_in_ms, characters, queries, pages] = n;
-        let usage = unit(Units { images_in, images_out, audio_in_ms, characters, queries, pages });
+        let usage = unit(Units { images_in, images_out, audio_in_ms, characters, queries, pages, searches: 0 });
         let nanos = |at: usize| i64::try_from(n[at] * r[at]).unwrap() * if at == 2 { 1 } else { 1000 };
         let cost = price.cost(&usage, None).unwrap();
         prop_assert_eq!(cost.output.nanos(), nanos(1));

@@ -129,7 +129,7 @@ impl From<&Usage> for v1::Usage {
 impl From<Units> for v1::Units {
     fn from(units: Units) -> Self {
         // Without `..`, so that a unit that is added there is not forgotten here.
-        let Units { images_in, images_out, audio_in_ms, characters, queries, pages } = units;
-        v1::Units { images_in, images_out, audio_in_ms, characters, queries, pages }
+        let Units { images_in, images_out, audio_in_ms, characters, queries, pages, searches } = units;
+        v1::Units { images_in, images_out, audio_in_ms, characters, queries, pages, searches }
     }
 }

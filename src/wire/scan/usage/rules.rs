@@ -63,6 +63,7 @@ impl Raw {
             audio_in_ms: self.get(Field::AudioIn),
             queries: self.get(Field::SearchUnits),
             pages: self.get(Field::Pages),
+            searches: self.get(Field::Searches),
             ..Units::default()
         }
     }
