@@ -5,6 +5,7 @@ pub mod reload;
 pub mod status;
 
 mod notes;
+pub mod prices;
 mod runtime;
 
 use std::future::Future;

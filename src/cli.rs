@@ -58,7 +58,7 @@ enum Command {
     Schema(schema::Args),
     /// The providers of the catalogue.
     Providers(providers::Args),
-    /// What a model costs.
+    /// What a model costs, what calls cost, and the table of prices.
     Prices(prices::Args),
     /// The mock provider, for tests and benches.
     Mock {
@@ -79,6 +79,9 @@ struct Run {
     /// tests only.
     #[arg(long)]
     insecure_sign_over_tcp: bool,
+    /// A price file instead of the built-in prices, as `weir prices import` writes it. SIGHUP reads it again.
+    #[arg(long, env = "WEIR_PRICES", value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// Threads that serve; without it one for each two cores.
     #[arg(long, env = "WEIR_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -179,10 +182,7 @@ async fn command(command: Command) -> ExitCode {
             Err(error) => fail(&error.to_string()),
         },
         Command::Providers(args) => answer(&providers::providers(&args, &Catalog::builtin())),
-        Command::Prices(args) => match prices::prices(&args, &Catalog::builtin()) {
-            Ok(text) => answer(&text),
-            Err(error) => fail(&error.to_string()),
-        },
+        Command::Prices(args) => prices::run(&args),
         Command::Mock { port } => match serve_mock(port).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("the mock provider cannot serve: {error}")),
@@ -191,7 +191,8 @@ async fn command(command: Command) -> ExitCode {
 }
 
 async fn run(args: Run) -> Result<(), AppError> {
-    let documents = app::documents::Documents::new(args.config, args.names.options(Discovery::Disabled), Vec::new());
+    let documents = app::documents::Documents::new(args.config, args.names.options(Discovery::Disabled), Vec::new())
+        .with_prices(args.prices);
     let hangups = Hangups::taken();
     app::run(documents, args.insecure_sign_over_tcp, stop_signal(), || hangups.next(), say).await
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::AppError;
-use crate::catalog::Catalog;
+use super::prices::Prices;
 use crate::config::file::{self, ProcessSecrets};
 use crate::config::kept::Kept;
 use crate::config::{self, Bootstrap, Compiled, ConfigError, Options, Source};
@@ -18,6 +18,7 @@ pub struct Documents {
     /// Documents that the command adds, with names for errors.
     more: Vec<(String, String)>,
     pub secrets: Kept<ProcessSecrets>,
+    prices: Prices,
 }
 
 /// What a process starts with.
@@ -33,7 +34,18 @@ pub struct First {
 
 impl Documents {
     pub fn new(path: Option<PathBuf>, options: Options, more: Vec<(String, String)>) -> Self {
-        Documents { path, options, more, secrets: Kept::new(ProcessSecrets) }
+        Documents { path, options, more, secrets: Kept::new(ProcessSecrets), prices: Prices::new(None) }
+    }
+
+    /// With the prices of a file instead of the built-in ones.
+    #[must_use]
+    pub fn with_prices(self, path: Option<PathBuf>) -> Self {
+        Documents { prices: Prices::new(path), ..self }
+    }
+
+    /// Whether there is anything that may have changed when the process is told to read again.
+    pub fn are_files(&self) -> bool {
+        self.path().is_some() || self.prices.are_own()
     }
 
     /// The file or directory that may change while the process runs.
@@ -41,11 +53,12 @@ impl Documents {
         self.path.as_deref().filter(|path| *path != Path::new("-"))
     }
 
-    /// Reads the documents.
+    /// Reads the documents, and the price file where there is one.
     ///
     /// # Errors
     /// What cannot be read.
     pub fn read(&self) -> Result<Source, Vec<ConfigError>> {
+        self.prices.refresh()?;
         let mut source = self.path.as_deref().map_or_else(|| Ok(Source::default()), file::read)?;
         source.files.extend(self.more.iter().cloned());
         Ok(source)
@@ -56,7 +69,7 @@ impl Documents {
     /// # Errors
     /// Every error of the documents.
     pub fn load(&self, source: &Source) -> Result<Compiled, Vec<ConfigError>> {
-        let catalog = Catalog::builtin();
+        let catalog = self.prices.catalog();
         self.secrets.begin();
         let compiled = config::load(source, &self.options, &catalog, &self.secrets, catalog.clone())?;
         self.secrets.settle();

@@ -177,7 +177,7 @@ impl<F: Follower> Reload<F> {
     }
 
     async fn look(&mut self, cause: Cause) {
-        if cause != Cause::Unauthorized && self.documents.path().is_some() {
+        if cause != Cause::Unauthorized && self.documents.are_files() {
             let read = self.blocking(Documents::read).await;
             let Some(read) = read else { return };
             if cause == Cause::Hangup || self.tried.as_ref() != Some(&read) {

@@ -1,19 +1,23 @@
 //! What a model costs: a table of exact rates, and the one function that turns usage into money.
 //!
 //! The words here are those of `prices.json`; they cover every field of the community price map, so
-//! that an import drops nothing. [`Price::cost`] uses token classes with thresholds, service tiers and
-//! cache lifetimes, and the units of [`crate::llm::Units`] with sizes and qualities. The other units,
-//! off-peak windows, multipliers and search terms are read, checked and kept.
+//! that an import drops nothing. [`Price::cost`] uses all of them for what [`crate::llm::Usage`] states:
+//! token classes with thresholds, service tiers, cache lifetimes, off-peak windows and factors, and the
+//! units with sizes and qualities. What no usage states (video, sessions, credits, free searches) is
+//! kept and shown.
 
 mod bill;
+mod off_peak;
+mod zone;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::money::{Multiplier, NanoUsd, Rate};
 
 pub use bill::Terms;
+pub use zone::Zone;
 
 /// The price of one model at one provider.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,7 +60,7 @@ pub struct RateRow {
 }
 
 /// What is counted. A rate is USD for one of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     // Tokens, in the classes of `llm::Usage` and a few finer ones.
@@ -108,7 +112,7 @@ pub enum Unit {
 }
 
 /// How long a prompt cache entry lives, where it is not the provider's default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Ttl {
     #[serde(rename = "1h")]
     OneHour,
@@ -117,7 +121,7 @@ pub enum Ttl {
 }
 
 /// A service tier with prices of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     #[serde(alias = "batch")]
@@ -130,7 +134,7 @@ pub enum Tier {
 }
 
 /// What a model is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     Chat,
@@ -160,7 +164,7 @@ pub struct OffPeak {
     pub rates: Vec<RateRow>,
     pub windows: Vec<Window>,
     /// The zone in which weekdays change; UTC if none. Hours are always UTC.
-    pub weekday_timezone: Option<Box<str>>,
+    pub weekday_timezone: Option<Zone>,
 }
 
 /// Hours of certain days.
@@ -172,17 +176,18 @@ pub struct Window {
     pub weekdays: Vec<u8>,
 }
 
-/// A factor on the whole bill when the request says `value` of `on`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A factor on the tokens of a bill when the request says `value` of `on`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Factor {
     pub on: FactorOn,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Box<str>>,
     pub by: Multiplier,
 }
 
 /// What a [`Factor`] depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FactorOn {
     /// Anthropic's `inference_geo`.
@@ -196,15 +201,17 @@ pub enum FactorOn {
 }
 
 /// How searches made by the model are billed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub billing: Option<SearchBilling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub free: Option<FreeSearches>,
 }
 
 /// What counts as one search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchBilling {
     PerQuery,
@@ -212,16 +219,17 @@ pub enum SearchBilling {
 }
 
 /// Searches that cost nothing, shared by all models of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreeSearches {
     pub count: u64,
     pub period: Period,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Box<str>>,
 }
 
 /// How often free searches come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
     Day,
@@ -229,10 +237,12 @@ pub enum Period {
 }
 
 /// Sizes a model accepts, in tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_input: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output: Option<u64>,
 }
 
@@ -271,6 +281,12 @@ impl RateRow {
     /// A rate that always holds.
     pub fn new(unit: Unit, rate: Rate) -> RateRow {
         RateRow { unit, rate, above: 0, ttl: None, tier: None, variant: None, quality: None, above_seconds: None }
+    }
+
+    /// What rates are put in order by in a file: the ordinary ones first, by unit.
+    pub fn order(&self) -> impl Ord + use<'_> {
+        let (variant, quality) = (self.variant.as_deref(), self.quality.as_deref());
+        (self.tier, self.above, self.unit, self.ttl, variant, quality, self.above_seconds)
     }
 
     /// True if the two rows hold under the very same conditions, so that one of them is too many.

@@ -4,8 +4,12 @@
 //! the version of its price row), `source` (where the facts are from, free text) and `models`, one
 //! object a model. Rates are strings, since a JSON number would have been a float on the way.
 
+mod write;
+
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::IntoDeserializer;
@@ -14,6 +18,8 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::price::{Factor, Limits, Mode, OffPeak, Price, RateRow, Search, Window};
 use crate::base::money::MoneyError;
+
+pub use write::{line, write};
 
 /// The only format there is. A change that an older reader would misread gets another name.
 pub const FORMAT: &str = "weir.prices/v1";
@@ -119,7 +125,7 @@ struct RawRate {
 struct RawOffPeak {
     rates: Vec<RawRate>,
     windows: Vec<RawWindow>,
-    weekday_timezone: Option<Box<str>>,
+    weekday_timezone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -148,6 +154,53 @@ pub fn parse(text: &str) -> Result<PriceFile, Vec<PriceFileError>> {
         errors.extend(wrong.into_iter().map(|error| PriceFileError::Row { index, name: name.clone(), error }));
     }
     if errors.is_empty() { Ok(PriceFile { version: file.version, rows }) } else { Err(errors) }
+}
+
+/// A row by its names alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    pub provider: Cow<'a, str>,
+    pub model: Cow<'a, str>,
+    pub aliases: Vec<Cow<'a, str>>,
+    /// Where it stands in the text.
+    pub at: Range<usize>,
+}
+
+/// The version of a price file, and where each of its rows stands. What else a row says is not looked at.
+///
+/// # Errors
+/// When it is no price file, or a row has no name.
+pub fn index(text: &str) -> Result<(String, Vec<Named<'_>>), Vec<PriceFileError>> {
+    #[derive(Deserialize)]
+    struct Names<'a> {
+        #[serde(borrow)]
+        provider: Cow<'a, str>,
+        #[serde(borrow)]
+        model: Cow<'a, str>,
+        #[serde(borrow, default)]
+        aliases: Vec<Cow<'a, str>>,
+    }
+    let file: RawFile = serde_json::from_str(text).map_err(|error| vec![error.into()])?;
+    if file.format != FORMAT {
+        return Err(vec![PriceFileError::Format(file.format)]);
+    }
+    let begin = text.as_ptr().addr();
+    let mut rows = Vec::with_capacity(file.models.len());
+    for raw in file.models {
+        let Names { provider, model, aliases } = serde_json::from_str(raw.get()).map_err(|error| vec![error.into()])?;
+        // A raw value is a part of the text that it was read from.
+        let start = raw.get().as_ptr().addr() - begin;
+        rows.push(Named { provider, model, aliases, at: start..start + raw.get().len() });
+    }
+    Ok((file.version, rows))
+}
+
+/// Reads one row; none if there is an error in it.
+pub fn row(text: &str) -> Option<Row> {
+    let (mut rows, mut errors) = (vec![], vec![]);
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    read_row(raw, &mut HashMap::new(), &mut rows, &mut errors);
+    rows.pop().filter(|_| errors.is_empty())
 }
 
 /// Reads one row into `rows`; returns its name for error messages.
@@ -243,11 +296,18 @@ fn read_off_peak(raw: RawOffPeak, errors: &mut Vec<RowError>) -> OffPeak {
             _ => errors.push(RowError::Window(index)),
         }
     }
-    OffPeak { rates, windows, weekday_timezone: raw.weekday_timezone }
+    let weekday_timezone = raw.weekday_timezone.and_then(|name| {
+        let zone = name.parse();
+        if zone.is_err() {
+            errors.push(RowError::Word { at: "off_peak.weekday_timezone".to_owned(), value: name });
+        }
+        zone.ok()
+    });
+    OffPeak { rates, windows, weekday_timezone }
 }
 
 /// Reads `HH:MM-HH:MM` as minutes of the day.
-fn read_hours(text: &str) -> Option<(u16, u16)> {
+pub(super) fn read_hours(text: &str) -> Option<(u16, u16)> {
     let minutes = |time: &str| {
         let (hours, minutes) = time.split_once(':')?;
         let (hours, minutes) = (hours.parse::<u16>().ok()?, minutes.parse::<u16>().ok()?);

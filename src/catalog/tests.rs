@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::money::NanoUsd;
 use crate::llm::{Units, Usage};
-use price::Mode;
+use price::{Terms, Unit};
 
 fn row<'a>(catalog: &'a Catalog, provider: &str, model: &str) -> Option<&'a str> {
     catalog.price(provider, model).map(|price| &*price.name)
@@ -25,29 +25,46 @@ fn the_built_in_data_has_no_error() {
 }
 
 #[test]
-fn every_priced_model_can_be_asked_for_and_billed() {
+fn every_row_is_read_and_what_calls_can_use_is_billed() {
     let catalog = Catalog::builtin();
-    let tokens = Usage { input: 1_000_000, ..Usage::default() };
-    let unit = |units| Usage { units, ..Usage::default() };
-    // What a model that knows no tokens is asked for.
-    let others = [
-        (Mode::AudioTranscription, unit(Units { audio_in_ms: 1_000, ..Units::default() })),
-        (Mode::AudioSpeech, unit(Units { characters: 1, ..Units::default() })),
-        (Mode::Ocr, unit(Units { pages: 1, ..Units::default() })),
-        (Mode::Rerank, unit(Units { queries: 1, ..Units::default() })),
-        (Mode::ImageGeneration, unit(Units { images_out: 1, ..Units::default() })),
-    ];
-    for provider in ["openai", "anthropic", "groq", "mistral", "cohere", "xai"] {
+    let providers: std::collections::BTreeSet<&str> =
+        catalog.models().into_iter().flat_map(|model| catalog.knows(model)).collect();
+    let (mut rows, mut billed) = (0, 0);
+    for provider in providers {
         for model in catalog.models_of(provider) {
-            let price = catalog.price(provider, model).unwrap();
+            let price = catalog.price(provider, model).unwrap_or_else(|| panic!("{provider}/{model} is not read"));
             assert_eq!(&*price.name, format!("{provider}/{model}"));
-            assert!(catalog.knows(model).contains(&provider), "{model}");
-            let other = others.iter().find(|(mode, _)| price.mode == Some(*mode) && !price.knows_tokens());
-            let one = other.map_or(&tokens, |(_, usage)| usage);
-            let cost = price.cost(one, None).unwrap_or_else(|error| panic!("{provider}/{model}: {error}"));
-            assert!(cost.total < NanoUsd(1_000_000_000_000), "{provider}/{model}: {} a million?", cost.total);
+            rows += 1;
+            billed += usize::from(asked(price).is_some_and(|usage| {
+                let cost = price.cost(&usage, Terms { size: Some("1024x1024"), ..Terms::default() });
+                let cost = cost.unwrap_or_else(|error| panic!("{provider}/{model}: {error}"));
+                assert!(cost.total < NanoUsd(10_000_000_000_000), "{provider}/{model}: {} ?", cost.total);
+                true
+            }));
         }
     }
+    assert!(rows >= 4_000, "{rows}");
+    // The others are billed by what no call states: seconds of video, sizes of media, provisioned time.
+    assert!(billed * 100 >= rows * 88, "{billed} of {rows}");
+}
+
+/// What a model can be asked for, by the units that its price has a rate for under any conditions.
+fn asked(price: &Price) -> Option<Usage> {
+    let always = |row: &&price::RateRow| row.variant.is_none() && row.above_seconds.is_none() && row.above == 0;
+    let has = |unit| price.rates.iter().filter(always).any(|row| row.unit == unit && row.tier.is_none());
+    let unit = |units| Usage { units, ..Usage::default() };
+    [
+        (has(Unit::Input), Usage { input: 1_000_000, ..Usage::default() }),
+        (has(Unit::Output), Usage { output: 1_000_000, ..Usage::default() }),
+        (has(Unit::PerSecondIn), unit(Units { audio_in_ms: 1_000, ..Units::default() })),
+        (has(Unit::PerCharacterIn), unit(Units { characters: 1, ..Units::default() })),
+        (has(Unit::PerPage), unit(Units { pages: 1, ..Units::default() })),
+        (has(Unit::PerQuery), unit(Units { queries: 1, ..Units::default() })),
+        (has(Unit::PerImageOut), unit(Units { images_out: 1, ..Units::default() })),
+        (has(Unit::PerImageIn), unit(Units { images_in: 1, ..Units::default() })),
+    ]
+    .into_iter()
+    .find_map(|(is_priced, usage)| is_priced.then_some(usage))
 }
 
 #[test]
@@ -108,10 +125,13 @@ fn a_name_is_never_guessed() {
 #[test]
 fn bare_names_know_their_providers() {
     let catalog = Catalog::builtin();
-    assert_eq!(catalog.knows("gpt-4o"), ["openai"]);
-    assert_eq!(catalog.knows("gpt-4o-2099-01-31"), ["openai"]);
-    assert_eq!(catalog.knows("claude-haiku-4-5"), ["anthropic"]);
-    assert_eq!(catalog.knows("openai/gpt-oss-120b"), ["groq"]);
+    for model in ["gpt-4o", "gpt-4o-2099-01-31"] {
+        let known = catalog.knows(model);
+        assert_eq!(known[0], "openai");
+        assert!(known.contains(&"azure") && !known.contains(&"anthropic"), "{known:?}");
+    }
+    assert_eq!(catalog.knows("claude-haiku-4-5")[0], "anthropic");
+    assert_eq!(catalog.knows("openai/gpt-oss-120b")[0], "groq");
     assert!(catalog.knows("llama3").is_empty());
 }
 

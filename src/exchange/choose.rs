@@ -8,6 +8,7 @@ use super::event::{Action, Note, RequestHead, ResponseHead};
 use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
+use crate::catalog::region;
 use crate::credential::Credential;
 use crate::llm::{Code, Dialect, Fault, Operation, Refusal};
 use crate::meter::{self, Models};
@@ -133,7 +134,7 @@ impl Exchange {
         // What root wants to know the price of has none because a namespace says so.
         let believed = backend.namespace.is_none() || policy.profile.unpriced == Unpriced::Allow;
         let overlay = policy.overlays.get(index).and_then(Option::as_deref).filter(|_| believed);
-        let models = Models { requested: model, served: None };
+        let models = Models { requested: model, served: None, region: region::of(&backend.authority) };
         !meter::is_priced(&policy.catalog, overlay, &backend.provider, models)
     }
 

@@ -51,6 +51,9 @@ pub(super) struct Story {
     pub is_told: bool,
 }
 
+/// Nanoseconds in a second.
+pub(super) const NANOS: u64 = 1_000_000_000;
+
 /// What an answer came to.
 #[derive(Clone, Debug)]
 pub(super) struct Bill {
@@ -156,6 +159,10 @@ impl Exchange {
         if measure.source == UsageSource::Unknown {
             return Bill { measure, cost: None, price: None };
         }
+        // What the provider says that it bills is the bill.
+        if let Some(cost) = seen.and_then(|seen| seen.aside.billed()) {
+            return Bill { measure, cost: Some(cost), price: Some(PriceRow::stated()) };
+        }
         let tariff = Tariff {
             index: target.index,
             provider: &target.backend.provider,
@@ -167,6 +174,9 @@ impl Exchange {
             quality: seen
                 .and_then(|seen| seen.aside.quality.as_deref())
                 .or(media.and_then(|media| media.quality.as_deref())),
+            at: Some(story.started_unix / NANOS),
+            geo: seen.and_then(|seen| seen.aside.geo.as_deref()),
+            speed: seen.and_then(|seen| seen.aside.speed.as_deref()),
         };
         let (cost, price) = tariff.price(&self.setup.policy, &measure.usage);
         Bill { measure, cost, price }

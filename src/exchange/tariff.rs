@@ -2,7 +2,7 @@
 //! its notes are worked off, and priced again there.
 
 use super::Exchange;
-use super::story::Bill;
+use super::story::{Bill, NANOS};
 use crate::llm::{Operation, Usage, UsageSource};
 use crate::policy::Tariff;
 use crate::target::Target;
@@ -46,6 +46,8 @@ impl Exchange {
         let asked = self.story.call.as_ref().and_then(|call| call.service_tier.clone());
         // An output that the provider stated before the end is the least that it bills.
         let (usage, least) = (bill.measure.usage, seen.usage.map_or(0, |usage| usage.output));
+        let (geo, speed) = (seen.aside.geo.clone(), seen.aside.speed.clone());
+        let started = self.story.started_unix / NANOS;
         let model = target.model.clone();
         let price = move |tokens: u64| {
             let usage = Usage { output: tokens.max(least), ..usage };
@@ -58,6 +60,9 @@ impl Exchange {
                 asked: asked.as_deref(),
                 size: None,
                 quality: None,
+                at: Some(started),
+                geo: geo.as_deref(),
+                speed: speed.as_deref(),
             };
             let (cost, price) = tariff.price(&policy, &usage);
             Counted { usage, cost, price }

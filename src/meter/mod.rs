@@ -43,6 +43,8 @@ pub struct Models<'a> {
     pub requested: &'a str,
     /// The model that the answer names.
     pub served: Option<&'a str>,
+    /// The region of the backend's host, where prices depend on it.
+    pub region: Option<&'a str>,
 }
 
 /// A cost and the row that made it.
@@ -193,7 +195,7 @@ fn quote<'a>(
     let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
     names()
         .filter(|name| own.is_none_or(|own| own.price(provider, name).is_some()))
-        .find_map(|name| catalog.quote(provider, overlay, name))
+        .find_map(|name| catalog.quote_in(provider, models.region, overlay, name))
         .or_else(|| catalog.default_quote(provider))
 }
 

@@ -134,7 +134,7 @@ fn rate(per_million: &str) -> Rate {
 }
 
 fn models<'a>(requested: &'a str, served: Option<&'a str>) -> Models<'a> {
-    Models { requested, served }
+    Models { requested, served, region: None }
 }
 
 #[test]

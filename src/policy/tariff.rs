@@ -4,6 +4,7 @@
 use super::Policy;
 use crate::base::money::NanoUsd;
 use crate::catalog::price::Terms;
+use crate::catalog::region;
 use crate::llm::{PriceRow, Usage};
 use crate::meter::{self, Models};
 
@@ -22,6 +23,11 @@ pub struct Tariff<'a> {
     /// Of images, as the answer states them, else as they were asked for.
     pub size: Option<&'a str>,
     pub quality: Option<&'a str>,
+    /// When the call was made, in seconds since the Unix epoch.
+    pub at: Option<u64>,
+    /// Where the answer was made and how fast, as it states it.
+    pub geo: Option<&'a str>,
+    pub speed: Option<&'a str>,
 }
 
 // === impl Tariff ===
@@ -30,9 +36,12 @@ impl Tariff<'_> {
     /// The cost of `usage` and the name of its price; none where it is not known.
     pub fn price(&self, policy: &Policy, usage: &Usage) -> (Option<NanoUsd>, Option<PriceRow>) {
         let overlay = policy.overlays.get(self.index).and_then(Option::as_deref);
-        let models = Models { requested: self.requested, served: self.served };
+        let authority = policy.targets.backends.get(self.index).map(|backend| &*backend.authority);
+        let region = authority.and_then(region::of);
+        let models = Models { requested: self.requested, served: self.served, region };
         let price = |tier| {
-            let terms = Terms { tier, size: self.size, quality: self.quality };
+            let &Tariff { size, quality, at, geo, speed, .. } = self;
+            let terms = Terms { tier, size, quality, at, region, geo, speed, search_size: None };
             meter::price(&policy.catalog, overlay, self.provider, models, usage, terms).ok()
         };
         let priced = match self.told {

@@ -1,6 +1,6 @@
 //! The one function that turns usage into money.
 
-use super::{Cost, Mode, Price, RateRow, Tier, Ttl, Unit, Unpriced};
+use super::{Cost, Factor, FactorOn, Mode, Price, RateRow, SearchBilling, Tier, Ttl, Unit, Unpriced};
 use crate::base::money::{Multiplier, Sum};
 use crate::llm::{Units, Usage};
 
@@ -13,6 +13,16 @@ pub struct Terms<'a> {
     pub size: Option<&'a str>,
     /// The quality of the images, such as `hd`.
     pub quality: Option<&'a str>,
+    /// When the call was made, in seconds since the Unix epoch. Without it no off-peak rate holds.
+    pub at: Option<u64>,
+    /// The region of the host that was called, as [`super::super::region`] knows it.
+    pub region: Option<&'a str>,
+    /// Where the answer was made, as the provider says: Anthropic's `inference_geo`.
+    pub geo: Option<&'a str>,
+    /// How fast it was made, as the provider says: Anthropic's `speed`.
+    pub speed: Option<&'a str>,
+    /// The size of a search's context; a provider that is told none takes `medium`.
+    pub search_size: Option<&'a str>,
 }
 
 /// A service tier, and nothing of images.
@@ -39,6 +49,10 @@ impl Price {
     ///   were made, sound and characters are those tokens in other words; images that were sent are,
     ///   where image tokens are stated. Where the price knows no tokens, they are the provider's own
     ///   statistics and the units are billed alone.
+    /// * In an off-peak window its rates stand for those under the same conditions.
+    /// * A factor of the price, such as that of a region, is on tokens alone and not on units.
+    /// * A rate of a request is billed once for a call that used anything. Searches that are free up
+    ///   to some number a day or month are billed: who counts them is the provider.
     /// * Of rates for a size or a quality the one that agrees in most holds; one that names none holds
     ///   for all that have none of their own.
     ///
@@ -57,17 +71,32 @@ impl Price {
     ) -> Result<Cost, Unpriced> {
         let terms = terms.into();
         let total = usage.total_input();
-        let select = Select { rates: &self.rates, tier: terms.tier.and_then(Tier::of), total, terms };
+        let off_peak = self.off_peak.as_ref().filter(|off_peak| terms.at.is_some_and(|at| off_peak.holds_at(at)));
+        let select = Select {
+            rates: &self.rates,
+            off_peak: off_peak.map_or(&[], |off_peak| &off_peak.rates),
+            tier: terms.tier.and_then(Tier::of),
+            total,
+            terms,
+        };
         let (mut input, mut output) = (Sum::default(), Sum::default());
         let units = match total > 0 || usage.total_output() > 0 {
             true if usage.units.is_none() || self.knows_tokens() => {
                 select.tokens(usage, &mut input, &mut output)?;
+                for factor in self.multipliers.iter().filter(|factor| factor.holds(&terms)) {
+                    (input, output) = (input.times(factor.by), output.times(factor.by));
+                }
                 beside_tokens(usage)
             }
             _ => usage.units,
         };
         if !units.is_none() {
-            select.units(&units, self.mode, &mut input, &mut output)?;
+            select.units(&units, self, &mut input, &mut output)?;
+        }
+        if *usage != Usage::default()
+            && let Some(row) = select.unit(Unit::PerRequest, 0)
+        {
+            input.add(1, row.rate);
         }
         let total = input.plus(output).nanos_times(factor);
         let input = input.nanos_times(factor);
@@ -90,10 +119,14 @@ impl Price {
 const UNITS: &[Unit] = &[
     Unit::PerImageIn,
     Unit::PerImageOut,
+    Unit::PerPixelIn,
+    Unit::PerPixelOut,
     Unit::PerAudioSecondIn,
     Unit::PerSecondIn,
     Unit::PerCharacterIn,
     Unit::PerQuery,
+    Unit::PerSearch,
+    Unit::PerRequest,
     Unit::PerPage,
 ];
 
@@ -118,9 +151,24 @@ impl Unit {
     }
 }
 
+// === impl Factor ===
+
+impl Factor {
+    fn holds(&self, terms: &Terms<'_>) -> bool {
+        let said = match self.on {
+            FactorOn::InferenceGeo => terms.geo,
+            FactorOn::Speed => terms.speed,
+            FactorOn::RegionalEndpoint | FactorOn::RegionalProcessing => terms.region,
+        };
+        said.is_some_and(|said| self.value.as_deref().is_none_or(|value| value == said))
+    }
+}
+
 /// The choice of rates for one request.
 struct Select<'a> {
     rates: &'a [RateRow],
+    /// Those that stand for others now.
+    off_peak: &'a [RateRow],
     tier: Option<Tier>,
     /// Total input of the request, in tokens.
     total: u64,
@@ -156,17 +204,25 @@ impl Select<'_> {
         Ok(())
     }
 
-    fn units(&self, units: &Units, mode: Option<Mode>, input: &mut Sum, output: &mut Sum) -> Result<(), Unpriced> {
+    fn units(&self, units: &Units, price: &Price, input: &mut Sum, output: &mut Sum) -> Result<(), Unpriced> {
         // The community price map states what a made image costs as a price of its input.
-        let made: &[Unit] = match mode {
-            Some(Mode::ImageGeneration | Mode::ImageEdit) => &[Unit::PerImageOut, Unit::PerImageIn],
-            _ => &[Unit::PerImageOut],
+        let (made, pixels): (&[Unit], &[Unit]) = match price.mode {
+            Some(Mode::ImageGeneration | Mode::ImageEdit) => {
+                (&[Unit::PerImageOut, Unit::PerImageIn], &[Unit::PerPixelOut, Unit::PerPixelIn])
+            }
+            _ => (&[Unit::PerImageOut], &[Unit::PerPixelOut]),
         };
-        self.count(output, units.images_out, made)?;
+        match (self.first(made, 0), self.terms.size.and_then(area), self.first(pixels, 0)) {
+            (Err(_), Some(area), Ok(row)) => output.add(units.images_out.saturating_mul(area), row.rate),
+            _ => self.count(output, units.images_out, made)?,
+        }
         self.count(input, units.images_in, &[Unit::PerImageIn])?;
         self.count(input, units.characters, &[Unit::PerCharacterIn])?;
         self.count(input, units.queries, &[Unit::PerQuery])?;
         self.count(input, units.pages, &[Unit::PerPage])?;
+        let billing = price.search.as_ref().and_then(|search| search.billing);
+        let searches = if billing == Some(SearchBilling::PerRequest) { units.searches.min(1) } else { units.searches };
+        self.count(input, searches, &[Unit::PerSearch])?;
         if units.audio_in_ms > 0 {
             let row = self.first(&[Unit::PerAudioSecondIn, Unit::PerSecondIn], units.audio_in_ms)?;
             input.add_thousandths(units.audio_in_ms, row.rate);
@@ -190,17 +246,25 @@ impl Select<'_> {
 
     fn unit(&self, unit: Unit, ms: u64) -> Option<&RateRow> {
         let agrees = |said: &Option<Box<str>>, is: Option<&str>| said.is_none() || said.as_deref() == is;
-        self.rates
-            .iter()
+        let variant = match unit {
+            Unit::PerSearch => self.terms.search_size.or(Some("medium")),
+            _ => self.terms.size,
+        };
+        self.rows()
             // `above` counts results here, which nobody states.
             .filter(|row| row.unit == unit && row.ttl.is_none() && row.above == 0)
             .filter(|row| row.tier.is_none() || row.tier == self.tier)
-            .filter(|row| agrees(&row.variant, self.terms.size) && agrees(&row.quality, self.terms.quality))
+            .filter(|row| agrees(&row.variant, variant) && agrees(&row.quality, self.terms.quality))
             .filter(|row| row.above_seconds.is_none_or(|seconds| ms > u64::from(seconds) * 1000))
             .max_by_key(|row| {
                 let named = u8::from(row.variant.is_some()) + u8::from(row.quality.is_some());
                 (row.above_seconds, named, row.variant.is_some(), row.tier.is_some())
             })
+    }
+
+    /// All rates, with those that stand for others behind them: of equals the last is chosen.
+    fn rows(&self) -> impl Iterator<Item = &RateRow> {
+        self.rates.iter().chain(self.off_peak)
     }
 
     /// Adds `tokens` at the first of `units` that has a rate. No tokens need no rate.
@@ -229,12 +293,17 @@ impl Select<'_> {
     }
 
     fn row(&self, unit: Unit, ttl: Option<Ttl>) -> Option<&RateRow> {
-        self.rates
-            .iter()
+        self.rows()
             .filter(|row| row.unit == unit && row.ttl == ttl)
             .filter(|row| row.tier.is_none() || row.tier == self.tier)
             .filter(|row| row.above == 0 || self.total > row.above)
             .filter(|row| row.variant.is_none() && row.quality.is_none() && row.above_seconds.is_none())
             .max_by_key(|row| (row.above, row.tier.is_some()))
     }
+}
+
+/// How many pixels an image of a size such as `1024x1536` has.
+fn area(size: &str) -> Option<u64> {
+    let (width, height) = size.split_once('x')?;
+    width.parse::<u64>().ok()?.checked_mul(height.parse().ok()?)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::money::Rate;
-use crate::catalog::price::{FactorOn, Period, SearchBilling, Tier, Ttl, Unit};
+use crate::catalog::price::{FactorOn, Period, SearchBilling, Tier, Ttl, Unit, Zone};
 
 fn file(models: &str) -> String {
     format!(r#"{{"format": "weir.prices/v1", "version": "1", "source": {{"facts": "a test"}}, "models": [{models}]}}"#)
@@ -44,7 +44,7 @@ fn a_row_carries_everything_a_price_map_knows() {
     assert_eq!(off_peak.windows[0].hours_utc, [(0, 60), (600, 0)]);
     assert_eq!(off_peak.windows[0].weekdays, [1, 5]);
     assert_eq!(off_peak.windows[1].hours_utc, [(990, 30)]);
-    assert_eq!(off_peak.weekday_timezone.as_deref(), Some("Asia/Shanghai"));
+    assert_eq!(off_peak.weekday_timezone.map(Zone::name), Some("Asia/Shanghai"));
     assert_eq!(price.multipliers[0].on, FactorOn::RegionalProcessing);
     assert_eq!(price.multipliers[1].by, "1.1".parse().unwrap());
     let search = price.search.as_ref().unwrap();

@@ -71,6 +71,9 @@ pub fn estimate(asked: &Asked) -> Option<Estimate> {
         asked: left.get("service_tier").and_then(Value::as_str),
         size: None,
         quality: None,
+        at: None,
+        geo: None,
+        speed: None,
     };
     let stated = first(MAX_OUTPUT).map(|tokens| Bound { tokens, by: "the request that leaves" });
     let overlay = policy.overlays.get(index).and_then(Option::as_deref);

@@ -99,11 +99,11 @@ def images():
 
 
 def image_edit():
-    return client.images.edit(model="mock/dall-e-2", image=PNG, prompt="More water.", n=2).model_dump()
+    return client.images.edit(model="mock/dall-e-9", image=PNG, prompt="More water.", n=2).model_dump()
 
 
 def image_variation():
-    return client.images.create_variation(model="mock/dall-e-2", image=PNG).model_dump()
+    return client.images.create_variation(model="mock/dall-e-9", image=PNG).model_dump()
 
 
 def speech():

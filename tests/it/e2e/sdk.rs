@@ -32,7 +32,7 @@ async fn the_sdk_finds_what_it_finds_at_the_provider(mode: BodyMode) {
         match &name[..] {
             // Weir answers these itself.
             "models" | "model" | "no_model" => {}
-            // The image shows the model that was asked for, which is `dall-e-2` behind Weir.
+            // The image shows the model that was asked for, which is `dall-e-9` behind Weir.
             "image_edit" | "image_variation" => assert_ne!(&through[name], expected, "{name}"),
             _ => assert_eq!(&through[name], expected, "{name}"),
         }
@@ -41,8 +41,8 @@ async fn the_sdk_finds_what_it_finds_at_the_provider(mode: BodyMode) {
     assert!(models.contains(&json!("gpt-4o-mini")) && models.is_sorted_by_key(|id| id.as_str()), "{models:?}");
     assert_eq!((&through["model"]["id"], &through["no_model"]), (&json!("gpt-4o-mini"), &json!("model_not_found")));
     let image = |name: &str| through[name]["data"][0]["b64_json"].clone();
-    // "dall-e-2" in base64.
-    assert_eq!((image("image_edit"), image("image_variation")), (json!("ZGFsbC1lLTI="), json!("ZGFsbC1lLTI=")));
+    // "dall-e-9" in base64.
+    assert_eq!((image("image_edit"), image("image_variation")), (json!("ZGFsbC1lLTk="), json!("ZGFsbC1lLTk=")));
     assert_eq!(through["image_edit"]["data"].as_array().map(Vec::len), Some(2));
     assert_eq!(through["speech"].as_str().map(str::len), Some(2 * 8 * 256));
     assert_eq!(through["transcription"]["text"], "Water flows.");
@@ -75,7 +75,7 @@ fn billed() -> Vec<Billed> {
     let seconds = json!({"audioInMs": "9000"});
     vec![
         ("/v1/images/generations", "gpt-image-1", json!({"imagesOut": "2"}), 10, 544, Some("0.02181")),
-        ("/v1/images/edits", "dall-e-2", json!({"imagesOut": "2"}), 0, 0, None),
+        ("/v1/images/edits", "dall-e-9", json!({"imagesOut": "2"}), 0, 0, None),
         ("/v1/audio/speech", "tts-1", json!({"characters": "6"}), 0, 0, Some("0.00009")),
         ("/v1/audio/transcriptions", "whisper-1", seconds.clone(), 0, 0, Some("0.0009")),
         heard.clone(),

@@ -161,7 +161,7 @@ fn counted_images() -> Vec<Case> {
         case(
             "an image of a model without a price of images costs nobody knows what",
             IMAGES,
-            r#"{"model":"one/dall-e-2","prompt":"A weir."}"#,
+            r#"{"model":"one/dall-e-9","prompt":"A weir."}"#,
             format!(r#"{{"created":1,"data":{TWO}}}"#),
             (made(2), Provider, None),
         ),

@@ -3,7 +3,7 @@
 use super::*;
 
 fn asked(model: &str, provider: Option<&str>, json: bool) -> Result<String, PricesError> {
-    let args = Args { model: model.to_owned(), provider: provider.map(str::to_owned), json };
+    let args = Show { model: model.to_owned(), provider: provider.map(str::to_owned), json, prices: None };
     prices(&args, &Catalog::builtin())
 }
 
