@@ -13,7 +13,7 @@ use crate::base::words::Words;
 use crate::llm::{Fault, FaultKind};
 
 /// Headers of an error answer that say when to ask again, and whether to.
-pub(super) const RETRY: &[&str] = &["retry-after", "retry-after-ms", SHOULD_RETRY];
+const RETRY: &[&str] = &["retry-after", "retry-after-ms", SHOULD_RETRY];
 
 /// The SDKs of OpenAI and Anthropic obey it whatever the status is (`_should_retry` of both).
 const SHOULD_RETRY: &str = "x-should-retry";
@@ -25,8 +25,8 @@ pub(super) struct Carried {
     set: Vec<(&'static str, String)>,
     /// The same in the provider's.
     remove: Vec<String>,
-    says_when: bool,
-    says_whether: bool,
+    /// Those of [`RETRY`] that it has. They are told again: an error may take the place of the head as well.
+    retry: Vec<(&'static str, String)>,
     /// What it says of its provider is told when its body is there.
     pub waits: bool,
     /// What `retry-after` says.
@@ -40,8 +40,7 @@ impl Exchange {
     pub(super) fn carry(&mut self, head: &ResponseHead) {
         let headers = &head.headers;
         let mut carried = Carried {
-            says_when: headers.contains("retry-after") || headers.contains("retry-after-ms"),
-            says_whether: headers.contains(SHOULD_RETRY),
+            retry: RETRY.iter().filter_map(|name| Some((*name, headers.get(name)?.to_owned()))).collect(),
             waits: self.response.carried.waits,
             retry_after: retry_after(head),
             ..Carried::default()
@@ -74,12 +73,15 @@ impl Exchange {
         fault.status = Some(codec.status(fault));
         // The head is as exact as the body, and nearer to who counts.
         fault.retry_after = carried.retry_after.or(fault.retry_after);
-        let mut told = Vec::new();
-        if let Some(after) = fault.retry_after.filter(|_| !carried.says_when) {
+        let mut told: Vec<(&'static str, Words)> =
+            carried.retry.iter().map(|(name, value)| (*name, value.clone().into())).collect();
+        let says = |wanted: &str| carried.retry.iter().any(|(name, _)| *name == wanted);
+        let says_when = says("retry-after") || says("retry-after-ms");
+        if let Some(after) = fault.retry_after.filter(|_| !says_when) {
             told.push(("retry-after", after.as_millis().div_ceil(1000).to_string().into()));
             told.push(("retry-after-ms", after.as_millis().to_string().into()));
         }
-        if fault.kind == FaultKind::Quota && !carried.says_whether {
+        if fault.kind == FaultKind::Quota && !says(SHOULD_RETRY) {
             // It is answered with the status of a rate that comes back by itself.
             told.push((SHOULD_RETRY, "false".into()));
         }
@@ -87,11 +89,8 @@ impl Exchange {
         told
     }
 
-    /// The headers of a whole answer in the place of a provider's that is its head alone.
-    pub(super) fn carry_to(&mut self, head: &ResponseHead, local: &mut Local) {
-        for name in RETRY {
-            local.headers.extend(head.headers.get(name).map(|value| ((*name).into(), value.to_owned().into())));
-        }
+    /// How much is allowed, in a whole answer in the place of a provider's that is its head alone.
+    pub(super) fn carry_to(&mut self, local: &mut Local) {
         let set = std::mem::take(&mut self.response.carried.set);
         local.headers.extend(set.into_iter().map(|(name, text)| (name.into(), text.into())));
     }

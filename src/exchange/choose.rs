@@ -154,9 +154,15 @@ impl Exchange {
 
     /// As [`Exchange::observe`], of an answer whose body says more than its head.
     pub(super) fn observe_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
-        let status = self.response.upstream_status().filter(|_| self.response.carried.waits);
+        self.observe_after(fault.retry_after, out);
+    }
+
+    /// As [`Exchange::observe_fault`], of an answer whose body never came to its end. Once for each answer.
+    pub(super) fn observe_after(&mut self, after: Option<Duration>, out: &mut Vec<Action>) {
+        let waits = std::mem::take(&mut self.response.carried.waits);
+        let status = self.response.upstream_status().filter(|_| waits);
         let Some((status, target)) = status.zip(self.story.target.as_ref()) else { return };
-        let outcome = self.of_provider(status, fault.retry_after, target.index);
+        let outcome = self.of_provider(status, after, target.index);
         self.tell_health(outcome, out);
     }
 

@@ -343,6 +343,8 @@ impl Exchange {
             self.response.crossed.failed |= matches!(delta, Delta::Error(_));
             if let Some(writer) = &mut self.response.writer {
                 writer.write(&delta, written, &mut self.story.dropped);
+                // What it cannot say legally it ends with an error of its own.
+                self.response.crossed.failed |= writer.has_failed();
             }
         }
     }

@@ -34,7 +34,7 @@ impl Exchange {
         // No body can be added to a head that has none: the whole answer is said here.
         let mut local = Local { status: fault.status(), body, ..Local::default() };
         local.headers.push(("content-type".into(), "application/json".into()));
-        self.carry_to(head, &mut local);
+        self.carry_to(&mut local);
         local.headers.extend(told.into_iter().map(|(name, text)| (name.into(), text)));
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));

@@ -87,11 +87,13 @@ impl Expected {
 impl Exchange {
     /// What the answer to this request will need, from wherever it comes.
     pub(super) fn expect(&mut self, deciding: &Deciding, target: &Target, asked: Asked) {
+        let passage = Self::passage(deciding, target);
+        let is_written = deciding.lead.is_some() || passage.is_some_and(Passage::crosses);
         let expected = Expected {
             trims: self.asks_usage(deciding, target),
-            passage: Self::passage(deciding, target),
+            passage,
             asked,
-            to: self.writing(deciding),
+            to: self.writing(deciding, is_written),
             lead: deciding.lead,
             is_media: deciding.fields.call.operation.is_media(),
         };

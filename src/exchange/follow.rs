@@ -38,7 +38,7 @@ impl Exchange {
     pub(super) fn start_following(&mut self, deciding: Box<Deciding>, out: &mut Vec<Action>) {
         let until = self.now.mono.plus(self.setup.policy.max_wait);
         let call = &deciding.fields.call;
-        let writer = wire::codec_of(call.dialect, call.operation).stream_writer(self.writing(&deciding));
+        let writer = wire::codec_of(call.dialect, call.operation).stream_writer(self.writing(&deciding, true));
         let following = Following { deciding, until, writer, fold: Fold::default(), opened: false };
         self.request = State::Following(Box::new(following));
         self.push(Action::Wake(until), out);

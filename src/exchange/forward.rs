@@ -21,6 +21,9 @@ use crate::wire::{self, Outbound, Passage};
 /// The header whose value chooses the proxy's route, and so the backend. Only Weir may say it.
 pub const BACKEND_HEADER: &str = "x-weir-backend";
 
+/// Where a client of Anthropic's API names what is not in it yet.
+pub(super) const BETAS: &str = "anthropic-beta";
+
 /// Headers that say the host.
 const HOST_HEADERS: [&str; 2] = ["host", ":authority"];
 
@@ -142,7 +145,7 @@ impl Exchange {
         }
         if let Some(passage) = crossing {
             change_dialect(&mut edits, &deciding.head, passage);
-        } else if let Some((_, outbound)) = Self::passage(deciding, target).and_then(Passage::chat) {
+        } else if let Some(outbound) = Self::passage(deciding, target).and_then(Passage::outbound) {
             change_betas(&mut edits, &deciding.head, outbound);
         }
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
@@ -287,14 +290,13 @@ fn change_dialect(edits: &mut Edits, head: &RequestHead, passage: Passage) {
     edits.set("content-type", "application/json");
 }
 
-/// Leaves out the betas of a client's that another cloud would refuse the call for.
+/// Leaves out the betas of a client's that another cloud would refuse the call for. They were named with the body.
 fn change_betas(edits: &mut Edits, head: &RequestHead, to: Outbound) {
-    const BETAS: &str = "anthropic-beta";
     let Some(named) = head.headers.get(BETAS).filter(|_| to.envelope == Envelope::Vertex) else { return };
     if edits.set.iter().any(|(set, _)| *set == *BETAS) {
         return;
     }
-    match wire::betas(to, named) {
+    match wire::betas(to, named, &mut Dropped::default()) {
         Some(known) if known == named => {}
         Some(known) => edits.set(BETAS, known),
         None => edits.remove.push(Words::Fixed(BETAS)),

@@ -48,6 +48,16 @@ pub(super) fn with_keys(path: String, client: &str) -> String {
     })
 }
 
+/// A path to be shown: the credentials in its query are not.
+pub fn without_values(path: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
+    let shown = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_key(pair) => format!("{name}=***"),
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
+}
+
 /// The headers, and a key of Weir's in the query as if it stood in Google's own header.
 pub(super) fn headers_and_key(head: &RequestHead) -> impl Iterator<Item = (&str, &[u8])> {
     let query = head.path.split_once('?').map_or("", |(_, query)| query);

@@ -53,6 +53,7 @@ use record::Outcome;
 use story::Bill;
 
 pub use forward::BACKEND_HEADER;
+pub use keys::without_values;
 pub use local_reply::LOCAL_REPLY_HEADER;
 
 use crate::base::now::{Instant, Now};

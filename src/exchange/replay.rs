@@ -24,7 +24,7 @@ impl Exchange {
     pub(super) fn replay(&mut self, reply: &Reply, deciding: &Deciding, out: &mut Vec<Action>) {
         let call = &deciding.fields.call;
         let codec = wire::codec_of(call.dialect, call.operation);
-        let to = self.writing(deciding);
+        let to = self.writing(deciding, true);
         let (mut body, mut dropped) = (Vec::new(), std::mem::take(&mut self.story.dropped));
         let writer = if call.stream { codec.stream_writer(to.clone()) } else { None };
         match writer {

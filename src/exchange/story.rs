@@ -262,6 +262,7 @@ impl Exchange {
             let names = self.story.dropped.to_string();
             self.story.decide("translate", "dropped", "answer_not_sayable", names);
         }
+        self.observe_after(None, out);
         let uncounted = self.uncounted(bill);
         self.settle_all(bill, uncounted.as_ref(), out);
         self.forsake(out);

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::Exchange;
+use super::forward::BETAS;
 use super::steps::Deciding;
-use crate::llm::{Call, Code, Dropped, Refusal};
+use crate::llm::{Call, Code, Dropped, Format, Refusal};
 use crate::target::Target;
 use crate::wire::codec::{Envelope, Outgoing};
 use crate::wire::passage::Asked;
@@ -57,23 +58,22 @@ impl Exchange {
             // What Weir marked as another provider's seal is none to this one: the history is said anew without.
             passage.crosses() || (passage.chat().is_some() && wire::has_foreign_seal(body))
         };
+        let mut dropped = Dropped::default();
         let Some(crossing) = passage.filter(is_anew) else {
             let want = Rewrite { model: &target.model, ask_usage, quirks, changes };
             let (body, done) = openai::rewrite(body, fields, want)?;
             let call = reread(deciding, changes, done, &body);
-            let betas = deciding.head.headers.get("anthropic-beta");
-            let mut dropped = Dropped::default();
             let body = match passage {
-                Some(passage) => passage.wrap(body, &target.model, betas, &mut dropped)?,
+                Some(passage) => wrap(passage, body, deciding, target, &mut dropped)?,
                 None => body,
             };
+            refuse_loss(target, &dropped, passage.map_or(Format::Chat, Passage::faults))?;
             return Ok(Written { body, done, call, dropped, asked: Asked::default() });
         };
         // A rule speaks of the call as its client made it.
         let want = Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes };
         let (body, done) = openai::rewrite(body, fields, want)?;
         let call = reread(deciding, changes, done, &body);
-        let mut dropped = Dropped::default();
         let to = Outgoing {
             model: &target.model,
             envelope: crossing.chat().map_or(Envelope::Plain, |(_, outbound)| outbound.envelope),
@@ -83,20 +83,16 @@ impl Exchange {
         };
         let mut out = Vec::with_capacity(body.len() + 512);
         let asked = crossing.write(&fields.call, &body, &to, &mut out, &mut dropped)?;
-        if target.refuses_loss && !dropped.is_empty() {
-            let message = format!(
-                "Backend {:?} speaks {}, which cannot say these fields: {dropped}. A rule refuses the loss.",
-                target.backend.name,
-                crossing.faults()
-            );
-            let first = dropped.names().first().map(ToString::to_string).unwrap_or_default();
-            return Err(Refusal::new(Code::UnsupportedValue, message).param(first));
+        let mut body = Bytes::from(out);
+        if !crossing.crosses() {
+            body = wrap(crossing, body, deciding, target, &mut dropped)?;
         }
-        Ok(Written { body: Bytes::from(out), done, call, dropped, asked })
+        refuse_loss(target, &dropped, crossing.faults())?;
+        Ok(Written { body, done, call, dropped, asked })
     }
 
-    /// For whom the answer to this request is written.
-    pub(super) fn writing(&self, deciding: &Deciding) -> Writing {
+    /// For whom the answer to this request is written, where it is.
+    pub(super) fn writing(&self, deciding: &Deciding, is_written: bool) -> Writing {
         let call = &deciding.fields.call;
         Writing {
             id: self.story.id.to_string(),
@@ -105,9 +101,38 @@ impl Exchange {
             usage: call.stream_usage,
             array: matches!(deciding.named, Named::Path { array: true, .. }),
             resumed: false,
-            custom: Custom::of(call.dialect, &deciding.body),
+            custom: if is_written { Custom::of(call.dialect, &deciding.body) } else { Custom::default() },
         }
     }
+}
+
+/// Puts a body that does not cross into what its provider wraps it in, and names what that provider does not know.
+fn wrap(
+    passage: Passage,
+    body: Bytes,
+    deciding: &Deciding,
+    target: &Target,
+    dropped: &mut Dropped,
+) -> Result<Bytes, Refusal> {
+    let betas = deciding.head.headers.get(BETAS);
+    if let Some((betas, outbound)) = betas.zip(passage.outbound().filter(|to| to.envelope == Envelope::Vertex)) {
+        // The header is written where the others are.
+        let _ = wire::betas(outbound, betas, dropped);
+    }
+    passage.wrap(body, &target.model, betas, dropped)
+}
+
+/// 400 where a rule wants nothing lost, and something is.
+fn refuse_loss(target: &Target, dropped: &Dropped, speaks: Format) -> Result<(), Refusal> {
+    if !target.refuses_loss || dropped.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "Backend {:?} speaks {speaks}, which cannot say these fields: {dropped}. A rule refuses the loss.",
+        target.backend.name,
+    );
+    let first = dropped.names().first().map(ToString::to_string).unwrap_or_default();
+    Err(Refusal::new(Code::UnsupportedValue, message).param(first))
 }
 
 /// The call that a rule's parameters made of the client's, where they may have made another one.

@@ -7,7 +7,9 @@ use super::rates::RateHeaders;
 use super::sse;
 use super::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
 use crate::base::json::{Span, Tree};
-use crate::llm::{Chat, Code, Delta, Dialect, Dropped, Fault, FaultKind, Format, Operation, Quirk, Refusal, Reply};
+use crate::llm::{
+    Chat, Code, Content, Delta, Dialect, Dropped, Fault, FaultKind, Format, Operation, Part, Quirk, Refusal, Reply,
+};
 
 /// One wire format.
 ///
@@ -144,6 +146,12 @@ pub trait StreamWriter: Send {
     fn held(&self) -> usize {
         0
     }
+
+    /// The stream has ended with an error: one that it was given, or the writer's own, because the answer cannot
+    /// be said in this format.
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 /// To whom a request is written.
@@ -269,6 +277,70 @@ impl<'a> Said<'a> {
         match text.is_empty() || text.starts_with('<') {
             true => Fault::new(self.status, format!("The provider answered with status {}.", self.status)),
             false => Fault::new(self.status, text),
+        }
+    }
+}
+
+/// A chat that was read, if each of its tools and calls has a name: no provider takes one without.
+///
+/// # Errors
+/// 400 for one that has none.
+pub(super) fn named(chat: Chat<'_>) -> Result<Chat<'_>, Refusal> {
+    let is_nameless = |part: &Part<'_>| matches!(&part.content, Content::ToolCall(call) if call.name.is_empty());
+    let (what, field) = match () {
+        () if chat.tools.iter().any(|tool| tool.name.is_empty()) => ("A tool", "tools[].function.name"),
+        () if chat.turns.iter().flat_map(|turn| &turn.parts).any(is_nameless) => {
+            ("A tool call", "messages[].tool_calls[].function.name")
+        }
+        () => return Ok(chat),
+    };
+    Err(Refusal::new(Code::UnsupportedValue, format!("{what} has no name.")).param(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(index: u32, is_first: bool, arguments: &str) -> Delta {
+        let word = |prefix: &str| is_first.then(|| format!("{prefix}{index}"));
+        let arguments = arguments.to_owned();
+        Delta::ToolCall { choice: 0, index, id: word("id"), name: word("f"), arguments, signature: None }
+    }
+
+    #[test]
+    fn a_writer_tells_that_its_stream_has_failed() {
+        let given = Delta::Error(Fault::in_stream(FaultKind::Server, "It is down."));
+        let megabyte = "x".repeat(1 << 20);
+        // Calls by turns, of more than any of them holds.
+        let steps =
+            || [piece(0, true, "{"), piece(1, true, "{")].into_iter().chain((0..9).map(|_| piece(1, false, &megabyte)));
+        for (format, fails) in [
+            (Format::Chat, false),
+            (Format::Responses, true),
+            (Format::Messages, true),
+            (Format::Gemini, true),
+            (Format::Converse, true),
+        ] {
+            let (mut out, mut dropped) = (Vec::new(), Dropped::default());
+            let new = || codec(format).stream_writer(Writing::default()).unwrap();
+            let mut writer = new();
+            for step in [piece(0, true, "{}"), Delta::finish(crate::llm::Finish::ToolCalls), Delta::End] {
+                writer.write(&step, &mut out, &mut dropped);
+                assert!(!writer.has_failed(), "{format}");
+            }
+            let mut writer = new();
+            writer.write(&given, &mut out, &mut dropped);
+            assert!(writer.has_failed(), "{format}");
+            let mut writer = new();
+            let written = steps().take_while(|step| {
+                writer.write(step, &mut out, &mut dropped);
+                !writer.has_failed()
+            });
+            assert_eq!(written.count() < steps().count(), fails, "{format}");
+            assert_eq!(writer.has_failed(), fails, "{format}");
+            let length = out.len();
+            writer.write(&Delta::End, &mut out, &mut dropped);
+            assert_eq!(out.len() == length, fails, "{format}: nothing follows its error");
         }
     }
 }

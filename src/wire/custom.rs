@@ -3,17 +3,17 @@
 //! argument, and so are its calls in the words of [`crate::llm`].
 
 use std::borrow::Cow;
-
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::json::tree::Value;
-use crate::base::json::{Kind, Tree, write_object, write_string};
+use crate::base::json::{Tree, write_object, write_string};
 use crate::llm::chat::Tool;
 use crate::llm::{Chat, Dialect, Dropped};
 
 /// The names of a client's custom tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Custom(Option<Arc<[Box<str>]>>);
+pub struct Custom(Option<Arc<HashSet<Box<str>>>>);
 
 /// The parameters of a function that takes a text.
 const PARAMETERS: &str =
@@ -36,17 +36,16 @@ pub(super) fn escaped(text: &str) -> String {
     String::from_utf8_lossy(inner).into_owned()
 }
 
-/// The text in the arguments of a call; all of them where they are none of the form.
+/// The text in the arguments of a call; all of them where they are none of the form. It is what [`Text`] reads of
+/// them.
 pub(super) fn text_of(arguments: &str) -> Cow<'_, str> {
-    let tree = Tree::read(arguments.as_bytes()).ok();
-    let root = tree.as_ref().map(Tree::root).filter(|root| root.kind() == Kind::Object);
-    match root {
-        Some(root) if root.members().next().is_none() => Cow::Borrowed(""),
-        Some(root) if root.members().count() == 1 => {
-            let text = root.get("input").and_then(|input| input.text());
-            text.map_or(Cow::Borrowed(arguments), |text| Cow::Owned(text.into_owned()))
+    let mut text = Text::default();
+    match begins(arguments) {
+        Begins::Not => Cow::Borrowed(arguments),
+        _ => {
+            let said = text.push(arguments);
+            Cow::Owned(said + &text.end())
         }
-        _ => Cow::Borrowed(arguments),
     }
 }
 
@@ -88,7 +87,8 @@ pub(super) fn grammar(syntax: &str, definition: &str) -> String {
     String::from_utf8(format).unwrap_or_default()
 }
 
-/// Reads the text out of arguments that come in pieces.
+/// Reads the text out of arguments that come in pieces. What is kept of them is small: [`MOST`] bytes in front of
+/// the text, and the beginning of an escape in it.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     /// What came and is not said yet.
@@ -102,10 +102,24 @@ enum Place {
     #[default]
     Before,
     Inside,
+    /// What comes here says nothing.
     Behind,
     /// It is none of the form: all of it is the text.
     Astray,
 }
+
+/// How arguments begin.
+#[derive(Debug, PartialEq, Eq)]
+enum Begins {
+    /// With the form, whose text is behind so many bytes.
+    With(usize),
+    /// They are too short to tell, or an object without members.
+    Open,
+    Not,
+}
+
+/// The longest beginning of the form, in bytes: between its tokens there may be white space.
+const MOST: usize = 1 << 10;
 
 // === impl Custom ===
 
@@ -126,14 +140,14 @@ impl Custom {
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.0.as_ref().is_some_and(|names| names.iter().any(|known| **known == *name))
+        self.0.as_ref().is_some_and(|names| names.contains(name))
     }
 }
 
 impl FromIterator<Box<str>> for Custom {
     fn from_iter<I: IntoIterator<Item = Box<str>>>(names: I) -> Self {
         let mut names = names.into_iter().peekable();
-        Custom(names.peek().is_some().then(|| names.collect()))
+        Custom(names.peek().is_some().then(|| Arc::new(names.collect())))
     }
 }
 
@@ -152,72 +166,86 @@ impl Text {
 
     /// The text in this piece, as far as it can be said.
     pub(super) fn push(&mut self, piece: &str) -> String {
-        self.held.push_str(piece);
-        if self.place == Place::Before {
-            match begins(&self.held) {
-                Ok(Some(at)) => {
-                    self.held.drain(..at);
-                    self.place = Place::Inside;
-                }
-                Ok(None) => {}
-                Err(()) => self.place = Place::Astray,
+        match self.place {
+            Place::Before => self.begin(piece),
+            Place::Inside if self.held.is_empty() => self.say(piece),
+            Place::Inside => {
+                let joined = std::mem::take(&mut self.held) + piece;
+                self.say(&joined)
+            }
+            Place::Behind => String::new(),
+            Place::Astray => piece.to_owned(),
+        }
+    }
+
+    fn begin(&mut self, piece: &str) -> String {
+        let held = std::mem::take(&mut self.held) + piece;
+        match begins(&held) {
+            Begins::With(at) => {
+                self.place = Place::Inside;
+                self.say(held.get(at..).unwrap_or_default())
+            }
+            Begins::Open => {
+                self.held = held;
+                String::new()
+            }
+            Begins::Not => {
+                self.place = Place::Astray;
+                held
             }
         }
-        if self.place == Place::Inside { self.say() } else { String::new() }
     }
 
     /// What is left to say at the end.
     pub(super) fn end(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
         match self.place {
-            Place::Before | Place::Astray => text_of(&held).into_owned(),
-            Place::Inside | Place::Behind => String::new(),
+            Place::Before if !held.trim().ends_with('}') => held,
+            // An object without members, or half an escape.
+            _ => String::new(),
         }
     }
 
     /// Reads on inside of the text, up to what is not whole yet.
-    fn say(&mut self) -> String {
+    fn say(&mut self, text: &str) -> String {
         let mut said = String::new();
-        let mut at = 0;
-        while let Some(c) = self.held.get(at..).and_then(|rest| rest.chars().next()) {
-            match c {
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let (c, length) = match c {
                 '"' => {
                     self.place = Place::Behind;
-                    self.held.clear();
                     return said;
                 }
-                '\\' => match unescape(self.held.get(at..).unwrap_or_default()) {
-                    Some((c, length)) => {
-                        said.push(c);
-                        at += length;
-                    }
+                '\\' => match unescape(rest) {
+                    Some(read) => read,
                     None => break,
                 },
-                c => {
-                    said.push(c);
-                    at += c.len_utf8();
-                }
-            }
+                c => (c, c.len_utf8()),
+            };
+            said.push(c);
+            rest = rest.get(length..).unwrap_or_default();
         }
-        self.held.drain(..at);
+        rest.clone_into(&mut self.held);
         said
     }
 }
 
-/// Where the text begins; nothing where that has not come yet.
-fn begins(held: &str) -> Result<Option<usize>, ()> {
+/// How arguments begin, of which this much is there.
+fn begins(held: &str) -> Begins {
+    let open = if held.len() <= MOST { Begins::Open } else { Begins::Not };
     let mut rest = held.trim_start();
     for token in ["{", "\"input\"", ":", "\""] {
-        if rest.len() < token.len() {
-            return if token.starts_with(rest) { Ok(None) } else { Err(()) };
-        }
-        rest = rest.strip_prefix(token).ok_or(())?;
+        let Some(behind) = rest.strip_prefix(token) else {
+            let is_empty = token.len() > 1 && rest.strip_prefix('}').is_some_and(|behind| behind.trim().is_empty());
+            return if token.starts_with(rest) || is_empty { open } else { Begins::Not };
+        };
         // Inside of the text white space is its own.
-        if token != "\"" {
-            rest = rest.trim_start();
-        }
+        rest = if token == "\"" { behind } else { behind.trim_start() };
     }
-    Ok(Some(held.len() - rest.len()))
+    match held.len() - rest.len() {
+        at if at <= MOST => Begins::With(at),
+        _ => Begins::Not,
+    }
 }
 
 /// The character of an escape (RFC 8259, 7) and the bytes that spell it; nothing where it is not whole. Half of a
@@ -251,78 +279,4 @@ fn unescape(text: &str) -> Option<(char, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn in_pieces(arguments: &str, size: usize) -> String {
-        let mut text = Text::default();
-        let chars: Vec<char> = arguments.chars().collect();
-        let mut said: String = chars.chunks(size).map(|piece| text.push(&piece.iter().collect::<String>())).collect();
-        said.push_str(&text.end());
-        said
-    }
-
-    proptest! {
-        #[test]
-        fn a_text_comes_out_as_it_went_in(text in "[a\"\\\\\n\té\u{1f600}\u{1}/u0-9]{0,40}", size in 1_usize..8) {
-            let arguments = arguments(&text);
-            prop_assert_eq!(text_of(&arguments), text.clone());
-            prop_assert_eq!(in_pieces(&arguments, size), text.clone());
-            let spelled = serde_json::to_string_pretty(&serde_json::json!({"input": text})).unwrap();
-            prop_assert_eq!(in_pieces(&spelled, size), text);
-        }
-
-        #[test]
-        fn whatever_comes_is_the_same_in_any_pieces(arguments in "[{}\"input:\\\\ud83de00 a]{0,30}", size in 1_usize..8) {
-            prop_assert_eq!(in_pieces(&arguments, size), in_pieces(&arguments, 1000));
-        }
-    }
-
-    #[test]
-    fn what_is_of_another_form_is_the_text_itself() {
-        for (arguments, text) in [
-            (r#"{ "input" : "a" }"#, "a"),
-            (r#"{"input":"\ud83d\ude00\ud83dx\u00e9"}"#, "\u{1f600}\u{fffd}xé"),
-            (r#"{"text":"a"}"#, r#"{"text":"a"}"#),
-            ("*** Begin Patch", "*** Begin Patch"),
-            (r#"{"input":1}"#, r#"{"input":1}"#),
-            ("{}", ""),
-            ("", ""),
-        ] {
-            assert_eq!(in_pieces(arguments, 1), text, "{arguments}");
-        }
-    }
-
-    #[test]
-    fn custom_tools_are_found_in_both_apis() {
-        for (dialect, body, found) in [
-            (Dialect::OpenAi, r#"{"tools":[{"type":"custom","name":"p"},{"type":"function","name":"f"}]}"#, true),
-            (Dialect::OpenAi, r#"{"tools":[{"type":"custom","custom":{"name":"p"}}]}"#, true),
-            (Dialect::Anthropic, r#"{"tools":[{"type":"custom","name":"p"}]}"#, false),
-            (Dialect::OpenAi, r#"{"tools":[],"x":"custom"}"#, false),
-            (Dialect::OpenAi, r#"{"tools":[{"type":"custom""#, false),
-        ] {
-            let custom = Custom::of(dialect, body.as_bytes());
-            assert_eq!(
-                (custom.has("p"), custom.has("f"), custom == Custom::default()),
-                (found, false, !found),
-                "{body}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_tool_with_a_grammar_tells_the_model_of_it() {
-        let format = grammar("lark", "start: \"a\"");
-        let tools = vec![tool("p".into(), Some("Patch.".into()), format.into()), tool("q".into(), None, "{}".into())];
-        let mut chat = Chat { tools, ..Chat::default() };
-        let mut dropped = Dropped::default();
-        become_functions(&mut chat, &mut dropped);
-        let told = "Patch.\n\nThe input must be a text of this lark grammar:\nstart: \"a\"";
-        assert_eq!((chat.tools[0].description.as_deref(), chat.tools[1].description.as_deref()), (Some(told), None));
-        assert!(chat.tools.iter().all(|tool| tool.parameters.as_deref() == Some(PARAMETERS) && tool.custom.is_none()));
-        assert_eq!(dropped.names(), ["tools[].format"]);
-    }
-}
+mod tests;

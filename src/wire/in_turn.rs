@@ -67,7 +67,10 @@ impl InTurn {
             balance.push(arguments);
             return Ok(Turn::GoOn);
         }
-        if let Some(held) = self.waiting.iter_mut().find(|held| held.index == *index) {
+        // They wait in the order of their numbers.
+        if let Ok(at) = self.waiting.binary_search_by_key(index, |held| held.index)
+            && let Some(held) = self.waiting.get_mut(at)
+        {
             self.bytes += arguments.len();
             if self.bytes <= Self::MOST {
                 held.arguments.push_str(arguments);
@@ -76,7 +79,8 @@ impl InTurn {
         }
         if *index < self.begun {
             let message = "The provider sent a piece of a tool call that was over already.";
-            return match arguments.is_empty() {
+            // White space behind it says nothing.
+            return match arguments.trim().is_empty() {
                 true => Ok(Turn::Wait),
                 false => Err(Fault::in_stream(FaultKind::Server, message)),
             };
@@ -222,8 +226,10 @@ mod tests {
     fn a_call_that_is_over_does_not_go_on() {
         let deltas = [piece(0, true, "{}"), piece(1, true, "{}"), piece(0, false, "more")];
         assert_eq!(written(&deltas).unwrap_err().kind, FaultKind::Server);
-        let silent = [piece(0, true, "{}"), piece(1, true, "{}"), piece(0, false, "")];
-        assert_eq!(written(&silent).map(|calls| calls.len()), Ok(2));
+        for silence in ["", "\n", " \t\r\n"] {
+            let silent = [piece(0, true, "{}"), piece(1, true, "{}"), piece(0, false, silence)];
+            assert_eq!(written(&silent), Ok(vec![(0, "{}".to_owned()), (1, "{}".to_owned())]), "{silence:?}");
+        }
     }
 
     #[test]

@@ -130,9 +130,10 @@ pub fn asks_no_model(method: &str, path: &str) -> bool {
     }
 }
 
-/// The header `anthropic-beta` for a provider; none where nothing is left of it.
-pub fn betas(to: Outbound, betas: &str) -> Option<String> {
-    anthropic::betas_header(to.envelope, betas)
+/// The header `anthropic-beta` for a provider that reads it; none where nothing is left of it. What it does not
+/// know is named.
+pub fn betas(to: Outbound, betas: &str, dropped: &mut Dropped) -> Option<String> {
+    anthropic::betas_header(to.envelope, betas, dropped)
 }
 
 /// A body in its own format, put into a provider's envelope; `betas` is the header `anthropic-beta`.

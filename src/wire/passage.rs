@@ -103,6 +103,14 @@ impl Passage {
         }
     }
 
+    /// How a chat leaves, or one that is counted.
+    pub fn outbound(self) -> Option<Outbound> {
+        match self {
+            Passage::Chat { outbound, .. } | Passage::Count { outbound, .. } => Some(outbound),
+            Passage::Embed { .. } | Passage::Rerank { .. } => None,
+        }
+    }
+
     /// Request and answer are written anew.
     pub fn crosses(self) -> bool {
         match self {

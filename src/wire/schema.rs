@@ -36,6 +36,9 @@ const PLAIN: &[&str] = &[
 /// The formats of strings that are kept to.
 const FORMATS: &[&str] = &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
+/// What is told of one schema in words at most, in bytes. A word that does not fit is left out for good.
+const NOTES: usize = 16 << 10;
+
 /// The schema as the API takes it: as it was written, where that is right. `place` stands in front of the
 /// names of what is left out.
 pub(super) fn closed<'s>(schema: &'s str, place: &'static str, dropped: &mut Dropped) -> Cow<'s, str> {
@@ -103,10 +106,11 @@ fn is_object(schema: Value<'_, '_>) -> bool {
 }
 
 fn write(o: &mut ObjectWriter<'_>, schema: Value<'_, '_>, place: &'static str, dropped: &mut Dropped) {
-    let mut notes = String::new();
+    let (mut notes, mut is_cut) = (String::new(), false);
+    let has_any_of = schema.get("anyOf").is_some();
     for (key, value) in schema.members() {
         let name = &*key;
-        let is_second = name == "oneOf" && schema.get("anyOf").is_some();
+        let is_second = name == "oneOf" && has_any_of;
         if INNER.contains(&name) && !is_second {
             // One of them, where the models differ in nothing else, is any of them.
             let name = if name == "oneOf" { "anyOf" } else { name };
@@ -130,8 +134,9 @@ fn write(o: &mut ObjectWriter<'_>, schema: Value<'_, '_>, place: &'static str, d
             }
         } else {
             dropped.inside(place, name);
-            let comma = if notes.is_empty() { "" } else { ", " };
-            notes = format!("{notes}{comma}{name}: {}", value.raw());
+            if !note(&mut notes, name, value.raw()) && !std::mem::replace(&mut is_cut, true) {
+                dropped.inside(place, "description");
+            }
         }
     }
     let described = schema.get("description").and_then(Value::text);
@@ -144,6 +149,17 @@ fn write(o: &mut ObjectWriter<'_>, schema: Value<'_, '_>, place: &'static str, d
     if is_object(schema) {
         o.flag("additionalProperties", false);
     }
+}
+
+/// Adds a word and what it says. False where they do not fit.
+fn note(notes: &mut String, name: &str, value: &str) -> bool {
+    let comma = if notes.is_empty() { "" } else { ", " };
+    let note = [comma, name, ": ", value];
+    let fits = note.iter().fold(notes.len(), |length, part| length.saturating_add(part.len())) <= NOTES;
+    if fits {
+        notes.extend(note);
+    }
+    fits
 }
 
 #[cfg(test)]
@@ -182,6 +198,21 @@ mod tests {
             &["s.additionalProperties"],
         );
         check(r#"{"oneOf":[{"type":"null"}]}"#, r#"{"anyOf":[{"type":"null"}]}"#, &[]);
+    }
+
+    /// However many words it has that are not known.
+    #[test]
+    fn what_is_told_in_words_is_bounded() {
+        let words: String = (0..50_000).map(|at| format!(r#""x{at}":{at},"#)).collect();
+        let long = "y".repeat(NOTES);
+        let schema = format!(r#"{{{words}"long":"{long}","description":"A d"}}"#);
+        let mut dropped = Dropped::default();
+        let written = closed(&schema, "s.", &mut dropped);
+        assert!(written.len() <= NOTES + 64, "{}", written.len());
+        assert!(written.starts_with(r#"{"description":"A d\n\n{x0: 0, x1: 1, x2: 2, "#) && written.ends_with("}\"}"));
+        // One that does not fit does not take the place of those behind it.
+        let schema = format!(r#"{{"long":"{long}","minimum":1}}"#);
+        check(&schema, r#"{"description":"{minimum: 1}"}"#, &["s.long", "s.description", "s.minimum"]);
     }
 
     #[test]

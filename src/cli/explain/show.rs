@@ -7,6 +7,7 @@ use super::estimate::{self, Estimate};
 use crate::config::ConfigError;
 use crate::credential::CALLER_HEADERS;
 use crate::exchange::event::{Edits, Local, Value as HeaderValue};
+use crate::exchange::without_values;
 
 /// Headers by which the proxy's router is told what to do; it takes them out.
 const ORDERS: [&str; 2] = ["x-weir-", "x-envoy-"];
@@ -139,7 +140,7 @@ fn leaving<'a>(asked: &Asked, edits: &Edits, body: &'a [u8]) -> Leaving<'a> {
     if !body.is_empty() {
         others.push(("content-length".to_owned(), body.len().to_string()));
     }
-    let path = edits.path.as_ref().map_or_else(|| request.path.clone(), ToString::to_string);
+    let path = without_values(edits.path.as_deref().unwrap_or(&request.path));
     Leaving { path, headers: others, orders, body }
 }
 

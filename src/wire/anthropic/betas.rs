@@ -71,10 +71,9 @@ pub(super) fn split(header: &str) -> impl Iterator<Item = Cow<'_, str>> {
     header.split(',').map(|beta| Cow::Borrowed(beta.trim()))
 }
 
-/// The header for Vertex, which reads it as Anthropic does; none where nothing is left of it. What is left out
-/// was named with the body.
-pub(in crate::wire) fn header(to: Envelope, betas: &str) -> Option<String> {
-    let known = known(to, split(betas), &mut Dropped::default());
+/// The header for Vertex, which reads it as Anthropic does; none where nothing is left of it.
+pub(in crate::wire) fn header(to: Envelope, betas: &str, dropped: &mut Dropped) -> Option<String> {
+    let known = known(to, split(betas), dropped);
     (!known.is_empty()).then(|| known.join(","))
 }
 
@@ -88,7 +87,7 @@ mod tests {
         const ASKED: &str = "claude-code-20250219, interleaved-thinking-2025-05-14,context-1m-2025-08-07,effort-2025-11-24,\
             advanced-tool-use-2025-11-20,prompt-caching-scope-2026-01-05,context-1m-2025-08-07";
         const VERTEX: &str = "interleaved-thinking-2025-05-14,context-1m-2025-08-07,tool-search-tool-2025-10-19";
-        assert_eq!(header(Envelope::Vertex, ASKED).as_deref(), Some(VERTEX));
+        assert_eq!(header(Envelope::Vertex, ASKED, &mut Dropped::default()).as_deref(), Some(VERTEX));
         let mut dropped = Dropped::default();
         let known = known(Envelope::Invoke, split(ASKED), &mut dropped);
         let bedrock = [
@@ -100,7 +99,7 @@ mod tests {
         assert_eq!(known, bedrock);
         let lost = ["anthropic-beta claude-code-20250219", "anthropic-beta prompt-caching-scope-2026-01-05"];
         assert_eq!(dropped.names(), lost);
-        assert_eq!(header(Envelope::Vertex, "effort-2025-11-24"), None);
-        assert_eq!(header(Envelope::Plain, "a, b").as_deref(), Some("a,b"));
+        assert_eq!(header(Envelope::Vertex, "effort-2025-11-24", &mut Dropped::default()), None);
+        assert_eq!(header(Envelope::Plain, "a, b", &mut Dropped::default()).as_deref(), Some("a,b"));
     }
 }

@@ -14,8 +14,8 @@ use crate::wire::edit::Edits;
 ///
 /// `model` stands in the path of both. Bedrock's path also says whether the answer is streamed, and it reads
 /// no header: betas stand in its body as `anthropic_beta`, behind those that the body names already. Vertex
-/// reads the header as Anthropic does (the official SDK's clients for both, 2.12, do the same). What neither knows
-/// of them is named.
+/// reads the header as Anthropic does (the official SDK's clients for both, 2.12, do the same). What Bedrock does
+/// not know of them is named.
 ///
 /// # Errors
 /// 400 for a body that is no object, or that says one of these fields twice.
@@ -50,13 +50,8 @@ pub(in crate::wire) fn envelop(
     };
     put("anthropic_version", format!("\"{version}\"").into_bytes())?;
     let named = json::unique(&members, "anthropic_beta").map_err(refuse)?.map(|named| named.value.slice(&body));
-    match is_invoke {
-        true if named.is_some() || !betas.trim().is_empty() => {
-            put("anthropic_beta", all_betas(named, betas, dropped))?;
-        }
-        true => {}
-        // They stand in the header.
-        false => drop(betas::known(to, betas::split(betas), dropped)),
+    if is_invoke && (named.is_some() || !betas.trim().is_empty()) {
+        put("anthropic_beta", all_betas(named, betas, dropped))?;
     }
     Ok(edits.apply(&body).into())
 }

@@ -32,6 +32,7 @@ enum State {
     New,
     Running,
     Ended,
+    Failed,
 }
 
 enum Open {
@@ -45,7 +46,7 @@ enum Open {
 
 impl StreamWriter for Writer {
     fn write(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
-        if self.state == State::Ended {
+        if matches!(self.state, State::Ended | State::Failed) {
             return;
         }
         if let Delta::Start { id, model, usage, .. } = delta {
@@ -86,6 +87,10 @@ impl StreamWriter for Writer {
 
     fn held(&self) -> usize {
         self.turns.held()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state == State::Failed
     }
 }
 
@@ -240,7 +245,7 @@ impl Writer {
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         sse::write(out, Some("error"), &fault::write(fault));
-        self.state = State::Ended;
+        self.state = State::Failed;
     }
 
     fn end(&mut self, out: &mut Vec<u8>, dropped: &mut Dropped) {

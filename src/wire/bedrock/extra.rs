@@ -11,6 +11,11 @@ use crate::llm::{Chat, Dropped, Format};
 /// The least budget that Claude takes.
 const LEAST_BUDGET: u64 = 1_024;
 
+/// The bound on an answer where its request states none and its model is given a budget, at most. It is that of
+/// Claude Opus 4 and 4.1, the least of such models (Anthropic, "Models overview"), and what a request of the
+/// Messages API is given.
+const MOST_OUTPUT: u64 = 32_000;
+
 /// What is asked of one model beside the plain request, all of which it takes.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'c> {
@@ -182,16 +187,17 @@ impl<'c> Plan<'c> {
             return Thinking::Not;
         }
         let budget = reasoning.budget.unwrap_or(effort.budget()).max(LEAST_BUDGET);
-        let Some(max) = self.max_output else {
-            self.max_output = Some(budget.saturating_add(room));
-            return Thinking::Budget(budget);
-        };
         // The answer needs room beside the thoughts: a quarter.
-        let most = (max - max / 4).max(LEAST_BUDGET);
+        let most_of = |max: u64| (max - max / 4).max(LEAST_BUDGET);
+        let Some(max) = self.max_output else {
+            let wanted = budget.saturating_add(room);
+            self.max_output = Some(wanted.min(MOST_OUTPUT));
+            return Thinking::Budget(if wanted > MOST_OUTPUT { budget.min(most_of(MOST_OUTPUT)) } else { budget });
+        };
         match () {
             () if max <= LEAST_BUDGET => Thinking::Not,
             () if budget < max => Thinking::Budget(budget),
-            () => Thinking::Budget(most),
+            () => Thinking::Budget(most_of(max)),
         }
     }
 
@@ -292,4 +298,36 @@ fn begins_without_thought(chat: &Chat<'_>) -> bool {
         _ => false,
     });
     returns && !shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bound on the answer and the budget of a request that states none of them.
+    fn bounded(model: &str, reasoning: Reasoning, room: u64) -> (Option<u64>, Thinking) {
+        let chat = Chat { reasoning: Some(reasoning), ..Chat::default() };
+        let plan = Plan::of(&chat, Family::of(model), room, &mut Dropped::default());
+        (plan.max_output, plan.thinking)
+    }
+
+    #[test]
+    fn a_bound_that_is_made_here_is_one_that_every_model_takes() {
+        let effort = |effort| Reasoning { effort: Some(effort), ..Reasoning::default() };
+        let budget = |tokens| Reasoning { budget: Some(tokens), ..Reasoning::default() };
+        for model in ["claude-3-7-sonnet-20250219", "claude-opus-4-1-20250805", "claude-sonnet-4-5-20250929"] {
+            let model = format!("us.anthropic.{model}-v1:0");
+            for (reasoning, room, most, thought) in [
+                (effort(Effort::Medium), 8_192, 16_384, 8_192),
+                (effort(Effort::High), 4_096, 28_672, 24_576),
+                (effort(Effort::High), 8_192, 32_000, 24_000),
+                (effort(Effort::Max), 8_192, 32_000, 24_000),
+                (effort(Effort::Low), 100_000, 32_000, 1_024),
+                (budget(u64::MAX), 8_192, 32_000, 24_000),
+            ] {
+                let expected = (Some(most), Thinking::Budget(thought));
+                assert_eq!(bounded(&model, reasoning, room), expected, "{model} {reasoning:?} {room}");
+            }
+        }
+    }
 }

@@ -28,7 +28,7 @@ mod turns;
 #[cfg(test)]
 mod tests;
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::codec::{self, Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::frames;
 use crate::base::json::Tree;
 use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
@@ -69,7 +69,7 @@ impl Codec for Bedrock {
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
-        request_read::read(body.root(), dropped)
+        request_read::read(body.root(), dropped).and_then(codec::named)
     }
 
     fn write_chat(

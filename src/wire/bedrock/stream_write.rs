@@ -21,6 +21,7 @@ pub(super) struct Writer {
     turns: InTurn,
     is_stopped: bool,
     is_over: bool,
+    has_failed: bool,
     usage: Usage,
     /// What a payload is made in.
     payload: Vec<u8>,
@@ -66,6 +67,10 @@ impl StreamWriter for Writer {
     fn held(&self) -> usize {
         self.turns.held()
     }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed
+    }
 }
 
 impl Writer {
@@ -78,6 +83,7 @@ impl Writer {
             turns: InTurn::default(),
             is_stopped: false,
             is_over: false,
+            has_failed: false,
             usage: Usage::default(),
             payload: Vec::new(),
         }
@@ -263,6 +269,6 @@ impl Writer {
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         fault::write_in_stream(fault.kind, &fault.message, out);
-        self.is_over = true;
+        (self.is_over, self.has_failed) = (true, true);
     }
 }

@@ -42,7 +42,7 @@ mod usage;
 mod tests;
 
 use self::spelling::Bad;
-use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::codec::{self, Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::sse;
 use crate::base::json::Tree;
 use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
@@ -75,7 +75,7 @@ impl Codec for Gemini {
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
-        request_read::read(body.root(), dropped).map_err(Bad::refusal)
+        request_read::read(body.root(), dropped).map_err(Bad::refusal).and_then(codec::named)
     }
 
     fn write_chat(

@@ -34,6 +34,7 @@ pub(super) struct Writer {
     is_begun: bool,
     /// Nothing may follow.
     is_over: bool,
+    has_failed: bool,
 }
 
 #[derive(Default)]
@@ -88,6 +89,10 @@ impl StreamWriter for Writer {
     fn held(&self) -> usize {
         self.held.0 + self.choices.iter().map(|choice| choice.spoken.held()).sum::<usize>()
     }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed
+    }
 }
 
 impl Writer {
@@ -101,6 +106,7 @@ impl Writer {
             usage: None,
             held: (0, 0),
             is_over: false,
+            has_failed: false,
         }
     }
 
@@ -234,6 +240,7 @@ impl Writer {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        self.has_failed = true;
         self.element(&fault::write_fault(fault), out);
         self.choices = Vec::new();
         self.held = (0, 0);

@@ -83,8 +83,8 @@ pub(in crate::wire) fn read_fault(said: &Said<'_>) -> Fault {
             fault
         }
         error => match error.text().or_else(|| root.get("detail")?.text()) {
-            Some(message) => Fault::new(said.status, message),
-            None => said.plain(),
+            Some(message) if !message.trim().is_empty() => Fault::new(said.status, message),
+            _ => said.plain(),
         },
     }
 }

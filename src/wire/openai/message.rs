@@ -146,7 +146,9 @@ const SEALED: [&str; 2] = ["format", "id"];
 fn read_seal<'a>(detail: Value<'_, 'a>, key: &str) -> Option<Signature<'a>> {
     let seal = Signature::read(Format::Chat, detail.get(key)?.text()?);
     let beside = || SEALED.into_iter().filter_map(|key| Some((key, detail.get(key)?.text()?)));
-    if seal.maker != Format::Chat || seal.data.is_empty() || beside().next().is_none() {
+    // A seal that looks like a packed one is packed, so that it comes back as it is.
+    let is_packed = beside().next().is_some() || unpacked(&seal.data).is_some();
+    if seal.maker != Format::Chat || seal.data.is_empty() || !is_packed {
         return Some(seal);
     }
     let mut packed = Vec::with_capacity(seal.data.len() + 64);
@@ -160,11 +162,16 @@ fn read_seal<'a>(detail: Value<'_, 'a>, key: &str) -> Option<Signature<'a>> {
 /// Writes what [`read_seal`] reads.
 fn write_seal(o: &mut ObjectWriter<'_>, key: &str, seal: &Signature<'_>) {
     let text = seal.for_client(Format::Chat);
-    let packed = text.starts_with('{').then(|| Tree::read(text.as_bytes()).ok()).flatten();
-    let Some(packed) = &packed else { return o.text(key, &text) };
-    for (name, value) in packed.root().members() {
-        o.raw(if name == "seal" { key } else { &name }, value.raw());
-    }
+    let Some(packed) = unpacked(&text) else { return o.text(key, &text) };
+    let member = |name: &str| packed.root().get(name).and_then(Value::text);
+    o.text(key, &member("seal").unwrap_or_default());
+    SEALED.into_iter().for_each(|name| o.text_if(name, member(name).as_deref()));
+}
+
+/// A seal with what belongs to it. A provider's own seal may be an object as well, of another form.
+fn unpacked(seal: &str) -> Option<Tree<'_>> {
+    let packed = seal.starts_with('{').then(|| Tree::read(seal.as_bytes()).ok()).flatten()?;
+    packed.root().get("seal")?.text().is_some().then_some(packed)
 }
 
 /// Puts a thought that was told as plain text to what details say of it: a stream says the text in one place

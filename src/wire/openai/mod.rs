@@ -25,7 +25,7 @@ pub(super) use reply::tier_word;
 
 pub(super) use error::{read_fault, refusal as error, write_fault};
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Trim, Unreadable, Writing};
+use super::codec::{self, Codec, Outgoing, Said, StreamReader, StreamWriter, Trim, Unreadable, Writing};
 use super::rates::{self, RateHeaders};
 use super::sse;
 use crate::base::json::Tree;
@@ -67,7 +67,7 @@ impl Codec for OpenAi {
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
-        request_read::read(body.root(), dropped)
+        request_read::read(body.root(), dropped).and_then(codec::named)
     }
 
     fn write_chat(

@@ -79,10 +79,12 @@ impl Model {
     /// Reads names such as `gpt-5.4-mini-2026-03-17`, `o3`, `openai/gpt-6-sol`, `ft:o4-mini:me`.
     pub(in crate::wire) fn named(name: &str) -> Self {
         let name = name.rsplit_once('/').map_or(name, |(_, name)| name);
-        let name = name.strip_prefix("ft:").unwrap_or(name).to_ascii_lowercase();
-        let mut words = name.split(['-', ':']);
+        let name = name.strip_prefix("ft:").unwrap_or(name);
+        // Behind a colon stands whose model it is, and what they call it.
+        let name = name.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let mut words = name.split('-');
         let first = words.next().unwrap_or_default();
-        let cut = Cut::of(&name);
+        let (cut, searches) = (Cut::of(&name), name.split('-').any(|word| word == "search"));
         if let Some(number) = first.strip_prefix('o').and_then(|number| number.parse::<u16>().ok()) {
             return Model { family: Family::O, version: number.saturating_mul(100), cut };
         }
@@ -92,7 +94,7 @@ impl Model {
             // The second is Azure's spelling of 3.5.
             ("chatgpt", _) | ("gpt", Some("35")) => plain,
             ("gpt", Some(word)) => match version(word) {
-                Some(version) if version > 500 || (version == 500 && cut != Cut::Chat && !name.contains("search")) => {
+                Some(version) if version > 500 || (version == 500 && cut != Cut::Chat && !searches) => {
                     Model { family: Family::Gpt, version, cut }
                 }
                 Some(_) => plain,
@@ -227,19 +229,25 @@ fn version(word: &str) -> Option<u16> {
 // === impl Cut ===
 
 impl Cut {
+    /// By the whole words of a name: a deployment's may go on with words of its operator's.
     fn of(name: &str) -> Self {
-        let has = |words: &str| name.contains(words);
-        match () {
-            () if has("-codex-max") => Cut::CodexMax,
-            () if has("-codex-mini") => Cut::CodexMini,
-            () if has("-codex") => Cut::Codex,
-            () if has("-deep-research") => Cut::Research,
-            () if has("-chat") => Cut::Chat,
-            () if has("-pro") => Cut::Pro,
-            () if has("-astra") => Cut::Astra,
-            () if has("o1-mini") || has("o1-preview") => Cut::Early,
-            () => Cut::Usual,
+        let mut words = name.split('-');
+        let first = words.next();
+        let mut words = words.peekable();
+        while let Some(word) = words.next() {
+            return match (word, words.peek()) {
+                ("codex", Some(&"max")) => Cut::CodexMax,
+                ("codex", Some(&"mini")) => Cut::CodexMini,
+                ("codex", _) => Cut::Codex,
+                ("deep", Some(&"research")) => Cut::Research,
+                ("chat", _) => Cut::Chat,
+                ("pro", _) => Cut::Pro,
+                ("astra", _) => Cut::Astra,
+                ("mini" | "preview", _) if first == Some("o1") => Cut::Early,
+                _ => continue,
+            };
         }
+        Cut::Usual
     }
 }
 
@@ -260,6 +268,27 @@ mod tests {
             ("gpt-5-search-api", model(Family::Plain, 0, Cut::Usual)),
             ("gpt-5.2-chat-latest", model(Family::Gpt, 502, Cut::Chat)),
             ("ft:o4-mini:me", model(Family::O, 400, Cut::Usual)),
+            // Words of an operator's that begin like a model's, and those of an organisation.
+            ("gpt-5-prod", model(Family::Gpt, 500, Cut::Usual)),
+            ("gpt-5.4-project-x", model(Family::Gpt, 504, Cut::Usual)),
+            ("gpt-5.1-chatbot", model(Family::Gpt, 501, Cut::Usual)),
+            ("gpt-5-research", model(Family::Gpt, 500, Cut::Usual)),
+            ("gpt-5-codexes", model(Family::Gpt, 500, Cut::Usual)),
+            ("o1-minimal", model(Family::O, 100, Cut::Usual)),
+            ("ft:o4-mini-2025-04-16:acme-prod::x", model(Family::O, 400, Cut::Usual)),
+            ("ft:gpt-5:acme-pro:my-chat:gpt-codex", model(Family::Gpt, 500, Cut::Usual)),
+            ("ft:gpt-5-2025-08-07:acme-search::x", model(Family::Gpt, 500, Cut::Usual)),
+            ("gpt-5-pro", model(Family::Gpt, 500, Cut::Pro)),
+            ("gpt-5-pro-2025-10-06", model(Family::Gpt, 500, Cut::Pro)),
+            ("openai/gpt-5-pro:online", model(Family::Gpt, 500, Cut::Pro)),
+            ("o3-pro", model(Family::O, 300, Cut::Pro)),
+            ("o3-pro-2025-06-10", model(Family::O, 300, Cut::Pro)),
+            ("o3-deep-research-2025-06-26", model(Family::O, 300, Cut::Research)),
+            ("gpt-5.1-chat-latest", model(Family::Gpt, 501, Cut::Chat)),
+            ("gpt-5-codex", model(Family::Gpt, 500, Cut::Codex)),
+            ("gpt-5.1-codex-mini", model(Family::Gpt, 501, Cut::CodexMini)),
+            ("gpt-5.1-codex-max-2025-11-13", model(Family::Gpt, 501, Cut::CodexMax)),
+            ("o1-mini-2024-09-12", model(Family::O, 100, Cut::Early)),
             ("o1-preview", model(Family::O, 100, Cut::Early)),
             ("gpt-4o-mini", model(Family::Plain, 0, Cut::Usual)),
             ("gpt-4.1", model(Family::Plain, 0, Cut::Usual)),

@@ -99,7 +99,7 @@ fn read_messages<'a>(value: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dr
             Some("system") => read_said(message, Role::System, chat, dropped),
             Some("developer") => read_said(message, Role::Developer, chat, dropped),
             Some("user") => read_said(message, Role::User, chat, dropped),
-            Some("assistant") => read_assistant(message, chat, dropped)?,
+            Some("assistant") => read_assistant(message, chat, dropped),
             Some("tool" | "function") => read_result(message, chat, dropped),
             _ => {
                 let message = "Each message needs a role: system, developer, user, assistant or tool.";
@@ -139,9 +139,7 @@ pub(super) fn read_cache(value: Value<'_, '_>) -> CacheMark {
     }
 }
 
-/// # Errors
-/// 400 for a call that does not say of what: no provider takes it ("Missing required parameter").
-fn read_assistant<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) -> Result<(), Refusal> {
+fn read_assistant<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) {
     const CALLS: &str = "messages[].tool_calls[].";
     let (mut thought, mut details, mut said, mut calls) = (None, Vec::new(), Vec::new(), Vec::new());
     for (key, value) in message.members() {
@@ -152,15 +150,8 @@ fn read_assistant<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut
             "reasoning_content" | "reasoning" => thought = thought.or(value.text().filter(|text| !text.is_empty())),
             "reasoning_details" => read_details(value, &mut details),
             "tool_calls" => {
-                for value in value.elements() {
-                    let read = read_call(value, CALLS, dropped);
-                    if !read.has_name {
-                        let message = "A tool call has no name.";
-                        let refusal = Refusal::new(Code::UnsupportedValue, message);
-                        return Err(refusal.param("messages[].tool_calls[].function.name"));
-                    }
-                    calls.push(Part::new(Content::ToolCall(read.call)));
-                }
+                let read = |value| Part::new(Content::ToolCall(read_call(value, CALLS, dropped).call));
+                calls.extend(value.elements().map(read));
             }
             "function_call" if !value.is_null() => {
                 let text = |key| value.get(key).and_then(Value::text).unwrap_or_default();
@@ -173,7 +164,6 @@ fn read_assistant<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut
     }
     join_thought(thought, &mut details);
     chat.say(Role::Assistant, details.into_iter().chain(said).chain(calls));
-    Ok(())
 }
 
 fn read_result<'a>(message: Value<'_, 'a>, chat: &mut Chat<'a>, dropped: &mut Dropped) {

@@ -25,6 +25,7 @@ pub(super) struct Writer {
     listed: [u64; 3],
     /// Calls of custom tools whose text is not over: of which choice, and their number.
     texts: Vec<(u32, u32, Text)>,
+    has_failed: bool,
 }
 
 /// Texts of custom tools that are kept at once; a stream with more is not a real one.
@@ -38,7 +39,7 @@ const IMAGES: usize = 2;
 
 impl Writer {
     pub fn new(to: Writing) -> Self {
-        Writer { to, prefix: Vec::new(), begun: Vec::new(), listed: [0; 3], texts: Vec::new() }
+        Writer { to, prefix: Vec::new(), begun: Vec::new(), listed: [0; 3], texts: Vec::new(), has_failed: false }
     }
 
     fn start(&mut self, id: &str, model: &str, created: u64) {
@@ -139,10 +140,13 @@ impl Writer {
     fn call(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         let Delta::ToolCall { choice, index, id, name, arguments, signature } = delta else { return };
         let (choice, index) = (*choice, *index);
-        if name.as_deref().is_some_and(|name| self.to.custom.has(name)) && self.texts.len() < MAX_TEXTS {
+        let is_custom = name.as_deref().is_some_and(|name| self.to.custom.has(name));
+        let is_this = |(of, number, _): &(u32, u32, Text)| (*of, *number) == (choice, index);
+        // Some name a call in each of its pieces.
+        if is_custom && self.texts.len() < MAX_TEXTS && !self.texts.iter().any(is_this) {
             self.texts.push((choice, index, Text::default()));
         }
-        let text = self.texts.iter_mut().find(|(of, number, _)| (*of, *number) == (choice, index));
+        let text = self.texts.iter_mut().find(|text| is_this(text));
         let said = text.map(|(.., text)| text.push(arguments));
         // The first piece of a call names it.
         let made = name.as_ref().map(|_| made_id(&self.to, choice.into(), index.into()));
@@ -222,8 +226,19 @@ impl StreamWriter for Writer {
             Delta::Usage(_) => {}
             // What keeps an event stream alive is a comment.
             Delta::Ping => out.extend_from_slice(b": ping\n\n"),
-            Delta::Error(fault) => sse::write(out, None, &write_fault(fault)),
+            Delta::Error(fault) => {
+                self.has_failed = true;
+                sse::write(out, None, &write_fault(fault));
+            }
             Delta::End => sse::write(out, None, DONE),
         }
+    }
+
+    fn held(&self) -> usize {
+        self.texts.iter().map(|(.., text)| size_of::<(u32, u32, Text)>() + text.len()).sum()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed
     }
 }

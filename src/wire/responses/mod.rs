@@ -22,7 +22,7 @@ mod tool_read;
 #[cfg(test)]
 mod tests;
 
-use super::codec::{Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
+use super::codec::{self, Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::rates::{self, RateHeaders};
 use super::{openai, sse};
 use crate::base::json::{Tree, write_object};
@@ -71,7 +71,7 @@ impl Codec for Responses {
     }
 
     fn read_chat<'a>(&self, body: &Tree<'a>, dropped: &mut Dropped) -> Result<Chat<'a>, Refusal> {
-        request_read::read(body, dropped)
+        request_read::read(body, dropped).and_then(codec::named)
     }
 
     fn write_chat(

@@ -51,12 +51,13 @@ enum Phase {
     Before,
     Running,
     Over,
+    Failed,
 }
 
 impl StreamWriter for Writer {
     fn write(&mut self, delta: &Delta, out: &mut Vec<u8>, dropped: &mut Dropped) {
         match delta {
-            _ if self.phase == Phase::Over => return,
+            _ if matches!(self.phase, Phase::Over | Phase::Failed) => return,
             // What keeps an event stream alive is a comment.
             Delta::Ping => return out.extend_from_slice(b": ping\n\n"),
             Delta::Start { id, model, created, usage } => {
@@ -82,6 +83,10 @@ impl StreamWriter for Writer {
 
     fn held(&self) -> usize {
         self.kept()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.phase == Phase::Failed
     }
 }
 
@@ -353,6 +358,7 @@ impl Writer {
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
         self.events.write("error", out, |o| write_event(o, fault));
         self.last("response.failed", State::Failed(fault), out);
+        self.phase = Phase::Failed;
     }
 
     fn last(&mut self, kind: &str, state: State<'_>, out: &mut Vec<u8>) {

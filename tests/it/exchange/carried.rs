@@ -126,13 +126,28 @@ fn a_delay_in_the_body_reaches_every_client_and_the_choice_of_backends() {
         assert_eq!(world.envoy.client.status, 429, "{path}");
         assert_eq!(world.client_header("retry-after"), Some("35"), "{path}");
         assert_eq!(world.client_header("retry-after-ms"), Some("34074"), "{path}");
-        let observed = world.notes().into_iter().filter_map(|note| match note {
-            Note::Observe(seen) => Some(seen.outcome),
-            _ => None,
-        });
-        let observed: Vec<Outcome> = observed.collect();
-        assert_eq!(observed, [Outcome::RateLimited(Some(Duration::from_millis(34_074)))], "{path}");
+        assert_eq!(observed(&world), [Outcome::RateLimited(Some(Duration::from_millis(34_074)))], "{path}");
     }
+}
+
+/// What the choice of backends learned.
+fn observed(world: &World) -> Vec<Outcome> {
+    let observed = world.notes().into_iter().filter_map(|note| match note {
+        Note::Observe(seen) => Some(seen.outcome),
+        _ => None,
+    });
+    observed.collect()
+}
+
+#[test]
+fn a_backend_that_never_says_how_long_is_left_alone_all_the_same() {
+    let mut world = World::new(to(Dialect::Gemini));
+    world.call(CHAT, body(CHAT));
+    world.send(Event::Response(response(429, &[("content-type", "application/json")]), false));
+    world.send(Event::Chunk(bytes(&EXHAUSTED[..20]), false));
+    assert_eq!(observed(&world), [], "its body may say it");
+    world.end();
+    assert_eq!(observed(&world), [Outcome::RateLimited(None)]);
 }
 
 #[test]

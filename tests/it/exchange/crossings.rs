@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir::exchange::event::Event;
 use weir::llm::Dialect;
 use weir::policy::Policy;
-use weir::target::{Backend, Serves, Targets};
+use weir::target::{Backend, Choice, Rule, Serves, Targets};
 use weir::wire::Speaks;
 
 use super::support::*;
@@ -104,6 +104,43 @@ fn a_model_that_thinks_is_asked_by_responses_where_that_is_known() {
         world.call("/v1/chat/completions", body(model).to_string());
         assert_eq!(world.upstream_header(":path"), Some(path), "{model}");
     }
+}
+
+/// A call at Vertex, where a rule takes it.
+fn at_vertex(path: &str, betas: &str, body: &Value, refuses_loss: bool) -> World {
+    let mut policy = to(Dialect::Vertex, "/v1", Speaks::default());
+    let choices = vec![Choice { backend: 0, model: None, priority: 0, weight: 1 }];
+    let rule = Rule { name: "r/loss".into(), choices, refuses_loss, ..Rule::default() };
+    policy.targets.root.rules = vec![rule].into();
+    let mut world = World::new(policy);
+    let mut head = post(path);
+    head.headers.push("anthropic-beta", betas.as_bytes());
+    world.send(Event::Request(head, false)).send(Event::RequestBody(bytes(body.to_string()), true));
+    world
+}
+
+#[test]
+fn a_beta_that_another_cloud_refuses_is_lost_by_name_whatever_is_asked() {
+    const ASKED: &str = "claude-code-20250219,context-1m-2025-08-07";
+    let turn = json!({"role": "user", "content": "hi"});
+    // A thought of somebody else's, for which the history is written anew.
+    let seal = json!({"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "t", "signature": "weir.gemini.AAAA"}, {"type": "text", "text": "x"}]});
+    let plain = json!({"model": "claude-x", "max_tokens": 9, "messages": [turn]});
+    let sealed = json!({"model": "claude-x", "max_tokens": 9, "messages": [turn, seal, turn]});
+    let counted = json!({"model": "claude-x", "messages": [turn]});
+    for (path, body) in [("/v1/messages", &plain), ("/v1/messages", &sealed), ("/v1/messages/count_tokens", &counted)] {
+        let mut world = at_vertex(path, ASKED, body, false);
+        assert_eq!(world.upstream_header("anthropic-beta"), Some("context-1m-2025-08-07"), "{path}");
+        world.end();
+        let told = format!("{:?}", world.record().decisions);
+        assert!(told.contains("claude-code-20250219"), "{path}: {told}");
+        let world = at_vertex(path, ASKED, body, true);
+        assert_eq!(world.envoy.client.status, 400, "{path}");
+        assert!(world.client().contains("claude-code-20250219"), "{path}: {}", world.client());
+    }
+    let world = at_vertex("/v1/messages", "context-1m-2025-08-07", &plain, true);
+    assert!(world.envoy.upstream.began, "{}", world.client());
 }
 
 #[test]

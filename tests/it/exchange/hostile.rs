@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use weir::exchange::event::Event;
+use weir::exchange::record::Outcome;
 use weir::llm::Dialect;
 use weir::policy::Policy;
 use weir::target::{Backend, Serves, Targets};
@@ -56,7 +57,8 @@ fn a_call_without_end_is_held_up_to_a_bound_that_the_host_is_told() {
         assert!(held.contains(&(most / MEGABYTE)), "{path}: {most}");
         assert!(world.client().contains(error), "{path}");
         assert!(world.exchange.buffered() < MEGABYTE, "{path}: {}", world.exchange.buffered());
-        world.send(Event::Chunk(bytes(""), true)).end();
+        world.send(Event::Chunk(bytes("data: [DONE]\n\n"), true)).end();
+        assert_eq!(world.record().outcome, Outcome::UpstreamError, "{path}: it was cut in the middle");
     }
 }
 

@@ -168,6 +168,16 @@ const TOLD: &[(&str, &str, Quirk)] = &[
         r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"s","id":"rs_1"}]}"#,
         Quirk::TakesReasoning,
     ),
+    // Seals that are objects themselves.
+    (SEALS[0], SEALS[0], Quirk::TakesReasoning),
+    (SEALS[1], SEALS[1], Quirk::TakesReasoning),
+    (SEALS[2], SEALS[2], Quirk::TakesReasoning),
+];
+
+const SEALS: [&str; 3] = [
+    r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"{\"v\":1,\"type\":\"x\",\"data\":\"z\"}"}]}"#,
+    r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"{\"v\":1,\"data\":\"z\"}","format":"f","id":"i"}]}"#,
+    r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"{\"seal\":\"s\",\"id\":\"i\",\"v\":1}"}]}"#,
 ];
 
 /// What the client holds of an answer, and brings back in its next request.

@@ -152,6 +152,9 @@ fn its_call_comes_home_as_one() {
         (r#"{"input":"*** \"A\"\n\u00e9"}"#, "*** \"A\"\né"),
         (r#"{ "input" : "" }"#, ""),
         ("*** A", "*** A"),
+        (r#"{"text":"a"}"#, r#"{"text":"a"}"#),
+        // What stands behind the text says nothing, whole and in pieces.
+        (r#"{"input":"a","x":1}"#, "a"),
         ("", ""),
     ] {
         let reply = called(Format::Chat, arguments);
