@@ -1,6 +1,8 @@
 //! With whose key a call leaves. A key is put on a request only when the request goes to the host
 //! that the key belongs to, and only by a process that may sign.
 
+pub mod sigv4;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

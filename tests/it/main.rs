@@ -16,3 +16,4 @@ mod faults;
 mod fuzz;
 mod gateway;
 mod schema;
+mod signing;
