@@ -4,6 +4,7 @@ pub mod documents;
 pub mod reload;
 pub mod status;
 
+mod keeper;
 mod notes;
 pub mod prices;
 mod runtime;
@@ -38,6 +39,8 @@ use crate::tokens::Learned;
 use crate::world::{Closer, Local, Policies};
 
 use self::documents::{Documents, First};
+use self::keeper::Keeper;
+use self::notes::Unaccepted;
 use self::reload::{Alone, Follower, Reload, Running};
 use self::status::Status;
 
@@ -85,6 +88,7 @@ pub struct Core {
     policies: Policies,
     status: Arc<Status>,
     unauthorized: Arc<Notify>,
+    keeper: Arc<Keeper>,
     signing: Signing,
 }
 
@@ -181,6 +185,8 @@ impl Core {
         policy.may_sign = signing.is_on();
         let metrics = Arc::new(Metrics::new());
         let listener = listener.counted(&metrics);
+        let keeper = Arc::new(Keeper::new(keeper::outside(), metrics.clone()));
+        keeper.adopt(&mut policy.credentials);
         let recent = Arc::new(Recent::default());
         let open = |path: &Path| {
             let opened = Ledger::open(path, metrics.ledger_dropped.clone());
@@ -195,7 +201,7 @@ impl Core {
         let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
         let (closer, policies) = (world.closer(), world.policies());
         let unauthorized = Arc::new(Notify::new());
-        let told = unauthorized.clone();
+        let told = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
         Ok(Core {
@@ -211,6 +217,7 @@ impl Core {
             policies,
             status: Arc::default(),
             unauthorized,
+            keeper,
             signing,
         })
     }
@@ -247,6 +254,7 @@ impl Core {
             metrics: self.metrics.clone(),
             status: self.status.clone(),
             unauthorized: self.unauthorized.clone(),
+            keeper: self.keeper.clone(),
             bootstrap,
             signing: self.signing,
         };

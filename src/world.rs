@@ -202,8 +202,9 @@ async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
             let count = move || wording.tokens(|text| bpe::count(&model, text));
             aside(counts, count).await.map_or(UNAVAILABLE, Answer::Count)
         }
+        Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         // No capability that asks these is configurable yet.
-        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) | Ask::Token { .. } => UNAVAILABLE,
+        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) => UNAVAILABLE,
     }
 }
 

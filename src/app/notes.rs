@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::keeper::Keeper;
 use crate::exchange::event::Note;
 use crate::exchange::record::{Outcome, Record};
 use crate::llm::{Units, UsageSource};
@@ -19,9 +20,34 @@ use crate::world::Notes;
 /// each costs more than all that is then done with it.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// Who is told when a backend does not take a credential.
+pub(super) struct Unaccepted {
+    /// Whoever reads the files with keys.
+    pub keys: Arc<Notify>,
+    /// Whoever fetches.
+    pub fetched: Arc<Keeper>,
+}
+
+// === impl Unaccepted ===
+
+impl Unaccepted {
+    fn hear(&self, record: &Record) {
+        if !(record.signed && record.outcome == Outcome::UpstreamError) {
+            return;
+        }
+        if record.status == 401 {
+            self.keys.notify_one();
+        }
+        // A token of the wrong audience, or a signature of a clock that is wrong, is often a 403.
+        if let (401 | 403, Some(name)) = (record.status, &record.credential) {
+            self.fetched.rejected(name);
+        }
+    }
+}
+
 /// Works off what exchanges leave until the notes end, and closes the ledger. On a thread of its own,
-/// so that no stream waits for it. `unauthorized` is told when a backend did not take a key.
-pub(super) fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>, unauthorized: Arc<Notify>) {
+/// so that no stream waits for it.
+pub(super) fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>, unaccepted: Unaccepted) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let count = notes.receive(&mut batch, BATCH);
@@ -31,9 +57,7 @@ pub(super) fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>, un
         for note in &batch {
             if let Note::Record(record) = note {
                 learn(record, &learned);
-                if record.signed && record.status == 401 && record.outcome == Outcome::UpstreamError {
-                    unauthorized.notify_one();
-                }
+                unaccepted.hear(record);
             }
         }
         sinks.work_off(batch.drain(..));

@@ -8,6 +8,7 @@
 //! | a file with a key changes       | the documents in force are compiled again with the new key       |
 //! | a backend answers a signed 401  | the files with keys are read, once in [`PAUSE`] at most          |
 //! | a key is gone or is none        | the one before stays in use, with a warning                      |
+//! | a credential that is fetched    | is kept by `keeper`, over every reload that still names it       |
 //! | no document is left             | refused: it is far more often an accident than meant             |
 //! | `spec.role` is another          | refused: half of each role is no configuration                   |
 //! | another part of the WeirBootstrap that the process was started with | said; all the rest applies    |
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::documents::Documents;
+use super::keeper::Keeper;
 use super::status::{Status, describe};
 use crate::config::watch::Watch;
 use crate::config::{Bootstrap, Compiled, ConfigError, Source};
@@ -76,6 +78,8 @@ pub struct Running {
     pub status: Arc<Status>,
     /// Told when a backend did not take a key.
     pub unauthorized: Arc<Notify>,
+    /// Who fetches credentials.
+    pub keeper: Arc<Keeper>,
     /// What the process was started with.
     pub bootstrap: Bootstrap,
     pub signing: Signing,
@@ -250,6 +254,7 @@ impl<F: Follower> Reload<F> {
 
     fn replace(&mut self, mut policy: Policy) {
         policy.may_sign = self.running.signing.is_on();
+        self.running.keeper.adopt(&mut policy.credentials);
         self.follower.left(self.running.policies.replace(policy));
         self.tidy_at.get_or_insert_with(|| Instant::now() + TIDY);
     }

@@ -11,7 +11,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::notes::work_off;
+use super::notes::{Unaccepted, work_off};
 use super::*;
 use crate::exchange::event::{Answer, Ask, Note};
 use crate::limit::{Decision, Grant, Rule, Unit};
@@ -62,7 +62,9 @@ async fn the_notes_end_when_they_are_closed_and_the_ledger_with_them() {
         permit.note(Note::Record(Box::new(sample())));
     }
     world.closer().close();
-    let worker = tokio::task::spawn_blocking(|| work_off(notes, sinks, learned, Arc::default()));
+    let fetched = Arc::new(Keeper::new(super::keeper::outside(), Arc::new(Metrics::new())));
+    let told = Unaccepted { keys: Arc::default(), fetched };
+    let worker = tokio::task::spawn_blocking(|| work_off(notes, sinks, learned, told));
     timeout(LONG, worker).await.expect("it ends although every exchange keeps its places").unwrap();
     assert_eq!(ids(&path).len(), 1000);
     permits[0].note(Note::Record(Box::new(sample())));

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::clouds::Making;
 use super::provider::{ProviderFacts, Providers};
 use super::reach::Reach;
 use super::secret::{self, SecretError, Secrets};
@@ -40,7 +41,8 @@ pub(super) fn compile(
         // Checked: both are there.
         let Some(facts) = facts(&entry.backend, providers) else { continue };
         let Some(endpoint) = endpoint(&entry.backend, &facts) else { continue };
-        let rows = credential_rows(entry, &facts, options, secrets, &reach, &mut warnings);
+        let place = Place { entry, facts: &facts, endpoint: &endpoint, options, secrets };
+        let rows = credential_rows(&place, &reach, &mut warnings);
         if rows.iter().any(|row| leaves_with_a_key(&row.credential)) && is_in_the_clear(&endpoint) {
             let message = "the endpoint is http: keys leave in plain text unless the mesh encrypts the connection";
             entry.warn("spec.endpoint", message.to_owned(), &mut warnings);
@@ -173,17 +175,20 @@ fn upstream(entry: &Entry, endpoint: &Endpoint, secrets: &dyn Secrets, warnings:
     }
 }
 
-/// The credentials, with their keys fetched.
-fn credential_rows(
-    entry: &Entry,
-    facts: &ProviderFacts,
-    options: &Options,
-    secrets: &dyn Secrets,
-    reach: &Reach<'_>,
-    warnings: &mut Vec<ConfigError>,
-) -> Vec<Row> {
+/// For which backend credentials are compiled, and from what.
+struct Place<'a> {
+    entry: &'a Entry,
+    facts: &'a ProviderFacts,
+    endpoint: &'a Endpoint,
+    options: &'a Options,
+    secrets: &'a dyn Secrets,
+}
+
+/// The credentials, with their keys read.
+fn credential_rows(place: &Place<'_>, reach: &Reach<'_>, warnings: &mut Vec<ConfigError>) -> Vec<Row> {
+    let entry = place.entry;
     if entry.backend.credentials.is_empty() {
-        if facts.needs_key {
+        if place.facts.needs_key {
             let message = "this provider needs a key and no credential is given: its calls leave without one";
             entry.warn("spec", message.to_owned(), warnings);
         }
@@ -191,39 +196,38 @@ fn credential_rows(
     }
     let row = |row: &CredentialRow| Row {
         callers: row.from.as_ref().map(|callers| reach.callers(entry.namespace.as_deref(), callers)),
-        credential: credential(&row.credential, entry, facts, options, secrets, warnings),
+        credential: credential(&row.credential, place, warnings),
     };
     entry.backend.credentials.iter().map(row).collect()
 }
 
-fn credential(
-    spec: &CredentialSpec,
-    entry: &Entry,
-    facts: &ProviderFacts,
-    options: &Options,
-    secrets: &dyn Secrets,
-    warnings: &mut Vec<ConfigError>,
-) -> Credential {
-    let key = match spec {
-        CredentialSpec::ApiKey(key) => key,
-        CredentialSpec::Caller => return Credential::Caller,
-        CredentialSpec::Anonymous => return Credential::Anonymous,
-        CredentialSpec::Cloud(_) if options.keys == KeysAre::Described => return Credential::Fetched,
-        // A note stands for it: nothing runs with it.
-        CredentialSpec::Cloud(_) => return Credential::Missing("it is fetched, which is not built yet".into()),
-    };
+fn credential(spec: &CredentialSpec, place: &Place<'_>, warnings: &mut Vec<ConfigError>) -> Credential {
+    let Place { entry, facts, endpoint, options, secrets } = *place;
     let dir = options.secrets_dir.as_deref().map(|dir| match &entry.namespace {
         Some(namespace) => Cow::Owned(dir.join(&**namespace)),
         None => Cow::Borrowed(dir),
     });
+    let key = match spec {
+        CredentialSpec::ApiKey(key) => key,
+        CredentialSpec::Caller => return Credential::Caller,
+        CredentialSpec::Anonymous => return Credential::Anonymous,
+        CredentialSpec::Cloud(key) => {
+            let (backend, namespace) = (&entry.backend, entry.namespace.as_deref());
+            let making = Making { backend, endpoint, namespace, options, secrets, dir: dir.as_deref() };
+            let (credential, lacks) = making.credential(key);
+            lacks.into_iter().for_each(|lack| entry.warn(&lack.path, lack.message, warnings));
+            return credential;
+        }
+    };
     let loaded = secret::load(&key.sources, secrets, dir.as_deref());
     let loaded = match options.keys {
         KeysAre::Read => loaded,
-        KeysAre::Described => Ok(secret::described(&key.sources, loaded.err())),
+        KeysAre::Described => Ok((secret::described(&key.sources, loaded.err()), "described".into())),
     };
     match loaded {
-        Ok(secret) => {
-            Credential::Key(Signature { header: facts.auth_header.clone(), prefix: facts.auth_prefix, secret })
+        Ok((secret, name)) => {
+            let (header, prefix) = (facts.auth_header.clone(), facts.auth_prefix);
+            Credential::Key(Signature { name, header, prefix, secret })
         }
         Err(missing) => {
             entry.warn(&key.path, missing.to_string(), warnings);
@@ -233,7 +237,7 @@ fn credential(
 }
 
 fn leaves_with_a_key(credential: &Credential) -> bool {
-    matches!(credential, Credential::Key(_) | Credential::Caller)
+    matches!(credential, Credential::Key(_) | Credential::Aws(_) | Credential::Fetched(_) | Credential::Caller)
 }
 
 /// The prices of a backend that its document states.

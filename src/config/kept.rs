@@ -96,15 +96,21 @@ impl<S: Secrets> Secrets for Kept<S> {
         }
         text.map(|text| text.0)
     }
+
+    fn peek(&self, path: &Path) -> Result<String, SecretError> {
+        self.from.peek(path)
+    }
 }
 
-/// What is given out for a file, and whether that is what it held before. A key that has become no key
+/// What is given out for a file, and whether that is what it held before. A key, or a file of credentials in
+/// JSON, that has become no key
 /// is kept; what never was one (a CA bundle) is taken as it is found.
 fn choose(
     last: Option<&Result<Text, SecretError>>,
     found: Result<Text, SecretError>,
 ) -> (Result<Text, SecretError>, bool) {
-    let is_key = |text: &Text| is_header_value(&Secret::new(&text.0));
+    let is_json = |text: &str| text.starts_with('{') && text.ends_with('}');
+    let is_key = |text: &Text| is_header_value(&Secret::new(&text.0)) || is_json(text.0.trim());
     match last {
         Some(Ok(last)) if is_key(last) && !found.as_ref().is_ok_and(is_key) => (Ok(last.clone()), true),
         _ => (found, false),

@@ -15,7 +15,8 @@
 //! discovery  environment -> more backends
 //! validate   documents against each other and against the catalogue
 //! refs       what documents refer to
-//! compile    documents -> Policy            keys are fetched here
+//! compile    documents -> Policy            keys are read here
+//! clouds     endpoints and credentials of AWS, Google Cloud and Azure
 //! routes     rules and passthroughs          into the tables of their namespaces
 //! reach      for which calls a document speaks
 //! profile    what holds for every call      nowhere looser in a namespace than in root
@@ -32,6 +33,7 @@ pub mod spec;
 pub mod watch;
 
 mod callers;
+mod clouds;
 mod compile;
 mod form;
 mod models;

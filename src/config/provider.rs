@@ -59,6 +59,9 @@ pub const MOCK: &str = "mock";
 /// The place in a URL that a backend's `region` fills.
 pub(super) const REGION: &str = "region";
 
+/// The place in a URL that the `project` of a credential of Google Cloud fills.
+pub(super) const PROJECT: &str = "project";
+
 // === impl ProviderFacts ===
 
 impl ProviderFacts {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::read::Reader;
 use super::shape::{Fields, Rule, Shape, may, need};
@@ -34,6 +35,14 @@ pub trait Secrets {
     /// # Errors
     /// The file cannot be read, or is no key.
     fn file(&self, path: &Path) -> Result<String, SecretError>;
+
+    /// The content of a file now, of which nothing is kept: whoever uses it reads it again.
+    ///
+    /// # Errors
+    /// As [`Secrets::file`].
+    fn peek(&self, path: &Path) -> Result<String, SecretError> {
+        self.file(path)
+    }
 }
 
 /// Why a file gives no secret.
@@ -112,6 +121,18 @@ impl SecretSource {
         }
     }
 
+    /// What a key from there is called in records.
+    fn name(&self) -> Arc<str> {
+        match self {
+            SecretSource::Mounted { name, key } => format!("APIKey/secret/{name}/{key}").into(),
+            SecretSource::File(path) => {
+                format!("APIKey/file{}{}", if path.has_root() { "" } else { "/" }, path.display()).into()
+            }
+            SecretSource::Env(name) => format!("APIKey/env/{name}").into(),
+            SecretSource::Value(_) => "APIKey/value".into(),
+        }
+    }
+
     /// True for what is found wherever the process can read, whoever asks.
     pub(super) fn is_of_the_process(&self) -> bool {
         matches!(self, SecretSource::File(_) | SecretSource::Env(_))
@@ -149,16 +170,53 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// The secret of the first source that has one; the reason of the first one otherwise.
-pub(super) fn load(sources: &[SecretSource], secrets: &dyn Secrets, dir: Option<&Path>) -> Result<Secret, Missing> {
+/// The secret of the first source that has one, and what that is called in records; the reason of the first
+/// one otherwise.
+pub(super) fn load(
+    sources: &[SecretSource],
+    secrets: &dyn Secrets,
+    dir: Option<&Path>,
+) -> Result<(Secret, Arc<str>), Missing> {
     let mut first = None;
     for source in sources {
         match source.load(secrets, dir) {
-            Ok(secret) => return Ok(secret),
+            Ok(secret) => return Ok((secret, source.name())),
             Err(missing) => first = first.or(Some(missing)),
         }
     }
     Err(first.unwrap_or(Missing::Nowhere))
+}
+
+/// As [`load`], for a text that no header has to carry.
+pub(super) fn load_text(
+    sources: &[SecretSource],
+    secrets: &dyn Secrets,
+    dir: Option<&Path>,
+) -> Result<Secret, Missing> {
+    let of = |source: &SecretSource| {
+        let file = |path: &Path| {
+            let shown = path.display().to_string();
+            match secrets.file(path).map(|text| Secret::new(&text)) {
+                Err(error) => Err(Missing::File(shown, error)),
+                Ok(text) if text.is_empty() => Err(Missing::EmptyFile(shown)),
+                Ok(text) => Ok(text),
+            }
+        };
+        match source {
+            SecretSource::Value(secret) => Ok(secret.clone()),
+            SecretSource::Env(name) => match secrets.env(name).as_deref().map(Secret::new) {
+                None => Err(Missing::NotSet(name.clone())),
+                Some(text) if text.is_empty() => Err(Missing::EmptyEnv(name.clone())),
+                Some(text) => Ok(text),
+            },
+            SecretSource::File(path) => file(path),
+            SecretSource::Mounted { name, key } => match dir {
+                Some(dir) => file(&dir.join(name).join(key)),
+                None => Err(Missing::NoSecretsDir(format!("{name}/{key}"))),
+            },
+        }
+    };
+    sources.iter().map(of).find(Result::is_ok).or_else(|| sources.first().map(of)).unwrap_or(Err(Missing::Nowhere))
 }
 
 /// What stands in the place of a secret where nobody needs it: where it is looked for, and what is wrong

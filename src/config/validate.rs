@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::discovery::{self, discovered};
-use super::provider::{ProviderFacts, Providers, REGION};
+use super::provider::{PROJECT, ProviderFacts, Providers, REGION};
 use super::read::{did_you_mean, short};
 use super::secret::{SecretSource, Secrets};
 use super::spec::{At, Bootstrap, CredentialSpec, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
 use super::spec::{LlmProfile, LlmRoute, Spec};
 use super::value::{self, Endpoint};
-use super::{ConfigError, Options, refs};
+use super::{ConfigError, Options, clouds, refs};
 use crate::target::id;
 
 /// Everything that applies: what the documents say, and what discovery adds to it.
@@ -216,10 +216,18 @@ pub(super) fn facts(backend: &LlmBackend, providers: &dyn Providers) -> Option<P
     }
 }
 
-/// Where a backend is: where the document says, else where the catalogue does.
+/// Where a backend is: where the document says, else where the catalogue does: a region, or a project
+/// and location of Google Cloud, stand in its URL.
 pub(super) fn endpoint(backend: &LlmBackend, facts: &ProviderFacts) -> Option<Endpoint> {
-    let region = backend.region.as_ref().map(|region| &region.value);
-    let of = |word: &str| region.filter(|_| word == REGION).cloned();
+    let region = || {
+        let stated = backend.region.as_ref().map(|region| region.value.clone());
+        stated.or_else(|| clouds::place(backend).map(|place| place.location.clone()))
+    };
+    let of = |word: &str| match word {
+        REGION => region(),
+        PROJECT => clouds::place(backend).map(|place| place.project.clone()),
+        _ => None,
+    };
     backend.endpoint.clone().or_else(|| value::endpoint(&facts.url(&of)?).ok())
 }
 
@@ -227,8 +235,18 @@ pub(super) fn endpoint(backend: &LlmBackend, facts: &ProviderFacts) -> Option<En
 fn check_keys(entry: &Entry, at: &At, errors: &mut Vec<ConfigError>) {
     let Some(namespace) = &entry.namespace else { return };
     for row in &entry.backend.credentials {
-        let CredentialSpec::ApiKey(key) = &row.credential else { continue };
-        if key.sources.iter().any(SecretSource::is_of_the_process) {
+        let keys = match &row.credential {
+            CredentialSpec::ApiKey(key) => vec![key],
+            CredentialSpec::Cloud(cloud) if cloud.is_of_the_process() => {
+                let message = "what the process itself is speaks for all, and so is for the root namespace; say the \
+                               key of an identity of your own by secretRef";
+                errors.push(at.error(&cloud.path, message));
+                continue;
+            }
+            CredentialSpec::Cloud(cloud) => cloud.keys(),
+            CredentialSpec::Caller | CredentialSpec::Anonymous => continue,
+        };
+        for key in keys.into_iter().filter(|key| key.sources.iter().any(SecretSource::is_of_the_process)) {
             let message = format!(
                 "`file` and `env` are for the root namespace, for they reach the keys of all; say secretRef, which is \
                  looked for in {namespace}/ below --secrets-dir, or value"
@@ -288,6 +306,12 @@ fn check_place(backend: &LlmBackend, facts: &ProviderFacts, at: &At, errors: &mu
             )
         }
         (None, None) => format!("the catalogue has no URL for provider {:?}: give an `endpoint`", provider.value),
+        (Some(url), _) if facts.places.iter().any(|place| &*place.name == PROJECT) => {
+            let id = &provider.value;
+            format!(
+                "provider {id:?} is at {url}: give a credential of type GCP with `project` and `location`, or an `endpoint`"
+            )
+        }
         (Some(url), _) if facts.places.iter().any(|place| &*place.name != REGION) => {
             format!("provider {:?} is at {url}: give that as `endpoint`, with your own words in it", provider.value)
         }

@@ -1,11 +1,20 @@
 //! With whose key a call leaves. A key is put on a request only when the request goes to the host
 //! that the key belongs to, and only by a process that may sign.
 
+mod fetch;
+pub mod google_file;
+pub mod lease;
+pub mod refresh;
 pub mod sigv4;
+pub mod source;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use self::fetch::http::Http;
+pub use self::fetch::{FetchError, Issued, Outside, fetch};
+pub use self::lease::{Grant, Lease};
+use self::sigv4::Keys;
 use crate::base::secret::Secret;
 use crate::llm::{Code, Refusal};
 
@@ -29,12 +38,14 @@ pub const CALLER_HEADERS: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     Key(Signature),
+    /// Every request is signed anew.
+    Aws(AwsKey),
     /// The caller's own credential passes.
     Caller,
     /// The backend wants none.
     Anonymous,
-    /// It is fetched, and none is valid now: ask for it.
-    Fetched,
+    /// It is fetched, and fetched again before it ends.
+    Fetched(Fetched),
     /// It is configured and cannot be had; the text says where it was looked for, never what was found.
     Missing(Arc<str>),
 }
@@ -42,11 +53,38 @@ pub enum Credential {
 /// A header that authenticates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
+    /// What the credential is called in records: where it is from, and nothing of what it is.
+    pub name: Arc<str>,
     /// Lower case.
     pub header: Arc<str>,
     /// What stands before the secret, such as `Bearer `.
     pub prefix: &'static str,
     pub secret: Secret,
+}
+
+/// An access key of AWS, and where it signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsKey {
+    /// As of a [`Signature`].
+    pub name: Arc<str>,
+    pub keys: Arc<Keys>,
+    pub place: AwsPlace,
+}
+
+/// Where a signature for AWS is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsPlace {
+    pub region: Arc<str>,
+    /// As [`sigv4::Scope::service`].
+    pub service: &'static str,
+}
+
+/// A credential that is fetched, and how it is put on a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    pub lease: Arc<Lease>,
+    /// For what signs; none for a token, which leaves as `authorization: Bearer`.
+    pub place: Option<AwsPlace>,
 }
 
 /// What signing needs to know of the request that is about to leave. To which host it leaves is looked at when
@@ -56,17 +94,50 @@ pub struct Leaving<'a> {
     pub backend: &'a str,
     /// Whether the listener this request came through may sign at all.
     pub may_sign: bool,
+    /// Now, in seconds since the Unix epoch.
+    pub unix_seconds: u64,
 }
 
 /// What signing came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signing {
     Set(Signature),
+    /// Sign what leaves, when it has changed for the last time.
+    Aws(AwsKey),
     /// Leave the caller's credential where it is.
     KeepCaller,
     Nothing,
-    /// Ask for a token first.
-    Ask,
+    /// Ask for what this source gives first.
+    Ask(Arc<Lease>),
+}
+
+// === impl Signing ===
+
+impl Signing {
+    /// What the credential is called that the request leaves with; none where that is none of Weir's.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Signing::Set(signature) => Some(&signature.name),
+            Signing::Aws(key) => Some(&key.name),
+            Signing::KeepCaller | Signing::Nothing | Signing::Ask(_) => None,
+        }
+    }
+}
+
+// === impl Fetched ===
+
+impl Fetched {
+    /// How a call leaves with what the source gave; nothing for what does not fit the place.
+    fn signing(&self, grant: Grant) -> Option<Signing> {
+        let name = self.lease.name.clone();
+        match (grant, &self.place) {
+            (Grant::Token(secret), None) => {
+                Some(Signing::Set(Signature { name, header: "authorization".into(), prefix: "Bearer ", secret }))
+            }
+            (Grant::Aws(keys), Some(place)) => Some(Signing::Aws(AwsKey { name, keys, place: place.clone() })),
+            (Grant::Token(_), Some(_)) | (Grant::Aws(_), None) => None,
+        }
+    }
 }
 
 /// Decides what a request leaves with.
@@ -75,33 +146,39 @@ pub enum Signing {
 /// 503 `credential_unavailable` when there is none, or when this listener may not sign. Where it was looked for
 /// is its detail.
 pub fn sign(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Refusal> {
-    let signature = match credential {
-        Credential::Key(signature) => signature.clone(),
-        Credential::Caller => return Ok(Signing::KeepCaller),
-        Credential::Anonymous => return Ok(Signing::Nothing),
-        Credential::Fetched => return Ok(Signing::Ask),
-        Credential::Missing(whence) => {
-            return unavailable(
-                format!("Backend {:?} has no usable credential.", leaving.backend),
-                format!("Reason: {whence}."),
-            );
-        }
-    };
-    seal(signature, leaving).map(Signing::Set)
-}
-
-/// Puts a signature on a request, if that is allowed.
-///
-/// # Errors
-/// As [`sign`].
-pub fn seal(signature: Signature, leaving: Leaving<'_>) -> Result<Signature, Refusal> {
-    if !leaving.may_sign {
-        return unavailable(
+    match credential {
+        Credential::Caller => Ok(Signing::KeepCaller),
+        Credential::Anonymous => Ok(Signing::Nothing),
+        Credential::Missing(whence) => unavailable(
+            format!("Backend {:?} has no usable credential.", leaving.backend),
+            format!("Reason: {whence}."),
+        ),
+        Credential::Key(_) | Credential::Aws(_) | Credential::Fetched(_) if !leaving.may_sign => unavailable(
             format!("Backend {:?} needs a key, and this listener does not sign.", leaving.backend),
             "Others could read the key from it; use a Unix socket in a private directory.",
-        );
+        ),
+        Credential::Key(signature) => Ok(Signing::Set(signature.clone())),
+        Credential::Aws(key) => Ok(Signing::Aws(key.clone())),
+        Credential::Fetched(fetched) => match fetched.lease.current(leaving.unix_seconds) {
+            Some(grant) => granted(credential, grant, leaving),
+            None => Ok(Signing::Ask(fetched.lease.clone())),
+        },
     }
-    Ok(signature)
+}
+
+/// What a request leaves with, now that its credential's source has given this.
+///
+/// # Errors
+/// 503 `credential_unavailable`, where it is of no use to this credential.
+pub fn granted(credential: &Credential, grant: Grant, leaving: Leaving<'_>) -> Result<Signing, Refusal> {
+    let Credential::Fetched(fetched) = credential else { return sign(credential, leaving) };
+    match fetched.signing(grant).filter(|_| leaving.may_sign) {
+        Some(signing) => Ok(signing),
+        None => unavailable(
+            format!("Backend {:?} has no usable credential.", leaving.backend),
+            format!("Reason: {} gives none for it.", fetched.lease.name),
+        ),
+    }
 }
 
 /// Whether a head that carries a key says the key's own `host` and no other: `hosts` is every value in it that a
@@ -125,14 +202,21 @@ fn unavailable<T>(message: String, detail: impl Into<Cow<'static, str>>) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use super::lease::Held;
+    use super::source::{Google, Source};
     use super::*;
 
     fn key() -> Credential {
-        Credential::Key(Signature { header: "authorization".into(), prefix: "Bearer ", secret: Secret::new("k") })
+        Credential::Key(Signature {
+            name: "k".into(),
+            header: "authorization".into(),
+            prefix: "Bearer ",
+            secret: Secret::new("k"),
+        })
     }
 
     fn leaving<'a>() -> Leaving<'a> {
-        Leaving { backend: "openai", may_sign: true }
+        Leaving { backend: "openai", may_sign: true, unix_seconds: 1_000 }
     }
 
     #[test]
@@ -151,6 +235,30 @@ mod tests {
         assert_eq!(sign(&key(), plain).unwrap_err().code, Code::CredentialUnavailable);
         assert_eq!(sign(&Credential::Anonymous, plain), Ok(Signing::Nothing));
         assert_eq!(sign(&Credential::Caller, plain), Ok(Signing::KeepCaller));
+    }
+
+    #[test]
+    fn a_fetched_token_leaves_until_it_ends() {
+        let source = Source::Google(Google::Ambient);
+        let lease = Arc::new(Lease::new(source.clone()));
+        let fetched = Credential::Fetched(Fetched { lease: lease.clone(), place: None });
+        let plain = Leaving { may_sign: false, ..leaving() };
+        assert_eq!(sign(&fetched, leaving()), Ok(Signing::Ask(Arc::new(Lease::new(source)))));
+        assert_eq!(sign(&fetched, plain).unwrap_err().code, Code::CredentialUnavailable);
+        lease.put(Held { grant: Grant::Token(Secret::new("t")), since: 0, until: Some(1_001) });
+        lease.fail();
+        let Ok(Signing::Set(signature)) = sign(&fetched, leaving()) else { panic!("no token") };
+        assert_eq!(
+            (&*signature.header, signature.prefix, signature.secret.expose()),
+            ("authorization", "Bearer ", "t")
+        );
+        assert_eq!(&*signature.name, "GCP/ambient");
+        let later = Leaving { unix_seconds: 1_001, ..leaving() };
+        assert!(matches!(sign(&fetched, later), Ok(Signing::Ask(_))), "it has ended");
+        // A token is no key that signs.
+        let place = Some(AwsPlace { region: "us-east-1".into(), service: "bedrock" });
+        let misfit = Credential::Fetched(Fetched { lease, place });
+        assert_eq!(sign(&misfit, leaving()).unwrap_err().code, Code::CredentialUnavailable);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn escaped_once(text: &str) -> String {
 }
 
 /// Appends `text` with every byte escaped that is not unreserved (RFC 3986, section 2.3).
-fn escape(text: &str, out: &mut String) {
+pub(super) fn escape(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),

@@ -10,7 +10,7 @@ use crate::base::now::Instant;
 use crate::base::secret::Secret;
 use crate::base::words::Words;
 use crate::cache::{self, Ticket};
-use crate::credential::Signature;
+use crate::credential::{Grant, Lease};
 use crate::identity::Facts;
 use crate::llm::{Delta, Operation};
 use crate::target::health::Observation;
@@ -99,11 +99,8 @@ pub enum Ask {
         wording: Wording,
     },
     Reserve(limit::Ask),
-    /// A token for a backend, by the place of one of its credentials.
-    Token {
-        backend: usize,
-        credential: usize,
-    },
+    /// What a source of credentials gives.
+    Token(Arc<Lease>),
 }
 
 /// The answer to an [`Ask`] of the same name; `Count` also to `Wording`.
@@ -114,7 +111,7 @@ pub enum Answer {
     Embed(Vec<f32>),
     Count(u64),
     Reserve(limit::Decision),
-    Token(Signature),
+    Token(Grant),
     /// Nobody looked: the exchange is only being explained.
     Peeked,
     /// There is no answer; what that means is the policy's word.

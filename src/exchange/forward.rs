@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::Exchange;
-use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot, Value};
-use super::keys::{remove_credentials, remove_own_keys, with_keys};
+use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot};
+use super::keys::with_keys;
 use super::phase::Phase;
 use super::request::State;
+use super::sign::{no_token_needed, put};
 use super::steps::Deciding;
 use super::translate::Written;
 use crate::base::words::Words;
-use crate::credential::{self, Credential, Leaving, Signing};
+use crate::credential::Signing;
 use crate::identity::FORWARDED_HEADER;
 use crate::llm::{Call, Code, Dropped, Operation, Refusal};
 use crate::target::{Backend, Target};
@@ -23,9 +24,6 @@ pub const BACKEND_HEADER: &str = "x-weir-backend";
 
 /// Where a client of Anthropic's API names what is not in it yet.
 pub(super) const BETAS: &str = "anthropic-beta";
-
-/// Headers that say the host.
-const HOST_HEADERS: [&str; 2] = ["host", ":authority"];
 
 /// Every header whose name begins so is Weir's own and never leaves with what a client wrote in it.
 const OWN_PREFIX: &str = "x-weir-";
@@ -52,7 +50,7 @@ impl Exchange {
         self.story.decided(sent);
         self.story.sent_at = Some(sent);
         self.story.left = true;
-        self.story.signed = matches!(deciding.signing, Signing::Set(_));
+        self.story.credential = deciding.signing.name().cloned();
         let policy = self.policy();
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
@@ -86,7 +84,7 @@ impl Exchange {
         match written {
             Ok((target, signing, head, written)) => {
                 self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
-                self.story.signed = matches!(signing, Signing::Set(_));
+                self.story.credential = signing.name().cloned();
                 self.expect(&kept, &target, written.asked);
                 self.tell_dropped(&written.dropped);
                 self.story.target = Some(target);
@@ -125,7 +123,7 @@ impl Exchange {
         signing: &Signing,
     ) -> Result<(Edits, Written), Refusal> {
         let mut edits = self.leaving_edits(&deciding.head, &target.backend);
-        apply_signing(&mut edits, &deciding.head, &target.backend, signing)?;
+        put(&mut edits, &deciding.head, &target.backend, signing)?;
         let ask_usage = self.asks_usage(deciding, target);
         // What shall be edited or kept must be readable, and anything must be metered.
         let crossing = Self::passage(deciding, target).filter(|passage| passage.crosses());
@@ -148,7 +146,9 @@ impl Exchange {
         } else if let Some(outbound) = Self::passage(deciding, target).and_then(Passage::outbound) {
             change_betas(&mut edits, &deciding.head, outbound);
         }
+        self.seal_edits(&mut edits, &deciding.head, signing, &written.body);
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
+        edits.meta.extend(signing.name().map(|name| ("credential", name.into())));
         if !written.dropped.is_empty() {
             edits.meta.push(("dropped", written.dropped.to_string().into()));
         }
@@ -211,23 +211,6 @@ impl Exchange {
         }
         edits.set(BACKEND_HEADER, &backend.name);
         edits
-    }
-
-    /// Signs a request that passes.
-    pub(super) fn sign_into(
-        &mut self,
-        edits: &mut Edits,
-        head: &RequestHead,
-        credential: &Credential,
-        backend: &Backend,
-    ) -> Result<(), Refusal> {
-        let signing = no_token_needed(credential, self.leaving(backend))?;
-        self.story.signed = matches!(signing, Signing::Set(_));
-        apply_signing(edits, head, backend, &signing)
-    }
-
-    fn leaving<'a>(&self, backend: &'a Backend) -> Leaving<'a> {
-        Leaving { backend: &backend.name, may_sign: self.setup.policy.may_sign }
     }
 
     /// What the rest of the proxy is told when the request leaves: RBAC and `ratelimit` run early,
@@ -301,43 +284,6 @@ fn change_betas(edits: &mut Edits, head: &RequestHead, to: Outbound) {
         Some(known) => edits.set(BETAS, known),
         None => edits.remove.push(Words::Fixed(BETAS)),
     }
-}
-
-/// Signs where no question can be asked any more.
-fn no_token_needed(credential: &Credential, leaving: Leaving<'_>) -> Result<Signing, Refusal> {
-    match credential::sign(credential, leaving)? {
-        Signing::Ask => Err(Refusal::new(
-            Code::CredentialUnavailable,
-            format!("Backend {:?} has no valid token yet; ask again.", leaving.backend),
-        )),
-        signing => Ok(signing),
-    }
-}
-
-/// Writes a signature into a head, over whatever the caller sent.
-///
-/// # Errors
-/// 503 `credential_unavailable` when the head would take the key to another host than the backend's.
-fn apply_signing(edits: &mut Edits, head: &RequestHead, backend: &Backend, signing: &Signing) -> Result<(), Refusal> {
-    if *signing == Signing::KeepCaller {
-        remove_own_keys(edits, head);
-        return Ok(());
-    }
-    remove_credentials(edits, head);
-    if let Signing::Set(signature) = signing {
-        let value = Value::Secret { prefix: signature.prefix, secret: signature.secret.clone() };
-        edits.set.push(((&signature.header).into(), value));
-        // What leaves is looked at, not what was meant to: the last word of everything that writes a head.
-        let set = edits.set.iter().filter(|(name, _)| HOST_HEADERS.iter().any(|host| name.eq_ignore_ascii_case(host)));
-        let set = set.map(|(_, value)| match value {
-            Value::Text(text) => &**text,
-            Value::Secret { .. } => "",
-        });
-        // A head without a host of Weir's would leave with the caller's.
-        let authority = edits.authority.as_deref().unwrap_or_default();
-        credential::goes_home(&backend.name, &backend.authority, set.chain([authority]))?;
-    }
-    Ok(())
 }
 
 /// What of the codings that a client accepts is decoded here: the first of these. A provider that chose

@@ -38,6 +38,7 @@ mod replay;
 mod request;
 mod response;
 mod rope;
+mod sign;
 mod steps;
 mod stop;
 mod story;

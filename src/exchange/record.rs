@@ -57,6 +57,8 @@ pub struct Record {
     pub timings: Timings,
     /// False for a request that left without a credential because its path earned none.
     pub signed: bool,
+    /// What the credential is called that it left with.
+    pub credential: Option<Arc<str>>,
     /// It passed unread, and may have asked for a model all the same.
     pub hides_model: bool,
     pub decisions: Vec<Decision>,

@@ -265,11 +265,12 @@ impl Exchange {
         let mut edits = self.leaving_edits(head, &pass.backend);
         if pass.signed {
             let credential = self.own_credential(pass.index, &pass.backend)?.credential.clone();
-            self.sign_into(&mut edits, head, &credential, &pass.backend)?;
+            self.sign_into(&mut edits, head, &credential, &pass.backend, self.phase == Phase::Complete)?;
         } else {
             remove_credentials(&mut edits, head);
         }
         edits.meta = self.opening_meta(&pass.backend.name, None);
+        edits.meta.extend(self.story.credential.as_ref().map(|name| ("credential", name.into())));
         Ok(edits)
     }
 

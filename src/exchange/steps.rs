@@ -9,7 +9,7 @@ use super::Exchange;
 use super::event::{Action, Answer, Ask, Note, RequestHead, Slot};
 use super::request::State;
 use crate::cache::{self, Recall, Ticket};
-use crate::credential::{self, Leaving, Signature, Signing};
+use crate::credential::{self, Grant, Signing};
 use crate::guard;
 use crate::limit::{self, Outcome, Stage};
 use crate::llm::{Code, Refusal, Reply};
@@ -255,7 +255,7 @@ impl Exchange {
                 }
                 Recall::Miss => Flow::Go,
             },
-            (Step::Sign, Answer::Token(signature)) => self.seal(signature, deciding),
+            (Step::Sign, Answer::Token(grant)) => self.seal(grant, deciding),
             // A failure, or an answer to another question, which is no answer.
             (step, answer) => {
                 self.give_back(answer, out);
@@ -337,10 +337,9 @@ impl Exchange {
             Ok(held) => held,
             Err(refusal) => return Flow::Refuse(refusal),
         };
-        match credential::sign(held.credential, leaving(target, self.setup.policy.may_sign)) {
-            Ok(Signing::Ask) => {
-                let ask = Ask::Token { backend: target.index, credential: held.row };
-                self.ask(Slot::Gate, ask, out);
+        match credential::sign(held.credential, self.leaving(&target.backend)) {
+            Ok(Signing::Ask(lease)) => {
+                self.ask(Slot::Gate, Ask::Token(lease), out);
                 Flow::Park
             }
             Ok(signing) => {
@@ -351,11 +350,12 @@ impl Exchange {
         }
     }
 
-    fn seal(&mut self, signature: Signature, deciding: &mut Deciding) -> Flow {
+    fn seal(&mut self, grant: Grant, deciding: &mut Deciding) -> Flow {
         let Some(target) = &deciding.target else { return Flow::Go };
-        match credential::seal(signature, leaving(target, self.setup.policy.may_sign)) {
-            Ok(signature) => {
-                deciding.signing = Signing::Set(signature);
+        let held = self.own_credential(target.index, &target.backend);
+        match held.and_then(|held| credential::granted(held.credential, grant, self.leaving(&target.backend))) {
+            Ok(signing) => {
+                deciding.signing = signing;
                 Flow::Go
             }
             Err(refusal) => Flow::Refuse(refusal),
@@ -376,8 +376,4 @@ impl Exchange {
         let added = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
         self.setup.learned.estimate_input(key, deciding.fields.call.body_bytes.saturating_add(added))
     }
-}
-
-fn leaving(target: &Target, may_sign: bool) -> Leaving<'_> {
-    Leaving { backend: &target.backend.name, may_sign }
 }

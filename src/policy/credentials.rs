@@ -2,7 +2,7 @@
 //! caller, else the one without a `from`, wherever that stands.
 
 use super::select::Callers;
-use crate::credential::Credential;
+use crate::credential::{Credential, Fetched};
 use crate::identity::Principal;
 
 /// The credentials of all backends.
@@ -57,6 +57,14 @@ impl Credentials {
     /// All credentials of a backend, in the order of its document.
     pub fn rows(&self, index: usize) -> &[Row] {
         self.0.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// Those that are fetched, of every backend.
+    pub fn fetched(&mut self) -> impl Iterator<Item = &mut Fetched> {
+        self.0.iter_mut().flatten().filter_map(|row| match &mut row.credential {
+            Credential::Fetched(fetched) => Some(fetched),
+            _ => None,
+        })
     }
 
     /// How many backends there are.

@@ -5,6 +5,7 @@
 //! provider stated; an estimate never enters them.
 
 mod config;
+mod credentials;
 mod handshakes;
 mod labels;
 mod money;
@@ -24,6 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::config::Loads;
+pub use self::credentials::Credentials;
 pub use self::handshakes::{HandshakeRefusal, Handshakes};
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
 use self::money::UsdCounter;
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub notes_dropped: Counter,
     /// How the configuration and the secrets are loaded.
     pub loads: Loads,
+    /// Credentials that are fetched, and those that are not taken.
+    pub credentials: Credentials,
     /// Who connects to the ext_proc listener, where that speaks TLS.
     pub handshakes: Handshakes,
     registry: Registry,
@@ -125,6 +129,7 @@ impl Metrics {
             policies: RwLock::default(),
             fail_open_sets: series::Sets::new(FAIL_OPEN),
             loads: Loads::register(r),
+            credentials: Credentials::register(r),
             handshakes: Handshakes::register(r),
             registry,
         }
@@ -134,6 +139,7 @@ impl Metrics {
     pub fn observe(&self, record: &Record) {
         self.models.observe(record);
         self.phases.observe(record);
+        self.credentials.observe(record);
         for decision in &record.decisions {
             self.decision(decision.step, decision.outcome, decision.reason);
         }
@@ -202,6 +208,7 @@ impl Metrics {
 
     /// Everything in the OpenMetrics text format; see [`CONTENT_TYPE`].
     pub fn render(&self) -> String {
+        self.credentials.look();
         let mut out = String::with_capacity(16 * 1024);
         // Writing to a `String` does not fail.
         let _ = text::encode(&mut out, &self.registry);

@@ -83,6 +83,7 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
     line.flag("signed", record.signed);
     decisions(&mut line, &record.decisions);
     line.number("unknownUsageFields", record.unknown_usage_fields);
+    optional(&mut line, "credential", record.credential.as_deref());
     line.end();
 }
 
@@ -97,8 +98,8 @@ pub fn bound(record: &mut Record) {
     }
     cut_words(&mut record.path, PATH);
     // The price's row is shared with the catalogue, and a caller's texts were bounded when they came in.
-    let Record { id, route, backend, provider, service_tier, .. } = record;
-    for text in [route, backend, provider, service_tier].into_iter().flatten().chain([id]) {
+    let Record { id, route, backend, provider, service_tier, credential, .. } = record;
+    for text in [route, backend, provider, service_tier, credential].into_iter().flatten().chain([id]) {
         cut(text, NAME);
     }
 }

@@ -60,6 +60,7 @@ pub(crate) fn sample() -> Record {
             first_token: None,
         },
         signed: true,
+        credential: Some("APIKey/env/OPENAI_API_KEY".into()),
         hides_model: false,
         decisions: vec![Decision { step: "target", outcome: "allow", reason: "match", detail: "openai/gpt-4o".into() }],
         generation: 0,

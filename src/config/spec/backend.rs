@@ -12,7 +12,7 @@ use super::super::value::{self, Endpoint};
 use super::cloud::AzureEndpoint;
 use super::headers::{HEADERS, HeaderEdits, read_headers};
 use super::pricing::{PRICING, Pricing, read_pricing};
-use super::{Callers, Cloud, Located, cloud, located, or, scope};
+use super::{Callers, Cloud, CloudKey, Located, cloud, cloud_key, located, or, scope};
 use crate::llm::Dialect;
 
 /// Where calls can go.
@@ -70,8 +70,8 @@ pub enum CredentialSpec {
     /// The caller's own.
     Caller,
     Anonymous,
-    /// Fetched from a cloud; not built yet.
-    Cloud(Cloud),
+    /// Of a cloud: a key that signs, or what a token is fetched with.
+    Cloud(CloudKey),
 }
 
 /// Where a key is looked for: at each of these, until one has it.
@@ -110,7 +110,11 @@ pub(in super::super) const BACKEND: Fields = Fields {
         ),
         may("tls", Shape::Object(&TLS), "How the server of an https endpoint is checked."),
         may("dialect", Shape::Word(&DIALECTS), "The API that the endpoint speaks."),
-        may("region", Shape::Text(&text::IDENTIFIER), "Where a provider has one."),
+        may(
+            "region",
+            Shape::Text(&text::IDENTIFIER),
+            "Where a provider has one: it says where Bedrock is, and where a signature for AWS is good.",
+        ),
         may("azure", Shape::Object(&cloud::AZURE), "What an endpoint of Azure needs to know."),
         may(
             "allowedNamespaces",
@@ -164,9 +168,10 @@ const CREDENTIAL: Fields = Fields {
         may("from", list(&Shape::Object(&scope::CALLERS), 32), scope::FROM),
         need("type", Shape::Word(&TYPES), "What it is. Caller passes the caller's own key; None sends none."),
         may("apiKey", Shape::Object(&secret::SOURCE), "Where the key is."),
-        may("aws", Shape::Object(&cloud::AWS_KEY), "How requests are signed for AWS."),
-        may("gcp", Shape::Object(&cloud::GCP_KEY), "How a token of Google Cloud is had."),
-        may("azure", Shape::Object(&cloud::AZURE_KEY), "How a token of Entra ID is had."),
+        may("aws", Shape::Object(&cloud_key::AWS_KEY), "How requests are signed for AWS."),
+        may("gcp", Shape::Object(&cloud_key::GCP_KEY), "How a token of Google Cloud is had."),
+        may("azure", Shape::Object(&cloud_key::AZURE_KEY), "How a token of Entra ID is had."),
+        may("oauth", Shape::Object(&cloud_key::OAUTH_KEY), "How a token is had by the client credentials grant."),
     ],
     rules: &[
         Rule::Only {
@@ -176,12 +181,14 @@ const CREDENTIAL: Fields = Fields {
                 Only { field: "aws", words: &["AWS"], why: "does not belong to a credential of this type" },
                 Only { field: "gcp", words: &["GCP"], why: "does not belong to a credential of this type" },
                 Only { field: "azure", words: &["Azure"], why: "does not belong to a credential of this type" },
+                Only { field: "oauth", words: &["OAuth"], why: "does not belong to a credential of this type" },
             ],
         },
         Rule::Needed { field: "apiKey", key: "type", words: &["APIKey"] },
         Rule::Needed { field: "aws", key: "type", words: &["AWS"] },
         Rule::Needed { field: "gcp", key: "type", words: &["GCP"] },
         Rule::Needed { field: "azure", key: "type", words: &["Azure"] },
+        Rule::Needed { field: "oauth", key: "type", words: &["OAuth"] },
     ],
 };
 const TYPES: &[(&str, Option<Type>)] = &[
@@ -191,6 +198,7 @@ const TYPES: &[(&str, Option<Type>)] = &[
     ("AWS", Some(Type::Cloud(Cloud::Aws))),
     ("GCP", Some(Type::Cloud(Cloud::Gcp))),
     ("Azure", Some(Type::Cloud(Cloud::Azure))),
+    ("OAuth", Some(Type::Cloud(Cloud::OAuth))),
 ];
 const DIALECTS: &[(&str, Option<Dialect>)] = &[
     ("OpenAI", Some(Dialect::OpenAi)),
@@ -315,21 +323,23 @@ fn read_kind(object: &Object<'_>) -> Option<CredentialSpec> {
     let kind = object.need("type").and_then(|word| word.word(TYPES));
     let key = object.get("apiKey");
     let source = key.as_ref().and_then(SecretSource::read);
-    for cloud in [Cloud::Aws, Cloud::Gcp, Cloud::Azure] {
+    let mut cloud_key = None;
+    for cloud in [Cloud::Aws, Cloud::Gcp, Cloud::Azure, Cloud::OAuth] {
         let Some(field) = object.get(cloud.field()) else { continue };
-        cloud.read(&field);
-        if kind.is_some_and(|kind| !matches!(kind, Type::Cloud(of) if of == cloud)) {
+        let read = cloud.read(&field);
+        if kind.is_some_and(|kind| matches!(kind, Type::Cloud(of) if of == cloud)) {
+            cloud_key = read;
+        } else if kind.is_some() {
             field.error("does not belong to a credential of this type");
         }
     }
     match (kind?, key) {
         (Type::Cloud(cloud), key) => {
-            object.later("type");
             object.need(cloud.field());
             if let Some(key) = key {
                 key.error("only a credential of type APIKey has a key");
             }
-            return Some(CredentialSpec::Cloud(cloud));
+            return cloud_key.map(CredentialSpec::Cloud);
         }
         (Type::ApiKey, None) => drop(object.need("apiKey")),
         (Type::ApiKey, Some(key)) => {

@@ -12,6 +12,9 @@ const TOKEN: &str = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j
      BA==";
 const LETTERS: &str = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/// Method, path, headers, signature.
+type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
 fn keys() -> Keys {
     let secret = Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
     Keys { id: Secret::new("AKIDEXAMPLE"), secret, token: None }
@@ -27,7 +30,7 @@ fn every_case_of_awss_suite_comes_out() {
     const MY: &str = "my-header1";
     let unreserved = format!("/{LETTERS}");
     let unreserved_query = format!("/?{LETTERS}={LETTERS}");
-    let rows: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    let rows: &[Row<'_>] = &[
         ("GET", "/", &[], "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
         ("GET", "", &[], "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
         ("GET", "/example/..", &[], "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),

@@ -50,6 +50,19 @@ pub enum ErrorType {
     Status(u16),
 }
 
+/// A credential.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Named {
+    pub credential: Arc<str>,
+}
+
+/// A credential that a backend did not take.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Rejected {
+    pub backend: Arc<str>,
+    pub credential: Arc<str>,
+}
+
 /// A part of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Phase {

@@ -15,6 +15,7 @@ mod billed;
 mod bodies;
 mod callers;
 mod chat;
+mod clouds;
 mod codings;
 pub mod egress;
 mod explain;

@@ -1,10 +1,11 @@
 //! Policies and answers that tests share.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use weir::base::secret::Secret;
 use weir::catalog::Catalog;
-use weir::credential::{Credential, Signature};
+use weir::credential::source::{Google, Source};
+use weir::credential::{self, Credential, Fetched, Lease, Signature};
 use weir::exchange::event::Answer;
 use weir::limit::{Decision, Grant, Rule, Unit};
 use weir::llm::Dialect;
@@ -54,7 +55,13 @@ pub fn key(secret: &str) -> Credential {
 }
 
 pub fn signature(secret: &str) -> Signature {
-    Signature { header: "authorization".into(), prefix: "Bearer ", secret: Secret::new(secret) }
+    Signature { name: "key".into(), header: "authorization".into(), prefix: "Bearer ", secret: Secret::new(secret) }
+}
+
+/// A token that has to be asked for.
+pub fn fetched() -> Credential {
+    let lease = Arc::new(Lease::new(Source::Google(Google::Ambient)));
+    Credential::Fetched(Fetched { lease, place: None })
 }
 
 /// A gate at each step: Admit, Guard, Recall, Reserve and Sign, in this order.
@@ -64,7 +71,7 @@ pub fn gated() -> Policy {
     policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
     policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
     policy.cache.rules = Some(cache::Rule { name: "all".to_owned(), scope: cache::Scope::Shared });
-    policy.credentials.set(0, Credential::Fetched);
+    policy.credentials.set(0, fetched());
     policy
 }
 
@@ -75,7 +82,7 @@ pub fn all_clear() -> Vec<Answer> {
         Answer::Judge(guard::Verdict::Pass),
         Answer::Recall(cache::Recall::Miss),
         granted(2),
-        Answer::Token(signature("fresh")),
+        Answer::Token(credential::Grant::Token(Secret::new("fresh"))),
     ]
 }
 

@@ -77,7 +77,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         Answer::Recall(Recall::Miss),
         Answer::Embed(vec![0.5]),
         Answer::Count(77),
-        Answer::Token(signature("t")),
+        Answer::Token(weir::credential::Grant::Token(weir::base::secret::Secret::new("t"))),
         Answer::Peeked,
         Answer::Failed(Failure::Timeout),
     ];

@@ -66,6 +66,7 @@ impl From<&Record> for v1::UsageRecord {
             }),
             timings: Some(timings(record)),
             signed: record.signed,
+            credential: record.credential.as_deref().unwrap_or_default().to_owned(),
             decisions: decisions(record),
             unknown_usage_fields: record.unknown_usage_fields,
         }

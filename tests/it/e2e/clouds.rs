@@ -1,0 +1,279 @@
+//! What a cloud's backend receives through a real Envoy: a signature that holds for what arrives, or a token that
+//! was fetched from the cloud's own kind of endpoint.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use weir::base::secret::Secret;
+use weir::credential::sigv4::{self, Keys, Scope};
+use weir::render::envoy::BodyMode;
+
+use super::egress::Egress;
+use super::pair::{BOTH, Call};
+use crate::credentials::fake::{Fake, Seen, json as token_json};
+use crate::credentials::google::{Account, token_server};
+use crate::support::envoy_stats::Exceptions;
+
+/// One backend for each way to have a credential. Places of fakes are in the environment.
+const CONFIG: &str = "\
+apiVersion: weir.dev/v1alpha1
+kind: LLMProfile
+metadata: {name: default}
+spec: {discovery: {environment: Disabled}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: static}
+spec:
+  endpoint: \"http://{mock}/a\"
+  dialect: Bedrock
+  region: us-east-1
+  headers: {set: [{name: x-amz-extra, value: of the document}]}
+  credentials: [{type: AWS, aws: {accessKeyId: {env: A_ID}, secretAccessKey: {env: A_SECRET}}}]
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: profile}
+spec: {endpoint: \"http://{mock}\", dialect: Bedrock, region: eu-west-3, credentials: [{type: AWS, aws: {profile: team}}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: web}
+spec:
+  endpoint: \"http://{mock}\"
+  dialect: Bedrock
+  region: us-west-2
+  credentials:
+  - {type: AWS, aws: {webIdentity: {roleArn: \"arn:aws:iam::123456789012:role/weir\", tokenFile: {folder}/web-token}}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: ambient}
+spec: {endpoint: \"http://{mock}\", dialect: Bedrock, region: us-east-2, credentials: [{type: AWS, aws: {ambient: {}}}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: vertex}
+spec:
+  endpoint: \"http://{mock}/v1/projects/p/locations/us-central1\"
+  dialect: Vertex
+  credentials:
+  - {type: GCP, gcp: {project: p, location: us-central1, serviceAccountKey: {file: {folder}/key.json}}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: entra}
+spec: {endpoint: \"http://{mock}/openai/v1\", dialect: Azure, credentials: [{type: Azure, azure: {managedIdentity: {}}}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: gone}
+spec:
+  endpoint: \"http://{mock}/v1\"
+  dialect: OpenAI
+  credentials:
+  - type: OAuth
+    oauth: {tokenUrl: \"{gone}/token\", clientId: c, clientSecret: {env: A_SECRET}}
+";
+
+const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+/// Those of one backend, as its fake gives them.
+fn keys(of: &str, token: Option<&str>) -> Keys {
+    let secret = Secret::new(&format!("wJalrXUtnFEMI/K7MDENG+{of}"));
+    Keys { id: Secret::new(&format!("AKID{of}")), secret, token: token.map(Secret::new) }
+}
+
+/// Whether the signature of what arrived holds, as a service checks it: over the headers that it names.
+fn must_hold(seen: &Value, keys: &Keys, region: &str) {
+    let headers: Vec<(&str, &str)> = seen["headers"]
+        .as_array()
+        .expect("headers")
+        .iter()
+        .map(|pair| (pair[0].as_str().expect("a name"), pair[1].as_str().expect("a value")))
+        .collect();
+    let all = |name: &str| headers.iter().filter(|(key, _)| *key == name).map(|(_, value)| *value).collect::<Vec<_>>();
+    let one = |name: &str| match all(name)[..] {
+        [value] => value,
+        ref other => panic!("{name}: {other:?}\n{seen}"),
+    };
+    let sent = one("authorization");
+    let names = sent.split_once("SignedHeaders=").expect("names").1.split_once(',').expect("a signature").0;
+    // Every header that AWS wants to be signed is.
+    for (name, _) in headers.iter().filter(|(name, _)| name.starts_with("x-amz-") || *name == "content-type") {
+        assert!(names.split(';').any(|signed| signed == *name), "{name} is not signed: {sent}");
+    }
+    assert_eq!(all("x-amz-security-token"), keys.token.iter().map(Secret::expose).collect::<Vec<_>>());
+    let own = ["host", "x-amz-date", "x-amz-security-token"];
+    let more: Vec<(&str, &str)> =
+        names.split(';').filter(|name| !own.contains(name)).map(|name| (name, one(name))).collect();
+    let text = |name: &str| seen[name].as_str().unwrap_or_default();
+    let request = sigv4::Request {
+        method: text("method"),
+        host: one("host"),
+        path: text("path"),
+        headers: &more,
+        body: text("body").as_bytes(),
+    };
+    let unix = unix(one("x-amz-date"));
+    let age = weir::credential::lease::now().abs_diff(unix);
+    assert!(age < 300, "a service takes a signature for five minutes: {age}");
+    let signed = sigv4::sign(&request, keys, Scope { region, service: "bedrock" }, unix);
+    assert_eq!(sent, signed.authorization.expose(), "{seen}");
+}
+
+/// `YYYYMMDDThhmmssZ`.
+fn unix(stamp: &str) -> u64 {
+    let part = |range: std::ops::Range<usize>| stamp.get(range).expect("a stamp");
+    let text =
+        format!("{}-{}-{}T{}:{}:{}Z", part(0..4), part(4..6), part(6..8), part(9..11), part(11..13), part(13..15));
+    weir::base::rfc3339::unix(&text).expect("a time")
+}
+
+/// As an SDK of AWS calls, with the signature of a key that does not count here.
+fn converse(backend: &str, stream: bool) -> Call {
+    let action = if stream { "converse-stream" } else { "converse" };
+    let path = format!("/model/{backend}%2F{}/{action}", MODEL.replace(':', "%3A"));
+    let body = json!({"messages": [{"role": "user", "content": [{"text": "h\u{e9}llo"}]}]});
+    Call::post(path.leak(), body.to_string()).with(&[
+        ("x-amz-date", "20200101T000000Z"),
+        ("x-amz-security-token", "of-the-caller"),
+        ("x-amz-content-sha256", "of-the-caller"),
+        ("amz-sdk-request", "attempt=1"),
+        ("x-mock-echo", "1"),
+    ])
+}
+
+fn chat(backend: &str) -> Call {
+    let body = json!({"model": format!("{backend}/m"), "messages": [{"role": "user", "content": "hi"}]});
+    Call::chat(body.to_string()).with(&[("x-mock-echo", "1")])
+}
+
+/// The security token service, and the endpoint of a container.
+fn aws(seen: &Seen) -> (u16, String) {
+    if seen.path == "/container" {
+        assert_eq!(seen.headers["authorization"], "container-token");
+        let Keys { id, secret, token } = keys("ambient", Some("tok/ambient=="));
+        let token = token.expect("a token");
+        let answer = json!({
+            "AccessKeyId": id.expose(), "SecretAccessKey": secret.expose(), "Token": token.expose(),
+            "Expiration": "2099-01-01T00:00:00Z",
+        });
+        return (200, answer.to_string());
+    }
+    let form = seen.form();
+    assert_eq!((&*seen.method, &*form["Action"]), ("POST", "AssumeRoleWithWebIdentity"));
+    assert_eq!((&*form["RoleArn"], &*form["RoleSessionName"]), ("arn:aws:iam::123456789012:role/weir", "weir"));
+    assert_eq!(form["WebIdentityToken"], "eyJ.cluster");
+    let Keys { id, secret, token } = keys("web", Some("tok/web=="));
+    let token = token.expect("a token");
+    let answer = format!(
+        "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+         <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{}</AccessKeyId>\
+         <SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
+         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+         </AssumeRoleWithWebIdentityResponse>",
+        id.expose(),
+        secret.expose(),
+        token.expose()
+    );
+    (200, answer)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file");
+    path.to_str().expect("text").to_owned()
+}
+
+async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
+    let folder = tempfile::tempdir().expect("a directory");
+    let account = Account::new(folder.path());
+    let (clouds, google) = (Fake::start(aws).await, token_server(&account, "ya29.vertex").await);
+    let azure = Fake::start(|seen| {
+        assert_eq!(seen.headers["x-identity-header"], "header-secret");
+        token_json("entra-token", 3600)
+    })
+    .await;
+    let gone = Fake::start(|_| (500, "hush".to_owned())).await;
+    write(folder.path(), "key.json", &account.file(&format!("{}/token", google.url)));
+    write(folder.path(), "web-token", "eyJ.cluster");
+    let of = keys("profile", None);
+    let profile =
+        format!("[team]\naws_access_key_id = {}\naws_secret_access_key = {}\n", of.id.expose(), of.secret.expose());
+    let profiles = write(folder.path(), "credentials", &profile);
+    let config = CONFIG.replace("{folder}", folder.path().to_str().expect("text")).replace("{gone}", &gone.url);
+    let (of, container) = (keys("static", None), format!("{}/container", clouds.url));
+    let identity = format!("{}/msi", azure.url);
+    let environment = [
+        ("A_ID", of.id.expose()),
+        ("A_SECRET", of.secret.expose()),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &*profiles),
+        ("AWS_ENDPOINT_URL_STS", &*clouds.url),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*container),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token"),
+        ("IDENTITY_ENDPOINT", &*identity),
+        ("IDENTITY_HEADER", "header-secret"),
+    ];
+    let egress = Egress::up_with(mode, &config, &environment).await;
+    for protocol in BOTH {
+        for (backend, region, token) in [
+            ("static", "us-east-1", None),
+            ("profile", "eu-west-3", None),
+            ("web", "us-west-2", Some("tok/web==")),
+            ("ambient", "us-east-2", Some("tok/ambient==")),
+        ] {
+            for stream in [false, true] {
+                let answer = converse(backend, stream).send(protocol, &egress.address).await;
+                assert_eq!(answer.status, 200, "{backend}: {answer:?}\n{}", egress.weir.written());
+                let seen: Value = answer.json();
+                let path = seen["path"].as_str().expect("a path");
+                assert!(path.contains("/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"), "{path}");
+                must_hold(&seen, &keys(backend, token), region);
+            }
+        }
+        for (backend, expected) in [("vertex", "Bearer ya29.vertex"), ("entra", "Bearer entra-token")] {
+            let call = match backend {
+                "vertex" => Call::post(
+                    "/v1beta1/models/vertex%2Fgemini-2.5-flash:generateContent?key=AIza-of-the-caller",
+                    json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}).to_string(),
+                )
+                .with(&[("x-mock-echo", "1")]),
+                _ => chat(backend),
+            };
+            let answer = call.send(protocol, &egress.address).await;
+            assert_eq!(answer.status, 200, "{backend}: {answer:?}\n{}", egress.weir.written());
+            let seen: Value = answer.json();
+            let headers = seen["headers"].as_array().expect("headers").iter();
+            let sent: Vec<&Value> = headers.filter(|pair| pair[0] == "authorization").map(|pair| &pair[1]).collect();
+            assert_eq!(sent, [&json!(expected)], "{backend}");
+            assert!(!seen.to_string().contains("of-the-caller"), "{seen}");
+        }
+        let refused = chat("gone").send(protocol, &egress.address).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert_eq!(refused.json()["error"]["code"], "credential_unavailable", "{refused:?}");
+    }
+    // Each source was asked once, whoever called.
+    assert_eq!((clouds.seen().len(), google.seen().len(), azure.seen().len()), (2, 1, 1));
+    let ledger = egress.ledger_of(22).await;
+    let named: std::collections::BTreeSet<&str> =
+        ledger.iter().filter_map(|line| line["credential"].as_str()).collect();
+    let expected = [
+        "AWS/accessKey/env/A_ID",
+        "AWS/ambient",
+        "AWS/profile/team",
+        "AWS/webIdentity/arn:aws:iam::123456789012:role/weir",
+        "Azure/managedIdentity",
+        "GCP/serviceAccountKey",
+    ];
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), expected);
+    let secrets = ["wJalrXUtnFEMI", "tok/", "ya29", "entra-token", "PRIVATE KEY", "hush"];
+    for text in [egress.weir.written(), format!("{ledger:?}")] {
+        assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    }
+    egress.assert_clean(&Exceptions::default()).await;
+}
+
+every_mode!(every_backend_gets_what_its_cloud_takes);
