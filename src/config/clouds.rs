@@ -157,7 +157,7 @@ impl Making<'_> {
         let loaded = secret::load(&key.sources, self.secrets, self.dir);
         let loaded = match self.options.keys {
             KeysAre::Read => loaded,
-            KeysAre::Described => Ok((secret::described(&key.sources, loaded.err()), "described".into())),
+            KeysAre::Described => Ok((secret::described(&key.sources, loaded.err()), secret::name(&key.sources))),
         };
         let lack =
             |missing: &dyn ToString| Lack { path: key.path.clone(), message: missing.to_string(), is_fatal: true };

@@ -222,7 +222,7 @@ fn credential(spec: &CredentialSpec, place: &Place<'_>, warnings: &mut Vec<Confi
     let loaded = secret::load(&key.sources, secrets, dir.as_deref());
     let loaded = match options.keys {
         KeysAre::Read => loaded,
-        KeysAre::Described => Ok((secret::described(&key.sources, loaded.err()), "described".into())),
+        KeysAre::Described => Ok((secret::described(&key.sources, loaded.err()), secret::name(&key.sources))),
     };
     match loaded {
         Ok((secret, name)) => {

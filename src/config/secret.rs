@@ -187,6 +187,11 @@ pub(super) fn load(
     Err(first.unwrap_or(Missing::Nowhere))
 }
 
+/// What a key is called in records whose first place this is.
+pub(super) fn name(sources: &[SecretSource]) -> Arc<str> {
+    sources.first().map_or_else(|| "APIKey".into(), SecretSource::name)
+}
+
 /// As [`load`], for a text that no header has to carry.
 pub(super) fn load_text(
     sources: &[SecretSource],

@@ -3,6 +3,7 @@
 
 mod bad;
 mod callers;
+mod clouds;
 mod combination;
 mod compiled;
 mod fake;
@@ -127,17 +128,6 @@ fn alternatives_that_are_not_built_yet_are_named_too() {
             "LLMBackend",
             "{provider: openai, allowedNamespaces: {from: Selector, selector: {matchLabels: {a: b}}}}",
             "spec.allowedNamespaces.from",
-        ),
-        ("LLMBackend", "{provider: openai, credentials: [{type: AWS, aws: {profile: a}}]}", "spec.credentials[0].type"),
-        (
-            "LLMBackend",
-            "{provider: openai, credentials: [{type: GCP, gcp: {project: a, location: b, ambient: {}}}]}",
-            "spec.credentials[0].type",
-        ),
-        (
-            "LLMBackend",
-            "{provider: openai, credentials: [{type: Azure, azure: {tenant: a, clientId: b, federated: {}}}]}",
-            "spec.credentials[0].type",
         ),
     ];
     for (kind, spec, path) in cases {

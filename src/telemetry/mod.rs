@@ -11,8 +11,10 @@ pub mod v1;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use self::ledger::Ledger;
@@ -44,7 +46,17 @@ pub fn init_logging(json: bool) {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // A second call fails, and the first one's choice stays.
-    let _ = if json { builder.json().finish().try_init() } else { builder.finish().try_init() };
+    let _ = if json {
+        builder.json().finish().with(filter_fn(is_discreet)).try_init()
+    } else {
+        builder.finish().with(filter_fn(is_discreet)).try_init()
+    };
+}
+
+/// AWS's crates write whole requests and answers down at `trace`, and with them keys and tokens: nobody can ask
+/// for that here.
+fn is_discreet(event: &tracing::Metadata<'_>) -> bool {
+    !event.target().starts_with("aws_") || *event.level() <= Level::INFO
 }
 
 // === impl Sinks ===

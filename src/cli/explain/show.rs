@@ -153,6 +153,10 @@ fn credential(asked: &Asked, edits: &Edits, leaving: &Leaving<'_>) -> String {
     });
     let has_callers = leaving.headers.iter().any(|(name, _)| CALLER_HEADERS.contains(&name.as_str()));
     match key {
+        // A signature is made of the key, and says nothing of where that is.
+        Some(_) if edits.set.iter().any(|(name, _)| *name == "x-amz-date") => {
+            format!("a signature by {}", asked.record.credential.as_deref().unwrap_or_default())
+        }
         Some(place) => place,
         None if asked.fetches => "one that is fetched when the call is made".to_owned(),
         None if has_callers => "the caller's own".to_owned(),

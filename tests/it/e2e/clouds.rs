@@ -5,13 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use weir::base::secret::Secret;
-use weir::credential::sigv4::{self, Keys, Scope};
+use weir::credential::sigv4::Keys;
 use weir::render::envoy::BodyMode;
 
 use super::egress::Egress;
 use super::pair::{BOTH, Call};
 use crate::credentials::fake::{Fake, Seen, json as token_json};
 use crate::credentials::google::{Account, token_server};
+use crate::support::aws::Arrived;
 use crate::support::envoy_stats::Exceptions;
 
 /// One backend for each way to have a credential. Places of fakes are in the environment.
@@ -84,50 +85,17 @@ fn keys(of: &str, token: Option<&str>) -> Keys {
     Keys { id: Secret::new(&format!("AKID{of}")), secret, token: token.map(Secret::new) }
 }
 
-/// Whether the signature of what arrived holds, as a service checks it: over the headers that it names.
+/// The signature of what arrived holds, and is as old as it can be.
 fn must_hold(seen: &Value, keys: &Keys, region: &str) {
-    let headers: Vec<(&str, &str)> = seen["headers"]
-        .as_array()
-        .expect("headers")
-        .iter()
-        .map(|pair| (pair[0].as_str().expect("a name"), pair[1].as_str().expect("a value")))
-        .collect();
-    let all = |name: &str| headers.iter().filter(|(key, _)| *key == name).map(|(_, value)| *value).collect::<Vec<_>>();
-    let one = |name: &str| match all(name)[..] {
-        [value] => value,
-        ref other => panic!("{name}: {other:?}\n{seen}"),
-    };
-    let sent = one("authorization");
-    let names = sent.split_once("SignedHeaders=").expect("names").1.split_once(',').expect("a signature").0;
-    // Every header that AWS wants to be signed is.
-    for (name, _) in headers.iter().filter(|(name, _)| name.starts_with("x-amz-") || *name == "content-type") {
-        assert!(names.split(';').any(|signed| signed == *name), "{name} is not signed: {sent}");
-    }
-    assert_eq!(all("x-amz-security-token"), keys.token.iter().map(Secret::expose).collect::<Vec<_>>());
-    let own = ["host", "x-amz-date", "x-amz-security-token"];
-    let more: Vec<(&str, &str)> =
-        names.split(';').filter(|name| !own.contains(name)).map(|name| (name, one(name))).collect();
+    let pairs = seen["headers"].as_array().expect("headers").iter();
+    let headers: Vec<(&str, &str)> =
+        pairs.map(|pair| (pair[0].as_str().expect("a name"), pair[1].as_str().expect("a value"))).collect();
     let text = |name: &str| seen[name].as_str().unwrap_or_default();
-    let request = sigv4::Request {
-        method: text("method"),
-        host: one("host"),
-        path: text("path"),
-        headers: &more,
-        body: text("body").as_bytes(),
-    };
-    let unix = unix(one("x-amz-date"));
+    let host = headers.iter().find(|(name, _)| *name == "host").expect("a host").1;
+    let (method, path, body) = (text("method"), text("path"), text("body").as_bytes());
+    let unix = Arrived { method, host, path, headers, body }.signed_at(keys, region);
     let age = weir::credential::lease::now().abs_diff(unix);
     assert!(age < 300, "a service takes a signature for five minutes: {age}");
-    let signed = sigv4::sign(&request, keys, Scope { region, service: "bedrock" }, unix);
-    assert_eq!(sent, signed.authorization.expose(), "{seen}");
-}
-
-/// `YYYYMMDDThhmmssZ`.
-fn unix(stamp: &str) -> u64 {
-    let part = |range: std::ops::Range<usize>| stamp.get(range).expect("a stamp");
-    let text =
-        format!("{}-{}-{}T{}:{}:{}Z", part(0..4), part(4..6), part(6..8), part(9..11), part(11..13), part(13..15));
-    weir::base::rfc3339::unix(&text).expect("a time")
 }
 
 /// As an SDK of AWS calls, with the signature of a key that does not count here.
@@ -276,4 +244,52 @@ async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
     egress.assert_clean(&Exceptions::default()).await;
 }
 
+/// The metadata of an instance, the second version: a session first.
+fn instance(seen: &Seen) -> (u16, String) {
+    let role = "/latest/meta-data/iam/security-credentials";
+    let path = seen.path.replace("-extended", "");
+    if seen.method == "PUT" {
+        assert_eq!(seen.path, "/latest/api/token");
+        assert!(seen.headers["x-aws-ec2-metadata-token-ttl-seconds"].parse::<u32>().is_ok());
+        return (200, "session-of-the-instance".to_owned());
+    }
+    assert_eq!(seen.headers["x-aws-ec2-metadata-token"], "session-of-the-instance");
+    if path.trim_end_matches('/') == role {
+        return (200, "weir-role".to_owned());
+    }
+    assert_eq!(path, format!("{role}/weir-role"));
+    let Keys { id, secret, token } = keys("instance", Some("tok/instance=="));
+    let answer = json!({
+        "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z",
+        "AccessKeyId": id.expose(), "SecretAccessKey": secret.expose(),
+        "Token": token.as_ref().map(Secret::expose), "AccountId": "123456789012", "Expiration": "2099-01-01T00:00:00Z",
+    });
+    (200, answer.to_string())
+}
+
+async fn an_instance_gives_its_key(mode: BodyMode) {
+    const ALONE: &str = "\
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: ambient}
+spec: {endpoint: \"http://{mock}\", dialect: Bedrock, credentials: [{type: AWS, aws: {ambient: {}}}]}
+";
+    let fake = Fake::start(instance).await;
+    let environment = [
+        ("AWS_REGION", "sa-east-1"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*fake.url),
+    ];
+    let egress = Egress::up_with(mode, ALONE, &environment).await;
+    for protocol in BOTH {
+        let answer = converse("ambient", false).send(protocol, &egress.address).await;
+        assert_eq!(answer.status, 200, "{answer:?}\n{}", egress.weir.written());
+        must_hold(&answer.json(), &keys("instance", Some("tok/instance==")), "sa-east-1");
+    }
+    egress.assert_clean(&Exceptions::default()).await;
+}
+
 every_mode!(every_backend_gets_what_its_cloud_takes);
+
+first_mode!(an_instance_gives_its_key);

@@ -35,6 +35,7 @@ mod replays;
 mod rewrites;
 mod routing;
 mod rows;
+mod signed;
 mod situations;
 mod spaces;
 mod splits;

@@ -1,6 +1,7 @@
 //! What the integration tests share: clients with byte control, guarded processes, Envoy's counters.
 //! Nothing here asserts on the product; helpers panic only when the test cannot go on.
 
+pub mod aws;
 pub mod certs;
 pub mod envoy_stats;
 pub mod http1;
