@@ -11,7 +11,6 @@ pub mod v1;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
-use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -53,10 +52,10 @@ pub fn init_logging(json: bool) {
     };
 }
 
-/// AWS's crates write whole requests and answers down at `trace`, and with them keys and tokens: nobody can ask
-/// for that here.
+/// AWS's crates write whole answers down, at `warn` too, and with them keys and tokens: nobody hears them. What
+/// went wrong is said by whoever called them.
 fn is_discreet(event: &tracing::Metadata<'_>) -> bool {
-    !event.target().starts_with("aws_") || *event.level() <= Level::INFO
+    !event.target().starts_with("aws_")
 }
 
 // === impl Sinks ===

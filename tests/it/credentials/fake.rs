@@ -32,6 +32,8 @@ pub struct Fake {
     _task: AbortOnDropHandle<()>,
 }
 
+const LIFE: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+
 /// What a token endpoint answers.
 pub fn json(token: &str, life: u64) -> Answer {
     let answer = serde_json::json!({"access_token": token, "token_type": "Bearer", "expires_in": life});
@@ -67,8 +69,12 @@ impl Fake {
                         let request = seen_of(request).await;
                         heard.lock().expect("no panic").push(request.clone());
                         let (status, body) = answer(&request);
-                        let response = hyper::Response::builder().status(status).body(Full::new(Bytes::from(body)));
-                        Ok::<_, Infallible>(response.expect("a response"))
+                        let response = hyper::Response::builder().status(status);
+                        // The instance metadata of AWS says how long a session lasts.
+                        let life = request.headers.get(LIFE).map(|life| (LIFE, life));
+                        let response =
+                            life.into_iter().fold(response, |answer, (name, life)| answer.header(name, life));
+                        Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).expect("a response"))
                     }
                 });
                 tokio::spawn(

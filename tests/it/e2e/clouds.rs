@@ -9,7 +9,7 @@ use weir::credential::sigv4::Keys;
 use weir::render::envoy::BodyMode;
 
 use super::egress::Egress;
-use super::pair::{BOTH, Call};
+use super::pair::{BOTH, Call, Protocol};
 use crate::credentials::fake::{Fake, Seen, json as token_json};
 use crate::credentials::google::{Account, token_server};
 use crate::support::aws::Arrived;
@@ -154,77 +154,102 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.to_str().expect("text").to_owned()
 }
 
-async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
-    let folder = tempfile::tempdir().expect("a directory");
-    let account = Account::new(folder.path());
-    let (clouds, google) = (Fake::start(aws).await, token_server(&account, "ya29.vertex").await);
-    let azure = Fake::start(|seen| {
-        assert_eq!(seen.headers["x-identity-header"], "header-secret");
-        token_json("entra-token", 3600)
-    })
-    .await;
-    let gone = Fake::start(|_| (500, "hush".to_owned())).await;
-    write(folder.path(), "key.json", &account.file(&format!("{}/token", google.url)));
-    write(folder.path(), "web-token", "eyJ.cluster");
-    let of = keys("profile", None);
-    let profile =
-        format!("[team]\naws_access_key_id = {}\naws_secret_access_key = {}\n", of.id.expose(), of.secret.expose());
-    let profiles = write(folder.path(), "credentials", &profile);
-    let config = CONFIG.replace("{folder}", folder.path().to_str().expect("text")).replace("{gone}", &gone.url);
-    let (of, container) = (keys("static", None), format!("{}/container", clouds.url));
-    let identity = format!("{}/msi", azure.url);
-    let environment = [
-        ("A_ID", of.id.expose()),
-        ("A_SECRET", of.secret.expose()),
-        ("AWS_CONFIG_FILE", "/dev/null"),
-        ("AWS_SHARED_CREDENTIALS_FILE", &*profiles),
-        ("AWS_ENDPOINT_URL_STS", &*clouds.url),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*container),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token"),
-        ("IDENTITY_ENDPOINT", &*identity),
-        ("IDENTITY_HEADER", "header-secret"),
-    ];
-    let egress = Egress::up_with(mode, &config, &environment).await;
-    for protocol in BOTH {
-        for (backend, region, token) in [
-            ("static", "us-east-1", None),
-            ("profile", "eu-west-3", None),
-            ("web", "us-west-2", Some("tok/web==")),
-            ("ambient", "us-east-2", Some("tok/ambient==")),
-        ] {
-            for stream in [false, true] {
-                let answer = converse(backend, stream).send(protocol, &egress.address).await;
-                assert_eq!(answer.status, 200, "{backend}: {answer:?}\n{}", egress.weir.written());
-                let seen: Value = answer.json();
-                let path = seen["path"].as_str().expect("a path");
-                assert!(path.contains("/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"), "{path}");
-                must_hold(&seen, &keys(backend, token), region);
-            }
-        }
-        for (backend, expected) in [("vertex", "Bearer ya29.vertex"), ("entra", "Bearer entra-token")] {
-            let call = match backend {
-                "vertex" => Call::post(
-                    "/v1beta1/models/vertex%2Fgemini-2.5-flash:generateContent?key=AIza-of-the-caller",
-                    json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}).to_string(),
-                )
-                .with(&[("x-mock-echo", "1")]),
-                _ => chat(backend),
-            };
-            let answer = call.send(protocol, &egress.address).await;
+/// The fakes of all clouds, and what Weir is started with.
+struct Clouds {
+    aws: Fake,
+    google: Fake,
+    azure: Fake,
+    _gone: Fake,
+    config: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+// === impl Clouds ===
+
+impl Clouds {
+    async fn start(folder: &Path) -> Clouds {
+        let account = Account::new(folder);
+        let (aws, google) = (Fake::start(aws).await, token_server(&account, "ya29.vertex").await);
+        let azure = Fake::start(|seen| {
+            assert_eq!(seen.headers["x-identity-header"], "header-secret");
+            token_json("entra-token", 3600)
+        })
+        .await;
+        let gone = Fake::start(|_| (500, "hush".to_owned())).await;
+        write(folder, "key.json", &account.file(&format!("{}/token", google.url)));
+        write(folder, "web-token", "eyJ.cluster");
+        let of = keys("profile", None);
+        let (id, secret) = (of.id.expose(), of.secret.expose());
+        let profile = format!("[team]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+        let profiles = write(folder, "credentials", &profile);
+        let config = CONFIG.replace("{folder}", folder.to_str().expect("text")).replace("{gone}", &gone.url);
+        let of = keys("static", None);
+        let environment = vec![
+            ("A_ID", of.id.expose().to_owned()),
+            ("A_SECRET", of.secret.expose().to_owned()),
+            ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+            ("AWS_SHARED_CREDENTIALS_FILE", profiles),
+            ("AWS_ENDPOINT_URL_STS", aws.url.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", aws.url)),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token".to_owned()),
+            ("IDENTITY_ENDPOINT", format!("{}/msi", azure.url)),
+            ("IDENTITY_HEADER", "header-secret".to_owned()),
+        ];
+        Clouds { aws, google, azure, _gone: gone, config, environment }
+    }
+}
+
+async fn must_sign(egress: &Egress, protocol: Protocol) {
+    for (backend, region, token) in [
+        ("static", "us-east-1", None),
+        ("profile", "eu-west-3", None),
+        ("web", "us-west-2", Some("tok/web==")),
+        ("ambient", "us-east-2", Some("tok/ambient==")),
+    ] {
+        for stream in [false, true] {
+            let answer = converse(backend, stream).send(protocol, &egress.address).await;
             assert_eq!(answer.status, 200, "{backend}: {answer:?}\n{}", egress.weir.written());
             let seen: Value = answer.json();
-            let headers = seen["headers"].as_array().expect("headers").iter();
-            let sent: Vec<&Value> = headers.filter(|pair| pair[0] == "authorization").map(|pair| &pair[1]).collect();
-            assert_eq!(sent, [&json!(expected)], "{backend}");
-            assert!(!seen.to_string().contains("of-the-caller"), "{seen}");
+            let path = seen["path"].as_str().expect("a path");
+            assert!(path.contains("/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"), "{path}");
+            must_hold(&seen, &keys(backend, token), region);
         }
+    }
+}
+
+async fn must_bear(egress: &Egress, protocol: Protocol) {
+    let gemini = Call::post(
+        "/v1beta1/models/vertex%2Fgemini-2.5-flash:generateContent?key=AIza-of-the-caller",
+        json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}).to_string(),
+    );
+    for (call, expected) in
+        [(gemini.with(&[("x-mock-echo", "1")]), "Bearer ya29.vertex"), (chat("entra"), "Bearer entra-token")]
+    {
+        let answer = call.send(protocol, &egress.address).await;
+        assert_eq!(answer.status, 200, "{expected}: {answer:?}\n{}", egress.weir.written());
+        let seen: Value = answer.json();
+        let headers = seen["headers"].as_array().expect("headers").iter();
+        let sent: Vec<&Value> = headers.filter(|pair| pair[0] == "authorization").map(|pair| &pair[1]).collect();
+        assert_eq!(sent, [&json!(expected)]);
+        assert!(!seen.to_string().contains("of-the-caller"), "{seen}");
+    }
+}
+
+async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
+    let folder = tempfile::tempdir().expect("a directory");
+    let clouds = Clouds::start(folder.path()).await;
+    let environment: Vec<(&str, &str)> = clouds.environment.iter().map(|(name, value)| (*name, &**value)).collect();
+    let egress = Egress::up_with(mode, &clouds.config, &environment).await;
+    for protocol in BOTH {
+        must_sign(&egress, protocol).await;
+        must_bear(&egress, protocol).await;
         let refused = chat("gone").send(protocol, &egress.address).await;
         assert_eq!(refused.status, 503, "{refused:?}");
         assert_eq!(refused.json()["error"]["code"], "credential_unavailable", "{refused:?}");
     }
     // Each source was asked once, whoever called.
-    assert_eq!((clouds.seen().len(), google.seen().len(), azure.seen().len()), (2, 1, 1));
+    assert_eq!((clouds.aws.seen().len(), clouds.google.seen().len(), clouds.azure.seen().len()), (2, 1, 1));
     let ledger = egress.ledger_of(22).await;
     let named: std::collections::BTreeSet<&str> =
         ledger.iter().filter_map(|line| line["credential"].as_str()).collect();
@@ -246,6 +271,10 @@ async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
 
 /// The metadata of an instance, the second version: a session first.
 fn instance(seen: &Seen) -> (u16, String) {
+    if seen.path == "/" {
+        // A security token service that has lost its mind.
+        return (200, "<Garbage>hush-answer</Garbage>".to_owned());
+    }
     let role = "/latest/meta-data/iam/security-credentials";
     let path = seen.path.replace("-extended", "");
     if seen.method == "PUT" {
@@ -273,19 +302,39 @@ apiVersion: weir.dev/v1alpha1
 kind: LLMBackend
 metadata: {name: ambient}
 spec: {endpoint: \"http://{mock}\", dialect: Bedrock, credentials: [{type: AWS, aws: {ambient: {}}}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: web}
+spec:
+  endpoint: \"http://{mock}\"
+  dialect: Bedrock
+  credentials: [{type: AWS, aws: {webIdentity: {roleArn: r, tokenFile: {folder}/web-token}}}]
 ";
+    let folder = tempfile::tempdir().expect("a directory");
+    write(folder.path(), "web-token", "hush-token");
+    let config = ALONE.replace("{folder}", folder.path().to_str().expect("text"));
     let fake = Fake::start(instance).await;
     let environment = [
         ("AWS_REGION", "sa-east-1"),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*fake.url),
+        ("AWS_ENDPOINT_URL_STS", &*fake.url),
+        ("WEIR_LOG", "trace"),
     ];
-    let egress = Egress::up_with(mode, ALONE, &environment).await;
+    let egress = Egress::up_with(mode, &config, &environment).await;
     for protocol in BOTH {
         let answer = converse("ambient", false).send(protocol, &egress.address).await;
         assert_eq!(answer.status, 200, "{answer:?}\n{}", egress.weir.written());
         must_hold(&answer.json(), &keys("instance", Some("tok/instance==")), "sa-east-1");
+        assert_eq!(converse("web", false).send(protocol, &egress.address).await.status, 503);
+    }
+    // Not even who asks for everything gets what was sent and what came.
+    let told = egress.weir.written();
+    assert!(told.contains("credential \"AWS/webIdentity/r\" cannot be fetched"), "{told}");
+    for secret in ["hush-answer", "hush-token", "session-of-the-instance", "tok/instance", "wJalrXUtnFEMI"] {
+        assert!(!told.contains(secret), "{secret} in\n{told}");
     }
     egress.assert_clean(&Exceptions::default()).await;
 }
