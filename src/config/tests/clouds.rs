@@ -73,7 +73,8 @@ fn a_region_or_a_project_says_where_a_backend_of_the_catalogue_is() {
     let catalog = Catalog::builtin();
     let load = |spec: &str| {
         let yaml = format!("--- {{apiVersion: {API}, kind: LLMBackend, metadata: {{name: a}}, spec: {{{spec}}}}}\n");
-        let source = Source { files: vec![("weir.yaml".to_owned(), yaml)], ..Source::default() };
+        let files = vec![("weir.yaml".to_owned(), yaml)];
+        let source = crate::config::Source { files, ..Default::default() };
         load(&source, &fakes().options, &catalog, &fakes(), catalog.clone())
     };
     for (spec, host, prefix) in [
@@ -149,14 +150,18 @@ fn what_is_fetched_is_what_the_document_says() {
     };
     let key = Google::Key(crate::base::secret::Secret::new(SERVICE_ACCOUNT));
     assert_eq!(source(&vertex("serviceAccountKey: {file: /sa.json}")), (Source::Google(key), none.clone()));
-    assert_eq!(source(&vertex("ambient: {}")), (Source::Google(Google::Ambient), none.clone()));
+    assert_eq!(source(&vertex("ambient: {}")), (Source::Google(Google::Ambient), none));
     let compiled = in_root(&vertex("accessToken: {env: SECRET}"));
     let Credential::Key(token) = credential(&compiled) else { panic!("{:?}", credential(&compiled)) };
     assert_eq!(
         (&*token.name, &*token.header, token.prefix),
         ("GCP/accessToken/env/SECRET", "authorization", "Bearer ")
     );
+}
 
+#[test]
+fn what_is_fetched_of_entra_and_of_any_server_is_what_the_document_says() {
+    let none = None::<String>;
     let azure = |key: &str| {
         format!(
             "dialect: Azure, endpoint: 'https://r.openai.azure.com/openai/v1', credentials: [{{type: Azure, azure: {{{key}}}}}]"

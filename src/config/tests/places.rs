@@ -61,7 +61,7 @@ fn a_url_that_is_not_whole_says_what_is_missing() {
             "provider: azure",
             "spec: provider \"azure\" is at https://{resource}.openai.azure.com/openai/v1: give that as `endpoint`",
         ),
-        ("provider: vertex_ai, region: global", "locations/{region}: give that as `endpoint`"),
+        ("provider: vertex_ai, region: global", "locations/{region}: give a credential of type GCP with `project`"),
         ("provider: openai, region: eu", "spec.region: this provider has one URL for all regions"),
         ("provider: moonshot, region: us", "spec.region: this provider has no region \"us\"; there are: cn"),
         ("provider: sglang", "the catalogue has no URL for provider \"sglang\""),
