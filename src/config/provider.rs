@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
 use crate::catalog::provider::{Also, AuthScheme, KeyNeed, Place, StreamUsage, fill};
+use crate::catalog::{Catalog, region};
 use crate::llm::{Dialect, Operation, Quirk};
 
 /// The catalogue, as far as configuration needs it.
@@ -156,6 +156,11 @@ fn header_of(auth: &AuthScheme) -> (Arc<str>, &'static str) {
 
 // === impl Catalog ===
 
+/// What a call may say of all that has a price.
+fn callable<'c>(catalog: &'c Catalog, provider: &str) -> impl Iterator<Item = &'c str> {
+    catalog.models_of(provider).into_iter().filter(|name| !region::is_in(name))
+}
+
 impl Providers for Catalog {
     fn ids(&self) -> Vec<Arc<str>> {
         self.providers().iter().map(|provider| Arc::from(&*provider.id)).collect()
@@ -188,11 +193,11 @@ impl Providers for Catalog {
     }
 
     fn models_of(&self, provider: &str) -> Vec<Arc<str>> {
-        Catalog::models_of(self, provider).into_iter().map(Into::into).collect()
+        callable(self, provider).map(Into::into).collect()
     }
 
     fn all_models(&self) -> Vec<Arc<str>> {
-        let models = self.providers().iter().flat_map(|provider| Catalog::models_of(self, &provider.id));
+        let models = self.providers().iter().flat_map(|provider| callable(self, &provider.id));
         models.collect::<BTreeSet<&str>>().into_iter().map(Into::into).collect()
     }
 }

@@ -54,8 +54,8 @@ COUNTS = {
 
 LISTS = {
     "openai": lambda: [model.id for model in openai_client.models.list()],
-    "anthropic": lambda: [model.id for model in anthropic_client.models.list()],
-    "gemini": lambda: [model.name.removeprefix("models/") for model in gemini_client.models.list(config={"query_base": True})],
+    "anthropic": lambda: [model.id for model in anthropic_client.models.list(limit=1000)],
+    "gemini": lambda: [model.name.removeprefix("models/") for model in gemini_client.models.list(config={"query_base": True, "page_size": 1000})],
     "bedrock": lambda: [model["modelId"] for model in catalogue_client.list_foundation_models()["modelSummaries"]],
 }
 
