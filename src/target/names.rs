@@ -38,7 +38,7 @@ impl Targets {
     /// |---|---|
     /// | an exact model of a rule | if one of the rule's backends is admitted |
     /// | a catalogue model that one backend serves | if that backend, or the rule that matches it, is |
-    /// | a catalogue model that several serve | as itself if a rule says which, else as `BACKEND/MODEL` |
+    /// | a catalogue model that several serve | as itself if a rule says which, else as `BACKEND/MODEL` of those that the catalogue knows to have it |
     ///
     /// Every other `BACKEND/MODEL` works as well and is not listed: it would say everything twice.
     pub fn names<'a>(&'a self, asked: Asked<'a>, admits: impl Fn(&Target, &str) -> bool) -> Vec<Name> {
@@ -64,6 +64,8 @@ impl Targets {
                 continue;
             }
             serving.sort_unstable();
+            // Of a server that takes any name nobody knows which it has; all names for each would be thousands.
+            serving.retain(|&index| self.serves.get(index).is_some_and(|serves| serves.list.is_some()));
             for index in serving {
                 let target = self.target(index, model.clone());
                 let Some(id) = self.spelled(index, model, asked.namespace) else { continue };
