@@ -4,6 +4,7 @@ pub mod documents;
 pub mod reload;
 pub mod status;
 
+mod check;
 mod keeper;
 mod notes;
 pub mod prices;
@@ -25,8 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
-use crate::catalog::Catalog;
-use crate::config::{self, Address, Bootstrap, Checked, Compiled, ConfigError, Listen, Options, SocketAccess, Source};
+use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess};
 use crate::exchange::record::Record;
 use crate::extproc::server::{self, Listener};
 use crate::extproc::signing::{self, Signing};
@@ -38,12 +38,13 @@ use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
 use crate::world::{Closer, Local, Policies};
 
-use self::documents::{Documents, First};
+use self::documents::{Documents, First, Snapshot};
 use self::keeper::Keeper;
 use self::notes::Unaccepted;
 use self::reload::{Alone, Follower, Reload, Running};
 use self::status::Status;
 
+pub use check::{check, load};
 pub use runtime::runtime;
 
 /// How long the exchanges that were told to stop may take to say so to their clients.
@@ -59,6 +60,8 @@ pub enum AppError {
     Config(Vec<ConfigError>),
     #[error("the configuration is not valid, and so it is not known where to listen:\n{}", lines(.0))]
     Bootstrap(Vec<ConfigError>),
+    #[error("the price file is not valid:\n{}", lines(.0))]
+    Prices(Vec<ConfigError>),
     #[error("cannot listen on {what}: {source}")]
     Listen { what: String, source: io::Error },
     #[error("the ext_proc listener cannot speak TLS: {0}")]
@@ -90,33 +93,6 @@ pub struct Core {
     unauthorized: Arc<Notify>,
     keeper: Arc<Keeper>,
     signing: Signing,
-}
-
-/// Reads, checks and compiles a configuration as the command line gives it.
-///
-/// # Errors
-/// Every error of the documents.
-pub fn load(source: &Source, options: &Options) -> Result<Compiled, AppError> {
-    let catalog = Catalog::builtin();
-    let secrets = config::file::ProcessSecrets;
-    let compiled = config::load(source, options, &catalog, &secrets, catalog.clone()).map_err(AppError::Config)?;
-    warn(&compiled);
-    Ok(compiled)
-}
-
-/// Reads and checks a configuration that nobody is going to run now.
-pub fn check(source: &Source, options: &Options) -> Checked {
-    let catalog = Catalog::builtin();
-    let secrets = config::file::ProcessSecrets;
-    let checked = config::check(source, options, &catalog, &secrets, catalog.clone());
-    checked.compiled.iter().for_each(warn);
-    checked
-}
-
-fn warn(compiled: &Compiled) {
-    for warning in &compiled.warnings {
-        tracing::warn!("{warning}");
-    }
 }
 
 /// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.
@@ -246,7 +222,7 @@ impl Core {
         documents: Arc<Documents>,
         bootstrap: Bootstrap,
         follower: F,
-        source: Source,
+        read: Result<Snapshot, Vec<ConfigError>>,
         errors: Vec<ConfigError>,
     ) -> Reload<F> {
         let running = Running {
@@ -258,7 +234,7 @@ impl Core {
             bootstrap,
             signing: self.signing,
         };
-        Reload::new(documents, running, follower, source, errors)
+        Reload::new(documents, running, follower, read, errors)
     }
 
     /// Readiness goes, new work is refused, live streams finish up to the drain timeout; then they
@@ -349,12 +325,12 @@ pub async fn run<H: Future<Output = ()> + Send>(
     hangup: impl FnMut() -> H + Send,
     ready: impl FnOnce(&str),
 ) -> Result<(), AppError> {
-    let First { source, compiled, errors } = documents.first()?;
+    let First { read, compiled, errors } = documents.first()?;
     let Compiled { policy, bootstrap, warnings, .. } = compiled;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (listener, signing, extproc) = listen(&bootstrap, insist).await?;
     let mut core = Core::start(policy, &bootstrap, listener, signing, bootstrap.ledger.as_deref())?;
-    let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, source, errors);
+    let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, read, errors);
     let socket = &bootstrap.listen.admin_socket;
     let failed = |what: String| move |source| AppError::Listen { what, source };
     private_parent(socket).map_err(failed(socket.display().to_string()))?;

@@ -46,7 +46,7 @@ enum Command {
     /// The sidecar or gateway process.
     Run(Run),
     /// Validate configuration; every error at once.
-    Check(Documents),
+    Check(Check),
     /// What would become of a call, and why; nothing is sent.
     Explain(explain::Args),
     /// Keys that Weir issues to consumers.
@@ -79,9 +79,8 @@ struct Run {
     /// tests only.
     #[arg(long)]
     insecure_sign_over_tcp: bool,
-    /// A price file instead of the built-in prices, as `weir prices import` writes it. SIGHUP reads it again.
-    #[arg(long, env = "WEIR_PRICES", value_name = "FILE")]
-    prices: Option<PathBuf>,
+    #[command(flatten)]
+    prices: PriceFile,
     /// Threads that serve; without it one for each two cores.
     #[arg(long, env = "WEIR_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -93,6 +92,23 @@ struct Documents {
     path: PathBuf,
     #[command(flatten)]
     names: Names,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    #[command(flatten)]
+    documents: Documents,
+    #[command(flatten)]
+    prices: PriceFile,
+}
+
+/// Where prices are, if not in this program.
+#[derive(Debug, clap::Args)]
+pub struct PriceFile {
+    /// A price file instead of the built-in prices, as `weir prices import` writes it. A process that serves reads it
+    /// again when it changes.
+    #[arg(long, env = PRICES, value_name = "FILE")]
+    prices: Option<PathBuf>,
 }
 
 /// What the process knows of itself and of its mounts.
@@ -111,6 +127,9 @@ pub struct Names {
     #[arg(long, env = "WEIR_WORKLOAD", hide = true)]
     workload: Option<String>,
 }
+
+/// The variable that names a price file, for every command that prices calls. Empty is as if it were not there.
+const PRICES: &str = "WEIR_PRICES";
 
 /// The exit code of who was asked to stop twice.
 const INTERRUPTED: u8 = 130;
@@ -158,7 +177,7 @@ async fn command(command: Command) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&chain(&error)),
         },
-        Command::Check(documents) => match check(&documents) {
+        Command::Check(args) => match check(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
         },
@@ -192,13 +211,15 @@ async fn command(command: Command) -> ExitCode {
 
 async fn run(args: Run) -> Result<(), AppError> {
     let documents = app::documents::Documents::new(args.config, args.names.options(Discovery::Disabled), Vec::new())
-        .with_prices(args.prices);
+        .with_prices(args.prices.path());
     let hangups = Hangups::taken();
     app::run(documents, args.insecure_sign_over_tcp, stop_signal(), || hangups.next(), say).await
 }
 
-fn check(documents: &Documents) -> Result<(), AppError> {
-    let checked = app::check(&read(&documents.path)?, &documents.names.options(Discovery::Disabled));
+fn check(args: &Check) -> Result<(), AppError> {
+    let Check { documents, prices } = args;
+    let options = documents.names.options(Discovery::Disabled);
+    let checked = app::check(&read(&documents.path)?, &options, prices.path().as_deref());
     for note in &checked.notes {
         tell(&format!("note: {note}"));
     }
@@ -332,6 +353,15 @@ impl Hangups {
             Some(signal) => drop(signal.lock().await.recv().await),
             None => std::future::pending().await,
         }
+    }
+}
+
+// === impl PriceFile ===
+
+impl PriceFile {
+    /// None for the built-in prices.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.prices.clone().filter(|path| !path.as_os_str().is_empty())
     }
 }
 

@@ -1,9 +1,11 @@
 //! Where the configuration of a process comes from, the first time and every time after it.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::AppError;
 use super::prices::Prices;
+use crate::catalog::Catalog;
 use crate::config::file::{self, ProcessSecrets};
 use crate::config::kept::Kept;
 use crate::config::{self, Bootstrap, Compiled, ConfigError, Options, Source};
@@ -12,8 +14,10 @@ use crate::policy::Policy;
 /// A place with documents, what the command line adds to them, and the secrets that they name. Its
 /// methods read files, so they are not for a thread that runs tasks.
 pub struct Documents {
-    /// None where the command line names none; `-` for standard input, which is read once.
+    /// None where the command line names none; `-` for standard input.
     path: Option<PathBuf>,
+    /// What standard input held: it can be read once.
+    stdin: OnceLock<Source>,
     options: Options,
     /// Documents that the command adds, with names for errors.
     more: Vec<(String, String)>,
@@ -21,9 +25,16 @@ pub struct Documents {
     prices: Prices,
 }
 
+/// What was read at one time: the documents, and the prices that they are compiled with.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub source: Source,
+    pub catalog: Catalog,
+}
+
 /// What a process starts with.
 pub struct First {
-    pub source: Source,
+    pub read: Result<Snapshot, Vec<ConfigError>>,
     /// Its policy is unconfigured when there are errors.
     pub compiled: Compiled,
     /// Why there is no configuration yet.
@@ -34,7 +45,8 @@ pub struct First {
 
 impl Documents {
     pub fn new(path: Option<PathBuf>, options: Options, more: Vec<(String, String)>) -> Self {
-        Documents { path, options, more, secrets: Kept::new(ProcessSecrets), prices: Prices::new(None) }
+        let (stdin, secrets) = (OnceLock::new(), Kept::new(ProcessSecrets));
+        Documents { path, stdin, options, more, secrets, prices: Prices::new(None) }
     }
 
     /// With the prices of a file instead of the built-in ones.
@@ -43,9 +55,20 @@ impl Documents {
         Documents { prices: Prices::new(path), ..self }
     }
 
+    /// The same places, read with other options.
+    #[must_use]
+    pub fn with_options(self, options: Options) -> Self {
+        Documents { options, secrets: Kept::new(ProcessSecrets), ..self }
+    }
+
     /// Whether there is anything that may have changed when the process is told to read again.
     pub fn are_files(&self) -> bool {
-        self.path().is_some() || self.prices.are_own()
+        self.path().is_some() || self.prices.path().is_some()
+    }
+
+    /// The file with prices that may change while the process runs.
+    pub fn price_file(&self) -> Option<&Path> {
+        self.prices.path()
     }
 
     /// The file or directory that may change while the process runs.
@@ -56,10 +79,23 @@ impl Documents {
     /// Reads the documents, and the price file where there is one.
     ///
     /// # Errors
-    /// What cannot be read.
-    pub fn read(&self) -> Result<Source, Vec<ConfigError>> {
-        self.prices.refresh()?;
-        let mut source = self.path.as_deref().map_or_else(|| Ok(Source::default()), file::read)?;
+    /// What cannot be read, and every error of the price file.
+    pub fn read(&self) -> Result<Snapshot, Vec<ConfigError>> {
+        both(self.source(), self.prices.read())
+    }
+
+    fn source(&self) -> Result<Source, Vec<ConfigError>> {
+        let mut source = match self.path.as_deref() {
+            None => Source::default(),
+            Some(path) if self.path().is_some() => file::read(path)?,
+            Some(stdin) => match self.stdin.get() {
+                Some(source) => source.clone(),
+                None => {
+                    let source = file::read(stdin)?;
+                    self.stdin.get_or_init(|| source).clone()
+                }
+            },
+        };
         source.files.extend(self.more.iter().cloned());
         Ok(source)
     }
@@ -68,10 +104,10 @@ impl Documents {
     ///
     /// # Errors
     /// Every error of the documents.
-    pub fn load(&self, source: &Source) -> Result<Compiled, Vec<ConfigError>> {
-        let catalog = self.prices.catalog();
+    pub fn load(&self, read: &Snapshot) -> Result<Compiled, Vec<ConfigError>> {
+        let Snapshot { source, catalog } = read;
         self.secrets.begin();
-        let compiled = config::load(source, &self.options, &catalog, &self.secrets, catalog.clone())?;
+        let compiled = config::load(source, &self.options, catalog, &self.secrets, catalog.clone())?;
         self.secrets.settle();
         Ok(compiled)
     }
@@ -82,15 +118,33 @@ impl Documents {
     /// # Errors
     /// When the documents cannot be read, or their WeirBootstrap is among what is wrong.
     pub fn first(&self) -> Result<First, AppError> {
-        let source = self.read().map_err(AppError::Bootstrap)?;
-        match self.load(&source) {
-            Ok(compiled) => Ok(First { source, compiled, errors: Vec::new() }),
-            Err(errors) => {
-                let bootstrap = config::bootstrap(&source, &self.options).map_err(AppError::Bootstrap)?;
-                let compiled = unconfigured(bootstrap);
-                Ok(First { source, compiled, errors })
-            }
-        }
+        let source = self.source().map_err(AppError::Bootstrap)?;
+        let read = both(Ok(source.clone()), self.prices.read());
+        let errors = match read.as_ref().map_err(Clone::clone).and_then(|read| self.load(read)) {
+            Ok(compiled) => return Ok(First { read, compiled, errors: Vec::new() }),
+            Err(errors) => errors,
+        };
+        let bootstrap = config::bootstrap(&source, &self.options).map_err(AppError::Bootstrap)?;
+        Ok(First { read, compiled: unconfigured(bootstrap), errors })
+    }
+}
+
+/// The two together, or every error of both.
+fn both(
+    source: Result<Source, Vec<ConfigError>>,
+    catalog: Result<Catalog, Vec<ConfigError>>,
+) -> Result<Snapshot, Vec<ConfigError>> {
+    match (source, catalog) {
+        (Ok(source), Ok(catalog)) => Ok(Snapshot { source, catalog }),
+        (source, catalog) => Err(source.err().into_iter().chain(catalog.err()).flatten().collect()),
+    }
+}
+
+// === impl Snapshot ===
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Snapshot) -> bool {
+        self.source == other.source && self.catalog.is_same(&other.catalog)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | what happens                    | what is done                                                     |
 //! |---------------------------------|------------------------------------------------------------------|
-//! | the documents change            | read, checked, compiled, put in force; or refused, said once     |
+//! | the documents or the prices change | read, checked, compiled, put in force; or refused, said once  |
 //! | SIGHUP                          | the same, changed or not                                         |
 //! | a file with a key changes       | the documents in force are compiled again with the new key       |
 //! | a backend answers a signed 401  | the files with keys are read, once in [`PAUSE`] at most          |
@@ -21,11 +21,11 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::documents::Documents;
+use super::documents::{Documents, Snapshot};
 use super::keeper::Keeper;
 use super::status::{Status, describe};
 use crate::config::watch::Watch;
-use crate::config::{Bootstrap, Compiled, ConfigError, Source};
+use crate::config::{Bootstrap, Compiled, ConfigError};
 use crate::extproc::signing::Signing;
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
@@ -90,10 +90,10 @@ pub struct Reload<F> {
     documents: Arc<Documents>,
     running: Running,
     follower: F,
-    /// The documents in force.
-    good: Option<Source>,
-    /// The documents that were tried last; none where they are to be tried again.
-    tried: Option<Result<Source, Vec<ConfigError>>>,
+    /// The documents and prices in force.
+    good: Option<Snapshot>,
+    /// What was tried last; none where it is to be tried again.
+    tried: Option<Result<Snapshot, Vec<ConfigError>>>,
     /// When a follower is to be asked again.
     tidy_at: Option<Instant>,
 }
@@ -123,22 +123,22 @@ impl Follower for Alone {
 // === impl Reload ===
 
 impl<F: Follower> Reload<F> {
-    /// What follows the first load, which is told here: `first` without its compiled part.
+    /// What follows the first load, which is told here: what was read and what was wrong with it.
     pub fn new(
         documents: Arc<Documents>,
         running: Running,
         follower: F,
-        source: Source,
+        read: Result<Snapshot, Vec<ConfigError>>,
         errors: Vec<ConfigError>,
     ) -> Self {
         let policy = running.policies.get();
-        let mut reload =
-            Reload { documents, running, follower, good: None, tried: Some(Ok(source.clone())), tidy_at: None };
-        if errors.is_empty() {
-            reload.accepted(source, &policy, Vec::new());
-        } else {
-            reload.running.status.show(describe(&policy, &reload.running.bootstrap, reload.running.signing));
-            reload.refused(&errors);
+        let mut reload = Reload { documents, running, follower, good: None, tried: Some(read.clone()), tidy_at: None };
+        match read {
+            Ok(read) if errors.is_empty() => reload.accepted(read, &policy, Vec::new()),
+            _ => {
+                reload.running.status.show(describe(&policy, &reload.running.bootstrap, reload.running.signing));
+                reload.refused(&errors);
+            }
         }
         reload
     }
@@ -174,10 +174,10 @@ impl<F: Follower> Reload<F> {
         }
     }
 
-    /// The documents, and every file with a key.
+    /// The documents, the prices, and every file with a key.
     fn watched(&self) -> Vec<std::path::PathBuf> {
-        let path = self.documents.path().map(Path::to_path_buf);
-        path.into_iter().chain(self.documents.secrets.files()).collect()
+        let paths = [self.documents.path(), self.documents.price_file()].into_iter().flatten();
+        paths.map(Path::to_path_buf).chain(self.documents.secrets.files()).collect()
     }
 
     async fn look(&mut self, cause: Cause) {
@@ -187,7 +187,7 @@ impl<F: Follower> Reload<F> {
             if cause == Cause::Hangup || self.tried.as_ref() != Some(&read) {
                 self.tried = Some(read.clone());
                 return match read {
-                    Ok(source) => self.try_source(source).await,
+                    Ok(read) => self.try_out(read).await,
                     Err(errors) => self.refused(&errors),
                 };
             }
@@ -209,13 +209,13 @@ impl<F: Follower> Reload<F> {
         self.tell_kept();
     }
 
-    async fn try_source(&mut self, source: Source) {
-        if self.good.as_ref().is_some_and(|good| !good.is_empty()) && source.is_empty() {
+    async fn try_out(&mut self, read: Snapshot) {
+        if self.good.as_ref().is_some_and(|good| !good.source.is_empty()) && read.source.is_empty() {
             let message = "no document is left, and that is more often an accident than meant; restart with it to \
                            run without any";
             return self.refused(&[self.about("", message.to_owned())]);
         }
-        let of = source.clone();
+        let of = read.clone();
         let compiled = match self.blocking(move |documents| documents.load(&of)).await {
             Some(Ok(compiled)) => compiled,
             Some(Err(errors)) => return self.refused(&errors),
@@ -244,12 +244,13 @@ impl<F: Follower> Reload<F> {
         tracing::info!(
             backends = compiled.policy.targets.backends.len(),
             rules = compiled.policy.targets.rules().count(),
-            hash = source.hash(),
+            hash = read.source.hash(),
+            prices = &**read.catalog.version(),
             "a new configuration is in force"
         );
         self.replace(compiled.policy);
         let policy = self.running.policies.get();
-        self.accepted(source, &policy, needs_restart);
+        self.accepted(read, &policy, needs_restart);
     }
 
     fn replace(&mut self, mut policy: Policy) {
@@ -259,12 +260,12 @@ impl<F: Follower> Reload<F> {
         self.tidy_at.get_or_insert_with(|| Instant::now() + TIDY);
     }
 
-    fn accepted(&mut self, source: Source, policy: &Policy, needs_restart: Vec<String>) {
-        let (running, hash) = (&self.running, source.hash());
+    fn accepted(&mut self, read: Snapshot, policy: &Policy, needs_restart: Vec<String>) {
+        let (running, hash) = (&self.running, read.source.hash());
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         running.metrics.loads.succeeded(&hash, since.as_secs());
         running.status.accepted(describe(policy, &running.bootstrap, running.signing), hash, needs_restart);
-        self.good = Some(source);
+        self.good = Some(read);
         self.tell_kept();
     }
 
@@ -325,3 +326,6 @@ async fn when(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

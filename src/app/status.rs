@@ -88,7 +88,7 @@ pub fn describe(policy: &Policy, bootstrap: &Bootstrap, signing: Signing) -> Val
     let rules: Vec<String> = targets.rules().map(|rule| rule.name.to_string()).collect();
     json!({
         "role": policy.role.as_str(), "backends": backends, "rules": rules,
-        "signing": signing.is_on(), "ledger": bootstrap.ledger,
+        "signing": signing.is_on(), "ledger": bootstrap.ledger, "prices": &**policy.catalog.version(),
         "overload": {"maxExchanges": bootstrap.overload.max_exchanges, "maxBuffered": bootstrap.overload.max_buffered},
     })
 }

@@ -13,6 +13,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::notes::{Unaccepted, work_off};
 use super::*;
+use crate::catalog::Catalog;
+use crate::config::{Options, Source};
 use crate::exchange::event::{Answer, Ask, Note};
 use crate::limit::{Decision, Grant, Rule, Unit};
 use crate::target::Health;

@@ -122,6 +122,11 @@ impl Catalog {
         Ok(Catalog { inner: Arc::new(Inner { providers, prices }) })
     }
 
+    /// Whether it is this very catalogue, not one with the same content.
+    pub fn is_same(&self, other: &Catalog) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The version of the price table, for records.
     pub fn version(&self) -> &Arc<str> {
         self.inner.prices.version()

@@ -12,9 +12,8 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{print_bytes, read, tell};
-use crate::app::AppError;
-use crate::catalog::Catalog;
+use super::{PriceFile, print_bytes, read, tell};
+use crate::app::{AppError, prices};
 use crate::config::file::ProcessSecrets;
 use crate::config::{self, Checked, Discovery, KeysAre, Options, WorkloadNames};
 
@@ -51,6 +50,8 @@ pub struct Args {
     method: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    prices: PriceFile,
     /// The namespace whose documents speak for the whole mesh.
     #[arg(long, default_value = "weir-system")]
     root_namespace: String,
@@ -110,7 +111,7 @@ pub fn explain(args: &Args) -> Result<(), ExplainError> {
         Err(errors) => return Err(AppError::Config(errors).into()),
     };
     let who = caller::Who::of(args, role)?;
-    let catalog = Catalog::builtin();
+    let catalog = prices::read(args.prices.path().as_deref()).map_err(AppError::Prices)?;
     let checked = config::check(&source, &options(args, &who.workload), &catalog, &ProcessSecrets, catalog.clone());
     let Checked { errors, notes, compiled } = checked;
     let Some(mut compiled) = compiled else { return Err(AppError::Config(errors).into()) };

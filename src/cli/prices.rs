@@ -6,10 +6,10 @@ mod import;
 mod show;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{answer, fail, tell};
+use super::{PRICES, answer, fail, tell};
 use crate::app::prices::read;
 use crate::catalog::Catalog;
 
@@ -83,8 +83,11 @@ fn costs(args: &cost::Args) -> ExitCode {
     }
 }
 
-/// The built-in catalogue, or one with the prices of a file; else every error of the file.
+/// The built-in catalogue, or one with the prices of the file that the command line or the environment names; else
+/// every error of the file.
 fn catalog(prices: Option<&Path>) -> Result<Catalog, String> {
-    let Some(path) = prices else { return Ok(Catalog::builtin()) };
-    read(path).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    // By hand: to clap a variable would be an option beside the command.
+    let named = std::env::var_os(PRICES).filter(|name| prices.is_none() && !name.is_empty()).map(PathBuf::from);
+    read(prices.or(named.as_deref()))
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

@@ -16,10 +16,10 @@ use super::install::{self, InstallError};
 use super::process::{Envoy, Launch, ProcessError, Ready};
 use super::{RunDir, sdk_lines};
 use crate::admin::{self, Scope};
-use crate::app::documents::Documents;
+use crate::app::documents::{Documents, Snapshot};
 use crate::app::{self, AppError, Core};
-use crate::cli::{Hangups, Names, Signals, say, tell};
-use crate::config::{Compiled, Discovery, Listen, Source};
+use crate::cli::{Hangups, Names, PriceFile, Signals, say, tell};
+use crate::config::{Compiled, Discovery, Listen};
 use crate::mock::Mock;
 use crate::render::envoy::{BodyMode, ExtProc, Plan};
 use crate::render::files;
@@ -61,6 +61,8 @@ pub struct Args {
     /// How Envoy sends bodies. For tests: the others are for Envoys that lack the first.
     #[arg(long, value_enum, default_value_t = Mode::FullDuplex, hide = true)]
     body_mode: Mode,
+    #[command(flatten)]
+    prices: PriceFile,
     #[command(flatten)]
     names: Names,
 }
@@ -111,7 +113,7 @@ struct Egress {
 /// The first configuration and what it came from.
 struct First {
     documents: Documents,
-    source: Source,
+    read: Snapshot,
     compiled: Compiled,
     mock: Option<Mock>,
 }
@@ -170,7 +172,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let binary = install::locate(args.envoy.as_deref()).await?;
     let version = install::version(&binary).await?;
     let directory = RunDir::create().map_err(UpError::RunDir)?;
-    let First { documents, source, compiled, mock } = configure(args).await?;
+    let First { documents, read, compiled, mock } = configure(args).await?;
     let Compiled { policy, mut bootstrap, .. } = compiled;
     // What a later configuration is compared with; below it is adapted to this machine.
     let said = bootstrap.clone();
@@ -214,7 +216,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let mut envoy = Envoy::spawn(&launch)?;
     let ready = envoy.wait_ready(ENVOY_START).await?;
     proxy.runs_at(ready.admin);
-    let reload = core.reload(Arc::new(documents), said, proxy, source, Vec::new());
+    let reload = core.reload(Arc::new(documents), said, proxy, Ok(read), Vec::new());
     // Somebody who closes the terminal wants all of this gone.
     let hangups = if io::stderr().is_terminal() { Hangups::untaken() } else { Hangups::taken() };
     let hangups = Arc::new(hangups);
@@ -234,11 +236,11 @@ async fn configure(args: &Args) -> Result<First, UpError> {
     if wants_mock {
         options.discovery_default = Discovery::Disabled;
     }
-    let mut documents = Documents::new(args.config.clone(), options.clone(), more.clone());
-    let source = documents.read().map_err(AppError::Config)?;
-    let first = if wants_mock { None } else { Some(documents.load(&source).map_err(AppError::Config)?) };
-    let (compiled, mock) = match first {
-        Some(compiled) if !compiled.policy.targets.backends.is_empty() => (compiled, None),
+    let documents = Documents::new(args.config.clone(), options.clone(), more).with_prices(args.prices.path());
+    let read = documents.read().map_err(AppError::Config)?;
+    let first = if wants_mock { None } else { Some(documents.load(&read).map_err(AppError::Config)?) };
+    let (documents, compiled, mock) = match first {
+        Some(compiled) if !compiled.policy.targets.backends.is_empty() => (documents, compiled, None),
         _ => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let listener = TcpListener::bind(address).await.map_err(|error| UpError::Listen(address, error))?;
@@ -249,12 +251,13 @@ async fn configure(args: &Args) -> Result<First, UpError> {
                     "No provider key was found in the environment and no backend is configured: the built-in provider serves.",
                 );
             }
-            documents = Documents::new(args.config.clone(), options, more);
-            (documents.load(&source).map_err(AppError::Config)?, Some(mock))
+            let documents = documents.with_options(options);
+            let compiled = documents.load(&read).map_err(AppError::Config)?;
+            (documents, compiled, Some(mock))
         }
     };
     compiled.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    Ok(First { documents, source, compiled, mock })
+    Ok(First { documents, read, compiled, mock })
 }
 
 /// The admin endpoint is on loopback TCP here, for convenience. It ends with the process.

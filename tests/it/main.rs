@@ -16,5 +16,6 @@ mod exchange;
 mod faults;
 mod fuzz;
 mod gateway;
+mod prices;
 mod schema;
 mod signing;

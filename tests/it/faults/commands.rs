@@ -167,7 +167,9 @@ async fn up_leaves_no_process_behind_however_it_ends() {
             // does, and one beside this test may have.
             let directory = std::path::Path::new(&ledger).parent().expect("a directory");
             match std::fs::remove_dir_all(directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", directory.display()),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    panic!("{}: {error}", directory.display())
+                }
                 _ => {}
             }
         } else {

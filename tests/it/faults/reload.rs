@@ -107,6 +107,7 @@ async fn what_is_wrong_is_refused_whole_and_said(mode: BodyMode) {
     let checked = app::check(
         &Source { files: vec![("weir.yaml".to_owned(), noted.clone())], ..Source::default() },
         &Options::default(),
+        None,
     );
     assert_eq!((checked.errors.len(), checked.notes.len()), (0, 1), "{checked:?}");
     let gateway = good.replace("spec:\n  listen", "spec:\n  role: Gateway\n  listen");
