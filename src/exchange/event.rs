@@ -127,6 +127,7 @@ pub enum Failure {
 
 /// What a flight feeds to those who follow it, and what a watcher says of a running answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are deltas; the others come once")]
 pub enum Feed {
     Delta(Delta),
     /// The leader is gone. A follower that has sent nothing takes over under this ticket.

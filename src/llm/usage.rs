@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::base::words::Words;
 
-/// Tokens of one call. All classes are disjoint, except that `reasoning` is a part of `output`.
+/// Tokens of one call. All classes are disjoint, except that `reasoning` is a part of `output`, and
+/// `cache_read_audio` and `cache_read_image` are parts of `cache_read`.
 ///
 /// OpenAI counts cached and audio tokens inside `prompt_tokens`; Anthropic counts cached tokens
 /// beside `input_tokens`. A reader of a format subtracts or not, so that nobody else has to know.
@@ -14,8 +15,12 @@ use crate::base::words::Words;
 pub struct Usage {
     /// Text tokens of the prompt that were neither read from nor written to a prompt cache.
     pub input: u64,
-    /// Prompt tokens read from the provider's prompt cache.
+    /// Prompt tokens read from the provider's prompt cache, of whatever kind.
     pub cache_read: u64,
+    /// The part of `cache_read` that was sound.
+    pub cache_read_audio: u64,
+    /// The part of `cache_read` that was images.
+    pub cache_read_image: u64,
     /// Prompt tokens written to the provider's prompt cache for 5 minutes, or for its default time.
     pub cache_write_5m: u64,
     /// Prompt tokens written to the provider's prompt cache for 1 hour.
@@ -28,6 +33,8 @@ pub struct Usage {
     pub audio_out: u64,
     pub image_in: u64,
     pub image_out: u64,
+    pub video_in: u64,
+    pub video_out: u64,
     /// What was counted beside tokens, or instead of them.
     pub units: Units,
 }
@@ -91,14 +98,14 @@ pub struct PriceRow {
 impl Usage {
     /// All tokens that went in, of whatever class.
     pub fn total_input(&self) -> u64 {
-        [self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.audio_in, self.image_in]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        let cached = [self.cache_read, self.cache_write_5m, self.cache_write_1h];
+        let rest = [self.input, self.audio_in, self.image_in, self.video_in];
+        cached.into_iter().chain(rest).fold(0, u64::saturating_add)
     }
 
     /// All tokens that came out, of whatever class.
     pub fn total_output(&self) -> u64 {
-        self.output.saturating_add(self.audio_out).saturating_add(self.image_out)
+        [self.output, self.audio_out, self.image_out, self.video_out].into_iter().fold(0, u64::saturating_add)
     }
 }
 

@@ -23,6 +23,10 @@ const fn usage(input: u64, output: u64) -> Usage {
         audio_out: 0,
         image_in: 0,
         image_out: 0,
+        video_in: 0,
+        video_out: 0,
+        cache_read_audio: 0,
+        cache_read_image: 0,
         units: Units::NONE,
     }
 }

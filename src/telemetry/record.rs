@@ -157,6 +157,8 @@ fn usage(mut object: Object<'_>, usage: &Usage) {
     let &Usage {
         input,
         cache_read,
+        cache_read_audio,
+        cache_read_image,
         cache_write_5m,
         cache_write_1h,
         output,
@@ -165,6 +167,8 @@ fn usage(mut object: Object<'_>, usage: &Usage) {
         audio_out,
         image_in,
         image_out,
+        video_in,
+        video_out,
         units,
     } = usage;
     object.long("input", input);
@@ -177,6 +181,10 @@ fn usage(mut object: Object<'_>, usage: &Usage) {
     object.long("audioOut", audio_out);
     object.long("imageIn", image_in);
     object.long("imageOut", image_out);
+    object.long("videoIn", video_in);
+    object.long("videoOut", video_out);
+    object.long("cacheReadAudio", cache_read_audio);
+    object.long("cacheReadImage", cache_read_image);
     if !units.is_none() {
         self::units(object.object("units"), units);
     }

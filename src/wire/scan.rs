@@ -212,7 +212,7 @@ impl Scan {
         }
         match frame.place {
             Place::Top => self.text.begin(),
-            Place::Usage(Part::InputModalities | Part::OutputModalities | Part::CacheDetails) => {
+            Place::Usage(part) if part.is_list() => {
                 self.modality = (None, None);
             }
             Place::Usage(Part::Invocation) => self.seen.is_last = true,
@@ -230,7 +230,7 @@ impl Scan {
                     self.seen.usage = Some(usage);
                 }
             }
-            Place::Usage(Part::InputModalities | Part::OutputModalities | Part::CacheDetails) => {
+            Place::Usage(part) if part.is_list() => {
                 if let (Some(field), Some(count)) = std::mem::take(&mut self.modality) {
                     self.raw.set(field, count);
                 }

@@ -41,8 +41,9 @@ impl Price {
     /// * A tier that the price does not know, or has no rate for, is billed at the base rate.
     ///   The highest threshold that is exceeded comes before the tier: what a provider charges for
     ///   a long prompt it charges in every tier that has no long-prompt rate of its own.
-    /// * A class without a rate is billed as the class it is a part of: cache, audio and image
-    ///   input as input; reasoning, audio and image output as output. A cache entry of one hour
+    /// * A class without a rate is billed as the class it is a part of: cached sound and images as
+    ///   cache, or as sound and images where there is none for a cache; cache, audio, image and video
+    ///   input as input; reasoning, audio, image and video output as output. A cache entry of one hour
     ///   is billed as any other where one hour has no rate. In a tier that prices output and not
     ///   reasoning, reasoning is output.
     /// * Nothing is billed twice. Where tokens are stated and the price knows tokens, images that
@@ -179,9 +180,19 @@ struct Select<'a> {
 
 impl Select<'_> {
     fn tokens(&self, usage: &Usage, input: &mut Sum, output: &mut Sum) -> Result<(), Unpriced> {
+        let audio = usage.cache_read_audio.min(usage.cache_read);
+        let image = usage.cache_read_image.min(usage.cache_read - audio);
         for (tokens, units) in [
             (usage.input, &[(Unit::Input, None)][..]),
-            (usage.cache_read, &[(Unit::CacheRead, None), (Unit::Input, None)]),
+            (usage.cache_read - audio - image, &[(Unit::CacheRead, None), (Unit::Input, None)]),
+            (
+                audio,
+                &[(Unit::AudioCacheRead, None), (Unit::CacheRead, None), (Unit::AudioIn, None), (Unit::Input, None)],
+            ),
+            (
+                image,
+                &[(Unit::ImageCacheRead, None), (Unit::CacheRead, None), (Unit::ImageIn, None), (Unit::Input, None)],
+            ),
             (usage.cache_write_5m, &[(Unit::CacheWrite, None), (Unit::Input, None)]),
             (
                 usage.cache_write_1h,
@@ -189,6 +200,7 @@ impl Select<'_> {
             ),
             (usage.audio_in, &[(Unit::AudioIn, None), (Unit::Input, None)]),
             (usage.image_in, &[(Unit::ImageIn, None), (Unit::Input, None)]),
+            (usage.video_in, &[(Unit::VideoIn, None), (Unit::Input, None)]),
         ] {
             self.add(input, tokens, units)?;
         }
@@ -198,6 +210,7 @@ impl Select<'_> {
             (reasoning, self.reasoning()),
             (usage.audio_out, &[(Unit::AudioOut, None), (Unit::Output, None)]),
             (usage.image_out, &[(Unit::ImageOut, None), (Unit::Output, None)]),
+            (usage.video_out, &[(Unit::VideoOut, None), (Unit::Output, None)]),
         ] {
             self.add(output, tokens, units)?;
         }

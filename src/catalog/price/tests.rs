@@ -99,6 +99,36 @@ fn groq_and_mistral_bills() {
     check("mistral", &[("mistral-large-latest", usage(1_000, 200), None, 500_000, 300_000)]);
 }
 
+/// What is cached is billed once, at the rate of what it is; what has none, at the nearest.
+#[test]
+fn cached_sound_and_images_and_video_have_rates_of_their_own() {
+    let sound = Usage { cache_read: 1_000, cache_read_audio: 600, audio_in: 50, ..usage(10, 0) };
+    // 10 x 300 + 400 x 30 + 600 x 100 + 50 x 1,000 nano-USD.
+    check("gemini", &[("gemini-2.5-flash", sound, None, 125_000, 0)]);
+    let images = Usage { cache_read: 100, cache_read_image: 80, image_in: 20, image_out: 10, ..usage(5, 0) };
+    // 5 x 5,000 + 20 x 1,250 + 80 x 2,500 + 20 x 10,000; 10 x 40,000.
+    check("openai", &[("gpt-image-1", images, None, 450_000, 400_000)]);
+    let video = Usage { video_in: 10, ..usage(100, 0) };
+    check("gemini", &[("gemini-embedding-2", video, None, 140_000, 0)]);
+    let film = Usage { video_out: 100, ..usage(100, 10) };
+    check("gemini", &[("gemini-omni-1.1-flash", film, None, 150_000, 1_840_000)]);
+
+    let cached = Usage { cache_read: 7, cache_read_audio: 3, cache_read_image: 4, ..usage(0, 0) };
+    let bill = |rates: &[(Unit, &str)]| {
+        Price::flat("p/m", rates.iter().map(|(unit, text)| (*unit, rate(text))))
+            .cost(&cached, None)
+            .unwrap()
+            .input
+            .nanos()
+    };
+    assert_eq!(bill(&[(Unit::Input, "1"), (Unit::CacheRead, "0.1"), (Unit::AudioIn, "5")]), 700);
+    assert_eq!(bill(&[(Unit::Input, "1"), (Unit::AudioIn, "5")]), 3 * 5_000 + 4 * 1_000);
+    // Parts that are more than their whole.
+    let odd = Usage { cache_read: 5, cache_read_audio: 9, cache_read_image: u64::MAX, ..usage(0, 0) };
+    let price = Price::flat("p/m", [(Unit::CacheRead, rate("1"))]);
+    assert_eq!(price.cost(&odd, None).unwrap().total.nanos(), 5_000);
+}
+
 #[test]
 fn classes_without_a_rate_are_billed_as_what_they_are_part_of() {
     let price = Price::flat("p/m", [(Unit::Input, rate("1")), (Unit::Output, rate("2"))]);
@@ -113,7 +143,7 @@ fn classes_without_a_rate_are_billed_as_what_they_are_part_of() {
         audio_out: 100,
         image_in: 100_000,
         image_out: 1_000,
-        units: Units::default(),
+        ..Usage::default()
     };
     let cost = price.cost(&all, None).unwrap();
     assert_eq!((cost.input, cost.output), (NanoUsd(111_111_000), NanoUsd(2_300_000)));
@@ -205,11 +235,12 @@ proptest! {
     }
 
     #[test]
-    fn no_usage_panics(t in proptest::array::uniform10(any::<u64>()), tier in proptest::option::of(".{0,12}")) {
+    fn no_usage_panics(t in proptest::array::uniform14(any::<u64>()), tier in proptest::option::of(".{0,12}")) {
         let usage = Usage {
             input: t[0], cache_read: t[1], cache_write_5m: t[2], cache_write_1h: t[3], output: t[4],
             reasoning: t[5], audio_in: t[6], audio_out: t[7], image_in: t[8], image_out: t[9],
-            units: Units::default(),
+            video_in: t[10], video_out: t[11], cache_read_audio: t[12], cache_read_image: t[13],
+            units: Units { searches: t[0], audio_in_ms: t[1], images_in: t[2], ..Units::default() },
         };
         let catalog = Catalog::builtin();
         let cost = catalog.price("openai", "gpt-6-astra").unwrap().cost(&usage, tier.as_deref()).unwrap();

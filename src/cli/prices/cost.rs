@@ -238,9 +238,8 @@ impl Counted {
             reasoning: if self.reason > self.c { rest(self.c, &[self.reason], "reason", "c")? } else { self.reason },
             audio_in: self.ain,
             audio_out: self.aout,
-            image_in: 0,
-            image_out: 0,
             units: Units { searches: self.searches, ..Units::default() },
+            ..Usage::default()
         })
     }
 }

@@ -187,12 +187,13 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_usage()(n in prop::array::uniform10(number()), units in any_units()) -> Usage {
+    fn any_usage()(n in prop::array::uniform14(number()), units in any_units()) -> Usage {
         let [input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, ..] = n;
         let [.., audio_in, audio_out, image_in, image_out] = n;
+        let [.., video_in, video_out, cache_read_audio, cache_read_image, _, _, _, _] = n;
         Usage {
             input, cache_read, cache_write_5m, cache_write_1h, output, reasoning,
-            audio_in, audio_out, image_in, image_out, units,
+            audio_in, audio_out, image_in, image_out, units, video_in, video_out, cache_read_audio, cache_read_image,
         }
     }
 }

@@ -15,8 +15,11 @@ const FIELDS: &[(&str, Field)] = &[
     ("toolUsePromptTokenCount", Field::GeminiToolUse),
 ];
 
-const DETAILS: &[(&str, Part)] =
-    &[("promptTokensDetails", Part::InputModalities), ("candidatesTokensDetails", Part::OutputModalities)];
+const DETAILS: &[(&str, Part)] = &[
+    ("promptTokensDetails", Part::InputModalities),
+    ("candidatesTokensDetails", Part::OutputModalities),
+    ("cacheTokensDetails", Part::CacheModalities),
+];
 
 /// Reads it; nothing where it states no tokens.
 pub(super) fn read(value: Value<'_, '_>) -> Option<Usage> {
@@ -47,22 +50,28 @@ pub(super) fn write(o: &mut ObjectWriter<'_>, usage: &Usage, dropped: &mut Dropp
         for (name, count) in [("cachedContentTokenCount", usage.cache_read), ("thoughtsTokenCount", usage.reasoning)] {
             o.number_if(name, Some(count).filter(|count| *count > 0));
         }
-        let text_in = input.saturating_sub(usage.audio_in).saturating_sub(usage.image_in);
-        details(o, "promptTokensDetails", text_in, usage.audio_in, usage.image_in);
+        // What was cached is among what it is.
+        let (cached_audio, cached_image) = (usage.cache_read_audio, usage.cache_read_image);
+        let audio_in = usage.audio_in.saturating_add(cached_audio);
+        let image_in = usage.image_in.saturating_add(cached_image);
+        let text_in = [audio_in, image_in, usage.video_in].into_iter().fold(input, u64::saturating_sub);
+        details(o, "promptTokensDetails", text_in, audio_in, image_in, usage.video_in);
+        let text = usage.cache_read.saturating_sub(cached_audio).saturating_sub(cached_image);
+        details(o, "cacheTokensDetails", text, cached_audio, cached_image, 0);
         let text_out = usage.output.saturating_sub(usage.reasoning);
-        details(o, "candidatesTokensDetails", text_out, usage.audio_out, usage.image_out);
+        details(o, "candidatesTokensDetails", text_out, usage.audio_out, usage.image_out, usage.video_out);
     });
     if usage.cache_write_5m > 0 || usage.cache_write_1h > 0 {
         dropped.field("usage.cache_creation_input_tokens");
     }
 }
 
-fn details(o: &mut ObjectWriter<'_>, name: &str, text: u64, audio: u64, image: u64) {
-    if audio == 0 && image == 0 {
+fn details(o: &mut ObjectWriter<'_>, name: &str, text: u64, audio: u64, image: u64, video: u64) {
+    if audio == 0 && image == 0 && video == 0 {
         return;
     }
     o.array(name, |a| {
-        for (modality, count) in [("TEXT", text), ("AUDIO", audio), ("IMAGE", image)] {
+        for (modality, count) in [("TEXT", text), ("AUDIO", audio), ("IMAGE", image), ("VIDEO", video)] {
             if count > 0 {
                 a.object(|o| {
                     o.text("modality", modality);

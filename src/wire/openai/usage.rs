@@ -12,13 +12,20 @@ pub(super) fn write(o: &mut ObjectWriter<'_>, usage: &Usage) {
         o.number("total_tokens", usage.total_input().saturating_add(usage.total_output()));
         o.object("prompt_tokens_details", |o| {
             o.number("cached_tokens", usage.cache_read);
-            o.number("audio_tokens", usage.audio_in);
+            o.number("audio_tokens", usage.audio_in.saturating_add(usage.cache_read_audio));
             let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
             if written > 0 {
                 o.number("cache_write_tokens", written);
             }
-            if usage.image_in > 0 {
-                o.number("image_tokens", usage.image_in);
+            let image_in = usage.image_in.saturating_add(usage.cache_read_image);
+            if image_in > 0 {
+                o.number("image_tokens", image_in);
+            }
+            if usage.cache_read_audio > 0 || usage.cache_read_image > 0 {
+                o.object("cached_tokens_details", |o| {
+                    o.number("audio_tokens", usage.cache_read_audio);
+                    o.number("image_tokens", usage.cache_read_image);
+                });
             }
         });
         o.object("completion_tokens_details", |o| {

@@ -140,7 +140,15 @@ fn write_usage(o: &mut ObjectWriter<'_>, usage: &Usage) {
         o.object("input_tokens_details", |o| {
             o.number("cached_tokens", usage.cache_read);
             o.number("cache_write_tokens", usage.cache_write_5m.saturating_add(usage.cache_write_1h));
-            write_some(o, &[("audio_tokens", usage.audio_in), ("image_tokens", usage.image_in)]);
+            let audio_in = usage.audio_in.saturating_add(usage.cache_read_audio);
+            let image_in = usage.image_in.saturating_add(usage.cache_read_image);
+            write_some(o, &[("audio_tokens", audio_in), ("image_tokens", image_in)]);
+            if usage.cache_read_audio > 0 || usage.cache_read_image > 0 {
+                o.object("cached_tokens_details", |o| {
+                    o.number("audio_tokens", usage.cache_read_audio);
+                    o.number("image_tokens", usage.cache_read_image);
+                });
+            }
         });
         o.number("output_tokens", usage.total_output());
         o.object("output_tokens_details", |o| {

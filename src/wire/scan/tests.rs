@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::llm::Usage;
 
+mod cached;
 mod tree;
 mod units;
 

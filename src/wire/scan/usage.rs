@@ -40,10 +40,16 @@ pub enum Field {
     InCacheWrite,
     InAudio,
     InImage,
+    InVideo,
+    /// Of the cached, sound: `cached_tokens_details.audio_tokens`, Gemini's `cacheTokensDetails`
+    InCachedAudio,
+    /// Of the cached, images
+    InCachedImage,
     /// `{completion,output}_tokens_details.reasoning_tokens`
     OutReasoning,
     OutAudio,
     OutImage,
+    OutVideo,
     /// `cache_read_input_tokens`
     CacheRead,
     /// `cache_creation_input_tokens`, of whatever time to live
@@ -118,11 +124,15 @@ pub enum Part {
     Usage,
     InputDetails,
     OutputDetails,
+    /// OpenAI's `cached_tokens_details` in the details of the input.
+    CachedDetails,
     CacheCreation,
     /// Gemini's `promptTokensDetails` and `candidatesTokensDetails`: an array of `{modality,
     /// tokenCount}`.
     InputModalities,
     OutputModalities,
+    /// Gemini's `cacheTokensDetails`, likewise.
+    CacheModalities,
     /// Bedrock's `cacheDetails`: an array of `{ttl, inputTokens}`.
     CacheDetails,
     /// Cohere's `tokens`.
@@ -170,19 +180,20 @@ pub struct Raw {
     fields: [Option<u64>; FIELDS],
 }
 
+// === impl Part ===
+
+impl Part {
+    /// An array of counts, each with a word for what it counts.
+    pub fn is_list(self) -> bool {
+        matches!(self, Part::InputModalities | Part::OutputModalities | Part::CacheModalities | Part::CacheDetails)
+    }
+}
+
 /// What the member `key` of `part` is.
 pub fn entry(part: Part, key: &[u8]) -> Entry {
     match part {
         Part::Usage => usage_entry(key),
-        Part::InputDetails => match key {
-            b"cached_tokens" => Entry::Number(Field::InCached),
-            b"cache_write_tokens" => Entry::Number(Field::InCacheWrite),
-            b"audio_tokens" => Entry::Number(Field::InAudio),
-            b"image_tokens" => Entry::Number(Field::InImage),
-            b"text_tokens" => Entry::Redundant,
-            b"cached_tokens_details" => Entry::Part(Part::Repeated),
-            _ => Entry::Unknown,
-        },
+        Part::InputDetails => input_detail(key),
         Part::OutputDetails => match key {
             b"reasoning_tokens" => Entry::Number(Field::OutReasoning),
             b"audio_tokens" => Entry::Number(Field::OutAudio),
@@ -190,12 +201,18 @@ pub fn entry(part: Part, key: &[u8]) -> Entry {
             b"text_tokens" | b"accepted_prediction_tokens" | b"rejected_prediction_tokens" => Entry::Redundant,
             _ => Entry::Unknown,
         },
+        Part::CachedDetails => match key {
+            b"audio_tokens" => Entry::Number(Field::InCachedAudio),
+            b"image_tokens" => Entry::Number(Field::InCachedImage),
+            b"text_tokens" => Entry::Redundant,
+            _ => Entry::Unknown,
+        },
         Part::CacheCreation => match key {
             b"ephemeral_5m_input_tokens" => Entry::Number(Field::CacheCreation5m),
             b"ephemeral_1h_input_tokens" => Entry::Number(Field::CacheCreation1h),
             _ => Entry::Unknown,
         },
-        Part::InputModalities | Part::OutputModalities => match key {
+        Part::InputModalities | Part::OutputModalities | Part::CacheModalities => match key {
             b"modality" => Entry::Modality,
             b"tokenCount" => Entry::ModalityCount,
             _ => Entry::Unknown,
@@ -227,6 +244,21 @@ pub fn entry(part: Part, key: &[u8]) -> Entry {
         Part::Cost if key == b"total_cost" => Entry::Cost,
         Part::Cost | Part::Repeated => Entry::Redundant,
         Part::Unknown => Entry::Unknown,
+    }
+}
+
+fn input_detail(key: &[u8]) -> Entry {
+    match key {
+        b"cached_tokens" => Entry::Number(Field::InCached),
+        b"cache_write_tokens" => Entry::Number(Field::InCacheWrite),
+        b"audio_tokens" => Entry::Number(Field::InAudio),
+        b"image_tokens" => Entry::Number(Field::InImage),
+        b"text_tokens" => Entry::Redundant,
+        b"cached_tokens_details" => Entry::Part(Part::CachedDetails),
+        // DashScope's explicit cache.
+        b"cache_creation_input_tokens" => Entry::Number(Field::InCacheWrite),
+        b"cache_creation" => Entry::Part(Part::Repeated),
+        _ => Entry::Unknown,
     }
 }
 
@@ -274,9 +306,11 @@ fn usage_entry(key: &[u8]) -> Entry {
             return Entry::Part(Part::OutputDetails);
         }
         b"cache_creation" => return Entry::Part(Part::CacheCreation),
-        b"promptTokensDetails" => return Entry::Part(Part::InputModalities),
+        // The singular is the spelling of embeddings.
+        b"promptTokensDetails" | b"promptTokenDetails" => return Entry::Part(Part::InputModalities),
         b"candidatesTokensDetails" => return Entry::Part(Part::OutputModalities),
-        b"cacheTokensDetails" | b"toolUsePromptTokensDetails" => return Entry::Part(Part::Repeated),
+        b"cacheTokensDetails" => return Entry::Part(Part::CacheModalities),
+        b"toolUsePromptTokensDetails" => return Entry::Part(Part::Repeated),
         // Sums and differences of the above, older spellings of the above, and times.
         b"total_tokens"
         | b"totalTokenCount"
@@ -320,8 +354,12 @@ pub fn modality_field(part: Part, modality: &[u8]) -> Option<Field> {
     match (part, modality) {
         (Part::InputModalities, b"AUDIO") => Some(Field::InAudio),
         (Part::InputModalities, b"IMAGE") => Some(Field::InImage),
+        (Part::InputModalities, b"VIDEO") => Some(Field::InVideo),
         (Part::OutputModalities, b"AUDIO") => Some(Field::OutAudio),
         (Part::OutputModalities, b"IMAGE") => Some(Field::OutImage),
+        (Part::OutputModalities, b"VIDEO") => Some(Field::OutVideo),
+        (Part::CacheModalities, b"AUDIO") => Some(Field::InCachedAudio),
+        (Part::CacheModalities, b"IMAGE") => Some(Field::InCachedImage),
         (Part::CacheDetails, b"5m") => Some(Field::BedrockCacheWrite5m),
         (Part::CacheDetails, b"1h") => Some(Field::BedrockCacheWrite1h),
         _ => None,

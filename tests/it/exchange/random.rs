@@ -18,6 +18,7 @@ use super::support::*;
 
 /// An event, or time that passes.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few, in a test")]
 enum Step {
     Send(Event),
     Wait(Duration),

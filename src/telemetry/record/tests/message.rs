@@ -101,6 +101,8 @@ impl From<&Usage> for v1::Usage {
         let &Usage {
             input,
             cache_read,
+            cache_read_audio,
+            cache_read_image,
             cache_write_5m,
             cache_write_1h,
             output,
@@ -109,6 +111,8 @@ impl From<&Usage> for v1::Usage {
             audio_out,
             image_in,
             image_out,
+            video_in,
+            video_out,
             units,
         } = usage;
         v1::Usage {
@@ -122,6 +126,10 @@ impl From<&Usage> for v1::Usage {
             audio_out,
             image_in,
             image_out,
+            video_in,
+            video_out,
+            cache_read_audio,
+            cache_read_image,
             units: (!units.is_none()).then(|| units.into()),
         }
     }

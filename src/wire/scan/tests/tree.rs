@@ -35,10 +35,14 @@ fn reference(body: &Value) -> Seen {
             number(usage, &["prompt_tokens_details", "cached_tokens"]),
             number(usage, &["prompt_tokens_details", "audio_tokens"]),
         );
+        let prompt = number(usage, &["prompt_tokens"]);
+        // More parts than there are tokens: that much sound was cached.
+        let both = (cached + audio).saturating_sub(prompt).min(audio).min(cached);
         Usage {
-            input: number(usage, &["prompt_tokens"]).saturating_sub(cached).saturating_sub(audio),
+            input: prompt.saturating_sub(cached + audio - both),
             cache_read: cached,
-            audio_in: audio,
+            cache_read_audio: both,
+            audio_in: audio - both,
             output: number(usage, &["completion_tokens"]),
             reasoning: number(usage, &["completion_tokens_details", "reasoning_tokens"]),
             ..Usage::default()

@@ -3,6 +3,22 @@
 use super::{FIELDS, Field, Raw, UNITS};
 use crate::llm::{Units, Usage};
 
+// === impl Usage ===
+
+impl Usage {
+    /// So many tokens of sound and of images are cached ones, and are counted as those alone.
+    fn count_once(&mut self, audio: u64, image: u64) {
+        let known = self.cache_read_audio.saturating_add(self.cache_read_image);
+        let audio = audio.min(self.audio_in).min(self.cache_read.saturating_sub(known));
+        let known = known.saturating_add(audio);
+        let image = image.min(self.image_in).min(self.cache_read.saturating_sub(known));
+        self.audio_in -= audio;
+        self.cache_read_audio += audio;
+        self.image_in -= image;
+        self.cache_read_image += image;
+    }
+}
+
 // === impl Raw ===
 
 impl Default for Raw {
@@ -85,14 +101,23 @@ impl Raw {
     }
 
     /// Takes the parts that have a class of their own out of a total.
+    ///
+    /// Sound and images that were read from a cache are stated twice, as what they are and as cached. Where
+    /// nobody says how many, they are as few as make the parts no more than their total.
     fn split(&self, input: u64, output: u64, classes: Usage) -> Usage {
-        let usage = Usage {
+        let mut usage = Usage {
             audio_in: self.get(Field::InAudio),
             image_in: self.get(Field::InImage),
+            video_in: self.get(Field::InVideo),
             audio_out: self.get(Field::OutAudio),
             image_out: self.get(Field::OutImage),
+            video_out: self.get(Field::OutVideo),
             ..classes
         };
+        usage.count_once(self.get(Field::InCachedAudio), self.get(Field::InCachedImage));
+        let excess = usage.total_input().saturating_sub(input);
+        let audio = excess.min(usage.audio_in);
+        usage.count_once(audio, excess - audio);
         let (parts_in, parts_out) = (usage.total_input(), usage.total_output());
         Usage { input: input.saturating_sub(parts_in), output: output.saturating_sub(parts_out), ..usage }
     }
