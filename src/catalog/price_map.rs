@@ -200,3 +200,5 @@ impl fmt::Display for Warning {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod used;
