@@ -56,6 +56,8 @@ pub struct Quote<'a> {
     pub price: &'a Price,
     pub multiplier: Multiplier,
     pub origin: Origin,
+    /// The model has prices of its own in some regions and none in the one that was asked about.
+    pub is_elsewhere: bool,
 }
 
 /// Where a price comes from.
@@ -154,8 +156,7 @@ impl Catalog {
 
     /// The providers that have a price for a bare model name, which may carry a date.
     pub fn knows(&self, model: &str) -> Vec<&str> {
-        let found = names::spellings(model).find_map(|name| self.inner.prices.providers_of(name));
-        found.into_iter().flatten().map(|provider| &**provider).collect()
+        names::spellings(model).find_map(|name| self.inner.prices.providers_of(name)).unwrap_or_default()
     }
 
     /// The catalogue's price of a model as its provider names it, looked up as [`names`] says.
@@ -165,8 +166,14 @@ impl Catalog {
 
     /// The price in a region of the provider's, where that is another than the model's own.
     pub fn price_in(&self, provider: &str, region: Option<&str>, model: &str) -> Option<&Price> {
+        self.row_in(provider, region, model).map(|(price, _)| price)
+    }
+
+    /// The same, and whether it stands in for a price of the region: where the model has some of others.
+    fn row_in(&self, provider: &str, region: Option<&str>, model: &str) -> Option<(&Price, bool)> {
         let rows = self.inner.prices.rows(provider)?;
-        names::find(provider, region, model, |name| rows.get(name))
+        let line = names::find(provider, region, model, |name| rows.get(name))?;
+        Some((rows.price(line)?, region.is_some() && line.varies()))
     }
 
     /// What a backend of `provider` pays for a model: its overlay, else the catalogue, else the
@@ -184,20 +191,19 @@ impl Catalog {
         model: &str,
     ) -> Option<Quote<'a>> {
         if let Some(price) = overlay.and_then(|overlay| overlay.price(provider, model)) {
-            return Some(Quote { price, multiplier: Multiplier::ONE, origin: Origin::Overlay });
+            let origin = Origin::Overlay;
+            return Some(Quote { price, multiplier: Multiplier::ONE, origin, is_elsewhere: false });
         }
         let multiplier = overlay.map_or(Multiplier::ONE, |overlay| overlay.multiplier);
-        self.price_in(provider, region, model).or_else(|| self.price_anywhere(provider, model)).map(|price| Quote {
-            price,
-            multiplier,
-            origin: Origin::Catalogue,
-        })
+        let found = self.row_in(provider, region, model);
+        let (price, is_elsewhere) = found.or_else(|| Some((self.price_anywhere(provider, model)?, false)))?;
+        Some(Quote { price, multiplier, origin: Origin::Catalogue, is_elsewhere })
     }
 
     /// The price of any model at a provider that has a default price.
     pub fn default_quote(&self, provider: &str) -> Option<Quote<'_>> {
         let price = self.provider(provider)?.default_price.as_ref()?;
-        Some(Quote { price, multiplier: Multiplier::ONE, origin: Origin::Default })
+        Some(Quote { price, multiplier: Multiplier::ONE, origin: Origin::Default, is_elsewhere: false })
     }
 
     /// For a provider that serves every name: the price of the first provider that has the name.

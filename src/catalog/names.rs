@@ -7,7 +7,7 @@
 //!    `@latest`;
 //! 4. all of these for what the name wraps, from the outside in:
 //!    the provider's own id in front (`openai/gpt-4o`), a resource path (`models/…`,
-//!    `publishers/google/models/…`, `projects/…/models/…`, also as `PUBLISHER/…`), an ARN of Bedrock
+//!    `publishers/google/models/…`, `projects/…/publishers/…/models/…`, also as `PUBLISHER/…`), an ARN of Bedrock
 //!    (`…:foundation-model/…`, `…:inference-profile/…`).
 //!
 //! In a region each of them is first looked for as `REGION/NAME`. A geography in front of a Bedrock name
@@ -59,13 +59,16 @@ pub fn spellings(model: &str) -> impl Iterator<Item = &str> {
 /// What the outermost wrapping of a name holds.
 fn unwrapped(model: &str) -> Option<&str> {
     let path = || {
-        let is_path = ["models/", "publishers/", "projects/"].iter().any(|start| model.starts_with(start));
+        // A model of a project without a publisher is somebody's own, whatever it is called.
+        let is_path = model.starts_with("models/")
+            || model.starts_with("publishers/")
+            || (model.starts_with("projects/") && model.contains("/publishers/"));
         let name = model.rsplit_once("models/").filter(|_| is_path)?.1;
         (!name.contains('/')).then_some(name)
     };
     let arn = || {
         let rest = model.strip_prefix("arn:").filter(|rest| rest.contains(":bedrock:"))?;
-        let (kind, name) = rest.rsplit_once(':').and_then(|_| rest.split_once('/'))?;
+        let (kind, name) = rest.split_once('/')?;
         let kind = kind.rsplit_once(':')?.1;
         matches!(kind, "foundation-model" | "inference-profile").then_some(name)
     };

@@ -46,6 +46,8 @@ pub struct Row {
 pub enum PriceFileError {
     #[error("not a price file: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("it is larger than 4 GiB")]
+    TooLarge,
     #[error("the format is {0:?}, not {FORMAT:?}")]
     Format(String),
     #[error("models[{index}] {name}: {error}")]

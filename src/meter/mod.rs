@@ -6,7 +6,7 @@
 use crate::base::words::Words;
 use crate::catalog::price::{Cost, Mode, Terms, Unpriced};
 use crate::catalog::{Catalog, Origin, Overlay, Quote};
-use crate::llm::{Operation, PriceRow, Units, Usage, UsageSource};
+use crate::llm::{Dialect, Operation, PriceRow, Units, Usage, UsageSource};
 use crate::tokens::Learned;
 use crate::tokens::learned::Key;
 use crate::wire::scan::Seen;
@@ -153,7 +153,12 @@ pub fn stated(operation: Operation, speaks: bool, seen: &Seen, complete: bool) -
 /// What `usage` costs at a backend of `provider`, on the terms that it was served on.
 ///
 /// The model that the answer names is looked for first, then the one asked for: in the backend's
-/// own prices, then in the catalogue. The provider's default price is the last resort.
+/// own prices, then in the catalogue. The provider's default price is the last resort. With Azure a call
+/// names a deployment: where the answer names the model, the catalogue is asked for that alone, since a
+/// deployment `gpt-4` may serve anything.
+///
+/// A model that has prices of some regions and none of this one is billed at its price without a region,
+/// which is what most regions have; the version in the record says so: `VERSION, none for REGION`.
 ///
 /// # Errors
 /// [`Unpriced`] if there is no price, or none for something that was used.
@@ -169,7 +174,11 @@ pub fn price<'a>(
     let cost = quote.price.cost_times(usage, terms, quote.multiplier)?;
     let version = match quote.origin {
         Origin::Overlay => Words::Fixed("config"),
-        Origin::Catalogue => catalog.version().into(),
+        Origin::Catalogue => match models.region.filter(|_| quote.is_elsewhere) {
+            // Said where it is written down, since the price there may be another.
+            Some(region) => Words::from(format!("{}, none for {region}", catalog.version())),
+            None => catalog.version().into(),
+        },
         Origin::Default => Words::Fixed("default"),
     };
     Ok(Priced { cost, row: PriceRow { name: quote.price.name.clone(), version } })
@@ -193,8 +202,10 @@ fn quote<'a>(
 ) -> Option<Quote<'a>> {
     let names = || models.served.into_iter().chain([models.requested]);
     let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
+    let names_deployments = catalog.provider(provider).is_some_and(|provider| provider.dialect == Dialect::Azure);
     names()
         .filter(|name| own.is_none_or(|own| own.price(provider, name).is_some()))
+        .take(if own.is_none() && names_deployments && models.served.is_some() { 1 } else { 2 })
         .find_map(|name| catalog.quote_in(provider, models.region, overlay, name))
         .or_else(|| catalog.default_quote(provider))
 }

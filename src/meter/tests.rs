@@ -179,6 +179,46 @@ fn the_backends_own_prices_come_first_and_are_not_multiplied() {
     assert_eq!(cost("gpt-4o-mini", None), Ok((catalog.version().to_string(), NanoUsd(127_500_000))));
 }
 
+/// A deployment may have the name of a model that it does not serve.
+#[test]
+fn a_deployment_of_azure_is_billed_as_what_it_serves_or_not_at_all() {
+    let catalog = Catalog::builtin();
+    let used = usage(1_000_000, 0);
+    let row = |overlay, requested, served| {
+        price(&catalog, overlay, "azure", models(requested, served), &used, None)
+            .map(|priced| priced.row.name.to_string())
+    };
+    assert_eq!(row(None, "gpt-4o", Some("gpt-4o-mini-2024-07-18")).unwrap(), "azure/gpt-4o-mini-2024-07-18");
+    assert_eq!(row(None, "gpt-4o", Some("a-model-of-tomorrow")), Err(Unpriced::NoRow));
+    assert_eq!(row(None, "gpt-4o", None).unwrap(), "azure/gpt-4o", "images name no model");
+    let own = Price::flat("azure/own", [(Unit::Input, rate("3"))]);
+    let overlay = Overlay { models: HashMap::from([("gpt-4o".into(), own)]), ..Overlay::default() };
+    assert_eq!(row(Some(&overlay), "gpt-4o", Some("a-model-of-tomorrow")).unwrap(), "azure/own");
+    let other = Overlay { multiplier: "0.5".parse().unwrap(), ..Overlay::default() };
+    assert_eq!(row(Some(&other), "gpt-4o", Some("a-model-of-tomorrow")), Err(Unpriced::NoRow));
+}
+
+#[test]
+fn a_region_without_a_price_is_named_where_others_have_one() {
+    let catalog = Catalog::builtin();
+    let used = usage(1_000_000, 0);
+    let row = |region, model| {
+        let models = Models { requested: model, served: None, region };
+        let row = price(&catalog, None, "bedrock", models, &used, None).unwrap().row;
+        (row.name.to_string(), row.version.to_string())
+    };
+    let version = catalog.version().to_string();
+    let base = "bedrock/meta.llama3-8b-instruct-v1:0".to_owned();
+    let llama = "meta.llama3-8b-instruct-v1:0";
+    let here = "bedrock/sa-east-1/meta.llama3-8b-instruct-v1:0".to_owned();
+    assert_eq!(row(Some("sa-east-1"), llama), (here, version.clone()));
+    assert_eq!(row(Some("mars-1"), llama), (base.clone(), format!("{version}, none for mars-1")));
+    assert_eq!(row(None, llama), (base, version.clone()));
+    // One price for all regions.
+    let nova = "us.amazon.nova-lite-v1:0";
+    assert_eq!(row(Some("mars-1"), nova), (format!("bedrock/{nova}"), version));
+}
+
 #[test]
 fn the_mock_bills_every_name() {
     let catalog = Catalog::builtin();
