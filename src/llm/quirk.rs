@@ -13,6 +13,10 @@ pub enum Quirk {
     /// The output of a chat completion is bounded by `max_tokens` alone: `max_completion_tokens` is an
     /// error, or is not read.
     OnlyMaxTokens,
+    /// It is bounded by `max_completion_tokens` alone.
+    OnlyMaxCompletionTokens,
+    /// A temperature of 2, which is OpenAI's largest, is an error: 1.99 is the largest.
+    TemperatureBelowTwo,
     /// Its models that think do it fully by the Responses API alone, and some are served by nothing else; only
     /// for a provider that has that API. Which models these are follows from their names.
     ReasonsInResponses,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::base::json::{self, Member, Span};
-use crate::llm::{Code, Operation, Quirk, Refusal};
-use crate::wire::rewrite::{self as changes, Done, Subject};
+use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
+use crate::wire::rewrite::{self as changes, Done, Subject, quirk};
 use crate::wire::{Fields, Rewrite, edit, multipart};
 
 /// The body that leaves, edited in place, and what a rule changed in it. A body that needs no edit is
@@ -27,8 +27,10 @@ pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Byte
         let streams = matches!(fields.call.operation, Operation::Chat | Operation::Completion) && fields.call.stream;
         streams && want.quirks.contains(&Quirk::RefusesStreamOptions)
     });
+    let is_chat = fields.call.operation == Operation::Chat && fields.call.dialect == Dialect::OpenAi;
+    let concerned = is_chat && quirk::concerns(want.quirks);
     // Only who needs the members pays for a second look.
-    let members = match want.changes.is_some() || refused.is_some() {
+    let members = match want.changes.is_some() || refused.is_some() || concerned {
         true => {
             json::object(body).map_err(|_| Refusal::new(Code::InvalidJson, "The request body is not valid JSON."))?
         }
@@ -43,6 +45,10 @@ pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Byte
         remove(&mut edits, body, &members, options.value);
     } else if want.ask_usage && !fields.call.stream_usage && !want.quirks.contains(&Quirk::RefusesStreamOptions) {
         ask_usage(&mut edits, fields);
+    }
+    if concerned {
+        let parameters = want.changes.map_or(&[][..], |changes| &changes.parameters);
+        quirk::edit(body, &members, want.quirks, parameters, &mut edits);
     }
     let done = match want.changes {
         Some(changes) => changes.edit(Subject { body, members: &members, fields, quirks: want.quirks }, &mut edits)?,

@@ -10,6 +10,7 @@ use crate::llm::{Chat, Dropped, Quirk};
 use crate::wire::codec::{Envelope, Outgoing};
 use crate::wire::custom;
 use crate::wire::fit::fit;
+use crate::wire::rewrite::quirk;
 
 /// OpenAI takes at most so many (API reference "Chat", `stop`).
 const MAX_STOP: usize = 4;
@@ -35,7 +36,7 @@ pub(super) fn write(chat: &Chat<'_>, to: &Outgoing<'_>, out: &mut Vec<u8>, dropp
         write_bounds(o, chat, to, model, dropped);
         o.text_if("reasoning_effort", effort);
         note_summary(chat, to, dropped);
-        write_sampling(o, chat, model, effort, dropped);
+        write_sampling(o, chat, to, model, effort, dropped);
         write_rest(o, chat, model, dropped);
     });
 }
@@ -142,8 +143,7 @@ fn write_output(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, dropped: &mut Dropped
 }
 
 fn write_bounds(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, to: &Outgoing<'_>, model: Model, dropped: &mut Dropped) {
-    let only_old = to.quirks.contains(&Quirk::OnlyMaxTokens);
-    o.number_if(if only_old { "max_tokens" } else { "max_completion_tokens" }, chat.max_output);
+    o.number_if(quirk::only_bound(to.quirks).unwrap_or("max_completion_tokens"), chat.max_output);
     if !model.stops() && !chat.stop.is_empty() {
         dropped.field("stop");
     } else if !chat.stop.is_empty() {
@@ -158,15 +158,17 @@ fn write_bounds(o: &mut ObjectWriter<'_>, chat: &Chat<'_>, to: &Outgoing<'_>, mo
 fn write_sampling(
     o: &mut ObjectWriter<'_>,
     chat: &Chat<'_>,
+    to: &Outgoing<'_>,
     model: Model,
     effort: Option<&str>,
     dropped: &mut Dropped,
 ) {
     let sampling = &chat.sampling;
     let (is_sampled, is_steered) = (model.is_sampled(effort), model.is_steered());
+    let temperature = sampling.temperature.map(|degrees| quirk::cooled(degrees, to.quirks).unwrap_or(degrees));
     // A model that refuses a field takes its default all the same; `usual` is that.
     for (name, value, is_taken, usual) in [
-        ("temperature", sampling.temperature, is_sampled, 1.0),
+        ("temperature", temperature, is_sampled, 1.0),
         ("top_p", sampling.top_p, is_sampled, 1.0),
         ("seed", sampling.seed, true, 0.0),
         ("presence_penalty", sampling.presence_penalty, is_steered, 0.0),

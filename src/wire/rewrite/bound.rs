@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::parameters::{Action, Parameter};
-use super::{Scope, Subject};
+use super::{Scope, Subject, quirk};
 use crate::base::json::{self, Kind, Member};
-use crate::llm::{Code, Dialect, Operation, Quirk, Refusal};
+use crate::llm::{Code, Dialect, Operation, Refusal};
 use crate::wire::edit::Edits;
 use crate::wire::fields::{self, Nested, refuse};
 use crate::wire::keys;
@@ -33,13 +33,18 @@ const OWN_BOUNDS: &[&str] = &[
 /// OpenAI's reasoning models refuse `max_tokens` and the others take `max_completion_tokens` as well
 /// (API reference "Create chat completion", `max_tokens`: deprecated). Both are looked at wherever
 /// either may be read: what one of them says would get past the other.
-fn bounds(subject: Subject<'_>) -> (&'static [&'static str], &'static [&'static str]) {
+fn bounds(subject: Subject<'_>, parameters: &[Parameter]) -> (&'static [&'static str], &'static [&'static str]) {
     const CHAT: &[&str] = &["max_completion_tokens", "max_tokens"];
     let call = &subject.fields.call;
     match (call.operation, call.dialect) {
         (Operation::Chat, Dialect::Anthropic) | (Operation::Completion, _) => (&["max_tokens"], &["max_tokens"]),
-        (Operation::Chat, _) if subject.quirks.contains(&Quirk::OnlyMaxTokens) => (CHAT, &["max_tokens"]),
-        (Operation::Chat, _) => (CHAT, CHAT),
+        (Operation::Chat, _) => match quirk::only_bound(subject.quirks) {
+            // A name that is made the other one is read as that.
+            Some(_) if quirk::renamed(subject.members, subject.quirks, parameters).is_some() => (CHAT, CHAT),
+            Some("max_tokens") => (CHAT, &["max_tokens"]),
+            Some(_) => (CHAT, &["max_completion_tokens"]),
+            None => (CHAT, CHAT),
+        },
         (Operation::Responses, _) => (&["max_output_tokens"], &["max_output_tokens"]),
         _ => (&[], &[]),
     }
@@ -56,7 +61,7 @@ pub(super) fn cap(
     if let (Some(place), Operation::Chat) = (Nested::of(call.dialect), call.operation) {
         return cap_inside(place, most, parameters, subject, edits);
     }
-    let (names, read) = bounds(subject);
+    let (names, read) = bounds(subject, parameters);
     let Some(wanted) = read.first() else { return Ok(false) };
     let number = || number(most);
     let (mut stated, mut empty, mut edited) = (false, None, false);

@@ -26,6 +26,7 @@ mod converse;
 mod gemini;
 mod parameters;
 mod prompt;
+pub(super) mod quirk;
 mod turns;
 
 #[cfg(test)]
