@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
 
-use crate::credential::lease::{self, Held, Lease, State};
-use crate::credential::refresh::{Refresh, good_until};
+use crate::credential::clock::Clock;
+use crate::credential::lease::{Held, Lease, State, Wishes};
+use crate::credential::refresh::{PAUSE, Refresh};
 use crate::credential::source::Source;
 use crate::credential::{self, FetchError, Issued, Outside};
 use crate::policy::credentials::Credentials;
@@ -20,8 +20,8 @@ use crate::telemetry::Metrics;
 /// The longest that one fetch may take, with everything that it asks for on the way.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The clock may step while nothing happens: it is looked at once in so many seconds at least.
-const LOOK: u64 = 30;
+/// The wall's clock may step, and a machine may sleep, while nothing happens: it is looked at so often at least.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Who fetches.
 pub type Fetch = Arc<dyn Fn(Source) -> Fetching + Send + Sync>;
@@ -40,7 +40,8 @@ struct Task {
     lease: Weak<Lease>,
     name: Arc<str>,
     state: watch::Receiver<State>,
-    wish: Arc<Notify>,
+    wishes: Wishes,
+    clock: Arc<dyn Clock>,
     fetch: Fetch,
     failures: Counter,
     refresh: Refresh,
@@ -65,16 +66,20 @@ impl Keeper {
     }
 
     /// Takes up what a configuration names that is about to be in force: a source that another one named
-    /// before keeps what it has, and one that is new is fetched from at once.
+    /// before keeps what it has, and one that is new is fetched from at once. Where only its secret is new, what
+    /// was had with the one before is used until then; and until its end, where the new secret gives nothing.
     pub fn adopt(&self, credentials: &mut Credentials) {
         // A poisoned lock still guards a consistent list.
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         leases.retain(|lease| lease.strong_count() > 0);
         for fetched in credentials.fetched() {
-            let known = leases.iter().filter_map(Weak::upgrade).find(|known| known.source == fetched.lease.source);
-            match known {
+            let alive = || leases.iter().rev().filter_map(Weak::upgrade);
+            match alive().find(|known| known.source == fetched.lease.source) {
                 Some(known) => fetched.lease = known,
                 None => {
+                    if let Some(before) = alive().find(|known| fetched.lease.source.follows(&known.source)) {
+                        fetched.lease.inherit(&before);
+                    }
                     leases.push(Arc::downgrade(&fetched.lease));
                     self.metrics.credentials.watch(&fetched.lease);
                     tokio::spawn(self.task(&fetched.lease).run());
@@ -83,10 +88,12 @@ impl Keeper {
         }
     }
 
-    /// A backend did not take the credential of this name: it is fetched again soon.
-    pub fn rejected(&self, name: &str) {
+    /// A backend did not take the credential of this name that had left at `unix_seconds`: it is fetched again
+    /// soon, unless that was another one than there is now.
+    pub fn rejected(&self, name: &str, unix_seconds: u64) {
         let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.iter().filter_map(Weak::upgrade).filter(|lease| *lease.name == *name).for_each(|lease| lease.want());
+        let of_name = leases.iter().filter_map(Weak::upgrade).filter(|lease| *lease.name == *name);
+        of_name.for_each(|lease| lease.reject(unix_seconds));
     }
 
     fn task(&self, lease: &Arc<Lease>) -> Task {
@@ -94,7 +101,8 @@ impl Keeper {
             lease: Arc::downgrade(lease),
             name: lease.name.clone(),
             state: lease.watch(),
-            wish: lease.wish(),
+            wishes: lease.wishes(),
+            clock: lease.clock(),
             fetch: self.fetch.clone(),
             failures: self.metrics.credentials.failures(&lease.name),
             refresh: Refresh::default(),
@@ -110,51 +118,64 @@ impl Task {
         while self.is_due().await {
             let Some(lease) = self.lease.upgrade() else { return };
             lease.begin();
-            self.refresh.begun(lease::now());
-            let result = timeout(LIMIT, (self.fetch)(lease.source.clone())).await;
-            self.ended(&lease, result.unwrap_or(Err(FetchError::Slow(LIMIT))));
-            // Who asked while it was fetched has got it.
-            tokio::select! {
-                biased;
-                () = self.wish.notified() => {}
-                () = std::future::ready(()) => {}
-            }
+            self.refresh.begun(self.now());
+            let result = tokio::select! {
+                result = (self.fetch)(lease.source.clone()) => result,
+                () = self.clock.sleep(LIMIT) => Err(FetchError::Slow(LIMIT)),
+            };
+            self.ended(&lease, result);
         }
+    }
+
+    /// By a clock that never steps.
+    fn now(&self) -> u64 {
+        self.clock.elapsed().as_secs()
     }
 
     /// Waits until it is time; false when the lease is gone.
     async fn is_due(&mut self) -> bool {
         loop {
-            let wait = self.refresh.due().saturating_sub(lease::now());
-            if wait == 0 {
+            let wait = Duration::from_secs(self.refresh.due()).saturating_sub(self.clock.elapsed());
+            if wait.is_zero() {
                 return true;
             }
             tokio::select! {
-                () = sleep(Duration::from_secs(wait.min(LOOK))) => {}
-                () = self.wish.notified() => self.refresh.wanted(lease::now()),
+                () = self.clock.sleep(wait.min(LOOK)) => {}
+                () = self.wishes.none.notified() => self.refresh.wanted(self.now()),
+                () = self.wishes.rejected.notified() => self.refresh.rejected(self.now()),
                 changed = self.state.changed() => if changed.is_err() { return false },
+            }
+            if self.refresh.failures() == 0 && self.state.borrow().has_ended(self.clock.unix()) {
+                self.refresh.wanted(self.now());
             }
         }
     }
 
     fn ended(&mut self, lease: &Lease, result: Result<Issued, FetchError>) {
-        let (now, draw) = (lease::now(), getrandom::u32().unwrap_or_default());
+        let (now, draw) = (self.now(), getrandom::u32().unwrap_or_default());
         match result {
             Ok(Issued { grant, until }) => {
-                let until = good_until(now, until);
-                self.refresh.succeeded(now, until, draw);
-                lease.put(Held { grant, since: now, until });
+                let since = self.clock.unix();
+                // It cannot be fetched more often than this, whatever it says.
+                let until = until.map(|until| until.max(since.saturating_add(PAUSE)));
+                self.refresh.succeeded(now, until.map(|until| until.saturating_sub(since)), draw);
+                // Who asked while it was fetched has got it. Nobody can have met the new one before it is put.
+                forget(&self.wishes.none);
+                forget(&self.wishes.rejected);
+                lease.put(Held { grant, since, until });
                 if self.told.take().is_some() {
                     tracing::info!("credential {:?} is fetched again", self.name);
                 }
             }
             Err(error) => {
                 self.refresh.failed(now, draw);
-                lease.fail();
+                let mut wanted = self.refresh;
+                wanted.wanted(now);
+                lease.fail(Duration::from_secs(wanted.due()));
                 self.failures.inc();
                 let text = error.to_string();
                 if self.told.as_ref() != Some(&text) {
-                    let stays = match lease.current(now) {
+                    let stays = match lease.current(self.clock.unix()) {
                         Some(_) => "the one before stays in use until it ends",
                         None => "calls that need it are refused",
                     };
@@ -164,6 +185,11 @@ impl Task {
             }
         }
     }
+}
+
+/// Takes back what was told and not yet heard.
+fn forget(told: &Notify) {
+    std::pin::pin!(told.notified()).enable();
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::keeper::Keeper;
 use crate::exchange::event::Note;
-use crate::exchange::record::{Outcome, Record};
+use crate::exchange::record::{Outcome, Record, Timings};
 use crate::llm::{Units, UsageSource};
 use crate::meter::{self, Through};
 use crate::telemetry::{BATCH, Sinks};
@@ -40,7 +40,10 @@ impl Unaccepted {
         }
         // A token of the wrong audience, or a signature of a clock that is wrong, is often a 403.
         if let (401 | 403, Some(name)) = (record.status, &record.credential) {
-            self.fetched.rejected(name);
+            let Timings { receive, decide, .. } = record.timings;
+            let before = receive.unwrap_or_default() + decide.unwrap_or_default();
+            let left = Duration::from_nanos(record.started).saturating_add(before);
+            self.fetched.rejected(name, left.as_secs());
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod http;
 pub(super) mod jwt;
 #[cfg(feature = "oauth")]
 mod oauth;
+#[cfg(any(feature = "azure", feature = "gcp", feature = "oauth"))]
 mod token;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! With whose key a call leaves. A key is put on a request only when the request goes to the host
 //! that the key belongs to, and only by a process that may sign.
 
+pub mod clock;
 mod fetch;
 pub mod google_file;
 pub mod lease;
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(sign(&fetched, leaving()), Ok(Signing::Ask(Arc::new(Lease::new(source)))));
         assert_eq!(sign(&fetched, plain).unwrap_err().code, Code::CredentialUnavailable);
         lease.put(Held { grant: Grant::Token(Secret::new("t")), since: 0, until: Some(1_001) });
-        lease.fail();
+        lease.fail(std::time::Duration::ZERO);
         let Ok(Signing::Set(signature)) = sign(&fetched, leaving()) else { panic!("no token") };
         assert_eq!(
             (&*signature.header, signature.prefix, signature.secret.expose()),

@@ -1,6 +1,8 @@
 //! [io] Keys of AWS by way of its own crates, which know the shared configuration files, web identity, the
 //! containers' endpoints and the instance metadata service. What they ask leaves through [`Http`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_config::BehaviorVersion;
@@ -25,7 +27,8 @@ use bytes::Bytes;
 use super::http::{Http, HttpError};
 use super::{FetchError, Issued, Outside};
 use crate::base::secret::Secret;
-use crate::credential::lease::Grant;
+use crate::credential::lease::{self, Grant};
+use crate::credential::refresh::good_until;
 use crate::credential::sigv4::Keys;
 use crate::credential::source::Aws;
 
@@ -35,9 +38,10 @@ const SESSION: &str = "weir";
 pub(super) async fn fetch(source: &Aws, outside: &Outside) -> Result<Issued, FetchError> {
     let (Aws::Profile { region, .. } | Aws::WebIdentity { region, .. } | Aws::Ambient { region }) = source;
     let region = region.clone().or_else(|| outside.env("AWS_REGION")).or_else(|| outside.env("AWS_DEFAULT_REGION"));
+    let client = Client { http: outside.http.clone(), ahead: Arc::default() };
     let config = ProviderConfig::default()
         .with_behavior_version(Some(BehaviorVersion::latest()))
-        .with_http_client(Client(outside.http.clone()))
+        .with_http_client(client.clone())
         .with_sleep_impl(SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
         .with_region(region.clone().map(Region::new));
     let result = match source {
@@ -60,16 +64,18 @@ pub(super) async fn fetch(source: &Aws, outside: &Outside) -> Result<Issued, Fet
             builder.build().await.provide_credentials().await
         }
     };
-    result.map(|credentials| issued(&credentials)).map_err(|error| FetchError::Aws(words(&error)))
+    let ahead = client.ahead.load(Ordering::Relaxed);
+    result.map(|credentials| issued(&credentials, ahead)).map_err(|error| FetchError::Aws(words(&error)))
 }
 
-fn issued(credentials: &Credentials) -> Issued {
+/// `ahead` is as [`Client::ahead`].
+fn issued(credentials: &Credentials, ahead: i64) -> Issued {
     let keys = Keys {
         id: Secret::new(credentials.access_key_id()),
         secret: Secret::new(credentials.secret_access_key()),
         token: credentials.session_token().map(Secret::new),
     };
-    let until = credentials.expiry().map(unix);
+    let until = credentials.expiry().map(|end| good_until(lease::now(), unix(end).saturating_add_signed(-ahead)));
     Issued { grant: Grant::Aws(keys.into()), until }
 }
 
@@ -94,7 +100,11 @@ fn words(error: &CredentialsError) -> String {
 
 /// [`Http`] as AWS's crates want it.
 #[derive(Clone, Debug)]
-struct Client(Http);
+struct Client {
+    http: Http,
+    /// By how many seconds the clock of who answered last is ahead of this machine's.
+    ahead: Arc<AtomicI64>,
+}
 
 // === impl Client ===
 
@@ -106,15 +116,19 @@ impl HttpClient for Client {
 
 impl HttpConnector for Client {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let http = self.0.clone();
+        let Client { http, ahead } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             // Every body that asks for keys is a short text.
             let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
             let answer = http.send(request).await.map_err(|error| match error {
-                HttpError::Slow => ConnectorError::timeout(error.into()),
+                HttpError::Slow(_) => ConnectorError::timeout(error.into()),
                 error => ConnectorError::io(error.into()),
             })?;
+            let now = lease::now();
+            // What is now by that clock is so much earlier by this one.
+            let own = answer.by_own_clock(now, now);
+            ahead.store(now.cast_signed().saturating_sub(own.cast_signed()), Ordering::Relaxed);
             let mut response = http::Response::new(SdkBody::from(answer.body));
             *response.headers_mut() = answer.headers;
             *response.status_mut() =

@@ -113,7 +113,8 @@ async fn subject_token(outside: &Outside, external: &External) -> Result<Secret,
                 .iter()
                 .fold(Request::get(url), |request, (name, value)| request.header(name.as_str(), value.expose()));
             let answer = token::send(outside, url, request, String::new()).await?;
-            token::must_succeed(url, &answer)?;
+            let sent: Vec<&str> = headers.iter().map(|(_, value)| value.expose()).collect();
+            token::must_succeed(url, &answer, &sent)?;
             (String::from_utf8_lossy(&answer.body).trim().to_owned(), token::place(url))
         }
     };

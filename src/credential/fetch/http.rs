@@ -18,16 +18,17 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::task::AbortOnDropHandle;
 
-/// The longest that one request may take, from its connection to the end of its answer.
+/// The longest that one request may take, where nothing else is said.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 256 << 10;
 
 /// Sends requests. A clone shares the certificates.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Http {
     tls: Arc<OnceLock<Option<Arc<ClientConfig>>>>,
+    limit: Duration,
 }
 
 /// An answer, whole.
@@ -53,8 +54,8 @@ pub enum HttpError {
     Hyper(#[from] hyper::Error),
     #[error("the answer is larger than {MAX_ANSWER} bytes, or ended early")]
     Answer,
-    #[error("no answer within {LIMIT:?}")]
-    Slow,
+    #[error("no answer within {0:?}")]
+    Slow(Duration),
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -64,13 +65,19 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 // === impl Http ===
 
 impl Http {
+    /// One whose requests take no longer than this, from their connection to the end of their answer.
+    pub fn limited(limit: Duration) -> Self {
+        Http { tls: Arc::default(), limit }
+    }
+
     /// Sends a request whose URI is absolute, and waits for the whole answer. Redirects are not followed: a
     /// token endpoint has none, and a secret must not follow one.
     ///
     /// # Errors
     /// There is none, for a reason that says nothing of the request.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Answer, HttpError> {
-        tokio::time::timeout(LIMIT, self.exchange(request)).await.unwrap_or(Err(HttpError::Slow))
+        let limit = self.limit;
+        tokio::time::timeout(limit, self.exchange(request)).await.unwrap_or(Err(HttpError::Slow(limit)))
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, HttpError> {
@@ -108,6 +115,32 @@ impl Http {
         let stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(HttpError::Tls)?;
         Ok(Box::new(stream))
     }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http::limited(LIMIT)
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// An instant by the giver's clock, by the clock of this machine that shows `now`: both in seconds since the Unix
+    /// epoch. A giver that does not say what its own shows is believed to have this one's.
+    pub fn by_own_clock(&self, instant: u64, now: u64) -> u64 {
+        let date = self.headers.get(header::DATE).and_then(|date| http_date(date.to_str().ok()?));
+        instant.saturating_add(now).saturating_sub(date.unwrap_or(now))
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), in seconds since the Unix epoch.
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let (day, month, year, time, zone) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    (zone == "GMT").then(|| crate::base::rfc3339::unix(&format!("{year}-{month:02}-{day}T{time}Z")))?
 }
 
 impl fmt::Debug for Http {

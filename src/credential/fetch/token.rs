@@ -10,9 +10,13 @@ use super::http::Answer;
 use super::{FetchError, Issued, Outside};
 use crate::base::secret::Secret;
 use crate::credential::lease::{self, Grant};
+use crate::credential::refresh::good_until;
 
 /// The longest text of an endpoint that an error repeats, in characters.
 const SAID: usize = 300;
+
+/// The fields of a form that no error may repeat, whatever an endpoint says of them.
+const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "assertion", "client_assertion", "subject_token"];
 
 /// One field of a form.
 pub(super) type Field<'a> = (&'a str, &'a str);
@@ -65,7 +69,7 @@ pub(super) async fn ask(
     read(url, &post(outside, url, form, authorization).await?)
 }
 
-/// Sends a form.
+/// Sends a form, and has an answer that is a success.
 pub(super) async fn post(
     outside: &Outside,
     url: &str,
@@ -78,7 +82,11 @@ pub(super) async fn post(
     if let Some(value) = &authorization {
         request = request.header(header::AUTHORIZATION, value.expose());
     }
-    send(outside, url, request, encode(form)).await
+    let answer = send(outside, url, request, encode(form)).await?;
+    let secrets = form.iter().filter(|(name, _)| SECRET_FIELDS.contains(name)).map(|(_, value)| *value);
+    let basic = authorization.as_ref().and_then(|value| value.expose().split_once(' ')).map(|(_, basic)| basic);
+    must_succeed(url, &answer, &secrets.chain(basic).collect::<Vec<_>>())?;
+    Ok(answer)
 }
 
 /// Sends a request that is being built for this URL.
@@ -96,7 +104,7 @@ pub(super) async fn send(
 
 /// The token of an answer.
 pub(super) fn read(url: &str, answer: &Answer) -> Result<Issued, FetchError> {
-    must_succeed(url, answer)?;
+    must_succeed(url, answer, &[])?;
     let none = |what| FetchError::NoToken { place: place(url), what };
     let Ok(answered) = serde_json::from_slice::<Answered>(&answer.body) else {
         return Err(none("it is not the JSON of one"));
@@ -108,15 +116,18 @@ pub(super) fn read(url: &str, answer: &Answer) -> Result<Issued, FetchError> {
     if token.is_empty() || !token.bytes().all(|byte| matches!(byte, 0x21..=0x7e)) {
         return Err(none("its `access_token` is absent, or no header can carry it"));
     }
-    let end = answered.expires_in.and_then(Seconds::whole).map(|life| lease::now().saturating_add(life));
-    let end = end.or_else(|| answered.expires_on.and_then(Seconds::whole));
-    let end = end.or_else(|| crate::base::rfc3339::unix(&answered.expire_time?));
+    let now = lease::now();
+    let end = answered.expires_in.and_then(Seconds::whole).map(|life| now.saturating_add(life));
+    let instant = answered.expires_on.and_then(Seconds::whole);
+    let instant = instant.or_else(|| crate::base::rfc3339::unix(&answered.expire_time?));
+    let end = end.or_else(|| instant.map(|instant| good_until(now, answer.by_own_clock(instant, now))));
     Ok(Issued { grant: Grant::Token(Secret::new(&token)), until: end })
 }
 
 /// # Errors
-/// The endpoint answered with another status, and what it says of the fault.
-pub(super) fn must_succeed(url: &str, answer: &Answer) -> Result<(), FetchError> {
+/// The endpoint answered with another status, and what it says of the fault; nothing of it where that has one of
+/// these secrets in it.
+pub(super) fn must_succeed(url: &str, answer: &Answer, secrets: &[&str]) -> Result<(), FetchError> {
     if answer.status == 200 {
         return Ok(());
     }
@@ -126,14 +137,24 @@ pub(super) fn must_succeed(url: &str, answer: &Answer) -> Result<(), FetchError>
         Some(FaultError::Other(_)) | None => None,
     };
     let said: String = [error, fault.error_description].into_iter().flatten().map(|text| format!(": {text}")).collect();
+    let repeats = |secret: &&str| {
+        let mut escaped = String::new();
+        escape(secret, &mut escaped);
+        !secret.is_empty() && (said.contains(*secret) || said.contains(&escaped))
+    };
+    let said = if secrets.iter().any(repeats) { ": its words repeat a secret".to_owned() } else { said };
     let said = said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID).collect();
     Err(FetchError::Refused { place: place(url), status: answer.status, said })
 }
 
-/// A URL as an error shows it: a query may hold a secret.
+/// A URL as an error shows it: a query, and what stands before the host, may hold a secret.
 pub(super) fn place(url: &str) -> String {
     let plain = url.split(['?', '#']).next().unwrap_or_default();
-    plain.chars().take(SAID).collect()
+    let (scheme, rest) = plain.split_once("://").unwrap_or(("", plain));
+    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let slashes = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{slashes}{host}{path}").chars().take(SAID).collect()
 }
 
 /// `application/x-www-form-urlencoded`.

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::labels::{Named, OTHER, Rejected};
 use super::series::Sets;
-use crate::credential::lease::{self, Lease};
+use crate::credential::lease::Lease;
 use crate::exchange::record::{Outcome, Record};
 
 /// Most series of a family: configurations may come and go without an end.
@@ -98,9 +98,8 @@ impl Credentials {
         leases.retain(|lease| lease.strong_count() > 0);
         self.age.clear();
         self.expires.clear();
-        let now = lease::now();
         for lease in leases.iter().filter_map(Weak::upgrade) {
-            let state = lease.watch();
+            let (state, now) = (lease.watch(), lease.clock().unix());
             let state = state.borrow();
             let Some(held) = &state.held else { continue };
             let labels = Named { credential: lease.name.clone() };

@@ -55,6 +55,19 @@ impl Seen {
 impl Fake {
     /// Serves until it is dropped. A panic of `answer` ends the connection, and the test by its answer.
     pub async fn start(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Fake {
+        Fake::serve(None, answer).await
+    }
+
+    /// One whose clock shows this; without anything it does not say.
+    pub async fn dated(date: Option<&'static str>, answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Fake {
+        Fake::serve(Some(date), answer).await
+    }
+
+    /// Without a date of its own it says this machine's.
+    async fn serve(
+        date: Option<Option<&'static str>>,
+        answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (seen, answer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(answer));
@@ -71,15 +84,15 @@ impl Fake {
                         let (status, body) = answer(&request);
                         let response = hyper::Response::builder().status(status);
                         // The instance metadata of AWS says how long a session lasts.
-                        let life = request.headers.get(LIFE).map(|life| (LIFE, life));
-                        let response =
-                            life.into_iter().fold(response, |answer, (name, life)| answer.header(name, life));
+                        let life = request.headers.get(LIFE).map(|life| (LIFE, &**life));
+                        let said = life.into_iter().chain(date.flatten().map(|date| ("date", date)));
+                        let response = said.fold(response, |answer, (name, value)| answer.header(name, value));
                         Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).expect("a response"))
                     }
                 });
-                tokio::spawn(
-                    async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await },
-                );
+                let mut server = http1::Builder::new();
+                server.auto_date_header(date.is_none());
+                tokio::spawn(async move { server.serve_connection(TokioIo::new(stream), service).await });
             }
         });
         Fake { url, seen, _task: AbortOnDropHandle::new(task) }
