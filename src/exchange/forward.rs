@@ -137,6 +137,10 @@ impl Exchange {
         }
         let written = self.write_body(deciding, target)?;
         if let Some(path) = Self::path_to(deciding, target) {
+            // Nothing can say these as one step of a path: what is signed would be another path than what arrives.
+            if matches!(&*target.model, "." | "..") {
+                return Err(Refusal::new(Code::ModelNotFound, format!("There is no model {:?}.", target.model)));
+            }
             // The caller's own credential goes to an API that looks for it where the caller put it.
             let keeps = *signing == Signing::KeepCaller && crossing.is_none();
             edits.path = Some(if keeps { with_keys(path, &deciding.head.path) } else { path }.into());

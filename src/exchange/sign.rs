@@ -1,9 +1,12 @@
 //! With whose key a request leaves: the key is chosen beforehand, and put on what leaves when that has
 //! changed for the last time.
 
+use std::time::Duration;
+
 use super::Exchange;
 use super::event::{Edits, RequestHead, Value};
 use super::keys::{remove_credentials, remove_own_keys};
+use super::steps::Deciding;
 use crate::base::words::Words;
 use crate::credential::sigv4::{self, Request, Scope};
 use crate::credential::{self, AwsKey, Credential, Leaving, Signing};
@@ -52,6 +55,19 @@ impl Exchange {
         }
     }
 
+    /// What a call is told for which no token was had. Why, says the log: an endpoint's words are not for clients.
+    pub(super) fn no_token(&self, deciding: &Deciding) -> Refusal {
+        let backend = deciding.target.as_ref().map_or("", |target| &target.backend.name);
+        let held = deciding.target.as_ref().and_then(|target| self.held(target.index));
+        let refusal = no_token(backend);
+        match held.map(|held| held.credential) {
+            Some(Credential::Fetched(fetched)) => {
+                refusal.detail(format!("Credential {:?} cannot be fetched; the log says why.", fetched.lease.name))
+            }
+            _ => refusal,
+        }
+    }
+
     fn unix_seconds(&self) -> u64 {
         self.now.unix_nanos / 1_000_000_000
     }
@@ -65,11 +81,16 @@ pub(super) fn no_token_needed(credential: &Credential, leaving: Leaving<'_>) -> 
     match credential::sign(credential, leaving)? {
         Signing::Ask(lease) => {
             lease.want();
-            let message = format!("Backend {:?} has no valid token yet; ask again.", leaving.backend);
-            Err(Refusal::new(Code::CredentialUnavailable, message))
+            Err(no_token(leaving.backend))
         }
         signing => Ok(signing),
     }
+}
+
+/// What is told where there is none.
+pub(super) fn no_token(backend: &str) -> Refusal {
+    let message = format!("Backend {backend:?} has no valid token yet; ask again.");
+    Refusal::new(Code::CredentialUnavailable, message).retry_after(Duration::from_secs(1))
 }
 
 /// Writes a credential into a head, over whatever the caller sent; a signature is not made yet.

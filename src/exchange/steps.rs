@@ -256,6 +256,7 @@ impl Exchange {
                 Recall::Miss => Flow::Go,
             },
             (Step::Sign, Answer::Token(grant)) => self.seal(grant, deciding),
+            (Step::Sign, Answer::Failed(_)) => Flow::Refuse(self.no_token(deciding)),
             // A failure, or an answer to another question, which is no answer.
             (step, answer) => {
                 self.give_back(answer, out);

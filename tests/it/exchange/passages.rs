@@ -91,6 +91,26 @@ fn decoded(embedding: &Value) -> Vec<f32> {
     bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().expect("four"))).collect()
 }
 
+/// A server takes these as steps up or nowhere, and reads another path than the one that was signed.
+#[test]
+fn no_model_is_a_step_of_a_path() {
+    for dialect in [Dialect::Bedrock, Dialect::Azure, Dialect::Gemini, Dialect::Vertex] {
+        for model in [".", ".."] {
+            let mut world = World::new(to(place(dialect, "/p")));
+            let body = json!({"model": format!("one/{model}"), "messages": [{"role": "user", "content": "hi"}]});
+            world.send(Event::Request(post("/v1/chat/completions"), false));
+            world.send(Event::RequestBody(bytes(body.to_string()), true)).end();
+            let left = world.upstream_header(":path").map(str::to_owned);
+            let is_no_step =
+                left.as_ref().is_some_and(|path| path.split(['/', '?']).all(|step| !matches!(step, "." | "..")));
+            assert!(
+                is_no_step || world.refused() == (404, "model_not_found".to_owned()),
+                "{dialect:?} {model}: {left:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn vectors_come_from_every_provider() {
     for &(dialect, prefix, model, path) in EMBEDDERS {

@@ -87,6 +87,8 @@ fn a_question_without_an_answer_means_what_the_policy_says() {
     }
     let mut world = called(gated(), with(4, Answer::Failed(Failure::Timeout)));
     assert_eq!(world.refused(), (503, "credential_unavailable".to_owned()));
+    assert!(world.client().contains(r#"Backend \"one\" has no valid token yet"#), "{}", world.client());
+    assert_eq!(world.client_header("retry-after"), Some("1"));
     world.end();
 }
 
