@@ -165,6 +165,14 @@ impl Exchange {
         self.request.buffered() + self.response.buffered()
     }
 
+    /// The bytes of the request's body while it waits for what decides where it goes, and is edited and signed then.
+    pub fn deciding(&self) -> usize {
+        match &self.request {
+            state @ request::State::Deciding(_) => state.buffered(),
+            _ => 0,
+        }
+    }
+
     /// True while more of the request would be held rather than sent on.
     pub fn is_holding(&self) -> bool {
         matches!(self.request, request::State::Holding(_))

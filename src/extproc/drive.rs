@@ -29,7 +29,7 @@ use crate::exchange::phase::BodyMode;
 use crate::exchange::{Exchange, Setup};
 use crate::world::{Permit, World};
 
-/// Held bodies above this size are read and edited off the I/O threads.
+/// Held bodies above this size are read, edited and signed off the I/O threads.
 const LARGE: usize = 1 << 20;
 
 type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -207,8 +207,9 @@ impl<W: World> Drive<W> {
             self.tell(Event::Stop(Stop::Shed));
             return self.tell(Event::RequestBody(bytes, end));
         }
-        if holding && end && running.exchange.buffered() + bytes.len() > LARGE {
-            return off_thread(|| self.tell(Event::RequestBody(bytes, end)));
+        let size = running.exchange.buffered() + bytes.len();
+        if holding && end {
+            return beside(size, || self.tell(Event::RequestBody(bytes, end)));
         }
         self.tell(Event::RequestBody(bytes, end));
     }
@@ -323,8 +324,14 @@ fn hex(number: u128) -> Arc<str> {
     text.into()
 }
 
-/// Lets other streams of this thread go on meanwhile, where the runtime can.
-fn off_thread(work: impl FnOnce()) {
+/// Works on a body of so many bytes: for a large one, other streams of this thread go on meanwhile, where the
+/// runtime can.
+fn beside(size: usize, work: impl FnOnce()) {
+    if size <= LARGE {
+        return work();
+    }
+    #[cfg(test)]
+    tests::seen_large(size);
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
@@ -346,7 +353,8 @@ impl<W: World> Stream for Drive<W> {
                 return Poll::Ready(None);
             }
             if let Poll::Ready(event) = this.poll_awaited(cx) {
-                this.tell(event);
+                // An answer may be all that a held body waited for.
+                beside(this.running.as_ref().map_or(0, |running| running.exchange.deciding()), || this.tell(event));
                 continue;
             }
             match Pin::new(&mut this.inbound).poll_next(cx) {

@@ -247,3 +247,60 @@ async fn what_a_world_reserved_for_nobody_is_its_own_to_release() {
     let got = tokio::task::spawn_blocking(receive).await.unwrap();
     assert_eq!(record(&got).refusal, Some("limit_store_unavailable"), "and nothing was settled");
 }
+
+/// How large the bodies were that were worked on off the I/O threads, in all tests.
+static LARGE_ONES: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
+
+pub(super) fn seen_large(size: usize) {
+    LARGE_ONES.lock().unwrap().push(size);
+}
+
+/// Answers each question a little later, with nothing against it.
+struct Later(Local);
+
+impl World for Later {
+    fn answer(&self, _: Ask) -> impl Future<Output = Answer> + Send + 'static {
+        let later = tokio::task::yield_now();
+        async {
+            later.await;
+            Answer::Peeked
+        }
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.0.policy()
+    }
+
+    fn admit(&self) -> Option<Permit> {
+        self.0.admit()
+    }
+
+    fn learned(&self) -> Arc<Learned> {
+        self.0.learned()
+    }
+
+    fn health(&self) -> Arc<Health> {
+        self.0.health()
+    }
+
+    fn hint(&self, note: Note) {
+        self.0.hint(note);
+    }
+}
+
+/// A body is signed when the answer comes that it waited for: then it is as large as it was at its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_large_body_stops_no_thread_whatever_it_waited_for() {
+    let mut policy = policy();
+    policy.limits.rules = vec![Rule { name: "tokens".into(), unit: Unit::Tokens }];
+    let (local, _notes) = local(policy);
+    let (_, channel) = start(Later(local), 16 << 20).await;
+    let text = "x".repeat(LARGE + 12_345);
+    let asked = format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let fields = [(":method", "POST"), (":path", "/v1/chat/completions"), ("content-type", "application/json")];
+    let messages = vec![message(Part::RequestHeaders(head(&fields))), message(Part::RequestBody(body(&asked, true)))];
+    let mut answers = open(&channel, messages).await;
+    answers.message().await.unwrap().expect("it leaves");
+    let seen = LARGE_ONES.lock().unwrap().iter().filter(|size| **size == asked.len()).count();
+    assert_eq!(seen, 2, "at its end, and at the answer");
+}
