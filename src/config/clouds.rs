@@ -1,6 +1,6 @@
 //! What the clouds want beside a key: with what a call is signed, and where, or what a token is fetched with. A credential that cannot be had says so, as one that stands in a file does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::secret::{self, SecretError, Secrets};
@@ -8,9 +8,10 @@ use super::spec::{ApiKey, CloudKey, CredentialSpec, GcpPlace, LlmBackend, Way};
 use super::value::Endpoint;
 use super::{KeysAre, Options};
 use crate::base::secret::Secret;
+use crate::credential::google_file::{self, FileError};
 use crate::credential::sigv4::Keys;
 use crate::credential::source::{Aws, Azure, Google, OAuth, Source};
-use crate::credential::{AwsKey, AwsPlace, Credential, Fetched, Lease, Signature, google_file};
+use crate::credential::{AwsKey, AwsPlace, Credential, Fetched, Lease, Signature};
 
 /// What compiling a credential needs.
 pub(super) struct Making<'a> {
@@ -108,7 +109,10 @@ impl Making<'_> {
     fn aws(&self, key: &CloudKey, place: &AwsPlace, lacks: &mut Vec<Lack>) -> Option<Aws> {
         let region = Some(place.region.to_string());
         match &key.way {
-            Way::AwsProfile(name) => Some(Aws::Profile { name: name.clone(), region }),
+            Way::AwsProfile(name) => {
+                self.look_for_profile(key, name, lacks);
+                Some(Aws::Profile { name: name.clone(), region })
+            }
             Way::AwsWebIdentity { role, token_file } => {
                 self.look(&format!("{}.webIdentity.tokenFile", key.path), token_file, lacks);
                 Some(Aws::WebIdentity { role: role.clone(), token_file: token_file.clone(), region })
@@ -178,6 +182,7 @@ impl Making<'_> {
         };
         match google_file::read(text.expose()) {
             Err(error) => lack(format!("the credential file {}", error.words())),
+            Ok(file) if !file.can_sign() => lack(format!("the credential file {}", FileError::Key.words())),
             Ok(file) if file.reaches_out() && self.namespace.is_some() => lack(
                 "the credential file names files and addresses, which is for the root namespace; say the key of a \
                  service account"
@@ -199,6 +204,35 @@ impl Making<'_> {
         let message = format!("file {} {what}; without it no token is fetched", file.display());
         lacks.push(Lack { path: path.to_owned(), message, is_fatal: false });
     }
+
+    /// A profile stands in one of two files, which may come later.
+    fn look_for_profile(&self, key: &CloudKey, name: &str, lacks: &mut Vec<Lack>) {
+        let home = || Some(PathBuf::from(self.secrets.env("HOME").filter(|home| !home.is_empty())?));
+        let file = |variable: &str, own: &str| {
+            let named = self.secrets.env(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+            named.or_else(|| Some(home()?.join(own)))
+        };
+        let files = [file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), file("AWS_CONFIG_FILE", ".aws/config")];
+        let looked: Vec<PathBuf> = files.into_iter().flatten().collect();
+        let has = |file: &PathBuf| match self.secrets.peek(file) {
+            Ok(text) => text.lines().any(|line| profile_of(line) == Some(name)),
+            // What cannot be judged is not judged.
+            Err(SecretError::TooLarge | SecretError::NotText) => true,
+            Err(_) => false,
+        };
+        if !looked.iter().any(has) {
+            let places: Vec<String> = looked.iter().map(|file| file.display().to_string()).collect();
+            let places = if places.is_empty() { "HOME is not set".to_owned() } else { places.join(", ") };
+            let message = format!("there is no profile {name:?} ({places}); without it nothing is signed");
+            lacks.push(Lack { path: format!("{}.profile", key.path), message, is_fatal: false });
+        }
+    }
+}
+
+/// The name of the profile that such a line begins: `[NAME]`, or `[profile NAME]`.
+fn profile_of(line: &str) -> Option<&str> {
+    let inner = line.trim().strip_prefix('[')?.split(']').next()?.trim();
+    Some(inner.strip_prefix("profile ").map_or(inner, str::trim))
 }
 
 fn built(is_built: bool, feature: &str, key: &CloudKey, lacks: &mut Vec<Lack>) {

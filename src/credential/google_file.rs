@@ -109,7 +109,7 @@ impl FileError {
                  impersonated_service_account"
             }
             FileError::ServiceAccount => "lacks `client_email` or `private_key`",
-            FileError::Key => "has a `private_key` that is no PKCS #8 in PEM",
+            FileError::Key => "has a `private_key` that is no RSA key of 2048 bits or more in PKCS #8 and PEM",
             FileError::User => "lacks `client_id`, `client_secret` or `refresh_token`",
             FileError::External => "lacks `audience`, `subject_token_type` or `token_url`",
             FileError::Subject => {
@@ -124,6 +124,16 @@ impl FileError {
 // === impl CredentialFile ===
 
 impl CredentialFile {
+    /// Whether what it signs with can sign; true for what does not sign, and where nothing is built that does.
+    pub fn can_sign(&self) -> bool {
+        match self {
+            #[cfg(feature = "gcp")]
+            CredentialFile::ServiceAccount(account) => super::fetch::jwt::Key::read(account.key.expose()).is_some(),
+            CredentialFile::Impersonated { source, .. } => source.can_sign(),
+            _ => true,
+        }
+    }
+
     /// Whether it makes the process read files or ask addresses that the file chooses.
     pub fn reaches_out(&self) -> bool {
         matches!(self, CredentialFile::External(_) | CredentialFile::Impersonated { .. })

@@ -1,26 +1,47 @@
 //! Backends of the clouds: where they are, what signs, what is fetched, and what is missing.
 
+use std::sync::OnceLock;
+
 use super::*;
 use crate::config::KeysAre;
 use crate::credential::source::{Aws, Azure, Google, OAuth, Source};
 use crate::credential::{Credential, sign};
 use crate::credential::{Leaving, Signing};
 
-const SERVICE_ACCOUNT: &str = r#"{"type": "service_account", "client_email": "a@p.iam", "private_key_id": "1",
-    "private_key": "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n"}"#;
 const EXTERNAL: &str = r#"{"type": "external_account", "audience": "a", "subject_token_type": "t",
     "token_url": "https://sts.example/", "credential_source": {"file": "/etc/passwd"}}"#;
+
+const NO_KEY: &str = r#"{"type": "service_account", "client_email": "a@p.iam", "private_key_id": "1",
+    "private_key": "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n"}"#;
+
+/// The key of a service account, of which none is kept anywhere.
+fn service_account() -> &'static str {
+    static FILE: OnceLock<String> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let asked = ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+        let made = std::process::Command::new("openssl").args(asked).output().expect("openssl");
+        let pem = String::from_utf8(made.stdout).expect("PEM");
+        let file = serde_json::json!({
+            "type": "service_account", "client_email": "a@p.iam", "private_key_id": "1", "private_key": pem,
+        });
+        file.to_string()
+    })
+}
 
 fn fakes() -> Fakes {
     Fakes {
         options: Options { secrets_dir: Some("/secrets".into()), ..Fakes::default().options },
-        env: [("ID", "AKID"), ("SECRET", "hush"), ("EMPTY", "")].into(),
+        env: [("HOME", "/home/a"), ("ID", "AKID"), ("SECRET", "hush"), ("EMPTY", "")].into(),
         files: [
-            ("/sa.json", SERVICE_ACCOUNT),
+            ("/sa.json", service_account()),
             ("/wif.json", EXTERNAL),
             ("/token", "eyJ"),
             ("/blank", " "),
-            ("/secrets/shop/sa/key", SERVICE_ACCOUNT),
+            ("/no-key.json", NO_KEY),
+            ("/aws", "[other]\n[ team ]\naws_access_key_id = hush\n"),
+            ("/config", "[profile named]\nregion = a\n"),
+            ("/home/a/.aws/config", "[profile dev]\nregion = a\n"),
+            ("/secrets/shop/sa/key", service_account()),
             ("/secrets/shop/wif/key", EXTERNAL),
         ]
         .into(),
@@ -148,7 +169,7 @@ fn what_is_fetched_is_what_the_document_says() {
             "dialect: Vertex, endpoint: 'https://v.example/v1', credentials: [{{type: GCP, gcp: {{project: p, location: global, {key}}}}}]"
         )
     };
-    let key = Google::Key(crate::base::secret::Secret::new(SERVICE_ACCOUNT));
+    let key = Google::Key(crate::base::secret::Secret::new(service_account()));
     assert_eq!(source(&vertex("serviceAccountKey: {file: /sa.json}")), (Source::Google(key), none.clone()));
     assert_eq!(source(&vertex("ambient: {}")), (Source::Google(Google::Ambient), none));
     let compiled = in_root(&vertex("accessToken: {env: SECRET}"));
@@ -209,6 +230,7 @@ fn what_is_missing_is_found_beforehand_and_refuses_its_calls_alone() {
         ("/none.json", "file /none.json does not exist"),
         ("/blank", "file /blank is empty"),
         ("/token", "the credential file is no JSON object with a `type`"),
+        ("/no-key.json", "the credential file has a `private_key` that is no RSA key of 2048 bits or more in PKCS #8"),
     ] {
         let text = lack(&in_root(&vertex.replace("FILE", file)));
         assert!(text.contains(&format!("serviceAccountKey: {expected}")), "{text}");
@@ -226,6 +248,33 @@ fn what_is_missing_is_found_beforehand_and_refuses_its_calls_alone() {
     let expected = "aws.webIdentity.tokenFile: file /late does not exist; without it no token is fetched";
     assert!(lines(&compiled.warnings).contains(expected), "{:?}", compiled.warnings);
     assert!(matches!(credential(&compiled), Credential::Fetched(_)));
+}
+
+/// A profile stands in one of two files; whoever writes them may do so later.
+#[test]
+fn a_profile_is_looked_for_beforehand() {
+    let of = |profile: &str, env: &[(&'static str, &'static str)]| {
+        let mut fakes = fakes();
+        fakes.env.extend(env.iter().copied());
+        let spec = format!(
+            "dialect: Bedrock, endpoint: 'https://b.example', region: a, credentials: [{{type: AWS, aws: {{profile: {profile}}}}}]"
+        );
+        let compiled = compiled("weir-system", &spec, &fakes);
+        assert!(matches!(credential(&compiled), Credential::Fetched(_)));
+        lines(&compiled.warnings)
+    };
+    let named = [("AWS_SHARED_CREDENTIALS_FILE", "/aws"), ("AWS_CONFIG_FILE", "/config")];
+    for known in ["team", "other", "named"] {
+        assert_eq!(of(known, &named), "", "{known}");
+    }
+    for (env, expected) in [
+        (&named[..], "there is no profile \"gone\" (/aws, /config)"),
+        (&[], "there is no profile \"gone\" (/home/a/.aws/credentials, /home/a/.aws/config)"),
+    ] {
+        let warned = of("gone", env);
+        assert!(warned.contains(&format!("spec.credentials[0].aws.profile: {expected}")), "{warned}");
+        assert!(!warned.contains("hush"), "{warned}");
+    }
 }
 
 #[test]

@@ -194,7 +194,7 @@ async fn a_file_that_is_none_says_what_it_lacks() {
         (r#"{"type":"service_account","client_email":"a"}"#, "lacks `client_email` or `private_key`"),
         (
             r#"{"type":"service_account","client_email":"a","private_key":"MIIhush"}"#,
-            "`private_key` that is no PKCS #8",
+            "`private_key` that is no RSA key of 2048 bits or more in PKCS #8",
         ),
         (
             r#"{"type":"service_account","client_email":"a",

@@ -218,6 +218,20 @@ async fn must_sign(egress: &Egress, protocol: Protocol) {
     }
 }
 
+/// The ARN of a profile is one step of the path, whatever stands in it.
+async fn must_sign_an_arn(egress: &Egress, protocol: Protocol) {
+    let model = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fa1b2";
+    for path in [format!("/model/static%2F{model}/converse"), format!("/model/static%2f{model}/converse")] {
+        let body = json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}]});
+        let call = Call::post(path.leak(), body.to_string()).with(&[("x-mock-echo", "1")]);
+        let answer = call.send(protocol, &egress.address).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let seen: Value = answer.json();
+        assert_eq!(seen["path"], format!("/a/model/{model}/converse"));
+        must_hold(&seen, &keys("static", None), "us-east-1");
+    }
+}
+
 async fn must_bear(egress: &Egress, protocol: Protocol) {
     let gemini = Call::post(
         "/v1beta1/models/vertex%2Fgemini-2.5-flash:generateContent?key=AIza-of-the-caller",
@@ -243,14 +257,17 @@ async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
     let egress = Egress::up_with(mode, &clouds.config, &environment).await;
     for protocol in BOTH {
         must_sign(&egress, protocol).await;
+        must_sign_an_arn(&egress, protocol).await;
         must_bear(&egress, protocol).await;
         let refused = chat("gone").send(protocol, &egress.address).await;
         assert_eq!(refused.status, 503, "{refused:?}");
         assert_eq!(refused.json()["error"]["code"], "credential_unavailable", "{refused:?}");
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(message.contains("gone") && message.contains("no valid token"), "{message}");
     }
     // Each source was asked once, whoever called.
     assert_eq!((clouds.aws.seen().len(), clouds.google.seen().len(), clouds.azure.seen().len()), (2, 1, 1));
-    let ledger = egress.ledger_of(22).await;
+    let ledger = egress.ledger_of(26).await;
     let named: std::collections::BTreeSet<&str> =
         ledger.iter().filter_map(|line| line["credential"].as_str()).collect();
     let expected = [
@@ -259,7 +276,7 @@ async fn every_backend_gets_what_its_cloud_takes(mode: BodyMode) {
         "AWS/profile/team",
         "AWS/webIdentity/arn:aws:iam::123456789012:role/weir",
         "Azure/managedIdentity",
-        "GCP/serviceAccountKey",
+        "GCP/serviceAccountKey/weir@p.iam.gserviceaccount.com",
     ];
     assert_eq!(named.into_iter().collect::<Vec<_>>(), expected);
     let secrets = ["wJalrXUtnFEMI", "tok/", "ya29", "entra-token", "PRIVATE KEY", "hush"];
