@@ -15,6 +15,7 @@ mod oauth;
 #[cfg(any(feature = "azure", feature = "gcp", feature = "oauth"))]
 mod token;
 
+#[cfg(any(feature = "azure", feature = "gcp"))]
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub struct Outside {
 pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The largest file with a token that is read, in bytes.
+#[cfg(any(feature = "azure", feature = "gcp"))]
 const MAX_FILE: u64 = 64 << 10;
 
 // === impl Outside ===
@@ -77,6 +79,7 @@ impl Outside {
     }
 
     /// The value of a variable that is set and not empty.
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
     fn env(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|value| !value.is_empty())
     }
@@ -86,6 +89,10 @@ impl Outside {
 ///
 /// # Errors
 /// Whatever went wrong, in words for an operator. A file is read anew each time: a platform rotates it.
+#[cfg_attr(
+    not(any(feature = "aws", feature = "azure", feature = "gcp", feature = "oauth")),
+    expect(unused_variables, reason = "nothing is built that fetches")
+)]
 pub async fn fetch(source: &Source, outside: &Outside) -> Result<Issued, FetchError> {
     match source {
         #[cfg(feature = "aws")]
@@ -108,6 +115,7 @@ pub async fn fetch(source: &Source, outside: &Outside) -> Result<Issued, FetchEr
 }
 
 /// A file of text, without white space around it.
+#[cfg(any(feature = "azure", feature = "gcp"))]
 async fn file(path: &Path) -> Result<String, FetchError> {
     use tokio::io::AsyncReadExt as _;
     let failed = |what: String| FetchError::File { path: path.display().to_string(), what };
