@@ -6,6 +6,9 @@
 //! times are a little above what the process spends.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+#[path = "support/limits.rs"]
+mod limits;
+
 use std::alloc::System;
 use std::error::Error;
 use std::hint::black_box;
@@ -108,6 +111,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counted = measure(|| Some(Note::Record(record.clone())), |note| sinks.work_off(note.take().into_iter()));
     print("its record, counted and remembered", &counted);
     print("its record, as a ledger line", &measure(|| record.clone(), |record| record::line(record)));
+    limits::steps().iter().for_each(|(name, cost)| print(name, cost));
+    println!("\n| | MiB |\n|---|---:|");
+    limits::sizes().iter().for_each(|(name, size)| println!("| {name} | {size:.1} |"));
     Ok(())
 }
 

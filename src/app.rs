@@ -40,7 +40,7 @@ use crate::world::{Closer, Local, Policies};
 
 use self::documents::{Documents, First, Snapshot};
 use self::keeper::Keeper;
-use self::notes::Unaccepted;
+use self::notes::{Told, Unaccepted};
 use self::reload::{Alone, Follower, Reload, Running};
 use self::status::Status;
 
@@ -177,7 +177,9 @@ impl Core {
         let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
         let (closer, policies) = (world.closer(), world.policies());
         let unauthorized = Arc::new(Notify::new());
-        let told = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
+        let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
+        let limits = world.limits();
+        let told = Told { learned, unaccepted, limits: limits.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
         Ok(Core {
@@ -188,7 +190,7 @@ impl Core {
             drain,
             drain_timeout: bootstrap.drain_timeout,
             serving: Some(tokio::spawn(serving)),
-            notes: tokio::task::spawn_blocking(|| notes::work_off(receiver, sinks, learned, told)),
+            notes: tokio::task::spawn_blocking(|| notes::work_off(receiver, sinks, told)),
             closer,
             policies,
             status: Arc::default(),

@@ -1,6 +1,8 @@
 //! The answers: what an exchange cannot know by itself, and where its notes go. A host is given a
 //! world and never looks behind it, so that a test can script one.
 
+mod limits;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,6 +19,8 @@ use crate::target::Health;
 use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
 use crate::wire::prompt;
+
+pub use limits::Limits;
 
 /// What a host needs of the outside.
 pub trait World: Send + Sync + 'static {
@@ -49,10 +53,10 @@ pub trait World: Send + Sync + 'static {
 
 /// The right to leave the notes of one exchange. Its places in the queue were reserved when it was
 /// given, so that no note is lost for want of room.
-#[derive(Debug)]
 pub struct Permit {
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
+    limits: Arc<Limits>,
     left: usize,
 }
 
@@ -115,7 +119,6 @@ pub struct Policies {
 }
 
 /// The world of one process: answers by computing, notes to a queue.
-#[derive(Debug)]
 pub struct Local {
     policies: Policies,
     learned: Arc<Learned>,
@@ -124,6 +127,7 @@ pub struct Local {
     room: Arc<Room>,
     /// Prompts that may be counted at the same time.
     counts: Arc<Semaphore>,
+    limits: Arc<Limits>,
 }
 
 // === impl Local ===
@@ -143,12 +147,18 @@ impl Local {
         let counts = Arc::new(Semaphore::new(cores));
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
         let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
-        (Local { policies, learned, health: Arc::default(), queue, room, counts }, notes)
+        let (health, limits) = (Arc::default(), Arc::default());
+        (Local { policies, learned, health, queue, room, counts, limits }, notes)
     }
 
     /// Where its policy is replaced.
     pub fn policies(&self) -> Policies {
         self.policies.clone()
+    }
+
+    /// What is counted of the limits.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.clone()
     }
 
     /// What ends the notes of this world.
@@ -159,12 +169,12 @@ impl Local {
 
 impl World for Local {
     fn answer(&self, ask: Ask) -> impl Future<Output = Answer> + Send + 'static {
-        answer(ask, self.counts.clone())
+        answer(ask, self.counts.clone(), self.limits.clone())
     }
 
     fn admit(&self) -> Option<Permit> {
-        let room = self.room.clone();
-        room.take(SLOTS).then(|| Permit { queue: self.queue.clone(), room, left: SLOTS })
+        let (room, limits) = (self.room.clone(), self.limits.clone());
+        room.take(SLOTS).then(|| Permit { queue: self.queue.clone(), room, limits, left: SLOTS })
     }
 
     fn hint(&self, note: Note) {
@@ -193,7 +203,7 @@ impl World for Local {
     }
 }
 
-async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
+async fn answer(ask: Ask, counts: Arc<Semaphore>, limits: Arc<Limits>) -> Answer {
     match ask {
         Ask::Count { operation, model, body } => {
             count(operation, model, body, counts).await.map_or(UNAVAILABLE, Answer::Count)
@@ -203,8 +213,9 @@ async fn answer(ask: Ask, counts: Arc<Semaphore>) -> Answer {
             aside(counts, count).await.map_or(UNAVAILABLE, Answer::Count)
         }
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
+        Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),
         // No capability that asks these is configurable yet.
-        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) | Ask::Reserve(_) => UNAVAILABLE,
+        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) => UNAVAILABLE,
     }
 }
 
@@ -257,8 +268,11 @@ impl Policies {
 
 impl Permit {
     /// Leaves a note. It is lost, and counted, when the reserved places are used up or no more notes
-    /// are taken.
-    pub fn note(&mut self, note: Note) {
+    /// are taken; what a settlement gives back is given back before that.
+    pub fn note(&mut self, mut note: Note) {
+        if let Note::Settle(settle) = &mut note {
+            self.limits.settle_now(settle);
+        }
         if self.left == 0 {
             self.room.dropped.inc();
             return;

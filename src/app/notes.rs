@@ -14,7 +14,7 @@ use crate::meter::{self, Through};
 use crate::telemetry::{BATCH, Sinks};
 use crate::tokens::Learned;
 use crate::tokens::learned::Key;
-use crate::world::Notes;
+use crate::world::{Limits, Notes};
 
 /// How long notes gather before they are worked off: nobody waits for them, and waking a thread for
 /// each costs more than all that is then done with it.
@@ -26,6 +26,13 @@ pub(super) struct Unaccepted {
     pub keys: Arc<Notify>,
     /// Whoever fetches.
     pub fetched: Arc<Keeper>,
+}
+
+/// Who is told what, beside those who show it.
+pub(super) struct Told {
+    pub learned: Arc<Learned>,
+    pub unaccepted: Unaccepted,
+    pub limits: Arc<Limits>,
 }
 
 // === impl Unaccepted ===
@@ -50,7 +57,7 @@ impl Unaccepted {
 
 /// Works off what exchanges leave until the notes end, and closes the ledger. On a thread of its own,
 /// so that no stream waits for it.
-pub(super) fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>, unaccepted: Unaccepted) {
+pub(super) fn work_off(mut notes: Notes, sinks: Sinks, told: Told) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let count = notes.receive(&mut batch, BATCH);
@@ -58,9 +65,13 @@ pub(super) fn work_off(mut notes: Notes, sinks: Sinks, learned: Arc<Learned>, un
             break;
         }
         for note in &batch {
-            if let Note::Record(record) = note {
-                learn(record, &learned);
-                unaccepted.hear(record);
+            match note {
+                Note::Record(record) => {
+                    learn(record, &told.learned);
+                    told.unaccepted.hear(record);
+                }
+                Note::Settle(settle) => told.limits.settle(settle.clone()),
+                _ => {}
             }
         }
         sinks.work_off(batch.drain(..));
@@ -85,5 +96,7 @@ fn learn(record: &Record, learned: &Learned) {
         status: Some(record.status),
         counted: Units::default(),
     };
-    meter::learn(&record.usage, through, learned, Key { backend, model: &record.sent_model });
+    let key = Key { backend, model: &record.sent_model };
+    meter::learn(&record.usage, through, learned, key);
+    learned.observe_answer(&record.caller.name, key, record.usage.total_output());
 }

@@ -11,12 +11,15 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::notes::{Unaccepted, work_off};
+use super::notes::{Told, Unaccepted, work_off};
 use super::*;
 use crate::catalog::Catalog;
 use crate::config::{Options, Source};
 use crate::exchange::event::{Answer, Ask, Note};
-use crate::limit::{Decision, Grant, Rule, Unit};
+use crate::limit::take::Grant;
+use crate::limit::window::Window;
+use crate::limit::{Limit, Unit};
+use crate::policy::limits::{LimitPolicy, Rule};
 use crate::target::Health;
 use crate::telemetry::{BATCH, sample};
 use crate::world::{Permit, World};
@@ -65,8 +68,9 @@ async fn the_notes_end_when_they_are_closed_and_the_ledger_with_them() {
     }
     world.closer().close();
     let fetched = Arc::new(Keeper::new(super::keeper::outside(), Arc::new(Metrics::new())));
-    let told = Unaccepted { keys: Arc::default(), fetched };
-    let worker = tokio::task::spawn_blocking(|| work_off(notes, sinks, learned, told));
+    let unaccepted = Unaccepted { keys: Arc::default(), fetched };
+    let told = Told { learned, unaccepted, limits: world.limits() };
+    let worker = tokio::task::spawn_blocking(|| work_off(notes, sinks, told));
     timeout(LONG, worker).await.expect("it ends although every exchange keeps its places").unwrap();
     assert_eq!(ids(&path).len(), 1000);
     permits[0].note(Note::Record(Box::new(sample())));
@@ -116,7 +120,7 @@ impl World for Slow {
         async move {
             let _ = asked.map(|asked| asked.send(()));
             tokio::time::sleep(time).await;
-            Answer::Reserve(Decision::Granted(Grant { id: 7 }))
+            Answer::Reserve(Ok(Grant { id: 7, taken: Vec::new() }))
         }
     }
 
@@ -162,7 +166,8 @@ fn call() -> [ProcessingRequest; 2] {
 async fn notes_of_gone(time: Duration, drain_timeout: Duration) -> Vec<Note> {
     let source = Source { files: vec![("weir.yaml".to_owned(), BACKEND.to_owned())], ..Source::default() };
     let mut policy = load(&source, &Options::default()).unwrap().policy;
-    policy.limits.rules = vec![Rule { name: "tokens".into(), unit: Unit::Tokens }];
+    let limit = Limit::new("tokens", Unit::Tokens, 1000, Window::Rolling(Duration::from_secs(60)));
+    policy.limits = vec![LimitPolicy::new([Rule::new(limit)])].into();
     let metrics = Arc::new(Metrics::new());
     let (local, mut notes) = Local::new(Arc::new(policy), Arc::new(Learned::new()), 8, metrics.notes_dropped.clone());
     let closer = local.closer();

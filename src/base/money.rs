@@ -201,6 +201,11 @@ impl<'de> Deserialize<'de> for Rate {
 
 impl Multiplier {
     pub const ONE: Multiplier = Multiplier(ONE);
+
+    /// The factor in units of 1e-9.
+    pub fn billionths(self) -> u64 {
+        self.0
+    }
 }
 
 impl Default for Multiplier {

@@ -13,7 +13,7 @@ use super::spec::{AzureEndpoint, CredentialRow, CredentialSpec, HeaderEdits, Kin
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, KeysAre, Options};
-use super::{callers, models, profile, routes};
+use super::{callers, limits, models, profile, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
@@ -63,6 +63,7 @@ pub(super) fn compile(
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
     policy.identity = callers::identity(set, &workload(set, options), &reach);
     policy.access = callers::access(set, &reach);
+    policy.limits = limits::compile(set, &reach);
     policy.documents = reach.documents(set.documents);
     policy.labels = set.backends.iter().map(Entry::labels).collect();
     policy.profile = profile::root(set);

@@ -36,6 +36,7 @@ mod callers;
 mod clouds;
 mod compile;
 mod form;
+mod limits;
 mod models;
 mod profile;
 mod reach;

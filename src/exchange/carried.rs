@@ -16,7 +16,7 @@ use crate::llm::{Fault, FaultKind};
 const RETRY: &[&str] = &["retry-after", "retry-after-ms", SHOULD_RETRY];
 
 /// The SDKs of OpenAI and Anthropic obey it whatever the status is (`_should_retry` of both).
-const SHOULD_RETRY: &str = "x-should-retry";
+pub(super) const SHOULD_RETRY: &str = "x-should-retry";
 
 /// What the head of an answer that is written anew says of asking again.
 #[derive(Debug, Default)]

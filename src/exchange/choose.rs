@@ -127,12 +127,12 @@ impl Exchange {
 
     /// Whether the price of a model at a backend has to be known for this caller, and is not.
     pub(super) fn lacks_price(&self, index: usize, backend: &Backend, model: &str) -> bool {
-        if self.profile.unpriced == Unpriced::Allow {
+        if self.profile.unpriced != Unpriced::Deny {
             return false;
         }
         let policy = &self.setup.policy;
         // What root wants to know the price of has none because a namespace says so.
-        let believed = backend.namespace.is_none() || policy.profile.unpriced == Unpriced::Allow;
+        let believed = backend.namespace.is_none() || policy.profile.unpriced != Unpriced::Deny;
         let overlay = policy.overlays.get(index).and_then(Option::as_deref).filter(|_| believed);
         let models = Models { requested: model, served: None, region: region::of(&backend.authority) };
         !meter::is_priced(&policy.catalog, overlay, &backend.provider, models)

@@ -79,6 +79,7 @@ impl Exchange {
             edits.set(name, &self.story.id);
         }
         self.tell_rates(&mut edits);
+        self.tell_standing_in(&mut edits);
         self.response.crossed.opened = true;
         self.push(Action::Head(edits), out);
     }
@@ -224,12 +225,13 @@ impl Exchange {
             return self.emit_last(Bytes::from(written), Outcome::Truncated, out);
         }
         if end || self.response.crossed.opened {
-            self.emit(Bytes::from(written), end, out);
+            self.emit_allowed(Bytes::from(written), end, out);
         }
     }
 
     /// What was written before it stays good.
     fn fail_with(&mut self, written: Vec<u8>, why: &'static str, out: &mut Vec<Action>) {
+        self.let_waiting_through(out);
         if !written.is_empty() {
             self.emit(Bytes::from(written), false, out);
         }

@@ -18,6 +18,8 @@
 //! `tests/it/exchange` holds a property for each.
 
 mod access;
+mod allowance;
+mod bounds;
 mod carried;
 mod choose;
 mod count;
@@ -29,6 +31,7 @@ pub mod explain;
 mod follow;
 mod forward;
 mod keys;
+mod limits;
 mod local_reply;
 mod models;
 mod orders;
@@ -39,6 +42,7 @@ mod request;
 mod response;
 mod rope;
 mod sign;
+mod standing;
 mod steps;
 mod stop;
 mod story;
@@ -59,8 +63,10 @@ pub use local_reply::LOCAL_REPLY_HEADER;
 
 use crate::base::now::{Instant, Now};
 use crate::cache::{Recall, Ticket};
-use crate::limit::{Decision, Grant, Settle};
-use crate::llm::Usage;
+use crate::limit::take::{Grant, Standing};
+use crate::limit::{Settle, Spent};
+use crate::llm::UsageSource;
+use crate::policy::limits::Rule;
 use crate::policy::{Policy, Profile};
 use crate::target::Health;
 use crate::tokens::Uncounted;
@@ -94,7 +100,10 @@ pub struct Exchange {
     /// Which step waits for the answer to the open gate; the answer may come when nothing waits.
     gate: Option<steps::Waiting>,
     side_open: bool,
-    grants: Vec<Grant>,
+    grants: Vec<limits::Held>,
+    /// How the limits stand that refused the call, and those asked beside them.
+    refused_by: Vec<(Arc<Rule>, Standing)>,
+    allowance: allowance::Allowance,
     /// The flight that is led and whose end was not published yet.
     lead: Option<Ticket>,
     /// What was said before the request came; it holds as soon as there is one.
@@ -122,6 +131,8 @@ impl Exchange {
             gate: None,
             side_open: false,
             grants: Vec::new(),
+            refused_by: Vec::new(),
+            allowance: allowance::Allowance::default(),
             lead: None,
             early_stop: None,
             question: false,
@@ -162,7 +173,7 @@ impl Exchange {
 
     /// Bytes of the request and of the response that are held in memory now.
     pub fn buffered(&self) -> usize {
-        self.request.buffered() + self.response.buffered()
+        self.request.buffered() + self.response.buffered() + self.allowance.buffered()
     }
 
     /// The bytes of the request's body while it waits for what decides where it goes, and is edited and signed then.
@@ -235,6 +246,8 @@ impl Exchange {
             Slot::Side => {
                 let asked = std::mem::take(&mut self.side_open);
                 match answer {
+                    Answer::Reserve(decision) if asked && self.asks_for_more() => self.more(Some(decision), out),
+                    _ if asked && self.asks_for_more() => self.more(None, out),
                     Answer::Count(tokens) if asked => self.story.counted_input = Some(tokens),
                     answer => self.give_back(answer, out),
                 }
@@ -251,7 +264,7 @@ impl Exchange {
     /// lead of a flight: others wait for it.
     fn give_back(&mut self, answer: Answer, out: &mut Vec<Action>) {
         match answer {
-            Answer::Reserve(Decision::Granted(grant)) => self.settle_one(grant, out),
+            Answer::Reserve(Ok(grant)) => self.undo(grant, out),
             Answer::Recall(Recall::Lead(ticket)) => self.note(Note::Forsake(ticket), out),
             _ => {}
         }
@@ -259,6 +272,7 @@ impl Exchange {
 
     fn on_gone(&mut self, out: &mut Vec<Action>) {
         self.gone = true;
+        self.give_waiting_up();
         if !self.story.is_told && self.story.left {
             // The answer can still have been complete: the terminal event was seen, and only the
             // end of the connection was not.
@@ -282,15 +296,22 @@ impl Exchange {
         }
     }
 
-    fn settle_one(&mut self, grant: Grant, out: &mut Vec<Action>) {
-        self.note(Note::Settle(Settle { grant, usage: Usage::default(), cost: None, uncounted: None }), out);
+    /// Gives back what a grant took, as if it had never been asked for.
+    fn undo(&mut self, grant: Grant, out: &mut Vec<Action>) {
+        self.note(Note::Settle(Settle { grant, spent: Spent::Undone, uncounted: None }), out);
     }
 
     /// Settles everything that was granted with what it came to, or will have come to once it is counted.
     fn settle_all(&mut self, bill: &Bill, uncounted: Option<&Uncounted>, out: &mut Vec<Action>) {
-        for grant in std::mem::take(&mut self.grants) {
-            let (usage, cost, uncounted) = (bill.measure.usage, bill.cost, uncounted.cloned());
-            self.note(Note::Settle(Settle { grant, usage, cost, uncounted }), out);
+        let spent = match (self.story.sent_at, bill.measure.source) {
+            (None, _) => Spent::Nothing,
+            (Some(_), UsageSource::Unknown) if !self.makes_tokens() => Spent::Nothing,
+            (Some(_), UsageSource::Unknown) => Spent::Unknown,
+            (Some(_), _) => Spent::Used { usage: bill.measure.usage, cost: bill.cost },
+        };
+        for held in std::mem::take(&mut self.grants) {
+            let uncounted = uncounted.cloned();
+            self.note(Note::Settle(Settle { grant: held.grant, spent, uncounted }), out);
         }
     }
 }

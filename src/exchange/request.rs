@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
+use super::carried::SHOULD_RETRY;
 use super::event::{Action, Edits, Local, RequestHead};
 use super::explain::EXPLAIN_HEADER;
 use super::follow::Following;
@@ -253,7 +254,12 @@ impl Exchange {
 
     /// Where prices must be known, so must be what is asked for with a key of Weir's.
     fn may_pass_unpriced(&self, pass: &Pass, hidden: bool) -> Result<(), Refusal> {
-        if !(hidden && pass.signed && self.profile.unpriced == Unpriced::Deny) {
+        let denies = match self.profile.unpriced {
+            Unpriced::Deny => true,
+            Unpriced::DenyUnderBudget => self.is_under_budget(pass),
+            Unpriced::Allow => false,
+        };
+        if !(hidden && pass.signed && denies) {
             return Ok(());
         }
         let message = "Unpriced calls are refused here, and what this request asks for cannot be read; send it to a \
@@ -309,9 +315,13 @@ impl Exchange {
             local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string().into()));
             local.headers.push(("retry-after-ms".into(), after.as_millis().to_string().into()));
         }
+        if refusal.code.is_final() {
+            local.headers.push((SHOULD_RETRY.into(), "false".into()));
+        }
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }
+        self.tell_standing(|name, value| local.headers.push((name.into(), value.into())));
         local.headers.extend(self.reason().map(|reason| (EXPLAIN_HEADER.into(), reason.into())));
         self.story.status = local.status;
         self.story.refusal = Some(refusal.code.as_str());
@@ -335,6 +345,18 @@ impl Exchange {
                 self.push(Action::Wake(until), out);
             }
             State::Following(_) => self.on_follow_tick(out),
+            State::Deciding(deciding) => match deciding.limits.waits {
+                Some(until) if self.now.mono >= until => {
+                    if let State::Deciding(deciding) = &mut self.request {
+                        deciding.limits.waits = None;
+                    }
+                    self.advance(out);
+                }
+                Some(until) => {
+                    self.push(Action::Wake(until), out);
+                }
+                None => {}
+            },
             _ => {}
         }
     }

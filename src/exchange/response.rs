@@ -56,6 +56,10 @@ pub(super) struct State {
     pub carried: Carried,
     /// The content coding of an answer that is written anew.
     coding: Option<String>,
+    /// The provider's headers about its rates: name, the name they are moved to, value.
+    pub moved_rates: Vec<(String, String, String)>,
+    /// Text from here on came and was not sent: the stream was ended before it.
+    pub unsent_from: Option<u64>,
 }
 
 /// What happens to the body.
@@ -133,7 +137,8 @@ impl State {
     /// Decoded bytes of text, if the answer could be read to where it got.
     pub fn text_bytes(&self) -> Option<u64> {
         let Some(meter) = &self.meter else { return Some(0) };
-        (meter.blind().is_none() && meter.is_readable()).then(|| meter.seen().text_bytes)
+        let readable = meter.blind().is_none() && meter.is_readable();
+        readable.then(|| self.unsent_from.unwrap_or(meter.seen().text_bytes))
     }
 
     /// The text that was kept; nothing is kept any more.
@@ -206,6 +211,7 @@ impl Exchange {
         self.response.status = head.status;
         self.response.ended = end;
         self.observe(&head, end, out);
+        self.move_rates(&head);
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
         let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
         let mut meter = Meter::new(kind, coding, self.profile.bodies.max_event);
@@ -284,6 +290,7 @@ impl Exchange {
         if wanted.model && !target.model.is_empty() {
             edits.set("x-weir-model", &target.model);
         }
+        self.tell_standing_in(&mut edits);
         edits
     }
 
@@ -320,7 +327,7 @@ impl Exchange {
             }
             Body::Events => {
                 let bytes = self.watch_events(bytes, end, out);
-                self.emit(bytes, end, out);
+                self.emit_allowed(bytes, end, out);
             }
             Body::Crossing | Body::CrossingWhole(_) | Body::Fault { .. } => self.on_crossing_chunk(bytes, end, out),
             Body::None | Body::Over => {}

@@ -7,15 +7,14 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Answer, Ask, Note, RequestHead, Slot};
+use super::limits::Limits;
 use super::request::State;
 use crate::cache::{self, Recall, Ticket};
 use crate::credential::{self, Grant, Signing};
 use crate::guard;
-use crate::limit::{self, Outcome, Stage};
 use crate::llm::{Code, Refusal, Reply};
 use crate::policy::{Decided, Mode, OnError, decide};
 use crate::target::Target;
-use crate::tokens::learned::Key;
 use crate::wire::{Fields, Named};
 
 /// One step of a request.
@@ -51,6 +50,7 @@ pub(super) struct Deciding {
     pub estimate: u64,
     /// The flight that this exchange leads.
     pub lead: Option<Ticket>,
+    pub limits: Limits,
     /// The step that sent it back to Target. It is sent back once.
     retargeted: Option<usize>,
 }
@@ -64,6 +64,10 @@ pub(super) enum Flow {
     Go,
     /// A question is open.
     Park,
+    /// The step runs again when time has passed.
+    Wait,
+    /// The step runs again.
+    Redo,
     Refuse(Refusal),
     Replay(Box<Reply>),
     Follow,
@@ -87,13 +91,14 @@ impl Deciding {
             signing: Signing::Nothing,
             estimate: 0,
             lead: None,
+            limits: Limits::default(),
             retargeted: None,
         }
     }
 
-    /// What was admitted and judged stays so under another target: the caller and the text are the same.
+    /// What was judged stays so under another target: the text is the same.
     fn has_passed(&self, step: Step) -> bool {
-        matches!(step, Step::Admit | Step::Guard) && self.retargeted.is_some_and(|sent_back| self.cursor < sent_back)
+        step == Step::Guard && self.retargeted.is_some_and(|sent_back| self.cursor < sent_back)
     }
 }
 
@@ -153,6 +158,11 @@ impl Exchange {
         match flow {
             Flow::Go => deciding.cursor += 1,
             Flow::Again => deciding.cursor = 0,
+            Flow::Redo => {}
+            Flow::Wait => {
+                self.request = State::Deciding(deciding);
+                return None;
+            }
             Flow::Park => {
                 self.gate = Some(Waiting(step));
                 self.request = State::Deciding(deciding);
@@ -161,6 +171,9 @@ impl Exchange {
             Flow::Refuse(refusal) => {
                 let detail = refusal.detail.as_deref().unwrap_or_default().to_owned();
                 self.story.decide(step.as_str(), "refused", refusal.code.as_str(), detail);
+                if matches!(step, Step::Admit | Step::Reserve) {
+                    self.undo_all(out);
+                }
                 self.refuse(refusal, out);
                 return None;
             }
@@ -198,11 +211,7 @@ impl Exchange {
                     Err(refusal) => Flow::Refuse(refusal),
                 };
             }
-            Step::Admit | Step::Reserve => {
-                let stage = if step == Step::Admit { Stage::Admit } else { Stage::Reserve };
-                let estimate = self.estimated_input(deciding);
-                limit::ask(&policy.limits.rules, stage, &deciding.fields.call, estimate).map(Ask::Reserve)
-            }
+            Step::Admit | Step::Reserve => return self.ask_limits(step, deciding, out),
             Step::Guard => guard::ask(&policy.guards.rules, &deciding.body).map(Ask::Judge),
             Step::Recall => self.recall_ask(policy.cache.rules.as_ref(), deciding),
             Step::Count => return self.count_here(deciding, out),
@@ -223,17 +232,16 @@ impl Exchange {
             (Step::Count, answer) => self.counted(answer, deciding, out),
             (_, Answer::Peeked) => Flow::Go,
             (Step::Admit | Step::Reserve, Answer::Reserve(decision)) => {
-                match decide(policy.limits.mode, limit::apply(decision)) {
-                    Decided::Go(Outcome::Keep(grant)) => {
-                        self.grants.push(grant);
-                        Flow::Go
-                    }
-                    Decided::Go(Outcome::Retarget { backend, model }) => {
-                        self.retarget(step, &backend, &model, deciding, out)
-                    }
-                    Decided::Refuse(refusal) => Flow::Refuse(refusal),
-                    Decided::Would(refusal) => self.would(step, &refusal, out),
-                }
+                self.apply_limits(step, decision, deciding, out)
+            }
+            // Where nobody can count, what is known of the model is what is asked for.
+            (Step::Admit | Step::Reserve, Answer::Count(tokens)) => {
+                deciding.limits.count(Some(tokens));
+                Flow::Redo
+            }
+            (Step::Admit | Step::Reserve, answer) => {
+                self.give_back(answer, out);
+                self.limits_unanswered(step, deciding, out)
             }
             (Step::Guard, Answer::Judge(verdict)) => match decide(policy.guards.mode, guard::apply(verdict)) {
                 Decided::Go(()) => Flow::Go,
@@ -269,10 +277,9 @@ impl Exchange {
     fn unanswered(&mut self, step: Step, out: &mut Vec<Action>) -> Flow {
         let policy = &self.setup.policy;
         let (mode, on_error, code) = match step {
-            Step::Admit | Step::Reserve => (policy.limits.mode, policy.limits.on_error, Code::LimitStoreUnavailable),
             Step::Guard => (policy.guards.mode, policy.guards.on_error, Code::UpstreamUnavailable),
             // A cache that cannot be asked is a cache that has nothing.
-            Step::Recall | Step::Target | Step::Access | Step::Count => {
+            Step::Recall | Step::Target | Step::Access | Step::Count | Step::Admit | Step::Reserve => {
                 (Mode::Enforce, OnError::Allow, Code::Overloaded)
             }
             Step::Sign => (Mode::Enforce, OnError::Deny, Code::CredentialUnavailable),
@@ -296,8 +303,9 @@ impl Exchange {
         Flow::Go
     }
 
-    /// Back to the first step with another target, once. What was admitted stays admitted.
-    fn retarget(
+    /// Back to the first step with another target, once. All that was granted is given back: there it meets
+    /// other limits.
+    pub(super) fn retarget(
         &mut self,
         step: Step,
         backend: &str,
@@ -305,15 +313,14 @@ impl Exchange {
         deciding: &mut Deciding,
         out: &mut Vec<Action>,
     ) -> Flow {
-        if self.setup.policy.limits.mode == Mode::Shadow {
-            return self.would(step, &Refusal::new(Code::RateLimitExceeded, ""), out);
-        }
         if deciding.retargeted.replace(deciding.cursor).is_some() {
             return Flow::Refuse(Refusal::new(
                 Code::RateLimitExceeded,
                 "The limit is exhausted, and so is its fallback.",
             ));
         }
+        self.undo_all(out);
+        deciding.limits.start_anew();
         // The rule that matched the call holds wherever it goes.
         let first = deciding.target.take();
         let refuses_loss = first.as_ref().is_some_and(|target| target.refuses_loss);
@@ -369,12 +376,5 @@ impl Exchange {
         let caller = cache::Caller { consumer, team, namespace: Some(&caller.namespace) };
         let call = &deciding.fields.call;
         cache::ask(rule, call, caller, &target.backend.name, &target.model, &deciding.body).map(Ask::Recall)
-    }
-
-    fn estimated_input(&self, deciding: &Deciding) -> u64 {
-        let Some(target) = &deciding.target else { return 0 };
-        let key = Key { backend: &target.backend.name, model: &target.model };
-        let added = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
-        self.setup.learned.estimate_input(key, deciding.fields.call.body_bytes.saturating_add(added))
     }
 }

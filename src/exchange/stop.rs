@@ -88,6 +88,7 @@ impl Exchange {
         }
         self.story.refusal = Some(refusal.code.as_str());
         self.request = request::State::Released(None);
+        self.give_waiting_up();
         self.emit_last(Bytes::from(bytes), outcome, out);
     }
 }

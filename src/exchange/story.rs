@@ -185,14 +185,19 @@ impl Exchange {
     /// Whether this exchange made tokens that anybody could be billed for, as far as can be said.
     fn is_billable(&self, stated: bool) -> bool {
         let story = &self.story;
-        // What is read again was billed when it was made; a cancellation makes nothing.
-        let makes = &*story.method == "POST" && !story.path.ends_with("/cancel");
-        let free = matches!(story.operation, Operation::CountTokens | Operation::Models);
         // Where the answer cannot be read to its end, what was read of it is not all.
         let readable = !self.response.is_blind();
         // The answer of a background call comes by another request.
         let here = story.call.as_ref().is_some_and(|call| !call.background);
-        makes && !free && readable && (stated || here)
+        self.makes_tokens() && readable && (stated || here)
+    }
+
+    /// Whether anybody could be billed for what was asked.
+    pub(super) fn makes_tokens(&self) -> bool {
+        let story = &self.story;
+        // What is read again was billed when it was made; a cancellation makes nothing.
+        let makes = &*story.method == "POST" && !story.path.ends_with("/cancel");
+        makes && !matches!(story.operation, Operation::CountTokens | Operation::Models)
     }
 
     /// What the rest of the proxy is told at the end.

@@ -134,7 +134,7 @@ fn a_lower_rank_fills_what_is_missing_and_never_overwrites() {
     let found = call(&rules, Role::Gateway, &facts, &[("x-api-key", &key(6))]).unwrap();
     assert_eq!((found.rank, &*found.name), (Rank::Peer, PEER));
     assert_eq!((found.consumer.as_deref(), found.subject.as_deref()), (Some("search"), Some("svc-bot")));
-    assert_eq!(found.groups, ["interns".into(), "staff".into()]);
+    assert_eq!(found.groups, ["interns", "staff"].map(std::sync::Arc::<str>::from));
     assert_eq!(found.tags, [("cost".into(), "search".into())]);
 
     let alone = Facts { peer_uri: None, ..facts };

@@ -94,6 +94,12 @@ impl Code {
         self.row().1
     }
 
+    /// What is used up does not come back soon: to ask again is of no use. (`x-should-retry`, which the SDKs of
+    /// OpenAI and Anthropic obey.)
+    pub fn is_final(self) -> bool {
+        matches!(self, Code::InsufficientQuota | Code::ProjectSpendLimitExceeded)
+    }
+
     /// OpenAI's `error.type` for this status.
     pub fn kind(self) -> &'static str {
         kind_of(self.status())

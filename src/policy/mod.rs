@@ -5,6 +5,7 @@ pub mod access;
 pub mod combine;
 pub mod credentials;
 pub mod explain;
+pub mod limits;
 pub mod select;
 pub mod spaces;
 mod tariff;
@@ -20,10 +21,11 @@ use crate::credential::Credential;
 use crate::identity::{self, Role, Workload};
 use crate::llm::Refusal;
 use crate::target::{Targets, Upstream};
-use crate::{cache, guard, limit};
+use crate::{cache, guard};
 use access::AccessPolicy;
 use combine::Documents;
 use credentials::Credentials;
+use limits::LimitPolicy;
 use select::Callers;
 use spaces::Spaces;
 
@@ -58,7 +60,8 @@ pub struct Policy {
     pub catalog: Catalog,
     /// Those of all namespaces; all that speak for a call count.
     pub access: Spaces<AccessPolicy>,
-    pub limits: Ruled<Vec<limit::Rule>>,
+    /// Those of all namespaces; all that speak for a call count.
+    pub limits: Spaces<LimitPolicy>,
     pub guards: Ruled<Vec<guard::Rule>>,
     pub cache: Ruled<Option<cache::Rule>>,
     /// For which calls each limit, cache and guard document speaks.
@@ -122,7 +125,10 @@ pub struct Bodies {
 /// What happens to a call whose price is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unpriced {
+    /// It is refused where it meets a limit of money, which could not be held otherwise.
     #[default]
+    DenyUnderBudget,
+    /// It is allowed, and spends nothing of any limit of money.
     Allow,
     Deny,
 }
@@ -146,6 +152,8 @@ pub struct ResponseHeaders {
     pub model: bool,
     pub cost: bool,
     pub tokens: bool,
+    /// How the caller's own limits stand.
+    pub rate_limit: bool,
 }
 
 /// What becomes of a decision: the one place that knows [`Mode::Shadow`].
@@ -178,7 +186,7 @@ impl Default for Bodies {
 
 impl Default for ResponseHeaders {
     fn default() -> Self {
-        ResponseHeaders { request_id: true, backend: false, model: false, cost: false, tokens: false }
+        ResponseHeaders { request_id: true, backend: false, model: false, cost: false, tokens: false, rate_limit: true }
     }
 }
 
@@ -212,7 +220,7 @@ impl Policy {
             overlays,
             catalog,
             access: Spaces::default(),
-            limits: Ruled::default(),
+            limits: Spaces::default(),
             guards: Ruled::default(),
             cache: Ruled::default(),
             documents: Documents::default(),

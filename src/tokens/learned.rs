@@ -10,6 +10,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{PoisonError, RwLock};
 
+use super::outputs::Outputs;
+
 /// How many pairs of backend and model are kept. Above that the one that has gone unobserved for
 /// the longest time makes room, so a client that makes up names cannot push out a busy model.
 pub const MAX_MODELS: usize = 1024;
@@ -36,6 +38,7 @@ const UNKNOWN: Pair = Pair { tokens: 1, bytes: 4 };
 pub struct Learned {
     hasher: RandomState,
     table: RwLock<Table>,
+    outputs: Outputs,
 }
 
 /// Whose tokens are meant.
@@ -90,6 +93,17 @@ impl Learned {
     /// A complete call's answer of `bytes` bytes of text was `tokens` tokens, as the provider says.
     pub fn observe_output(&self, key: Key<'_>, tokens: u64, bytes: u64) {
         self.observe(key, tokens, bytes, |entry| &mut entry.output);
+    }
+
+    /// A complete call of this caller was answered with so many tokens, as the provider says.
+    pub fn observe_answer(&self, caller: &str, key: Key<'_>, tokens: u64) {
+        self.outputs.observe(caller, key, tokens);
+    }
+
+    /// How many tokens this caller's next answer has at most, going by those before it; none where there was
+    /// none.
+    pub fn expected_output(&self, caller: &str, key: Key<'_>) -> Option<u64> {
+        self.outputs.expected(caller, key)
     }
 
     /// The tokens of a request body of `bytes` bytes: to the nearest, and at least one if there is

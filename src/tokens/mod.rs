@@ -5,6 +5,7 @@
 
 pub mod bpe;
 pub mod learned;
+mod outputs;
 pub mod uncounted;
 
 pub use learned::Learned;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::base::now::Instant;
 use crate::catalog::Catalog;
-use crate::limit::{Grant, Settle};
+use crate::limit::take::Grant;
+use crate::limit::{Settle, Spent};
 use crate::llm::{Dialect, Usage};
 use crate::target::Targets;
 use crate::target::health::{Observation, Outcome};
@@ -83,8 +84,8 @@ fn notes_end_when_they_are_closed_although_an_exchange_goes_on() {
 }
 
 fn settle(uncounted: &Uncounted) -> Note {
-    let grant = Grant { id: 1 };
-    Note::Settle(Settle { grant, usage: Usage::default(), cost: None, uncounted: Some(uncounted.clone()) })
+    let grant = Grant { id: 1, taken: Vec::new() };
+    Note::Settle(Settle { grant, spent: Spent::Unknown, uncounted: Some(uncounted.clone()) })
 }
 
 fn uncounted(bytes: usize) -> Uncounted {
@@ -124,7 +125,7 @@ fn text_that_waits_is_bounded_and_what_does_not_fit_stays_estimated() {
 
 fn output(note: &Note) -> u64 {
     let Note::Settle(settle) = note else { panic!("{note:?}") };
-    settle.usage.output
+    if let Spent::Used { usage, .. } = settle.spent { usage.output } else { 0 }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod exchange;
 mod faults;
 mod fuzz;
 mod gateway;
+mod limits;
 mod prices;
 mod schema;
 mod signing;

@@ -1,4 +1,4 @@
-//! LLMLimitPolicy: how much of what a caller may use in a period. Read in full and not built yet.
+//! LLMLimitPolicy: how much of what a caller may use in a period.
 
 mod rule;
 
@@ -13,6 +13,8 @@ use super::scope::{self, Callers, Scope};
 use super::{Located, or};
 use crate::base::money::{Multiplier, NanoUsd};
 use crate::limit::Unit;
+use crate::limit::key::{Fact, Key, WhenKeyMissing};
+use crate::limit::window;
 use crate::policy::OnError;
 
 pub(super) use rule::ON_ERROR;
@@ -72,55 +74,7 @@ pub enum Amount {
 pub enum Period {
     /// Any stretch of time of this length.
     Rolling(Duration),
-    Calendar {
-        unit: Calendar,
-        /// A name of the IANA database, of which only the form was checked; none for UTC.
-        zone: Option<String>,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calendar {
-    Hour,
-    Day,
-    Week,
-    Month,
-    Year,
-}
-
-/// What a counter is kept for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    Fact(Fact),
-    /// A tag that the caller sends.
-    Tag(String),
-}
-
-/// What is known of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fact {
-    /// That it is a call: one counter for all.
-    Global,
-    Consumer,
-    Team,
-    Namespace,
-    ServiceAccount,
-    Workload,
-    Model,
-    Backend,
-    Route,
-    EndUser,
-    Session,
-}
-
-/// What happens to a call that has no value for a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenKeyMissing {
-    /// All of them share one counter.
-    #[default]
-    Shared,
-    Skip,
-    Deny,
+    Calendar(window::Calendar),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,7 +117,7 @@ pub struct Reserve {
 pub struct Override {
     pub limit: String,
     /// Facts and their values: all must be those of the call.
-    pub matches: Vec<(&'static str, String)>,
+    pub matches: Vec<(Fact, String)>,
     pub amount: Amount,
     pub not_after: Option<Moment>,
 }
@@ -227,6 +181,18 @@ const MATCH: Fields = Fields {
     ],
     rules: &[Rule::Says],
 };
+/// The facts that an override can name.
+const FACTS: &[(&str, Fact)] = &[
+    ("consumer", Fact::Consumer),
+    ("team", Fact::Team),
+    ("namespace", Fact::Namespace),
+    ("serviceAccount", Fact::ServiceAccount),
+    ("workload", Fact::Workload),
+    ("model", Fact::Model),
+    ("backend", Fact::Backend),
+    ("route", Fact::Route),
+    ("endUser", Fact::EndUser),
+];
 const COUNTINGS: &[(&str, Option<Counting>)] =
     &[("Fleet", Some(Counting::Fleet)), ("Process", Some(Counting::Process))];
 
@@ -239,7 +205,13 @@ impl LlmLimitPolicy {
     pub(in super::super) fn read(reader: &Reader<'_>) -> Option<LlmLimitPolicy> {
         let policy = reader.object(&POLICY)?;
         let scope = Scope::read(&policy);
-        let counting = or(&policy, "counting", Counting::default(), |word| word.word(COUNTINGS));
+        let counting = or(&policy, "counting", Counting::default(), |word| {
+            let found = word.word(COUNTINGS);
+            if found == Some(Counting::Fleet) {
+                word.not_yet_of("counting: Fleet");
+            }
+            found
+        });
         let lease = or(&policy, "lease", LEASE, |share| share.parsed(form::percent));
         // A word that could not be read is no reason for a second error.
         let is_process = policy.get("counting").is_none_or(|word| word.peek() == Some("Process"));
@@ -271,8 +243,8 @@ fn read_override(reader: &Reader<'_>, limits: &[Limit], names: &HashSet<String>)
         if object.is_empty() {
             facts.error("says of nobody who it is: name at least one fact, or change the limit itself");
         }
-        let fact = |name: &'static str| Some((name, object.get(name)?.text()?.to_owned()));
-        Some(MATCH.known().filter_map(fact).collect())
+        let fact = |(name, fact): &(&str, Fact)| Some((*fact, object.get(name)?.text()?.to_owned()));
+        Some(FACTS.iter().filter_map(fact).collect())
     });
     let unit = limits.iter().find(|known| Some(&known.name) == limit.as_ref()).map(|known| known.unit);
     let amount = object.need("amount").zip(unit).and_then(|(amount, unit)| rule::amount(&amount, unit));

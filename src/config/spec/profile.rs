@@ -76,6 +76,7 @@ enum Header {
     Model,
     Cost,
     Tokens,
+    RateLimit,
 }
 
 /// The largest request body: the gRPC message that carries it is limited to 65 MiB at the start.
@@ -161,7 +162,7 @@ const HEADERS: &[(&str, Option<Header>)] = &[
     ("Cost", Some(Header::Cost)),
     ("Tokens", Some(Header::Tokens)),
     ("Cache", None),
-    ("RateLimit", None),
+    ("RateLimit", Some(Header::RateLimit)),
     ("Config", None),
 ];
 
@@ -259,7 +260,14 @@ fn read_bodies(reader: &Reader<'_>) -> Option<BodiesSpec> {
 
 /// An empty list is a wish, too: no header at all.
 fn read_headers(reader: &Reader<'_>) -> Option<ResponseHeaders> {
-    let mut headers = ResponseHeaders { request_id: false, backend: false, model: false, cost: false, tokens: false };
+    let mut headers = ResponseHeaders {
+        request_id: false,
+        backend: false,
+        model: false,
+        cost: false,
+        tokens: false,
+        rate_limit: false,
+    };
     let mut seen = HashSet::new();
     reader.list_or_empty(|item| {
         unique(&item, &mut seen, "header");
@@ -269,6 +277,7 @@ fn read_headers(reader: &Reader<'_>) -> Option<ResponseHeaders> {
             Header::Model => headers.model = true,
             Header::Cost => headers.cost = true,
             Header::Tokens => headers.tokens = true,
+            Header::RateLimit => headers.rate_limit = true,
         }
         Some(())
     })?;

@@ -73,7 +73,7 @@ fn the_words_of_identity_arrive_where_they_are_used() {
         (rules.said.end_user.as_slice(), rules.said.session),
         (&user[..], vec![Source::Header("x-session-id".into())])
     );
-    assert_eq!(rules.said.tags, ["feature".into()]);
+    assert_eq!(rules.said.tags, ["feature"].map(std::sync::Arc::<str>::from));
     let consumer = rules.directory.by_namespace("search-api").unwrap();
     assert_eq!((&*consumer.name, consumer.team.as_deref()), ("search", Some("search")));
     assert_eq!(consumer.tags, [("costCenter".into(), "42".into())]);

@@ -92,7 +92,7 @@ fn the_sample_comes_to_what_it_says() {
     let compiled = compiled(SUPPORTED, &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "g")], options);
     // The profile enables discovery; `openai` is a document's and stays what it is there.
     assert_eq!(names(&compiled), ["openai", "anthropic", "local", "groq"]);
-    assert_eq!(compiled.discovered, ["groq".into()]);
+    assert_eq!(compiled.discovered, ["groq"].map(std::sync::Arc::<str>::from));
     let openai = &compiled.policy.targets.backends[0];
     assert_eq!((&*openai.authority, openai.prefix.as_str()), ("gateway.example.com:8443", "/openai/v1"));
     assert!(openai.asks_stream_usage);

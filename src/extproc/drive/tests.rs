@@ -21,9 +21,11 @@ use crate::exchange::record::Record;
 use crate::extproc::PoolLimits;
 use crate::extproc::server::{Listener, serve};
 use crate::extproc::service::MAX_MESSAGE;
-use crate::limit::{Rule, Unit};
+use crate::limit::window::Window;
+use crate::limit::{Limit, Unit};
 use crate::llm::Dialect;
 use crate::policy::Policy;
+use crate::policy::limits::{LimitPolicy, Rule};
 use crate::target::{Backend, Health, Serves, Targets};
 use crate::telemetry::Metrics;
 use crate::tokens::Learned;
@@ -231,7 +233,8 @@ impl World for Stuck {
 #[tokio::test]
 async fn what_a_world_reserved_for_nobody_is_its_own_to_release() {
     let mut policy = Policy { max_wait: Duration::from_millis(20), ..policy() };
-    policy.limits.rules = vec![Rule { name: "tokens".into(), unit: Unit::Tokens }];
+    let limit = Limit::new("tokens", Unit::Tokens, 1000, Window::Rolling(Duration::from_secs(60)));
+    policy.limits = vec![LimitPolicy::new([Rule::new(limit)])].into();
     let (local, mut notes) = local(policy);
     let (closer, released) = (local.closer(), Arc::new(AtomicUsize::new(0)));
     let (_, channel) = start(Stuck { local, released: released.clone() }, 1 << 20).await;
@@ -292,7 +295,8 @@ impl World for Later {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_large_body_stops_no_thread_whatever_it_waited_for() {
     let mut policy = policy();
-    policy.limits.rules = vec![Rule { name: "tokens".into(), unit: Unit::Tokens }];
+    let limit = Limit::new("tokens", Unit::Tokens, 1000, Window::Rolling(Duration::from_secs(60)));
+    policy.limits = vec![LimitPolicy::new([Rule::new(limit)])].into();
     let (local, _notes) = local(policy);
     let (_, channel) = start(Later(local), 16 << 20).await;
     let text = "x".repeat(LARGE + 12_345);

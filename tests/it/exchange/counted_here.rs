@@ -8,6 +8,7 @@ use weir::base::money::NanoUsd;
 use weir::exchange::event::{Answer, Ask, Event, Failure, Slot};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
+use weir::limit::Spent;
 use weir::llm::{Dialect, Usage, UsageSource};
 use weir::policy::{Policy, Unpriced};
 use weir::target::{Azure, Backend, Choice, Rule, Serves, Targets};
@@ -191,7 +192,7 @@ fn the_steps_of_a_call_are_those_of_its_count() {
     world.call(path, body.to_string()).end();
     // Neither is an answer looked for in memory, nor a key fetched.
     assert_eq!((world.asks.len(), said(&world)), (4, answer(7)), "{:?}", world.asks);
-    assert!(world.settles().iter().all(|settle| settle.usage == Usage::default()));
+    assert!(world.settles().iter().all(|settle| settle.spent == Spent::Nothing));
 
     let mut policy = to(place);
     policy.profile.unpriced = Unpriced::Deny;

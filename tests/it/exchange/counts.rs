@@ -9,6 +9,7 @@ use weir::catalog::Overlay;
 use weir::catalog::price::{Price, Unit};
 use weir::exchange::event::{Answer, Ask, Event, Failure, Feed, Stop};
 use weir::exchange::record::{Outcome, Record};
+use weir::limit::Spent;
 use weir::llm::{Dialect, UsageSource};
 use weir::policy::Policy;
 use weir::telemetry::record;
@@ -78,7 +79,8 @@ fn every_early_end_is_counted_and_settled_with_what_was_counted() {
         for settle in world.settles() {
             let mut settle = settle.clone();
             settle.count(|_| ());
-            assert_eq!((settle.usage, settle.cost, settle.uncounted), (counted.usage, counted.cost, None));
+            let spent = Spent::Used { usage: counted.usage, cost: counted.cost };
+            assert_eq!((settle.spent, settle.uncounted), (spent, None));
         }
     }
 }

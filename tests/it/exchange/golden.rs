@@ -10,9 +10,9 @@ use weir::exchange::event::{
     Action, Answer, Edits, Event, Failure, Feed, Length, Local, Meta, MetaValue, Note, Stop, Value,
 };
 use weir::exchange::record::Record;
-use weir::limit::Decision;
 use weir::llm::{Delta, Finish, Quirk};
-use weir::policy::OnError;
+use weir::policy::limits::Exceeded;
+use weir::policy::{Mode, OnError};
 
 use super::support::*;
 
@@ -183,9 +183,11 @@ fn every_gate_is_answered() {
 
 #[test]
 fn a_limit_is_exhausted() {
-    let refused = Decision::Refused { rule: "tpm".into(), retry_after: Some(Duration::from_millis(1500)) };
     let mut answers = all_clear();
-    answers[3] = Answer::Reserve(refused);
+    // What was not counted is counted before it is refused.
+    answers[3] = exhausted(Some(Duration::from_millis(1500)));
+    answers[4] = Answer::Count(9);
+    answers.push(exhausted(Some(Duration::from_millis(1500))));
     check("exhausted", World::new(gated()).answers(answers), |world| {
         world.call(CHAT, chat(false));
     });
@@ -207,7 +209,7 @@ fn a_follower_is_fed_as_it_comes() {
 #[test]
 fn the_store_is_down_and_the_policy_is_open() {
     let mut policy = gated();
-    policy.limits.on_error = OnError::Allow;
+    policy.limits = limits(Mode::Enforce, OnError::Allow, &Exceeded::Deny);
     let mut answers = all_clear();
     answers[0] = Answer::Failed(Failure::Timeout);
     check("fail-open", World::new(policy).answers(answers), |world| {

@@ -24,6 +24,7 @@ mod explains;
 mod golden;
 mod hold;
 mod hostile;
+mod limits;
 mod listed;
 mod namespaces;
 mod pass;

@@ -1,15 +1,20 @@
 //! Policies and answers that tests share.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use weir::base::secret::Secret;
 use weir::catalog::Catalog;
 use weir::credential::source::{Google, Source};
 use weir::credential::{self, Credential, Fetched, Lease, Signature};
 use weir::exchange::event::Answer;
-use weir::limit::{Decision, Grant, Rule, Unit};
+use weir::limit::take::{Grant, Refused};
+use weir::limit::window::Window;
+use weir::limit::{Limit, Unit};
 use weir::llm::Dialect;
-use weir::policy::{Policy, Ruled};
+use weir::policy::limits::{Exceeded, LimitPolicy, Rule};
+use weir::policy::spaces::Spaces;
+use weir::policy::{Mode, OnError, Policy};
 use weir::target::{Backend, Glob, Passthrough, Serves, Targets};
 use weir::{cache, guard};
 
@@ -67,8 +72,7 @@ pub fn fetched() -> Credential {
 /// A gate at each step: Admit, Guard, Recall, Reserve and Sign, in this order.
 pub fn gated() -> Policy {
     let mut policy = policy();
-    let rule = |name: &str, unit| Rule { name: name.to_owned(), unit };
-    policy.limits = Ruled { rules: vec![rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)], ..Ruled::default() };
+    policy.limits = limits(Mode::Enforce, OnError::Deny, &Exceeded::Deny);
     policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
     policy.cache.rules = Some(cache::Rule { name: "all".to_owned(), scope: cache::Scope::Shared });
     policy.credentials.set(0, fetched());
@@ -86,6 +90,22 @@ pub fn all_clear() -> Vec<Answer> {
     ]
 }
 
+/// A limit of requests and one of tokens.
+pub fn limits(mode: Mode, on_error: OnError, exceeded: &Exceeded) -> Spaces<LimitPolicy> {
+    let minute = || Window::Rolling(Duration::from_secs(60));
+    let rule = |name: &str, unit| Rule {
+        mode,
+        on_error,
+        exceeded: exceeded.clone(),
+        ..Rule::new(Limit::new(name, unit, 100, minute()))
+    };
+    vec![LimitPolicy::new([rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)])].into()
+}
+
 pub fn granted(id: u64) -> Answer {
-    Answer::Reserve(Decision::Granted(Grant { id }))
+    Answer::Reserve(Ok(Grant { id: id.into(), taken: Vec::new() }))
+}
+
+pub fn exhausted(wait: Option<Duration>) -> Answer {
+    Answer::Reserve(Err(Refused { take: 0, wait, standings: Vec::new() }))
 }

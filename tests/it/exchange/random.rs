@@ -6,12 +6,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use weir::cache::{Recall, Ticket};
-use weir::exchange::event::{Answer, Event, Failure, Feed, Slot, Stop};
+use weir::exchange::event::{Answer, Ask, Event, Failure, Feed, Slot, Stop};
 use weir::exchange::phase::BodyMode;
 use weir::guard::Verdict;
-use weir::limit::{Decision, Grant};
+use weir::limit::take::{Fit, Grant, Standing, Taken};
+use weir::limit::window::Window;
+use weir::limit::{Limit, Unit};
 use weir::llm::reply::Choice;
 use weir::llm::{Delta, Finish, Part, Reply};
+use weir::policy::limits::{Exceeded, LimitPolicy, Rule};
 use weir::policy::{Mode, OnError, Policy};
 
 use super::support::*;
@@ -31,8 +34,22 @@ fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
     policy.keep_original = flags[2];
     policy.profile.response_headers.cost = flags[3];
     policy.profile.response_headers.tokens = flags[3];
-    policy.limits.mode = if flags[4] { Mode::Shadow } else { Mode::Enforce };
-    policy.limits.on_error = if flags[5] { OnError::Allow } else { OnError::Deny };
+    let mode = if flags[4] { Mode::Shadow } else { Mode::Enforce };
+    let on_error = if flags[5] { OnError::Allow } else { OnError::Deny };
+    if flags[0] {
+        let ways = [
+            Exceeded::Deny,
+            Exceeded::Downgrade("two".into(), "other".into()),
+            Exceeded::Downgrade("none".into(), "other".into()),
+            Exceeded::Throttle(Duration::from_secs(2)),
+        ];
+        let exceeded = ways[usize::from(flags[8]) + 2 * usize::from(flags[9])].clone();
+        let rule = |name: &str, unit: Unit| {
+            let limit = Limit::new(name, unit, 50 * unit.scale(), Window::Rolling(Duration::from_secs(60)));
+            Rule { mode, on_error, exceeded: exceeded.clone(), cuts: flags[10], ..Rule::new(limit) }
+        };
+        policy.limits = vec![LimitPolicy::new([rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)])].into();
+    }
     policy.guards.mode = if flags[6] { Mode::Shadow } else { Mode::Enforce };
     policy.cache.mode = if flags[7] { Mode::Shadow } else { Mode::Enforce };
     policy.profile.bodies.max_request = small.max(100);
@@ -40,6 +57,25 @@ fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
     policy.profile.bodies.max_capture = small;
     policy.profile.bodies.max_event = max_event;
     policy
+}
+
+/// A grant of what was asked for last.
+fn granted_as_asked(world: &World, id: u128) -> Answer {
+    let takes = match world.asks.last() {
+        Some(Ask::Reserve(ask)) => ask.takes.clone(),
+        _ => Vec::new(),
+    };
+    let taken = takes.into_iter().map(|take| Taken {
+        grant: id,
+        standing: Standing { ceiling: take.ceiling, left: take.ceiling / 2, reset: Duration::from_secs(9) },
+        limit: take.limit,
+        key: take.key,
+        amount: take.amount,
+        bucket: 1,
+        fit: if id % 5 == 3 { Fit::Unchecked } else { Fit::Fits },
+        passed: None,
+    });
+    Answer::Reserve(Ok(Grant { id, taken: taken.collect() }))
 }
 
 fn any_delta() -> impl Strategy<Value = Delta> {
@@ -67,9 +103,8 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         ..Reply::default()
     };
     let others = vec![
-        Answer::Reserve(Decision::Refused { rule: "rpm".into(), retry_after: None }),
-        Answer::Reserve(Decision::Retarget { backend: "two".into(), model: "other".into() }),
-        Answer::Reserve(Decision::Retarget { backend: "none".into(), model: "other".into() }),
+        exhausted(None),
+        exhausted(Some(Duration::from_secs(1))),
         Answer::Judge(Verdict::Pass),
         Answer::Judge(Verdict::Deny { rule: "pii".into() }),
         Answer::Recall(Recall::Hit(Box::new(reply))),
@@ -83,7 +118,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         Answer::Failed(Failure::Timeout),
     ];
     prop_oneof![
-        2 => any::<u64>().prop_map(|id| Answer::Reserve(Decision::Granted(Grant { id }))),
+        2 => any::<u64>().prop_map(granted),
         3 => select(others),
     ]
 }
@@ -180,7 +215,7 @@ proptest! {
     /// Invariants 1 to 5 and 9.
     #[test]
     fn whatever_comes_every_invariant_holds(
-        flags in proptest::collection::vec(any::<bool>(), 8),
+        flags in proptest::collection::vec(any::<bool>(), 11),
         small in select(vec![24_usize, 200, 32 << 20]),
         max_event in select(vec![40_usize, 1 << 20]),
         mode in select(vec![BodyMode::FullDuplex, BodyMode::BufferedStreamed, BodyMode::Buffered]),
@@ -192,8 +227,9 @@ proptest! {
         for (at, step) in steps.into_iter().enumerate() {
             match step {
                 // Every grant is another one, so that each can be told from the others.
-                Step::Send(Event::Answer(slot, Answer::Reserve(Decision::Granted(_)))) => {
-                    world.send(Event::Answer(slot, granted(at as u64)));
+                Step::Send(Event::Answer(slot, Answer::Reserve(Ok(_)))) => {
+                    let answer = granted_as_asked(&world, at as u128);
+                    world.send(Event::Answer(slot, answer));
                 }
                 Step::Send(event) => _ = world.send(event),
                 Step::Wait(time) => _ = world.wait(time),

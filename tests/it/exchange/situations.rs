@@ -69,6 +69,7 @@ impl Situation {
     /// Where a call went, after the world has answered it well.
     fn call(&self, head: RequestHead, body: &str, draw: u64) -> World {
         let mut world = World::new(Policy::clone(&self.policy));
+        world.store = Some(weir::limit::memory::Memory::new(100));
         world.exchange = Exchange::new(Setup {
             id: "1".into(),
             policy: self.policy.clone(),

@@ -8,9 +8,10 @@ use weir::exchange::event::{Action, Answer, Ask, Event, Failure, Note, RequestHe
 use weir::exchange::record::Outcome;
 use weir::guard::Verdict;
 use weir::identity::Role;
-use weir::limit::{Decision, Stage};
+use weir::limit::{Spent, Unit};
 use weir::llm::reply::Choice;
 use weir::llm::{Part, Reply, UsageSource};
+use weir::policy::limits::Exceeded;
 use weir::policy::{Mode, OnError, Policy};
 
 use super::support::*;
@@ -28,12 +29,14 @@ fn called(policy: Policy, answers: Vec<Answer>) -> World {
     world
 }
 
-fn retarget(backend: &str, model: &str) -> Answer {
-    Answer::Reserve(Decision::Retarget { backend: backend.to_owned(), model: model.to_owned() })
+/// [`gated`] with limits that send what does not fit elsewhere.
+fn downgrading(backend: &str, model: &str) -> Policy {
+    let to = Exceeded::Downgrade(backend.into(), model.into());
+    Policy { limits: limits(Mode::Enforce, OnError::Deny, &to), ..gated() }
 }
 
-fn exhausted() -> Answer {
-    Answer::Reserve(Decision::Refused { rule: "rpm".into(), retry_after: Some(Duration::from_millis(1500)) })
+fn soon() -> Answer {
+    exhausted(Some(Duration::from_millis(1500)))
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn every_gate_is_asked_in_order_and_what_was_granted_is_settled_with_the_bill() 
     assert_eq!(world.upstream_header("authorization"), Some("Bearer fresh"));
     assert!(world.record().signed);
     for settle in world.settles() {
-        assert_eq!((settle.usage, settle.cost), (usage(9, 3), world.record().cost));
+        assert_eq!(settle.spent, Spent::Used { usage: usage(9, 3), cost: world.record().cost });
     }
 }
 
@@ -56,7 +59,7 @@ fn name(ask: &Ask) -> &'static str {
         Ask::Embed(_) => "embed",
         Ask::Count { .. } => "count",
         Ask::Wording { .. } => "wording",
-        Ask::Reserve(ask) if ask.stage == Stage::Admit => "admit",
+        Ask::Reserve(ask) if ask.takes[0].limit.unit == Unit::Requests => "admit",
         Ask::Reserve(_) => "reserve",
         Ask::Token { .. } => "token",
     }
@@ -72,8 +75,8 @@ fn a_question_without_an_answer_means_what_the_policy_says() {
                 [(OnError::Deny, Mode::Enforce), (OnError::Allow, Mode::Enforce), (OnError::Deny, Mode::Shadow)]
             {
                 let mut policy = gated();
-                (policy.limits.on_error, policy.guards.on_error) = (on_error, on_error);
-                (policy.limits.mode, policy.guards.mode) = (mode, mode);
+                policy.limits = limits(mode, on_error, &Exceeded::Deny);
+                (policy.guards.on_error, policy.guards.mode) = (on_error, mode);
                 let mut world = called(policy, with(at, Answer::Failed(failure)));
                 let denied = on_error == OnError::Deny && mode == Mode::Enforce && at != 2;
                 assert_eq!(world.envoy.upstream.began, !denied, "gate {at} {on_error:?} {mode:?}");
@@ -102,13 +105,16 @@ fn an_answer_of_the_wrong_kind_is_none_and_a_grant_in_it_is_given_back() {
 
 #[test]
 fn a_refusal_says_when_to_ask_again_and_gives_back_what_was_granted() {
-    let mut world = called(gated(), with(3, exhausted()));
+    let mut answers = with(3, soon());
+    answers[4] = Answer::Count(9);
+    answers.push(soon());
+    let mut world = called(gated(), answers);
     assert_eq!(world.refused(), (429, "rate_limit_exceeded".to_owned()));
     assert_eq!(world.client_header("retry-after"), Some("2"));
     assert_eq!(world.client_header("retry-after-ms"), Some("1500"));
     world.end();
-    assert_eq!(world.settles().len(), 1);
-    assert_eq!((world.settles()[0].usage, world.settles()[0].cost), (usage(0, 0), None));
+    let spent: Vec<Spent> = world.settles().iter().map(|settle| settle.spent).collect();
+    assert_eq!(spent, [Spent::Undone], "all or nothing: the request it was admitted as is given back too");
     assert_eq!((world.record().outcome, world.record().cost), (Outcome::Refused, None));
     let mut world = called(gated(), with(1, Answer::Judge(Verdict::Deny { rule: "pii".into() })));
     assert_eq!(world.refused(), (400, "content_policy_violation".to_owned()));
@@ -121,16 +127,16 @@ fn a_rule_in_shadow_changes_nothing() {
     let kept = Answer::Recall(Recall::Hit(Box::new(Reply { choices, ..Reply::default() })));
     let denied = Answer::Judge(Verdict::Deny { rule: "pii".into() });
     let cases = [
-        (0, exhausted()),
-        (3, exhausted()),
-        (3, retarget("two", "other")),
+        (0, Answer::Failed(Failure::Timeout)),
+        (3, Answer::Failed(Failure::Timeout)),
         (1, denied),
         (2, kept),
         (2, Answer::Recall(Recall::Follow(Ticket(1)))),
     ];
     for (at, answer) in cases {
         let mut policy = gated();
-        (policy.limits.mode, policy.guards.mode, policy.cache.mode) = (Mode::Shadow, Mode::Shadow, Mode::Shadow);
+        policy.limits = limits(Mode::Shadow, OnError::Deny, &Exceeded::Deny);
+        (policy.guards.mode, policy.cache.mode) = (Mode::Shadow, Mode::Shadow);
         let mut world = called(policy, with(at, answer));
         assert_eq!(world.upstream(), chat(false), "gate {at}");
         assert_eq!(world.upstream_header("x-weir-backend"), Some("one"));
@@ -140,42 +146,71 @@ fn a_rule_in_shadow_changes_nothing() {
     }
 }
 
+/// The prompt is counted before a limit of tokens sends the call away.
+fn sent_away(recall: Recall) -> Vec<Answer> {
+    let mut answers = with(2, Answer::Recall(recall));
+    answers.truncate(3);
+    answers.extend([soon(), Answer::Count(9), soon()]);
+    answers
+}
+
 #[test]
 fn an_exhausted_limit_can_send_the_call_elsewhere_once() {
-    let mut answers = with(3, retarget("two", "other"));
-    // What was admitted and judged stays so: only the cache, the budget and the key are asked again.
-    answers.truncate(4);
-    answers.extend([Answer::Recall(Recall::Lead(Ticket(3))), granted(3)]);
-    let mut world = called(gated(), answers);
+    // What was judged stays so; there it meets its limits, the cache and the key anew. The limit that has
+    // sent it away, the only one of tokens, is not asked again.
+    let mut answers = sent_away(Recall::Miss);
+    answers.extend([granted(2), Answer::Recall(Recall::Lead(Ticket(3)))]);
+    let mut world = called(downgrading("two", "other"), answers);
     assert_eq!(world.upstream(), chat(false).replace("gpt-4o-mini", "other"));
     assert_eq!(world.envoy.upstream.headers[":authority"], b"two.example");
     assert_eq!(world.upstream_header("authorization"), Some("Bearer k-two"));
     let names: Vec<&str> = world.asks.iter().map(name).collect();
-    assert_eq!(names, ["admit", "judge", "recall", "reserve", "recall", "reserve"]);
+    assert_eq!(names, ["admit", "judge", "recall", "reserve", "count", "reserve", "admit", "recall"]);
     world.reply(json(), DOCUMENT).end();
-    assert_eq!(world.settles().len(), 2, "one each for Admit and Reserve");
+    let settled: Vec<(u128, bool)> =
+        world.settles().iter().map(|settle| (settle.grant.id, settle.spent == Spent::Undone)).collect();
+    assert_eq!(settled, [(1, true), (2, false)]);
 
-    let mut answers = with(3, retarget("two", "other"));
-    answers.truncate(4);
-    answers.extend([Answer::Recall(Recall::Miss), retarget("one", "gpt-4o-mini")]);
-    let mut world = called(gated(), answers);
+    // Where it is sent another limit wants to send it on.
+    let mut answers = sent_away(Recall::Miss);
+    answers.push(soon());
+    let mut world = called(downgrading("two", "other"), answers);
     assert_eq!(world.refused(), (429, "rate_limit_exceeded".to_owned()));
     world.end();
-    let mut world = called(gated(), with(0, retarget("none", "x")));
+    let mut world = called(downgrading("none", "x"), with(0, soon()));
     assert_eq!(world.refused(), (404, "no_backend".to_owned()));
     world.end();
 }
 
 #[test]
 fn a_flight_that_was_led_for_another_model_is_not_published_to() {
-    let mut answers = with(3, retarget("two", "other"));
-    answers[2] = Answer::Recall(Recall::Lead(Ticket(3)));
-    answers.truncate(4);
-    answers.extend([Answer::Recall(Recall::Miss), granted(3)]);
-    let mut world = called(gated(), answers);
+    let mut answers = sent_away(Recall::Lead(Ticket(3)));
+    answers.extend([granted(2), Answer::Recall(Recall::Miss)]);
+    let mut world = called(downgrading("two", "other"), answers);
     world.reply(json(), DOCUMENT).end();
     let told = world.notes().iter().any(|note| matches!(note, Note::Publish(..) | Note::Remember(_)));
     assert!(!told, "{:?}", world.notes());
+}
+
+#[test]
+fn a_throttled_call_asks_again_when_it_would_fit_and_no_longer_than_it_may_wait() {
+    let mut policy = gated();
+    policy.limits = limits(Mode::Enforce, OnError::Deny, &Exceeded::Throttle(Duration::from_secs(2)));
+    let mut answers = with(0, soon());
+    answers.splice(1..1, [granted(1)]);
+    let mut world = called(policy.clone(), answers);
+    assert!(!world.envoy.upstream.began, "it waits");
+    world.wait(Duration::from_millis(1499));
+    assert!(!world.envoy.upstream.began, "it still waits");
+    world.wait(Duration::from_millis(1));
+    assert_eq!(world.upstream(), chat(false));
+    world.reply(json(), DOCUMENT).end();
+
+    // A second wait of one and a half seconds would be too long.
+    let mut world = called(policy, vec![soon(), soon()]);
+    world.wait(Duration::from_millis(1500));
+    assert_eq!(world.refused(), (429, "rate_limit_exceeded".to_owned()));
+    world.end();
 }
 
 #[test]

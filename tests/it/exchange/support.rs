@@ -1,7 +1,7 @@
 //! A scripted world around one exchange: policies to start from, a clock that only a test moves, answers
 //! from a list, and a check of every rule after every event.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use weir::exchange::event::{Action, Answer, Ask, Event, Headers, Note, RequestHe
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::{Record, Timings};
 use weir::exchange::{Exchange, Setup};
-use weir::limit::{Decision, Settle};
+use weir::limit::Settle;
+use weir::limit::memory::Memory;
+use weir::limit::window::Time;
 use weir::llm::Usage;
 use weir::policy::Policy;
 use weir::tokens::Learned;
@@ -27,10 +29,15 @@ pub const EPOCH: u64 = 1_700_000_000_000_000_000;
 pub struct World {
     pub exchange: Exchange,
     pub envoy: Envoy,
+    pub policy: Arc<Policy>,
     pub learned: Arc<Learned>,
     /// Answers to gates, in order; a gate for which there is none stays open.
     pub gates: VecDeque<Answer>,
     pub side: Option<Answer>,
+    /// Answers what limits ask, where it is there and the list has nothing; it is settled by hand.
+    pub store: Option<Memory>,
+    /// What a prompt has, where the store answers.
+    pub tokens: u64,
     pub clock: Duration,
     /// Everything that happened, for golden transcripts.
     pub actions: Vec<Action>,
@@ -41,7 +48,7 @@ pub struct World {
     gone: bool,
     /// Nothing can be said to the proxy any more.
     left: bool,
-    granted: Vec<u64>,
+    granted: Vec<u128>,
     /// Called with every event and every action.
     pub transcript: Option<super::golden::Transcript>,
 }
@@ -98,13 +105,16 @@ impl World {
     pub fn in_mode(policy: Policy, mode: BodyMode) -> World {
         let (policy, learned) = (Arc::new(policy), Arc::new(Learned::new()));
         let (id, health) = ("req-1".into(), Arc::default());
-        let setup = Setup { id, policy, learned: learned.clone(), health, mode, draw: 7 };
+        let setup = Setup { id, policy: policy.clone(), learned: learned.clone(), health, mode, draw: 7 };
         World {
             exchange: Exchange::new(setup),
             learned,
             envoy: Envoy::new(mode),
+            policy,
             gates: VecDeque::new(),
             side: None,
+            store: None,
+            tokens: 9,
             clock: Duration::ZERO,
             actions: Vec::new(),
             asks: Vec::new(),
@@ -140,10 +150,33 @@ impl World {
             } else if self.side_open && !self.gone && self.side.is_some() {
                 let answer = self.side.take().expect("it is there");
                 self.deliver(Event::Answer(Slot::Side, answer));
+            } else if (self.gate_open || self.side_open) && !self.gone && self.store.is_some() {
+                let slot = if self.gate_open { Slot::Gate } else { Slot::Side };
+                let answer = self.look_up();
+                self.deliver(Event::Answer(slot, answer));
             } else {
                 return;
             }
         }
+    }
+
+    /// What the store says to the last question.
+    fn look_up(&mut self) -> Answer {
+        let time = self.time();
+        match (self.asks.last(), &self.store) {
+            (Some(Ask::Reserve(ask)), Some(store)) => {
+                let id = 1_000 + self.asks.len() as u128;
+                Answer::Reserve(store.reserve(id, &ask.takes, time))
+            }
+            (Some(Ask::Count { .. }), _) => Answer::Count(self.tokens),
+            (ask, _) => panic!("{ask:?} is not asked of a store"),
+        }
+    }
+
+    /// The time of the store.
+    pub fn time(&self) -> Time {
+        let steady = EPOCH + u64::try_from(self.clock.as_nanos()).unwrap_or(0);
+        Time { steady, unix: steady / 1_000_000_000 }
     }
 
     fn deliver(&mut self, event: Event) {
@@ -156,7 +189,7 @@ impl World {
                     Slot::Gate => self.gate_open = false,
                     Slot::Side => self.side_open = false,
                 }
-                if let (Answer::Reserve(Decision::Granted(grant)), false) = (answer, self.gone) {
+                if let (Answer::Reserve(Ok(grant)), false) = (answer, self.gone) {
                     self.granted.push(grant.id);
                 }
             }
@@ -223,7 +256,11 @@ impl World {
     /// Ends the exchange and checks what must hold of every whole one.
     pub fn end(&mut self) -> &mut World {
         self.send(Event::Gone);
-        let mut settled: Vec<u64> = self.settles().iter().map(|settle| settle.grant.id).collect();
+        let ids = |settle: &&Settle| {
+            let more = settle.grant.taken.iter().map(|taken| taken.grant);
+            more.chain([settle.grant.id]).collect::<BTreeSet<u128>>()
+        };
+        let mut settled: Vec<u128> = self.settles().iter().flat_map(ids).collect();
         let mut granted = self.granted.clone();
         settled.sort_unstable();
         granted.sort_unstable();

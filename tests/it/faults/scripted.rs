@@ -8,9 +8,12 @@ use weir::cache::{self, Recall};
 use weir::exchange::event::{Answer, Ask, Failure, Feed, Note};
 use weir::exchange::record::{Outcome, Record};
 use weir::guard::{self, Verdict};
-use weir::limit::{self, Decision, Grant, Unit};
+use weir::limit::take::{Grant, Refused};
+use weir::limit::window::Window;
+use weir::limit::{Limit, Spent, Unit};
 use weir::llm::reply::Choice;
 use weir::llm::{Finish, Part, Reply, Usage};
+use weir::policy::limits::{Exceeded, LimitPolicy, Rule};
 use weir::policy::{OnError, Policy};
 use weir::render::envoy::BodyMode;
 
@@ -25,7 +28,14 @@ fn with_cache(policy: &mut Policy) {
 }
 
 fn with_limits(policy: &mut Policy) {
-    policy.limits.rules = vec![limit::Rule { name: "tokens".into(), unit: Unit::Tokens }];
+    limited(policy, |_| ());
+}
+
+fn limited(policy: &mut Policy, adapt: impl FnOnce(&mut Rule)) {
+    let window = Window::Rolling(Duration::from_secs(60));
+    let mut rule = Rule::new(Limit::new("tokens", Unit::Tokens, 1000, window));
+    adapt(&mut rule);
+    policy.limits = vec![LimitPolicy::new([rule])].into();
 }
 
 fn with_guard(policy: &mut Policy) {
@@ -52,7 +62,7 @@ fn records(notes: &[Note]) -> Vec<&Record> {
     notes.iter().filter_map(|note| if let Note::Record(record) = note { Some(&**record) } else { None }).collect()
 }
 
-fn settled(notes: &[Note]) -> Vec<u64> {
+fn settled(notes: &[Note]) -> Vec<u128> {
     notes.iter().filter_map(|note| if let Note::Settle(settle) = note { Some(settle.grant.id) } else { None }).collect()
 }
 
@@ -125,14 +135,22 @@ async fn a_cut_stream_ends_in_good_order(mode: BodyMode) {
 }
 
 async fn a_limit_sends_a_call_to_another_backend_and_model(mode: BodyMode) {
+    // Two limits: the first sends the call away, and is not asked again; the second is granted there.
+    let adapt = |policy: &mut Policy| {
+        let rule =
+            |name: &str| Rule::new(Limit::new(name, Unit::Tokens, 1000, Window::Rolling(Duration::from_secs(60))));
+        let first = Rule { exceeded: Exceeded::Downgrade("second".into(), "small".into()), ..rule("first") };
+        policy.limits = vec![LimitPolicy::new([first, rule("then")])].into();
+    };
     let script: Script = Box::new(|ask| match ask {
-        Ask::Reserve(_) => {
-            (NOW, Answer::Reserve(Decision::Retarget { backend: "second".into(), model: "small".into() }))
+        Ask::Reserve(ask) if ask.takes.len() == 2 => (NOW, refused(None)),
+        Ask::Reserve(ask) => {
+            assert_eq!(&*ask.takes[0].limit.id, "then");
+            (NOW, granted(7))
         }
-        _ => (NOW, Answer::Failed(Failure::Unavailable)),
+        _ => (NOW, Answer::Count(5)),
     });
-    // The second question, about the new target, is granted.
-    let stage = Stage::set(mode, with_limits, once(script, Answer::Reserve(Decision::Granted(Grant { id: 7 })))).await;
+    let stage = Stage::set(mode, adapt, script).await;
     let answer = stage.chat(&[("x-mock-tokens", "3")], &ask("first/alpha", false)).await;
     assert!(answer.status == 200 && answer.json()["model"] == "small", "{answer:?}");
     let models = stage.mock.tally().models;
@@ -147,19 +165,21 @@ async fn a_limit_sends_a_call_to_another_backend_and_model(mode: BodyMode) {
     stage.strike(&Exceptions::default()).await;
 }
 
-/// The script for the first question, `then` for all others.
-fn once(script: Script, then: Answer) -> Script {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    Box::new(move |ask| match first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-        true => script(ask),
-        false => (NOW, then.clone()),
-    })
+fn granted(id: u128) -> Answer {
+    Answer::Reserve(Ok(Grant { id, taken: Vec::new() }))
+}
+
+fn refused(wait: Option<Duration>) -> Answer {
+    Answer::Reserve(Err(Refused { take: 0, wait, standings: Vec::new() }))
 }
 
 async fn a_limit_and_a_guard_refuse_in_words(mode: BodyMode) {
     let after = Some(Duration::from_millis(1234));
-    let refused = Answer::Reserve(Decision::Refused { rule: "tokens".into(), retry_after: after });
-    let stage = Stage::set(mode, with_limits, always(refused)).await;
+    let script: Script = Box::new(move |ask| match ask {
+        Ask::Reserve(_) => (NOW, refused(after)),
+        _ => (NOW, Answer::Count(5)),
+    });
+    let stage = Stage::set(mode, with_limits, script).await;
     for stream in [false, true] {
         let answer = stage.chat(&[], &ask("first/alpha", stream)).await;
         assert!(answer.status == 429 && answer.complete, "{answer:?}");
@@ -186,7 +206,7 @@ async fn a_limit_and_a_guard_refuse_in_words(mode: BodyMode) {
 }
 
 async fn what_is_granted_to_a_client_that_has_gone_is_given_back_once(mode: BodyMode) {
-    let grant = Answer::Reserve(Decision::Granted(Grant { id: 42 }));
+    let grant = granted(42);
     let script: Script = Box::new(move |_| (Duration::from_millis(1500), grant.clone()));
     let stage = Stage::set(mode, with_limits, script).await;
     let client = stage.open(&[], &ask("first/alpha", true)).await;
@@ -198,9 +218,10 @@ async fn what_is_granted_to_a_client_that_has_gone_is_given_back_once(mode: Body
     assert_eq!(answer.status, 200, "{answer:?}");
     let notes = stage.notes(1).await;
     assert_eq!(settled(&notes), [42, 42]);
-    let used =
-        notes.iter().filter_map(|note| if let Note::Settle(settle) = note { Some(settle.usage.output) } else { None });
-    assert_eq!(used.collect::<Vec<_>>(), [0, 6]);
+    let used = notes.iter().filter_map(|note| if let Note::Settle(settle) = note { Some(settle.spent) } else { None });
+    let output = |spent| if let Spent::Used { usage, .. } = spent { Some(usage.output) } else { None };
+    let used: Vec<Option<u64>> = used.map(output).collect();
+    assert_eq!(used, [None, Some(6)]);
     assert_eq!(stage.mock.tally().requests, 1);
     stage.strike(&aborts()).await;
 }
@@ -208,8 +229,7 @@ async fn what_is_granted_to_a_client_that_has_gone_is_given_back_once(mode: Body
 async fn a_question_without_an_answer_is_decided_by_the_policy(mode: BodyMode) {
     for (on_error, status, requests) in [(OnError::Deny, 503, 0), (OnError::Allow, 200, 1)] {
         let adapt = |policy: &mut Policy| {
-            with_limits(policy);
-            policy.limits.on_error = on_error;
+            limited(policy, |rule| rule.on_error = on_error);
             policy.max_wait = Duration::from_millis(100);
         };
         let script: Script = Box::new(|_| (Duration::from_secs(3600), Answer::Failed(Failure::Unavailable)));

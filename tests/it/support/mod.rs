@@ -11,6 +11,7 @@ pub mod http2;
 mod modes;
 pub mod process;
 pub mod python;
+pub mod redis;
 pub mod response;
 pub mod source;
 pub mod split;

@@ -10,8 +10,10 @@ use super::super::super::text;
 use super::super::super::value;
 use super::super::scope::{CALLERS, any_text, callers};
 use super::super::{located, or, unique};
-use super::{Amount, Calendar, Fact, Key, Limit, OnExhausted, Period, Reserve, Weights, WhenExceeded, WhenKeyMissing};
-use crate::limit::Unit;
+use super::{Amount, Limit, OnExhausted, Period, Reserve, Weights, WhenExceeded};
+use crate::limit::key::{Fact, Key, WhenKeyMissing};
+use crate::limit::window::{self, Calendar};
+use crate::limit::{MOST, Unit};
 use crate::policy::OnError;
 
 #[derive(Clone, Copy)]
@@ -126,12 +128,12 @@ const UNITS: &[(&str, Option<Unit>)] = &[
     ("USD", Some(Unit::Usd)),
     ("Concurrency", Some(Unit::Concurrency)),
 ];
-const CALENDARS: &[(&str, Option<Calendar>)] = &[
-    ("Hour", Some(Calendar::Hour)),
-    ("Day", Some(Calendar::Day)),
-    ("Week", Some(Calendar::Week)),
-    ("Month", Some(Calendar::Month)),
-    ("Year", Some(Calendar::Year)),
+const CALENDARS: &[(&str, Option<window::Unit>)] = &[
+    ("Hour", Some(window::Unit::Hour)),
+    ("Day", Some(window::Unit::Day)),
+    ("Week", Some(window::Unit::Week)),
+    ("Month", Some(window::Unit::Month)),
+    ("Year", Some(window::Unit::Year)),
 ];
 const FACTS: &[(&str, Option<Fact>)] = &[
     ("Global", Some(Fact::Global)),
@@ -214,11 +216,16 @@ pub(super) fn read(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<Li
 
 /// The amount of a limit, in its unit.
 pub(super) fn amount(reader: &Reader<'_>, unit: Unit) -> Option<Amount> {
+    let most = MOST / unit.scale();
     match unit {
-        Unit::Usd => reader.decimal(form::usd).map(Amount::Usd),
-        Unit::Requests | Unit::Tokens | Unit::Concurrency => {
-            reader.whole(value::quantity, 1, u64::MAX).map(Amount::Count)
+        Unit::Usd => {
+            let amount = reader.decimal(form::usd)?;
+            if u64::try_from(amount.nanos()).is_ok_and(|nanos| nanos > MOST) {
+                reader.error(format_args!("at most {most} USD can be counted exactly"));
+            }
+            Some(Amount::Usd(amount))
         }
+        Unit::Requests | Unit::Tokens | Unit::Concurrency => reader.whole(value::quantity, 1, most).map(Amount::Count),
     }
 }
 
@@ -252,12 +259,16 @@ fn read_period(reader: &Reader<'_>) -> Option<Period> {
             zone.error("only a calendar period has a time zone");
         }
         let name = zone.parsed(form::time_zone)?;
-        zone.not_yet_of("time zones; of this one only the form of its name was checked");
-        Some(name)
+        let found = jiff::tz::TimeZoneDatabase::bundled().get(&name).ok();
+        if found.is_none() {
+            zone.error(format_args!("{name:?} is no time zone of the IANA database; one is Europe/Berlin"));
+        }
+        found
     });
+    let zone = zone.unwrap_or(jiff::tz::TimeZone::UTC);
     match (rolling, calendar) {
         (Some(length), None) => Some(Period::Rolling(length?)),
-        (None, Some(unit)) => Some(Period::Calendar { unit: unit?, zone }),
+        (None, Some(unit)) => Some(Period::Calendar(Calendar { unit: unit?, zone })),
         _ => {
             reader.error("needs exactly one of rolling, calendar");
             None
@@ -270,7 +281,7 @@ fn read_keys(reader: &Reader<'_>) -> Option<Vec<Key>> {
     let keys = reader.list(|item| {
         let key = match item.peek() {
             Some(_) => Key::Fact(item.word(FACTS)?),
-            None => Key::Tag(item.object(&TAG)?.need("tag")?.text()?.to_owned()),
+            None => Key::Tag(item.object(&TAG)?.need("tag")?.text()?.into()),
         };
         if !seen.insert(key.clone()) {
             item.error("duplicate key");

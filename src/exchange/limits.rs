@@ -1,0 +1,332 @@
+//! The steps Admit and Reserve: which limits a call meets, what is taken of each, and what becomes of a call
+//! that does not fit. What a caller is told of its limits is in `standing`, and what happens when one runs out
+//! under a running stream in `allowance`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Exchange;
+use super::event::{Action, Ask, Note, Slot};
+use super::steps::{Deciding, Flow, Step};
+use super::story::NANOS;
+use crate::base::now::Instant;
+use crate::limit::key::Key as CounterKey;
+use crate::limit::take::{Fit, Grant, Refused};
+use crate::limit::window::Window;
+use crate::limit::{self, Stage, Unit};
+use crate::llm::{Code, Refusal};
+use crate::policy::limits::{Exceeded, Met, Missing, Rule, Visit, meet};
+use crate::policy::select::Place;
+use crate::policy::{Mode, OnError};
+use crate::target::{Pass, Target};
+
+/// How long a call that waits for a place among those in flight waits before it asks again, and how long one
+/// that is refused such a place is told to.
+const PLACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What was granted, and by which rules: each row of the one belongs to that of the other.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub grant: Grant,
+    pub rules: Vec<Arc<Rule>>,
+    /// By how much each take is larger than what the call probably comes to.
+    pub slack: Vec<u64>,
+}
+
+/// A call on its way through its limits.
+#[derive(Default)]
+pub(super) struct Limits {
+    /// What the open question is about, with what is asked of each.
+    asked: Vec<(Met, u64)>,
+    /// Tokens and money were asked together with requests.
+    reserved: bool,
+    /// The tokens of the prompt, where they were counted.
+    pub counted: Option<u64>,
+    /// They cannot be counted, or were, or are just now.
+    pub is_counted: bool,
+    is_counting: bool,
+    /// Limits that have sent the call elsewhere: it does not come back for them.
+    left: Vec<Arc<str>>,
+    /// When it asks again.
+    pub waits: Option<Instant>,
+    /// Since when it waits.
+    since: Option<Instant>,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Asks the limits of this step.
+    pub(super) fn ask_limits(&mut self, step: Step, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let Some(target) = deciding.target.clone() else { return Flow::Go };
+        let policy = self.policy();
+        let speaking = policy.limits_of(&self.story.caller);
+        if speaking.is_empty() || (step == Step::Reserve && deciding.limits.reserved) {
+            return Flow::Go;
+        }
+        let stage = if step == Step::Admit { Stage::Admit } else { Stage::Reserve };
+        // One question is enough where nothing can come in between.
+        let both = stage == Stage::Admit && policy.guards.rules.is_empty() && policy.cache.rules.is_none();
+        let visit = Visit { place: Place::of(&target), model: &target.model, unix: self.now.unix_nanos / NANOS };
+        let met = meet(&speaking, &self.story.caller, visit, |unit| both || unit.stage() == stage);
+        let mut met = match met {
+            Ok(met) => met,
+            Err(missing) => return Flow::Refuse(lacks(&missing)),
+        };
+        met.retain(|met| !deciding.limits.left.contains(&met.rule.limit.id));
+        deciding.limits.reserved = both;
+        if met.is_empty() {
+            return Flow::Go;
+        }
+        if met.iter().any(|met| met.rule.exact && met.rule.limit.unit.stage() == Stage::Reserve)
+            && self.count_first(&target, deciding, out)
+        {
+            return Flow::Park;
+        }
+        self.take_of(met, &target, deciding, out)
+    }
+
+    /// Has the prompt counted. False where it was already, or cannot be.
+    fn count_first(&mut self, target: &Target, deciding: &mut Deciding, out: &mut Vec<Action>) -> bool {
+        let operation = self.story.operation;
+        if std::mem::replace(&mut deciding.limits.is_counted, true) || operation.is_media() {
+            return false;
+        }
+        let body = deciding.body.clone();
+        deciding.limits.is_counting = true;
+        self.ask(Slot::Gate, Ask::Count { operation, model: target.model.to_string(), body }, out);
+        true
+    }
+
+    fn take_of(&mut self, met: Vec<Met>, target: &Target, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let bounds = self.bounds(target, deciding);
+        let mut asked = Vec::with_capacity(met.len());
+        for met in met {
+            let bounds = if met.rule.cuts { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
+            let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
+                match self.without_price(&met.rule, target) {
+                    Some(refusal) => return Flow::Refuse(refusal),
+                    None => continue,
+                }
+            };
+            // What is only assumed of an answer never makes a call more than the whole limit.
+            let least = || self.amount(&met.rule, bounds.without_output(), bounds.input, target).unwrap_or(most);
+            let most = if bounds.is_assumed() { most.min(met.ceiling.max(least())) } else { most };
+            let likely = self.amount(&met.rule, bounds, bounds.likely, target).unwrap_or(most);
+            // Nothing is counted for a limit that refuses nothing, so it goes by what is probable.
+            let most = if met.rule.is_enforced() { most } else { likely.min(most) };
+            asked.push((met, most, most.saturating_sub(likely)));
+        }
+        if asked.is_empty() {
+            return Flow::Go;
+        }
+        let takes = asked.iter().map(|(met, most, _)| met.take(*most)).collect();
+        deciding.limits.asked = asked.into_iter().map(|(met, _, slack)| (met, slack)).collect();
+        self.ask(Slot::Gate, Ask::Reserve(limit::Ask { takes }), out);
+        Flow::Park
+    }
+
+    /// Goes on with what the store says.
+    pub(super) fn apply_limits(
+        &mut self,
+        step: Step,
+        decision: limit::Decision,
+        deciding: &mut Deciding,
+        out: &mut Vec<Action>,
+    ) -> Flow {
+        let asked = std::mem::take(&mut deciding.limits.asked);
+        match decision {
+            Ok(grant) => self.granted(step, asked, grant, out),
+            Err(refused) => self.does_not_fit(step, &asked, refused, deciding, out),
+        }
+    }
+
+    /// There is no answer: what that means is each limit's word.
+    pub(super) fn limits_unanswered(&mut self, step: Step, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        if deciding.limits.is_counting {
+            deciding.limits.count(None);
+            return Flow::Redo;
+        }
+        let asked = std::mem::take(&mut deciding.limits.asked);
+        for (met, _) in &asked {
+            let rule = &met.rule;
+            match (rule.on_error, rule.mode) {
+                (OnError::Deny, Mode::Enforce) if rule.is_enforced() => {
+                    return Flow::Refuse(store_unavailable(&rule.limit.name));
+                }
+                (OnError::Deny, Mode::Shadow) => {
+                    self.story.decide(step.as_str(), "would_refuse", "limit_store_unavailable", &rule.limit.id);
+                    self.note(Note::Shadow { step: step.as_str(), reason: "limit_store_unavailable" }, out);
+                }
+                _ => self.story.decide(step.as_str(), "allowed", "fail_open", &rule.limit.id),
+            }
+        }
+        Flow::Go
+    }
+
+    fn granted(&mut self, step: Step, asked: Vec<(Met, u64)>, grant: Grant, out: &mut Vec<Action>) -> Flow {
+        let rules: Vec<_> = asked.iter().map(|(met, _)| met.rule.clone()).collect();
+        let slack = asked.iter().map(|(_, slack)| *slack).collect();
+        let mut closed = None;
+        for (taken, rule) in grant.taken.iter().zip(&rules) {
+            match (taken.fit, rule.mode) {
+                (Fit::Fits, _) => {}
+                (Fit::Over, Mode::Enforce) => {
+                    self.story.decide(step.as_str(), "observed", "exceeded", &taken.limit.id);
+                }
+                (Fit::Over, Mode::Shadow) => {
+                    self.story.decide(step.as_str(), "would_refuse", "exceeded", &taken.limit.id);
+                    self.note(Note::Shadow { step: step.as_str(), reason: "exceeded" }, out);
+                }
+                (Fit::Unchecked, _) if rule.on_error == OnError::Deny && rule.is_enforced() => {
+                    closed.get_or_insert_with(|| taken.limit.name.clone());
+                }
+                (Fit::Unchecked, _) => {
+                    self.story.decide(step.as_str(), "allowed", "fail_open", &taken.limit.id);
+                }
+            }
+        }
+        match closed {
+            None => {
+                self.grants.push(Held { grant, rules, slack });
+                Flow::Go
+            }
+            Some(name) => {
+                self.undo(grant, out);
+                Flow::Refuse(store_unavailable(&name))
+            }
+        }
+    }
+
+    fn does_not_fit(
+        &mut self,
+        step: Step,
+        asked: &[(Met, u64)],
+        refused: Refused,
+        deciding: &mut Deciding,
+        out: &mut Vec<Action>,
+    ) -> Flow {
+        let Some((met, _)) = asked.get(refused.take) else { return Flow::Go };
+        let rule = met.rule.clone();
+        let target = deciding.target.clone();
+        // A bound never refuses what a count would admit.
+        if let Some(target) = &target
+            && rule.limit.unit.stage() == Stage::Reserve
+            && self.count_first(target, deciding, out)
+        {
+            deciding.limits.reserved = false;
+            return Flow::Park;
+        }
+        match &rule.exceeded {
+            Exceeded::Downgrade(backend, model) if !deciding.limits.left.contains(&rule.limit.id) => {
+                deciding.limits.left.push(rule.limit.id.clone());
+                self.retarget(step, backend, model, deciding, out)
+            }
+            Exceeded::Throttle(longest) => match self.throttle(&rule, *longest, &refused, deciding, out) {
+                true => Flow::Wait,
+                false => self.out_of(&rule, asked, &refused),
+            },
+            _ => self.out_of(&rule, asked, &refused),
+        }
+    }
+
+    /// Lets the call ask again when it fits, if that is soon enough.
+    fn throttle(
+        &mut self,
+        rule: &Rule,
+        longest: Duration,
+        refused: &Refused,
+        deciding: &mut Deciding,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let now = self.now.mono;
+        let since = *deciding.limits.since.get_or_insert(now);
+        let wait = refused.wait.or((rule.limit.unit == Unit::Concurrency).then_some(PLACE.0));
+        let left = longest.min(self.setup.policy.max_wait).saturating_sub(now.since(since));
+        let Some(wait) = wait.filter(|wait| *wait <= left && !left.is_zero()) else { return false };
+        let until = now.plus(wait.max(Duration::from_millis(1)));
+        deciding.limits.waits = Some(until);
+        deciding.limits.reserved = false;
+        self.push(Action::Wake(until), out);
+        true
+    }
+
+    fn out_of(&mut self, rule: &Arc<Rule>, asked: &[(Met, u64)], refused: &Refused) -> Flow {
+        let rules = asked.iter().map(|(met, _)| met.rule.clone());
+        self.refused_by = rules.zip(refused.standings.iter().copied()).collect();
+        Flow::Refuse(exceeded(rule, refused.wait))
+    }
+
+    /// Whether a limit of money speaks for a request that passes unread.
+    pub(super) fn is_under_budget(&self, pass: &Pass) -> bool {
+        let place = Place::new(pass.route.as_ref(), &pass.backend.name);
+        let speaking = self.setup.policy.limits_of(&self.story.caller);
+        let is_money = |rule: &Arc<Rule>| rule.limit.unit == Unit::Usd && rule.is_enforced();
+        speaking.at(place).any(|policy| policy.rules.iter().any(is_money))
+    }
+
+    /// Undoes all that was granted: the call starts anew elsewhere.
+    pub(super) fn undo_all(&mut self, out: &mut Vec<Action>) {
+        for held in std::mem::take(&mut self.grants) {
+            self.undo(held.grant, out);
+        }
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// The prompt was counted, or could not be.
+    pub fn count(&mut self, tokens: Option<u64>) {
+        self.counted = tokens;
+        self.is_counting = false;
+    }
+
+    /// The call starts anew elsewhere.
+    pub fn start_anew(&mut self) {
+        self.reserved = false;
+        (self.counted, self.is_counted) = (None, false);
+    }
+}
+
+fn lacks(missing: &Missing) -> Refusal {
+    let key = match &missing.key {
+        CounterKey::Fact(fact) => fact.as_str(),
+        CounterKey::Tag(name) => name,
+    };
+    let name = &missing.rule.limit.name;
+    Refusal::new(Code::UnsupportedValue, format!("The limit {name:?} is counted by {key}, and this call has none."))
+}
+
+fn store_unavailable(name: &str) -> Refusal {
+    let message = format!("The limit {name:?} cannot be checked now; ask again.");
+    Refusal::new(Code::LimitStoreUnavailable, message).retry_after(Duration::from_secs(1))
+}
+
+/// The refusal of a call that does not fit. A rate comes back by itself, and says when; a budget does not.
+fn exceeded(rule: &Rule, wait: Option<Duration>) -> Refusal {
+    let limit = &rule.limit;
+    let name = &limit.name;
+    let refusal = |code, message| Refusal::new(code, message);
+    match (limit.unit, &limit.window, wait) {
+        (Unit::Concurrency, ..) => {
+            let message = format!("As many calls are in flight as the limit {name:?} allows; ask again.");
+            refusal(Code::RateLimitExceeded, message).retry_after(PLACE.1)
+        }
+        (Unit::Usd, ..) => {
+            refusal(Code::ProjectSpendLimitExceeded, format!("The budget {name:?} does not allow this call."))
+        }
+        (_, Window::Calendar(_), _) => {
+            refusal(Code::InsufficientQuota, format!("The quota {name:?} does not allow this call."))
+        }
+        (_, _, None) => {
+            let message = format!("This call alone is more than the limit {name:?} allows; make it smaller.");
+            refusal(Code::InsufficientQuota, message)
+        }
+        (_, _, Some(wait)) => {
+            let seconds = wait.as_millis().div_ceil(1000);
+            let message = format!("The limit {name:?} is exceeded; ask again in {seconds} s.");
+            refusal(Code::RateLimitExceeded, message).retry_after(wait)
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Counters in this process: bounded in keys, divided into shards, each call all or nothing. A key that finds no
+//! room is told as `Unchecked`; a counter with spend that still counts is never dropped for it. Nothing here reads a
+//! clock or waits for anything but a lock, and a lock is held for one operation only.
+
+pub mod list;
+mod shard;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::counter::Counter;
+use super::take::{Fit, Grant, Posture, Refused, Settlement, Standing, Take, Taken};
+use super::window::{self, Time, Window};
+use super::{Limit, Unit};
+use shard::Shard;
+
+/// The counters of all keys of all limits that are counted in this process.
+pub struct Memory {
+    /// Seeded at random, for callers choose keys. What it makes of a key says which shard the key is in and finds it
+    /// there.
+    hasher: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+    bound: usize,
+    uncounted: AtomicU64,
+}
+
+/// The shards of one call, locked in their order, so that no two calls wait for one another.
+struct Locked<'a> {
+    /// Of each take, and which of the guards has it.
+    places: Vec<(u64, usize)>,
+    guards: Vec<MutexGuard<'a, Shard>>,
+}
+
+/// More are of no use to a process of a few dozen threads that holds a lock for a microsecond.
+const SHARDS: usize = 16;
+/// A shard has its own share of the bound. With fewer keys than this it would be full long before the others.
+const LEAST: usize = 1_024;
+
+// === impl Memory ===
+
+impl Memory {
+    /// Room for `bound` keys, and for one at least. A shard is full with its share of them, so of very many keys
+    /// about a twentieth may find no room before the last place is taken.
+    pub fn new(bound: usize) -> Memory {
+        let bound = bound.max(1);
+        let count = (bound / LEAST).clamp(1, SHARDS);
+        let shards = (0..count).map(|n| Mutex::new(Shard::new(bound / count + usize::from(n < bound % count))));
+        Memory { hasher: RandomState::new(), shards: shards.collect(), bound, uncounted: AtomicU64::new(0) }
+    }
+
+    /// Takes all of `takes`, or nothing where one of them is enforced and does not fit. Takes of one counter add up.
+    /// A take that finds no room for its key is `Unchecked`, and the others are taken; who will not have that gives
+    /// them back by a settlement.
+    ///
+    /// # Errors
+    /// The take that did not fit. Nothing was taken of any.
+    pub fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused> {
+        let mut locked = self.lock(takes);
+        let fits = locked.judge(takes, now)?;
+        let taken = takes.iter().zip(fits).enumerate().map(|(n, (take, fits))| locked.take(id, n, take, fits, now));
+        Ok(Grant { id, taken: taken.collect() })
+    }
+
+    /// Charges what a grant came to, each take in the bucket of its admission. A charge that no longer counts, or
+    /// that is not known, changes nothing; one that was `Unchecked` is counted if there is room by now, and else in
+    /// [`Memory::uncounted`]. A grant is to be settled once.
+    pub fn settle(&self, settlement: &Settlement, now: Time) {
+        for (taken, amount) in settlement.grant.taken.iter().zip(&settlement.amounts) {
+            if *amount == taken.amount && taken.limit.window != Window::Held {
+                continue;
+            }
+            let place = self.place(&taken.limit, &taken.key);
+            let counted = self.shard(place).is_some_and(|mut shard| shard.settle(place, taken, *amount, now));
+            if !counted {
+                self.uncounted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How each limit stands, in order. Nothing is taken, and no counter is made or moved on.
+    pub fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
+        let standing = |take: &Take| {
+            let place = self.place(&take.limit, &take.key);
+            let shard = self.shard(place);
+            let slot = shard.as_ref().and_then(|shard| shard.find(place, &take.limit, &take.key));
+            standing(slot.map(|slot| &slot.counter), take, now)
+        };
+        takes.iter().map(standing).collect()
+    }
+
+    /// How many keys there is room for.
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// How many settlements, since the start, found no room to charge what an unchecked take had come to.
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted.load(Ordering::Relaxed)
+    }
+
+    /// A limit whose window or unit is changed begins with new counters: what the old ones hold says nothing of it,
+    /// and calls that still know the old limit go on with those.
+    fn place(&self, limit: &Limit, key: &str) -> u64 {
+        self.hasher.hash_one((kind(limit), key))
+    }
+
+    fn lock(&self, takes: &[Take]) -> Locked<'_> {
+        let shard = |place: u64| shard_of(place, self.shards.len());
+        let places: Vec<u64> = takes.iter().map(|take| self.place(&take.limit, &take.key)).collect();
+        let mut wanted: Vec<usize> = places.iter().map(|place| shard(*place)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let guard = |place: u64| wanted.binary_search(&shard(place)).unwrap_or(usize::MAX);
+        let places = places.into_iter().map(|place| (place, guard(place))).collect();
+        Locked { places, guards: wanted.iter().filter_map(|n| self.shards.get(*n)).map(held).collect() }
+    }
+
+    fn shard(&self, place: u64) -> Option<MutexGuard<'_, Shard>> {
+        self.shards.get(shard_of(place, self.shards.len())).map(held)
+    }
+}
+
+/// A shard is whole after every step of an operation, so one that a panic left behind can be used on.
+fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// By the upper half of a place; a shard's table goes by the lowest and the uppermost bits.
+fn shard_of(place: u64, shards: usize) -> usize {
+    let middle = usize::try_from(place >> 24 & 0xff_ffff).unwrap_or(0);
+    middle % shards.max(1)
+}
+
+/// What must be the same for two limits to have one counter, beside the key.
+fn kind(limit: &Limit) -> (Unit, u8, u64) {
+    let (window, length) = match &limit.window {
+        Window::Held => (0, 0),
+        Window::Rolling(length) => (1, window::part(*length)),
+        // Not the zone: a unit that runs ends as it began.
+        Window::Calendar(calendar) => (2, calendar.unit as u64),
+    };
+    (limit.unit, window, length)
+}
+
+/// What is said of a counter; a key that has none has used nothing.
+fn standing(counter: Option<&Counter>, take: &Take, now: Time) -> Standing {
+    let used = counter.map_or(0, |counter| counter.used_at(&take.limit.window, now));
+    let reset = counter.map(|counter| counter.reset(&take.limit.window, now)).unwrap_or_default();
+    Standing { ceiling: take.ceiling, left: take.ceiling.saturating_sub(used), reset }
+}
+
+/// Whether a wait is longer than another; none is longest.
+fn is_longer(wait: Option<Duration>, than: Option<Duration>) -> bool {
+    than.is_some_and(|than| wait.is_none_or(|wait| wait > than))
+}
+
+// === impl Locked ===
+
+impl Locked<'_> {
+    /// Whether each take fits, with those before it that have the same counter.
+    fn judge(&mut self, takes: &[Take], now: Time) -> Result<Vec<bool>, Refused> {
+        let mut fits: Vec<bool> = Vec::with_capacity(takes.len());
+        let mut refused: Option<(usize, Option<Duration>)> = None;
+        for (n, take) in takes.iter().enumerate() {
+            let amount = take.amount.saturating_add(self.before(n, takes, &fits));
+            let counter = self.counter(n, take, now);
+            let fit = counter.map_or(amount <= take.ceiling, |counter| counter.fits(amount, take.ceiling));
+            fits.push(fit);
+            if fit || take.posture != Posture::Enforce {
+                continue;
+            }
+            let wait = counter.and_then(|counter| counter.wait(&take.limit.window, amount, take.ceiling, now));
+            if refused.is_none_or(|(_, longest)| is_longer(wait, longest)) {
+                refused = Some((n, wait));
+            }
+        }
+        match refused {
+            None => Ok(fits),
+            Some((take, wait)) => Err(Refused { take, wait, standings: self.standings(takes, now) }),
+        }
+    }
+
+    /// What the takes before this one will have charged to the same counter.
+    fn before(&self, n: usize, takes: &[Take], fits: &[bool]) -> u64 {
+        let place = self.places.get(n).map(|(place, _)| *place);
+        let same = |(at, _): &(u64, usize)| Some(*at) == place;
+        let charged = self.places.iter().zip(takes.iter().zip(fits)).filter(|(at, _)| same(at));
+        let charged = charged.filter(|(_, (take, fits))| **fits || take.posture != Posture::Shadow);
+        charged.fold(0, |sum, (_, (take, _))| sum.saturating_add(take.amount))
+    }
+
+    fn standings(&mut self, takes: &[Take], now: Time) -> Vec<Standing> {
+        let all = takes.iter().enumerate();
+        all.map(|(n, take)| standing(self.counter(n, take, now), take, now)).collect()
+    }
+
+    /// Takes what was judged.
+    fn take(&mut self, grant: u128, n: usize, take: &Take, fits: bool, now: Time) -> Taken {
+        let taken = |amount, bucket, fit, passed, standing| Taken {
+            grant,
+            limit: take.limit.clone(),
+            key: take.key.clone(),
+            amount,
+            bucket,
+            fit,
+            standing,
+            passed,
+        };
+        let fit = if fits { Fit::Fits } else { Fit::Over };
+        let amount = if fits || take.posture != Posture::Shadow { take.amount } else { 0 };
+        let charged = match self.shard(n) {
+            Some((place, shard)) if amount > 0 => shard.charge(place, take, now),
+            _ => {
+                let counter = self.counter(n, take, now);
+                let bucket = counter.map_or_else(|| take.limit.window.bucket(now), Counter::bucket);
+                return taken(0, bucket, fit, None, standing(counter, take, now));
+            }
+        };
+        let Some(charged) = charged else {
+            return taken(0, take.limit.window.bucket(now), Fit::Unchecked, None, standing(None, take, now));
+        };
+        let standing = standing(self.counter(n, take, now), take, now);
+        taken(charged.amount, charged.bucket, fit, charged.passed, standing)
+    }
+
+    fn counter(&mut self, n: usize, take: &Take, now: Time) -> Option<&Counter> {
+        let (place, shard) = self.shard(n)?;
+        shard.at(place, take, now).map(|slot| &slot.counter)
+    }
+
+    fn shard(&mut self, n: usize) -> Option<(u64, &mut Shard)> {
+        let (place, guard) = *self.places.get(n)?;
+        Some((place, self.guards.get_mut(guard)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! [io] Which calls this replica holds, and the heartbeat that says so: the store lets go of the calls of a replica
+//! that it does not hear of.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{Pipeline, Value};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Shared;
+use super::link::Verb;
+use crate::limit::take::{Grant, Taken};
+use crate::limit::window::Window;
+
+/// Heartbeats while nothing is heard of a replica before its calls are let go, less one.
+const BEATS: u32 = 3;
+/// How often it is said that a call is gone.
+const GONE: u8 = 3;
+/// Counters of one round trip.
+const AT_ONCE: usize = 64;
+
+/// The calls that are held, by the counter's key in the store.
+#[derive(Default)]
+pub(super) struct Held(Mutex<HashMap<String, Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    /// By grant, with how many calls it counts.
+    now: HashMap<u128, u64>,
+    /// Those that a heartbeat has named or may have named, and how often the store has heard that they are gone:
+    /// a call may end while a heartbeat is on its way that names it, and that may arrive after the next one.
+    told: HashMap<u128, u8>,
+}
+
+/// One counter's heartbeat.
+struct Beat {
+    key: String,
+    calls: Vec<(u128, u64)>,
+    gone: Vec<u128>,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// A call begins, or is heard of again.
+    pub(super) fn begin(&self, shared: &Shared, grant: &Grant) {
+        let mut amounts: HashMap<String, u64> = HashMap::new();
+        for taken in holds(grant) {
+            *amounts.entry(shared.voice.names.counter(&taken.limit, &taken.key)).or_default() += taken.amount;
+        }
+        let mut held = self.lock();
+        for (key, amount) in amounts {
+            held.entry(key).or_default().now.insert(grant.id, amount);
+        }
+    }
+
+    /// It ends. What is unknown has ended.
+    pub(super) fn end(&self, shared: &Shared, grant: &Grant) {
+        for taken in holds(grant) {
+            let key = shared.voice.names.counter(&taken.limit, &taken.key);
+            let mut held = self.lock();
+            if let Some(calls) = held.get_mut(&key) {
+                calls.now.remove(&grant.id);
+                if calls.now.is_empty() && calls.told.is_empty() {
+                    held.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// What to say of each counter. It is remembered as said: it may arrive whatever is heard of it.
+    fn beats(&self) -> Vec<Beat> {
+        let mut beats = Vec::new();
+        for (key, calls) in self.lock().iter_mut() {
+            let gone = calls.told.keys().filter(|id| !calls.now.contains_key(id)).copied().collect();
+            calls.told.extend(calls.now.keys().map(|id| (*id, 0)));
+            let now = calls.now.iter().map(|(id, amount)| (*id, *amount)).collect();
+            beats.push(Beat { key: key.clone(), calls: now, gone });
+        }
+        beats
+    }
+
+    /// The store has heard that these are gone.
+    fn heard(&self, beat: &Beat) {
+        let mut held = self.lock();
+        if let Some(calls) = held.get_mut(&beat.key) {
+            for id in &beat.gone {
+                let heard = calls.told.get_mut(id);
+                if heard.is_some_and(|times| std::mem::replace(times, *times + 1) + 1 >= GONE) {
+                    calls.told.remove(id);
+                }
+            }
+            if calls.now.is_empty() && calls.told.is_empty() {
+                held.remove(&beat.key);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Calls>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn holds(grant: &Grant) -> impl Iterator<Item = &Taken> {
+    grant.taken.iter().filter(|taken| taken.limit.window == Window::Held && taken.amount > 0)
+}
+
+/// Beats until it is dropped.
+pub(super) async fn beat(shared: Arc<Shared>) {
+    let mut ticks = interval(shared.voice.hold / BEATS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let beats = shared.held.beats();
+        for beats in beats.chunks(AT_ONCE) {
+            let mut commands = Pipeline::new();
+            for beat in beats {
+                let digest = shared.link.digest(Verb::Heartbeat);
+                commands.add_command(shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at()));
+            }
+            // What is not heard is said again.
+            let values = shared.link.send(&commands).await.unwrap_or_default();
+            for (beat, value) in beats.iter().zip(values) {
+                if matches!(value, Value::Int(_)) {
+                    shared.held.heard(beat);
+                }
+            }
+        }
+    }
+}

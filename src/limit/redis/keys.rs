@@ -1,0 +1,59 @@
+//! What things are called in the store.
+//!
+//! | key                          | is                                                                      |
+//! |------------------------------|-------------------------------------------------------------------------|
+//! | `PREFIX:{COUNTER}:KIND`      | a counter; KIND is its unit and window, `tokens:r60000000`, so that one whose unit or length was changed begins anew |
+//! | `PREFIX:{COUNTER}:g:ID`      | the mark of a grant, beside its first counter                           |
+//! | `PREFIX:probe`               | what a probe writes                                                     |
+//!
+//! The braces are a Cluster's: what belongs to a counter is on one node. No other key is touched, so a user of
+//! the store needs no more than this, for the prefix `weir`:
+//!
+//! ```text
+//! ACL SETUSER weir on >PASSWORD resetkeys ~weir:* resetchannels -@all +evalsha +script|load
+//!   +time +get +set +del +pexpire +hget +hset +hsetnx +hmget +hgetall +hdel +hincrby
+//! ```
+
+use std::fmt::Write;
+
+use crate::limit::window::Window;
+use crate::limit::{Limit, Unit};
+
+/// The names under one prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    prefix: String,
+}
+
+// === impl Names ===
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Names {
+        Names { prefix: prefix.to_owned() }
+    }
+
+    pub(super) fn counter(&self, limit: &Limit, counter: &str) -> String {
+        let unit = match limit.unit {
+            Unit::Requests => "requests",
+            Unit::Concurrency => "calls",
+            Unit::Tokens => "tokens",
+            Unit::Usd => "usd",
+        };
+        let mut key = format!("{}:{{{counter}}}:{unit}:", self.prefix);
+        // Writing to a text does not fail.
+        let _ = match &limit.window {
+            Window::Held => key.write_char('h'),
+            Window::Rolling(length) => write!(key, "r{}", length.as_micros()),
+            Window::Calendar(calendar) => write!(key, "{:?}", calendar.unit),
+        };
+        key
+    }
+
+    pub(super) fn mark(&self, first: &str, id: u128) -> String {
+        format!("{}:{{{first}}}:g:{id:032x}", self.prefix)
+    }
+
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.prefix)
+    }
+}

@@ -1,0 +1,304 @@
+-- Takes of all counters of one call, or of none.
+--
+-- KEYS[1]    the grant's mark
+-- KEYS[1+i]  the counter of take i; two takes may have the same
+-- ARGV       verb      'reserve', or 'peek' to take nothing
+--            time      in microseconds since the Unix epoch; '0' for this server's
+--            id        of the grant, 32 hexadecimal digits
+--            replica   who asks
+--            open      how long the mark of a grant that nobody settles lives, in ms
+--            hold      how long a replica that is not heard of holds calls, in ms
+-- and of each take:
+--            kind      'r' rolling, 'c' calendar, 'h' held
+--            amount, ceiling
+--            posture   'e' enforce, 'o' observe, 's' shadow
+--            warnings  how many, then of each: the share in percent, from which amount on it is used; rising
+--   of 'r'   part      its length in microseconds
+--   of 'c'   starts    how many, then the beginnings of units in seconds, rising
+--
+-- Answers numbers: what it is, the time, and
+--   1 granted  of each take: amount, bucket, fit (1 it does, 0 not), left, reset, passed (a share; 0 none)
+--   0 refused  the take (from 0), how long to wait (-1 nobody knows); of each take: left, reset
+--   2 no unit that was named holds the time: ask again with others
+--   3 the grant was settled or cancelled before
+-- Times are in microseconds. All numbers are whole and below 2^53, where Lua's are exact.
+--
+-- A rolling counter is a hash: `b` the last part seen, `t` the sum of all parts, `l` the last that was charged,
+-- `w` the share that was warned of, and an amount by the number of each part. A calendar's: `b` the beginning of
+-- the unit, `t`, `w`. A held one: `n` the sum, `x` when a replica may be dead, `w`; by the id of a grant
+-- 'AMOUNT REPLICA', and by '@REPLICA' until when it holds them.
+
+local MOST = 9007199254740991
+local PARTS = 60
+local MINUTE = 60000
+
+local takes_them, id, replica = ARGV[1] == 'reserve', ARGV[3], ARGV[4]
+local open, hold = ARGV[5], tonumber(ARGV[6])
+local now = tonumber(ARGV[2])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local ms = (now - math.fmod(now, 1000)) / 1000
+
+-- Lua writes large numbers with an exponent; the server does not, where it is given the number itself.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local cursor = 6
+local function word()
+  cursor = cursor + 1
+  return ARGV[cursor]
+end
+local function number()
+  return tonumber(word())
+end
+local function numbers(count)
+  local list = {}
+  for i = 1, count do list[i] = number() end
+  return list
+end
+
+-- The fields of parts, and what is in them.
+local function parts(key, from, to)
+  local fields = {}
+  for part = from, to do fields[#fields + 1] = text(part) end
+  return fields, redis.call('HMGET', key, unpack(fields))
+end
+
+-- Looking moves nothing on, so that it may be done with any time.
+local function write(...)
+  if takes_them then redis.call(...) end
+end
+
+-- What has left the window is taken off.
+local function rolling(key, length)
+  local got = redis.call('HMGET', key, 'b', 't', 'w', 'l')
+  local last = tonumber(got[1])
+  local state = {kind = 'r', length = length, used = tonumber(got[2]) or 0, warned = tonumber(got[3]) or 0,
+    latest = tonumber(got[4]), fresh = true}
+  state.bucket = (now - math.fmod(now, length)) / length
+  state.now = now
+  if not last then return state end
+  if last >= state.bucket then
+    state.now = math.max(now, last * length)
+    -- Something need not have been charged in it yet.
+    state.bucket, state.fresh = last, state.latest ~= last
+  elseif state.bucket - last > PARTS then
+    write('DEL', key)
+    state.used, state.warned, state.latest = 0, 0, nil
+  else
+    local fields, amounts = parts(key, last - PARTS, state.bucket - PARTS - 1)
+    for i = 1, #fields do state.used = state.used - (tonumber(amounts[i]) or 0) end
+    write('HDEL', key, unpack(fields))
+    write('HSET', key, 'b', state.bucket, 't', state.used)
+  end
+  return state
+end
+
+-- Time that steps back stays in the unit that was seen. Calendars go by whole seconds.
+local function calendar(key, starts)
+  local second = (now - math.fmod(now, 1000000)) / 1000000
+  local got = redis.call('HMGET', key, 'b', 't', 'w')
+  local last = tonumber(got[1])
+  local state = {kind = 'c', used = 0, warned = 0, now = second * 1000000, fresh = true}
+  for i = 1, #starts - 1 do
+    if starts[i] <= second and second < starts[i + 1] then state.bucket = starts[i] end
+  end
+  if not state.bucket then return nil end
+  if last and last >= state.bucket then
+    state.bucket, state.used, state.warned = last, tonumber(got[2]) or 0, tonumber(got[3]) or 0
+    state.fresh = false
+  end
+  for i = #starts, 1, -1 do
+    if starts[i] > state.bucket then state.ends = starts[i] * 1000000 end
+  end
+  state.ends = state.ends or starts[#starts] * 1000000
+  return state
+end
+
+-- What dead replicas held is taken off, once the first of them may be dead.
+local function held(key)
+  local got = redis.call('HMGET', key, 'n', 'x', 'w')
+  local state = {kind = 'h', bucket = 0, used = tonumber(got[1]) or 0, due = tonumber(got[2]),
+    warned = tonumber(got[3]) or 0, now = now}
+  if not state.due or ms < state.due then return state end
+  local all = redis.call('HGETALL', key)
+  local alive = {}
+  state.used, state.due = 0, nil
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 1) == '@' then
+      local till = tonumber(all[i + 1])
+      if till > ms then
+        alive[string.sub(all[i], 2)] = true
+        state.due = math.min(state.due or till, till)
+      else
+        write('HDEL', key, all[i])
+      end
+    end
+  end
+  for i = 1, #all, 2 do
+    local amount, holder = string.match(all[i + 1], '^(%d+) (.+)$')
+    if amount and alive[holder] then
+      state.used = state.used + tonumber(amount)
+    elseif amount then
+      write('HDEL', key, all[i])
+    end
+  end
+  if state.used == 0 then
+    write('DEL', key)
+    state.warned, state.due = 0, nil
+  else
+    write('HSET', key, 'n', state.used, 'x', state.due)
+  end
+  return state
+end
+
+-- Until nothing is used any more.
+local function reset(state, charged)
+  if charged == 0 and state.used == 0 then return 0 end
+  if state.kind == 'c' then return math.max(0, state.ends - state.now) end
+  if state.kind == 'h' then return 0 end
+  local part = state.bucket
+  if charged == 0 then
+    part = math.min(state.latest or part, part)
+    while part > state.bucket - PARTS and (tonumber(redis.call('HGET', state.key, text(part))) or 0) == 0 do
+      part = part - 1
+    end
+  end
+  return (part + PARTS + 1) * state.length - state.now
+end
+
+-- After how long the take would fit beside what the call takes of the counter anyway; -1 where nobody knows.
+local function wait(state, take)
+  local room = take.ceiling - state.pending
+  if take.amount > room or state.kind == 'h' then return -1 end
+  if state.kind == 'c' then return math.max(0, state.ends - state.now) end
+  local missing = take.amount - (room - state.used)
+  local fields, amounts = parts(state.key, state.bucket - PARTS, state.bucket)
+  for i = 1, #fields do
+    missing = missing - (tonumber(amounts[i]) or 0)
+    if missing <= 0 then return (tonumber(fields[i]) + PARTS + 1) * state.length - state.now end
+  end
+  return 0
+end
+
+-- The first charge of a part or unit says how long the counter is needed.
+local function charge(state)
+  local key, used = state.key, state.used + state.pending
+  if state.kind == 'r' then
+    redis.call('HINCRBY', key, state.bucket, state.pending)
+    redis.call('HSET', key, 'b', state.bucket, 't', used, 'l', state.bucket, 'w', state.warned)
+    if state.fresh then
+      redis.call('PEXPIRE', key, math.ceil((PARTS + 2) * state.length / 1000) + MINUTE)
+    end
+  elseif state.kind == 'c' then
+    redis.call('HSET', key, 'b', state.bucket, 't', used, 'w', state.warned)
+    if state.fresh then
+      redis.call('PEXPIRE', key, math.ceil(math.max(0, state.ends - now) / 1000) + MINUTE)
+    end
+  else
+    local till = ms + hold
+    redis.call('HSET', key, id, text(state.pending) .. ' ' .. replica, '@' .. replica, till, 'n', used,
+      'x', math.min(state.due or till, till), 'w', state.warned)
+    redis.call('PEXPIRE', key, 2 * hold + MINUTE)
+  end
+end
+
+if takes_them then
+  local mark = redis.call('GET', KEYS[1])
+  if mark and string.sub(mark, 1, 1) == 'g' then
+    local answer = {}
+    for found in string.gmatch(string.sub(mark, 2), '%S+') do answer[#answer + 1] = tonumber(found) end
+    return answer
+  elseif mark then
+    return {3, now}
+  end
+end
+
+local states, takes = {}, {}
+for i = 2, #KEYS do
+  local key = KEYS[i]
+  local take = {kind = word(), amount = number(), ceiling = number(), posture = word()}
+  take.warnings = numbers(2 * number())
+  local state = states[key]
+  if take.kind == 'r' then
+    local length = number()
+    state = state or rolling(key, length)
+  elseif take.kind == 'c' then
+    local starts = numbers(number())
+    state = state or calendar(key, starts)
+    if not state then return {2, now} end
+  else
+    state = state or held(key)
+  end
+  state.key, state.pending = key, state.pending or 0
+  take.state, states[key] = state, state
+  takes[#takes + 1] = take
+end
+
+-- Warnings below which the use has fallen can be given again, except in a calendar's unit, which has each once.
+local function rearm(state, warnings)
+  if state.kind == 'c' then return end
+  local reached = 0
+  for i = 1, #warnings, 2 do
+    if state.used >= warnings[i + 1] then reached = warnings[i] end
+  end
+  state.warned = math.min(state.warned, reached)
+end
+
+local refused
+for i, take in ipairs(takes) do
+  local state = take.state
+  local used = state.used + state.pending
+  take.fits = take.amount <= take.ceiling - used
+  take.charged = (take.fits or take.posture ~= 's') and math.min(take.amount, MOST - used) or 0
+  if not take.fits and take.posture == 'e' and takes_them then
+    local time = wait(state, take)
+    if not refused or (refused.wait >= 0 and (time < 0 or time > refused.wait)) then
+      refused = {take = i - 1, wait = time}
+    end
+  end
+  state.pending = state.pending + take.charged
+end
+
+if refused then
+  local answer = {0, now, refused.take, refused.wait}
+  for _, take in ipairs(takes) do
+    answer[#answer + 1] = math.max(0, take.ceiling - take.state.used)
+    answer[#answer + 1] = reset(take.state, 0)
+  end
+  return answer
+end
+
+local answer = {1, now}
+for _, take in ipairs(takes) do
+  local state = take.state
+  local pending = takes_them and state.pending or 0
+  rearm(state, take.warnings)
+  local passed = 0
+  for i = 1, #take.warnings, 2 do
+    if state.used + pending >= take.warnings[i + 1] and take.warnings[i] > state.warned then
+      passed = take.warnings[i]
+    end
+  end
+  if takes_them and passed > 0 then state.warned, state.news = passed, state.used > 0 end
+  for _, found in ipairs({takes_them and take.charged or 0, state.bucket, take.fits and 1 or 0,
+    math.max(0, take.ceiling - state.used - pending), reset(state, pending), passed}) do
+    answer[#answer + 1] = found
+  end
+end
+if not takes_them then return answer end
+
+for key, state in pairs(states) do
+  if state.pending > 0 then
+    charge(state)
+  elseif state.news then
+    redis.call('HSET', key, 'w', state.warned)
+  end
+end
+local words = {}
+for i, found in ipairs(answer) do words[i] = text(found) end
+redis.call('SET', KEYS[1], 'g' .. table.concat(words, ' '), 'PX', open)
+return answer

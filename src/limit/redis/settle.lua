@@ -1,0 +1,99 @@
+-- Charges what a grant came to instead of what was taken, or takes it back; once.
+--
+-- KEYS[1]    the grant's mark
+-- KEYS[1+i]  the counter of take i
+-- ARGV       verb      'settle'; 'unchecked' for a call that went on though nothing is known to be taken for it;
+--                      'cancel' where nobody knows whether the grant was made; 'release' for the calls that it
+--                      holds alone: it is not over by that, and its mark is not looked at
+--            time      in microseconds since the Unix epoch; '0' for this server's
+--            id        of the grant
+--            closed    how long the mark lives that says that it is over, in ms
+-- and of each take:
+--            kind      'r' rolling, 'c' calendar, 'h' held
+--            amount    what is charged in the end; of 'h' anything, for the call has ended
+--            bucket    of the charge, for a grant of which this server knows nothing; -1 for the current part
+--            length    of 'r' a part's in microseconds; of 'c' when the unit of the bucket ends, in seconds
+--
+-- Answers 1, or 0 for a grant that is over already. A grant that was made and is not known any more was lost
+-- with the server's memory, and the charge of it: then the amount itself is charged. A cancelled grant cannot
+-- be made any more for as long as its mark lives.
+
+local MOST = 9007199254740991
+local PARTS = 60
+local MINUTE = 60000
+
+local verb, id = ARGV[1], ARGV[3]
+local now = tonumber(ARGV[2])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function rolling(key, bucket, length, change)
+  local got = redis.call('HMGET', key, 'b', 't', 'l')
+  local last = tonumber(got[1])
+  local current = math.max((now - math.fmod(now, length)) / length, last or 0)
+  if bucket < 0 then bucket = current end
+  if bucket < current - PARTS or bucket > current then return end
+  local had, sum = tonumber(redis.call('HGET', key, text(bucket))) or 0, tonumber(got[2]) or 0
+  change = math.min(math.max(change, -had), MOST - sum)
+  if change == 0 then return end
+  redis.call('HSET', key, text(bucket), text(had + change), 't', text(sum + change),
+    'l', text(math.max(tonumber(got[3]) or bucket, bucket)))
+  if not last then redis.call('HSET', key, 'b', text(current), 'w', 0) end
+  redis.call('PEXPIRE', key, text(math.ceil((PARTS + 2) * length / 1000) + MINUTE))
+end
+
+local function calendar(key, bucket, ends, change)
+  local got = redis.call('HMGET', key, 'b', 't')
+  local last, sum = tonumber(got[1]), tonumber(got[2]) or 0
+  if last and last ~= bucket or not last and ends * 1000000 <= now then return end
+  change = math.min(math.max(change, -sum), MOST - sum)
+  if change == 0 then return end
+  redis.call('HSET', key, 'b', text(bucket), 't', text(sum + change))
+  if not last then
+    redis.call('PEXPIRE', key, text(math.ceil((ends * 1000000 - now) / 1000) + MINUTE))
+  end
+end
+
+local function held(key)
+  local call = redis.call('HGET', key, id)
+  if not call then return end
+  redis.call('HDEL', key, id)
+  local left = redis.call('HINCRBY', key, 'n', '-' .. string.match(call, '^%d+'))
+  if left <= 0 then redis.call('DEL', key) end
+end
+
+if verb == 'release' then
+  for i = 2, #KEYS do held(KEYS[i]) end
+  return 1
+end
+
+local mark = redis.call('GET', KEYS[1])
+-- What was taken back is charged again if the call went on without it.
+if mark == 'c' and verb == 'unchecked' then mark = nil end
+local had = {}
+if mark then
+  if string.sub(mark, 1, 1) ~= 'g' then return 0 end
+  for found in string.gmatch(string.sub(mark, 2), '%S+') do had[#had + 1] = tonumber(found) end
+end
+
+for i = 2, #KEYS do
+  local at = 4 * (i - 1)
+  local kind, amount = ARGV[at + 1], tonumber(ARGV[at + 2])
+  local bucket, length = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  -- The answer that the mark keeps: two numbers, then six of each take.
+  local charged, part = had[6 * (i - 2) + 3], had[6 * (i - 2) + 4]
+  if kind == 'h' then
+    held(KEYS[i])
+  elseif mark or verb ~= 'cancel' then
+    local apply = kind == 'r' and rolling or calendar
+    apply(KEYS[i], part or bucket, length, amount - (charged or 0))
+  end
+end
+redis.call('SET', KEYS[1], verb == 'cancel' and 'c' or 's', 'PX', ARGV[4])
+return 1

@@ -1,0 +1,111 @@
+//! What became of the takes of each limit, counted since the start.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Limit;
+use super::take::{Fit, Grant, Posture, Refused, Take};
+
+/// Most limits that are told apart: configurations may come and go without an end.
+const MOST: usize = 1024;
+
+/// By the id of the limit.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    rows: RwLock<HashMap<Arc<str>, Arc<Tally>>>,
+}
+
+/// One limit's.
+#[derive(Debug)]
+pub struct Tally {
+    pub limit: Arc<str>,
+    pub granted: AtomicU64,
+    pub denied: AtomicU64,
+    /// In Shadow: it would have been denied.
+    pub shadow_denied: AtomicU64,
+    /// Above it, and only observed.
+    pub observed: AtomicU64,
+    /// The store did not say.
+    pub unchecked: AtomicU64,
+    /// Times a share of `warnAt` was passed.
+    pub warned: AtomicU64,
+    /// What is taken by calls that are not over, in the parts of the unit.
+    pub reserved: AtomicI64,
+}
+
+// === impl Tallies ===
+
+impl Tallies {
+    /// Counts an answer of the store.
+    pub fn count(&self, takes: &[Take], decision: &Result<Grant, Refused>) {
+        match decision {
+            Ok(grant) => {
+                for (take, taken) in takes.iter().zip(&grant.taken) {
+                    let Some(tally) = self.of(&take.limit) else { continue };
+                    let counter = match (taken.fit, take.posture) {
+                        (Fit::Fits, _) => &tally.granted,
+                        (Fit::Over, Posture::Shadow) => &tally.shadow_denied,
+                        (Fit::Over, _) => &tally.observed,
+                        (Fit::Unchecked, _) => &tally.unchecked,
+                    };
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    tally.warned.fetch_add(taken.passed.is_some().into(), Ordering::Relaxed);
+                    tally.hold(taken.amount, 1);
+                }
+            }
+            Err(refused) => {
+                if let Some(tally) = takes.get(refused.take).and_then(|take| self.of(&take.limit)) {
+                    tally.denied.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Counts a take that is settled.
+    pub fn settled(&self, limit: &Limit, amount: u64) {
+        if let Some(tally) = self.of(limit) {
+            tally.hold(amount, -1);
+        }
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> Vec<Arc<Tally>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// None where there are too many.
+    fn of(&self, limit: &Limit) -> Option<Arc<Tally>> {
+        if let Some(known) = self.rows.read().unwrap_or_else(PoisonError::into_inner).get(&limit.id) {
+            return Some(known.clone());
+        }
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() >= MOST {
+            return None;
+        }
+        Some(rows.entry(limit.id.clone()).or_insert_with(|| Arc::new(Tally::new(limit.id.clone()))).clone())
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn new(limit: Arc<str>) -> Self {
+        Tally {
+            limit,
+            granted: AtomicU64::new(0),
+            denied: AtomicU64::new(0),
+            shadow_denied: AtomicU64::new(0),
+            observed: AtomicU64::new(0),
+            unchecked: AtomicU64::new(0),
+            warned: AtomicU64::new(0),
+            reserved: AtomicI64::new(0),
+        }
+    }
+
+    fn hold(&self, amount: u64, sign: i64) {
+        // An amount is at most 2^53.
+        let amount = i64::try_from(amount).unwrap_or(0);
+        self.reserved.fetch_add(sign * amount, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,147 @@
+//! The limits of this process: by which clock and under which ids they are counted, where, and what is told of
+//! them.
+
+mod shared;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::limit::memory::Memory;
+use crate::limit::memory::list::{Row, Total};
+use crate::limit::redis::Redis;
+use crate::limit::take::{Grant, Taken};
+use crate::limit::tally::Tallies;
+use crate::limit::window::Time;
+use crate::limit::{Ask, Counting, Decision, Limit, Settle, Unit};
+
+/// Keys that are counted at the same time, over all limits: 60 MiB, as they are commonly used.
+const KEYS: usize = 200_000;
+
+/// Shared by all exchanges.
+pub struct Limits {
+    memory: Memory,
+    /// What replicas share; none where each counts alone.
+    store: OnceLock<Redis>,
+    clock: Clock,
+    /// The upper half of the grants' ids: no other process has the same.
+    replica: u64,
+    grants: AtomicU64,
+    tallies: Tallies,
+}
+
+/// A clock that never steps, and began at the Unix time of the start.
+#[derive(Debug)]
+struct Clock {
+    origin: std::time::Instant,
+    began: u64,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: Memory::new(KEYS),
+            store: OnceLock::new(),
+            clock: Clock { origin: std::time::Instant::now(), began: unix_nanos() },
+            replica: RandomState::new().hash_one(std::process::id()),
+            grants: AtomicU64::new(0),
+            tallies: Tallies::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// Counts in this store what is counted for the whole fleet. Of several the first stays.
+    pub fn share(&self, store: Redis) {
+        let _ = self.store.set(store);
+    }
+
+    /// Takes of all limits, or of none. A future that is dropped before it is done has taken nothing.
+    pub async fn reserve(&self, ask: &Ask) -> Decision {
+        let id = u128::from(self.replica) << 64 | u128::from(self.grants.fetch_add(1, Ordering::Relaxed));
+        let decision = match ask.takes.iter().any(|take| is_shared(&take.limit)) {
+            false => self.memory.reserve(id, &ask.takes, self.clock.now()),
+            true => self.reserve_both(id, &ask.takes).await,
+        };
+        self.tallies.count(&ask.takes, &decision);
+        if let Ok(grant) = &decision {
+            warn(grant);
+        }
+        decision
+    }
+
+    /// Settles what can be settled now, and leaves the rest of the grant in `settle`: what is counted while it
+    /// lasts is free at once, also where the text has to be counted first. A store settles all rows of a grant
+    /// together, so of its calls it is told beforehand.
+    pub fn settle_now(&self, settle: &mut Settle) {
+        let taken = std::mem::take(&mut settle.grant.taken);
+        let waits = settle.uncounted.is_some();
+        let is_later = |taken: &Taken| waits && (taken.limit.unit != Unit::Concurrency || is_shared(&taken.limit));
+        let (later, now) = taken.into_iter().partition(is_later);
+        settle.grant.taken = later;
+        if waits {
+            self.release_shared(&settle.grant);
+        }
+        let grant = Grant { id: settle.grant.id, taken: now };
+        self.settle(Settle { grant, spent: settle.spent, uncounted: None });
+    }
+
+    /// Charges what a grant came to.
+    pub fn settle(&self, settle: Settle) {
+        if settle.grant.taken.is_empty() {
+            return;
+        }
+        let settlement = settle.settlement();
+        for taken in &settlement.grant.taken {
+            self.tallies.settled(&taken.limit, taken.amount);
+        }
+        let own = self.settle_shared(settlement);
+        self.memory.settle(&own, self.clock.now());
+    }
+
+    /// What became of the takes of each limit.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// How the limits stand.
+    pub fn totals(&self) -> Vec<Total> {
+        self.memory.totals(self.clock.now())
+    }
+
+    /// The keys of which most is used, of all limits or of one.
+    pub fn list(&self, limit: Option<&str>, most: usize) -> Vec<Row> {
+        self.memory.list(limit, most, self.clock.now())
+    }
+}
+
+/// Whether all replicas count it together.
+fn is_shared(limit: &Limit) -> bool {
+    matches!(limit.counting, Counting::Fleet { .. })
+}
+
+/// Each share is passed once in a window, so this is no line for each call.
+fn warn(grant: &Grant) {
+    for taken in &grant.taken {
+        if let Some(share) = taken.passed {
+            tracing::warn!(limit = &*taken.limit.id, counter = &*taken.key, "{share} % of a limit is used");
+        }
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    fn now(&self) -> Time {
+        let since = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Time { steady: self.began.saturating_add(since), unix: unix_nanos() / 1_000_000_000 }
+    }
+}
+
+fn unix_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

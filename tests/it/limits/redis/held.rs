@@ -1,0 +1,111 @@
+//! Calls at a time: exact while they end, and let go when their replica is not heard of any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir::limit::Unit;
+use weir::limit::redis::{Clock, Options, Redis};
+use weir::limit::take::Take;
+use weir::limit::window::Window;
+
+use super::{all, granted, left, limit, patient, ready, refused, replica, take, until};
+use crate::support::redis::Server;
+
+/// Three heartbeats.
+const HOLD: Duration = Duration::from_millis(600);
+
+fn calls(amount: u64) -> Take {
+    take(&limit("fair/calls", Unit::Concurrency, amount, Window::Held), 1)
+}
+
+async fn beating(server: &Server) -> Redis {
+    let options = Options { hold: HOLD, ..patient(server.url()) };
+    ready(Redis::connect(options).expect("usable options")).await
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_whoever_has_them() {
+    let server = Server::new();
+    let (one, two) = (replica(&server).await, replica(&server).await);
+    let (a, b) = (granted(&one, &[calls(3)]).await, granted(&two, &[calls(3)]).await);
+    let c = granted(&one, &[calls(3)]).await;
+    assert_eq!((c.taken[0].bucket, c.taken[0].standing.left), (0, 0));
+    assert_eq!(refused(&two, &[calls(3)]).await.wait, None);
+    // Any amount lets it go, once.
+    for (grant, amount, still) in [(&a, 0, 1), (&a, 1, 1), (&b, 1, 2), (&c, 7, 3)] {
+        two.settle(&[all(grant, amount)]).await.expect("the store answers");
+        assert_eq!(left(&one, &calls(3)).await, still);
+    }
+    let keys: Vec<String> = server.say(&["KEYS", "weir:{fair/calls|*h"]);
+    assert_eq!(keys, Vec::<String>::new());
+}
+
+/// One replica crashes and one does not, for much longer than calls are held.
+#[tokio::test]
+async fn the_calls_of_a_dead_replica_are_let_go_and_no_others() {
+    let server = Server::new();
+    let (dead, alive, sure) = (beating(&server).await, beating(&server).await, replica(&server).await);
+    for replica in [&dead, &dead, &alive] {
+        granted(replica, &[calls(4)]).await;
+    }
+    assert_eq!(left(&sure, &calls(4)).await, 1);
+    let grant = granted(&alive, &[calls(4)]).await;
+    // Nothing runs any more of it: neither its heartbeat nor its settlements.
+    drop(dead);
+    let mut free = 0;
+    while free != 2 {
+        free = left(&sure, &calls(4)).await;
+        assert!(free == 0 || free == 2, "those of one replica go together, and no others");
+        tokio::time::sleep(HOLD / 20).await;
+    }
+    tokio::time::sleep(HOLD * 3).await;
+    assert_eq!(left(&sure, &calls(4)).await, 2);
+    alive.settle(&[all(&grant, 1)]).await.expect("the store answers");
+    assert_eq!(left(&sure, &calls(4)).await, 3);
+}
+
+/// The same on a clock that the test sets, to the millisecond.
+#[tokio::test]
+async fn calls_are_held_as_long_as_is_said() {
+    let server = Server::new();
+    let clock = Arc::new(AtomicU64::new(1_790_000_000_000_000));
+    let timed = || Clock { store: Some(Arc::clone(&clock)), skew: 0 };
+    // A heartbeat an hour: none comes after the first.
+    let slow = Options { hold: Duration::from_secs(3 * 3600), ..patient(server.url()) };
+    let one = ready(Redis::connect_at(slow.clone(), timed()).expect("usable options")).await;
+    let two = ready(Redis::connect_at(slow, timed()).expect("usable options")).await;
+    granted(&one, &[calls(2)]).await;
+    clock.fetch_add(3_600_000_000, Ordering::Relaxed);
+    granted(&two, &[calls(2)]).await;
+    clock.fetch_add(2 * 3_600_000_000 - 1_000, Ordering::Relaxed);
+    assert_eq!(left(&two, &calls(2)).await, 0);
+    clock.fetch_add(1_000, Ordering::Relaxed);
+    assert_eq!(left(&two, &calls(2)).await, 1);
+    clock.fetch_add(3_600_000_000, Ordering::Relaxed);
+    assert_eq!(left(&two, &calls(2)).await, 2);
+}
+
+/// A store that has lost its memory is told again what is held.
+#[tokio::test]
+async fn a_heartbeat_brings_back_what_the_store_has_lost() {
+    let server = Server::new();
+    let (redis, sure) = (beating(&server).await, replica(&server).await);
+    let first = granted(&redis, &[calls(5)]).await;
+    let second = granted(&redis, &[calls(5)]).await;
+    server.say::<()>(&["FLUSHALL"]);
+    redis.settle(&[all(&first, 1)]).await.expect("the store answers");
+    let third = granted(&redis, &[calls(5)]).await;
+    let mut free = 5;
+    while free != 3 {
+        free = left(&sure, &calls(5)).await;
+        tokio::time::sleep(HOLD / 20).await;
+    }
+    for grant in [&second, &third, &first] {
+        redis.settle(&[all(grant, 1)]).await.expect("the store answers");
+    }
+    // No heartbeat that was on its way brings one back for good.
+    tokio::time::sleep(HOLD * 2).await;
+    assert_eq!(left(&sure, &calls(5)).await, 5);
+    until("nothing waits", || redis.waiting() == 0).await;
+}

@@ -1,0 +1,131 @@
+//! A wire to the store that can be slow, lose what comes back, or break.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
+
+/// What becomes of the store's replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    Pass,
+    /// They come after this time.
+    Slow(Duration),
+    /// They never come, and nothing more on that connection.
+    Lost,
+    /// The connection breaks instead of the next, and replies pass again.
+    Broken,
+}
+
+/// It listens on a port of its own until it is dropped.
+pub struct Proxy {
+    pub address: SocketAddr,
+    wire: Arc<Wire>,
+    _listening: AbortOnDropHandle<()>,
+}
+
+struct Wire {
+    socket: PathBuf,
+    replies: Mutex<Replies>,
+    came: AtomicU64,
+    cuts: watch::Sender<u64>,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// To the server on this socket; with `tls`, over TLS.
+    pub async fn new(socket: PathBuf, tls: Option<TlsAcceptor>) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let wire = Arc::new(Wire {
+            socket,
+            replies: Mutex::new(Replies::Pass),
+            came: AtomicU64::new(0),
+            cuts: watch::Sender::new(0),
+        });
+        let listening = AbortOnDropHandle::new(tokio::spawn(listen(listener, Arc::clone(&wire), tls)));
+        Proxy { address, wire, _listening: listening }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    pub fn set(&self, replies: Replies) {
+        *self.wire.replies.lock().expect("no panic") = replies;
+    }
+
+    /// Breaks every connection that there is.
+    pub fn cut(&self) {
+        self.wire.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// How many replies have come from the store, whatever became of them.
+    pub fn came(&self) -> u64 {
+        self.wire.came.load(Ordering::SeqCst)
+    }
+}
+
+async fn listen(listener: TcpListener, wire: Arc<Wire>, tls: Option<TlsAcceptor>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await.expect("a connection");
+        client.set_nodelay(true).expect("a socket");
+        let (wire, tls) = (Arc::clone(&wire), tls.clone());
+        connections.spawn(async move {
+            match tls {
+                None => carry(client, &wire).await,
+                Some(tls) => carry(tls.accept(client).await?, &wire).await,
+            }
+        });
+    }
+}
+
+/// Until either side ends.
+async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, wire: &Wire) -> io::Result<()> {
+    let (mut from_server, mut to_server) = UnixStream::connect(&wire.socket).await?.into_split();
+    let (mut from_client, mut to_client) = split(client);
+    let mut cuts = wire.cuts.subscribe();
+    let back = async {
+        let mut lost = false;
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let count = from_server.read(&mut bytes).await?;
+            if count == 0 {
+                return io::Result::Ok(());
+            }
+            wire.came.fetch_add(1, Ordering::SeqCst);
+            let replies = *wire.replies.lock().expect("no panic");
+            lost |= replies == Replies::Lost;
+            match replies {
+                Replies::Lost => {}
+                _ if lost => {}
+                Replies::Pass => to_client.write_all(&bytes[..count]).await?,
+                Replies::Slow(time) => {
+                    sleep(time).await;
+                    to_client.write_all(&bytes[..count]).await?;
+                }
+                Replies::Broken => {
+                    *wire.replies.lock().expect("no panic") = Replies::Pass;
+                    return Ok(());
+                }
+            }
+            to_client.flush().await?;
+        }
+    };
+    tokio::select! {
+        ended = back => ended,
+        _ = cuts.changed() => Ok(()),
+        ended = tokio::io::copy(&mut from_client, &mut to_server) => ended.map(drop),
+    }
+}
