@@ -9,6 +9,7 @@ mod keeper;
 mod notes;
 pub mod prices;
 mod runtime;
+mod store;
 
 use std::future::Future;
 use std::io;
@@ -26,17 +27,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
-use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess};
+use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess, Store};
 use crate::exchange::record::Record;
 use crate::extproc::server::{self, Listener};
 use crate::extproc::signing::{self, Signing};
 use crate::extproc::tls::{self, TermsError};
 use crate::extproc::{Pool, PoolLimits};
 use crate::identity::Role;
+use crate::limit::redis::{Redis, Unusable};
 use crate::policy::Policy;
 use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
-use crate::world::{Closer, Local, Policies};
+use crate::world::{Closer, Limits, Local, Policies};
 
 use self::documents::{Documents, First, Snapshot};
 use self::keeper::Keeper;
@@ -68,6 +70,8 @@ pub enum AppError {
     Tls(#[from] TermsError),
     #[error("cannot write the ledger {path}: {source}", path = path.display())]
     Ledger { path: PathBuf, source: io::Error },
+    #[error("the shared store cannot be used: {0}")]
+    Store(#[from] Unusable),
     #[error("the ext_proc server failed: {0}")]
     Serve(#[from] tonic::transport::Error),
     #[error("the ext_proc server ended by itself")]
@@ -93,6 +97,8 @@ pub struct Core {
     unauthorized: Arc<Notify>,
     keeper: Arc<Keeper>,
     signing: Signing,
+    limits: Arc<Limits>,
+    store: Option<Redis>,
 }
 
 /// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.
@@ -146,13 +152,14 @@ fn private_parent(path: &Path) -> io::Result<()> {
 // === impl Core ===
 
 impl Core {
-    /// Starts serving. `ledger` is where records go, if anywhere.
+    /// Starts serving. `store` is what its replicas share, `ledger` where records go, if anywhere.
     ///
     /// # Errors
-    /// When the ledger cannot be opened.
+    /// When the ledger cannot be opened, or the store can never be reached.
     pub fn start(
         mut policy: Policy,
         bootstrap: &Bootstrap,
+        store: Option<Store>,
         listener: Listener,
         signing: Signing,
         ledger: Option<&Path>,
@@ -179,6 +186,11 @@ impl Core {
         let unauthorized = Arc::new(Notify::new());
         let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
         let limits = world.limits();
+        let store = store.map(store::connect).transpose()?;
+        if let Some(store) = &store {
+            limits.share(store.clone());
+            metrics.store.watch(store.clone());
+        }
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
@@ -197,6 +209,8 @@ impl Core {
             unauthorized,
             keeper,
             signing,
+            limits,
+            store,
         })
     }
 
@@ -235,6 +249,7 @@ impl Core {
             keeper: self.keeper.clone(),
             bootstrap,
             signing: self.signing,
+            store: self.store.clone(),
         };
         Reload::new(documents, running, follower, read, errors)
     }
@@ -252,6 +267,9 @@ impl Core {
         self.closer.close();
         if tokio::time::timeout(LAST_WORDS, self.notes).await.is_err() {
             tracing::warn!("not every record could be written before the end");
+        }
+        if !self.limits.drain(store::DRAIN).await {
+            tracing::warn!("the shared store was not told of all that is settled; what was reserved stays charged");
         }
         served
     }
@@ -328,10 +346,10 @@ pub async fn run<H: Future<Output = ()> + Send>(
     ready: impl FnOnce(&str),
 ) -> Result<(), AppError> {
     let First { read, compiled, errors } = documents.first()?;
-    let Compiled { policy, bootstrap, warnings, .. } = compiled;
+    let Compiled { policy, bootstrap, store, warnings, .. } = compiled;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (listener, signing, extproc) = listen(&bootstrap, insist).await?;
-    let mut core = Core::start(policy, &bootstrap, listener, signing, bootstrap.ledger.as_deref())?;
+    let mut core = Core::start(policy, &bootstrap, store, listener, signing, bootstrap.ledger.as_deref())?;
     let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, read, errors);
     let socket = &bootstrap.listen.admin_socket;
     let failed = |what: String| move |source| AppError::Listen { what, source };

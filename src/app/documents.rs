@@ -125,7 +125,8 @@ impl Documents {
             Err(errors) => errors,
         };
         let bootstrap = config::bootstrap(&source, &self.options).map_err(AppError::Bootstrap)?;
-        Ok(First { read, compiled: unconfigured(bootstrap), errors })
+        let store = bootstrap.redis.as_ref().map(|redis| config::Store::load(redis, &self.options, &self.secrets).0);
+        Ok(First { read, compiled: unconfigured(bootstrap, store), errors })
     }
 }
 
@@ -148,7 +149,7 @@ impl PartialEq for Snapshot {
     }
 }
 
-fn unconfigured(bootstrap: Bootstrap) -> Compiled {
+fn unconfigured(bootstrap: Bootstrap, store: Option<config::Store>) -> Compiled {
     let policy = Policy::unconfigured(bootstrap.role);
-    Compiled { policy, bootstrap, discovered: Vec::new(), warnings: Vec::new() }
+    Compiled { policy, bootstrap, store, discovered: Vec::new(), warnings: Vec::new() }
 }

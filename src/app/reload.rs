@@ -11,6 +11,7 @@
 //! | a credential that is fetched    | is kept by `keeper`, over every reload that still names it       |
 //! | no document is left             | refused: it is far more often an accident than meant             |
 //! | `spec.role` is another          | refused: half of each role is no configuration                   |
+//! | a limit asks a shared store, and the process has none | refused: it would be counted nowhere       |
 //! | another part of the WeirBootstrap that the process was started with | said; all the rest applies    |
 
 use std::future::Future;
@@ -25,8 +26,9 @@ use super::documents::{Documents, Snapshot};
 use super::keeper::Keeper;
 use super::status::{Status, describe};
 use crate::config::watch::Watch;
-use crate::config::{Bootstrap, Compiled, ConfigError};
+use crate::config::{Bootstrap, Compiled, ConfigError, Store};
 use crate::extproc::signing::Signing;
+use crate::limit::redis::Redis;
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::world::Policies;
@@ -83,6 +85,8 @@ pub struct Running {
     /// What the process was started with.
     pub bootstrap: Bootstrap,
     pub signing: Signing,
+    /// What its replicas share.
+    pub store: Option<Redis>,
 }
 
 /// The task that reloads.
@@ -205,6 +209,7 @@ impl<F: Follower> Reload<F> {
         tracing::info!("keys have changed in their files; the new ones are in use");
         warn(&compiled.warnings);
         self.running.metrics.loads.secrets_changed();
+        self.authenticate(compiled.store);
         self.replace(compiled.policy);
         self.tell_kept();
     }
@@ -230,6 +235,11 @@ impl<F: Follower> Reload<F> {
             );
             return self.refused(&[self.about("spec.role", message)]);
         }
+        if bootstrap.redis.is_none() && compiled.policy.asks_store() {
+            let message = "NoSharedStore: a limit counts for the whole fleet, and this process was started without a \
+                           store: restart it to connect to the one that is named now";
+            return self.refused(&[self.about("spec.stores", message.to_owned())]);
+        }
         let needs_restart = needs_restart(bootstrap, &compiled.bootstrap);
         if let Err(error) = self.follower.prepare(&compiled.policy).await {
             if let FollowError::Late(_) = error {
@@ -248,9 +258,20 @@ impl<F: Follower> Reload<F> {
             prices = &**read.catalog.version(),
             "a new configuration is in force"
         );
+        self.authenticate(compiled.store);
         self.replace(compiled.policy);
         let policy = self.running.policies.get();
         self.accepted(read, &policy, needs_restart);
+    }
+
+    /// A password may have changed; where the store is, only a new process takes over.
+    fn authenticate(&self, store: Option<Store>) {
+        let (Some(redis), Some(Store { redis: next, password })) = (&self.running.store, store) else { return };
+        if self.running.bootstrap.redis.as_ref() == Some(&next)
+            && let Err(error) = redis.authenticate(password)
+        {
+            tracing::error!("{error}");
+        }
     }
 
     fn replace(&mut self, mut policy: Policy) {
@@ -306,6 +327,7 @@ fn needs_restart(running: &Bootstrap, next: &Bootstrap) -> Vec<String> {
     let rows = [
         ("spec.listen", r.listen != n.listen),
         ("spec.egress", r.egress != n.egress),
+        ("spec.stores", r.redis != n.redis),
         ("spec.overload.maxExchanges", r.overload.max_exchanges != n.overload.max_exchanges),
         ("spec.overload.maxBuffered", r.overload.max_buffered != n.overload.max_buffered),
         ("spec.ledger", r.ledger != n.ledger),

@@ -43,7 +43,7 @@ async fn start(ledger: &Path, drain_timeout: Duration) -> (Core, Channel) {
     let address = listener.local_addr().unwrap();
     let bootstrap = Bootstrap { drain_timeout, ..Bootstrap::default() };
     let signing = Signing::Off("a test");
-    let core = Core::start(policy(), &bootstrap, Listener::Tcp(listener), signing, Some(ledger)).unwrap();
+    let core = Core::start(policy(), &bootstrap, None, Listener::Tcp(listener), signing, Some(ledger)).unwrap();
     (core, Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
 }
 

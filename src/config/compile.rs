@@ -12,7 +12,7 @@ use super::secret::{self, SecretError, Secrets};
 use super::spec::{AzureEndpoint, CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
-use super::{Compiled, ConfigError, KeysAre, Options};
+use super::{Compiled, ConfigError, KeysAre, Options, Store};
 use super::{callers, limits, models, profile, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
@@ -58,6 +58,8 @@ pub(super) fn compile(
     let callers = routes::compile(set, &reach, &mut targets);
 
     warn_of_overload(set, &mut warnings);
+    limits::warn(set, &mut warnings);
+    let store = store(set, options, secrets, &mut warnings);
     let mut policy = Policy::new(targets, Vec::new(), catalog);
     (policy.credentials, policy.callers) = (credentials, callers);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
@@ -74,6 +76,7 @@ pub(super) fn compile(
     Compiled {
         policy,
         bootstrap: set.bootstrap.clone(),
+        store,
         discovered: names(set.backends.iter().filter(|entry| entry.discovered)),
         warnings,
     }
@@ -106,6 +109,15 @@ fn warn_of_overload(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
                        state how long a request may wait, such as 240s";
         warnings.push(document.at.error("spec.overload.maxWait", message));
     }
+}
+
+fn store(set: &Set<'_>, options: &Options, secrets: &dyn Secrets, warnings: &mut Vec<ConfigError>) -> Option<Store> {
+    let (store, missing) = Store::load(set.bootstrap.redis.as_ref()?, options, secrets);
+    let document = set.documents.iter().find(|document| document.kind == Kind::WeirBootstrap);
+    if let (Some(document), Some(missing)) = (document, missing) {
+        warnings.push(document.at.error("spec.stores.redis.password", missing));
+    }
+    Some(store)
 }
 
 /// Http to another machine than this one.

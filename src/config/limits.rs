@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use super::ConfigError;
 use super::reach::Reach;
-use super::spec::limit::{Amount, Counting, Limit, LlmLimitPolicy, OnExhausted, Override, Period, WhenExceeded};
-use super::spec::{Document, Spec};
+use super::spec::limit::{
+    self as spec, Amount, Counting, Limit, LlmLimitPolicy, OnExhausted, Override, Period, WhenExceeded,
+};
+use super::spec::{Document, Kind, Spec};
 use super::validate::Set;
 use crate::limit::key::Fact;
 use crate::limit::window::Window;
@@ -21,6 +24,39 @@ pub(super) fn compile(set: &Set<'_>, reach: &Reach<'_>) -> Spaces<LimitPolicy> {
         _ => None,
     });
     policies.collect()
+}
+
+/// Reports what counts for the whole fleet where no store is shared: it is never counted in each process silently.
+pub(super) fn check(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
+    // What a WeirBootstrap says that could not be read is not known.
+    let is_read = |document: &Document| document.kind != Kind::WeirBootstrap || document.spec.is_some();
+    if set.bootstrap.redis.is_some() || !set.documents.iter().all(is_read) {
+        return;
+    }
+    for (document, _) in of_fleet(set) {
+        let message = format!(
+            "NoSharedStore: policy {:?} counts for the whole fleet, and the WeirBootstrap names no store that replicas \
+             share: give it stores.redis.urls, or say `counting: Process` and each replica counts alone",
+            document.meta.name
+        );
+        errors.push(document.at.error("spec.counting", message));
+    }
+}
+
+/// What is less than it says.
+pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
+    let stated = of_fleet(set).filter(|(_, policy)| policy.lease.is_some_and(|lease| lease.0 > 0));
+    for (document, _) in stated {
+        let message = "not supported yet: lease; every request asks the store, which is exact, as 0% is";
+        warnings.push(document.at.error("spec.lease", message));
+    }
+}
+
+fn of_fleet<'a>(set: &Set<'a>) -> impl Iterator<Item = (&'a Document, &'a LlmLimitPolicy)> {
+    set.documents.iter().filter_map(|document| match &document.spec {
+        Some(Spec::Limit(policy)) if policy.counting == Counting::Fleet => Some((document, policy)),
+        _ => None,
+    })
 }
 
 struct Making<'a> {
@@ -99,7 +135,7 @@ impl Making<'_> {
             warn_at: limit.warn_at.clone(),
             counting: match self.policy.counting {
                 Counting::Process => limit::Counting::Process,
-                Counting::Fleet => limit::Counting::Fleet { lease: self.policy.lease.0 },
+                Counting::Fleet => limit::Counting::Fleet { lease: self.policy.lease.unwrap_or(spec::LEASE).0 },
             },
         }
     }

@@ -20,6 +20,7 @@
 //! routes     rules and passthroughs          into the tables of their namespaces
 //! reach      for which calls a document speaks
 //! profile    what holds for every call      nowhere looser in a namespace than in root
+//! store      what replicas share, and its password
 //! callers    who calls and who may          consumers, identity, access: checked and compiled
 //! ```
 
@@ -30,6 +31,7 @@ pub mod provider;
 pub mod schema;
 pub mod secret;
 pub mod spec;
+pub mod store;
 pub mod watch;
 
 mod callers;
@@ -70,7 +72,8 @@ pub use form::{Moment, Percent};
 pub use provider::{ProviderFacts, Providers};
 pub use secret::{SecretError, Secrets};
 pub use spec::{Bootstrap, Discovery, Egress, Listen, ListenTls, Listeners, ModelPrice, Overload, Pricing};
-pub use spec::{SocketAccess, WorkloadNames};
+pub use spec::{SharedRedis, SocketAccess, WorkloadNames};
+pub use store::Store;
 pub use value::{Address, Endpoint};
 
 /// The texts of a configuration, not yet parsed: they may hold secrets.
@@ -115,6 +118,8 @@ pub struct Compiled {
     /// `may_sign` is false: whoever opens the listener decides it.
     pub policy: Policy,
     pub bootstrap: Bootstrap,
+    /// What its replicas share.
+    pub store: Option<Store>,
     /// The backends that no document defines and the environment does.
     pub discovered: Vec<Arc<str>>,
     /// What does not stop a start and should be known, such as a key that is not there.

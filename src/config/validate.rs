@@ -11,7 +11,7 @@ use super::secret::{SecretSource, Secrets};
 use super::spec::{At, Bootstrap, CredentialSpec, Discovery, Document, Kind, LlmAccessPolicy, LlmBackend, LlmConsumer};
 use super::spec::{LlmProfile, LlmRoute, Spec};
 use super::value::{self, Endpoint};
-use super::{ConfigError, Options, clouds, refs};
+use super::{ConfigError, Options, clouds, limits, refs};
 use crate::target::id;
 
 /// Everything that applies: what the documents say, and what discovery adds to it.
@@ -122,6 +122,7 @@ impl<'a> Set<'a> {
         super::callers::check(self, errors);
         super::profile::check(self, errors);
         refs::check(self, errors);
+        limits::check(self, errors);
     }
 
     /// The index of the backend that a document of this namespace calls by this name: one of its own

@@ -11,6 +11,7 @@ mod beat;
 mod breaker;
 mod keys;
 mod link;
+mod options;
 mod queue;
 
 use std::fmt;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::{Client, ConnectionAddr, IntoConnectionInfo, Pipeline, TlsCertificates, Value};
+use redis::{Pipeline, Value};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,38 +30,11 @@ use beat::Held;
 pub use breaker::State;
 use keys::Names;
 use link::{Link, Verb};
+pub use options::{Options, Tls};
 use queue::{Queue, Work};
 
 /// Told of each state, when it begins. It must not wait for anything.
 pub type OnState = Arc<dyn Fn(State) + Send + Sync>;
-
-/// Where the store is and how it is spoken to.
-#[derive(Clone)]
-pub struct Options {
-    /// `redis://HOST:PORT/DATABASE`, `rediss://` for TLS, or `unix:///PATH`; without a password.
-    pub url: String,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub tls: Tls,
-    /// The beginning of every key.
-    pub prefix: String,
-    /// The longest that a request waits for the store.
-    pub timeout: Duration,
-    /// How long the calls of a replica stay held that is not heard of. It is heard of three times as often.
-    pub hold: Duration,
-    /// How many settlements wait at most while the store is away.
-    pub queue: usize,
-    pub on_state: OnState,
-}
-
-/// What TLS needs besides the system's own authorities.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// Authorities in PEM, instead of the system's.
-    pub authorities: Option<Vec<u8>>,
-    /// A certificate and its key in PEM, for a server that asks who comes.
-    pub client: Option<(Vec<u8>, Secret)>,
-}
 
 /// It cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +70,7 @@ pub enum Down {
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
+    options: Arc<Options>,
     _tasks: Arc<[AbortOnDropHandle<()>; 3]>,
 }
 
@@ -148,7 +123,7 @@ impl Redis {
         let client = options.client().map_err(Unusable::Address)?;
         let replica = format!("{:016x}", getrandom::u64().map_err(Unusable::Random)?);
         let shared = Arc::new(Shared {
-            link: Arc::new(Link::new(client, names.probe(), options.timeout, options.on_state)),
+            link: Arc::new(Link::new(client, names.probe(), options.timeout, Arc::clone(&options.on_state))),
             voice: Voice { names, replica, hold: options.hold },
             queue: Queue::new(options.queue),
             held: Held::default(),
@@ -160,7 +135,17 @@ impl Redis {
             AbortOnDropHandle::new(tokio::spawn(queue::work(Arc::clone(&shared)))),
             AbortOnDropHandle::new(tokio::spawn(beat::beat(Arc::clone(&shared)))),
         ];
-        Ok(Redis { shared, _tasks: Arc::new(tasks) })
+        Ok(Redis { shared, options: Arc::new(options), _tasks: Arc::new(tasks) })
+    }
+
+    /// Says another password from the next connection on: the server asks for it once a connection.
+    ///
+    /// # Errors
+    /// As [`Redis::connect`].
+    pub fn authenticate(&self, password: Option<Secret>) -> Result<(), Unusable> {
+        let client = Options { password, ..Options::clone(&self.options) }.client().map_err(Unusable::Address)?;
+        self.shared.link.connect_as(client);
+        Ok(())
     }
 
     /// Takes all or nothing. Asked again with the same id and takes, it gives the same grant and takes nothing
@@ -335,45 +320,6 @@ impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         // Who waits for it is nobody.
         let _ = self.shared.queue.push(Work::Cancel(self.shared.voice.undo(self.id, self.takes)));
-    }
-}
-
-// === impl Options ===
-
-impl Options {
-    /// The defaults, for the store at `url`.
-    pub fn new(url: impl Into<String>) -> Options {
-        Options {
-            url: url.into(),
-            username: None,
-            password: None,
-            tls: Tls::default(),
-            prefix: "weir".to_owned(),
-            timeout: Duration::from_millis(20),
-            hold: Duration::from_secs(15),
-            queue: 16_384,
-            on_state: Arc::new(|_| {}),
-        }
-    }
-
-    fn client(&self) -> redis::RedisResult<Client> {
-        let address = self.url.as_str().into_connection_info()?;
-        let mut settings = address.redis_settings().clone().set_skip_set_lib_name();
-        if let Some(username) = &self.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            settings = settings.set_password(password.expose());
-        }
-        let address = address.set_redis_settings(settings);
-        if !matches!(address.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Client::open(address);
-        }
-        let client_tls = self.tls.client.as_ref().map(|(certificate, key)| redis::ClientTlsConfig {
-            client_cert: certificate.clone(),
-            client_key: key.expose().as_bytes().to_vec(),
-        });
-        Client::build_with_tls(address, TlsCertificates { client_tls, root_cert: self.tls.authorities.clone() })
     }
 }
 

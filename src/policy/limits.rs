@@ -11,7 +11,7 @@ use super::{Mode, OnError, Policy};
 use crate::identity::Principal;
 use crate::limit::key::{self, Counter, Fact, Facts, Key};
 use crate::limit::take::{Posture, Take};
-use crate::limit::{Limit, Unit};
+use crate::limit::{Counting, Limit, Unit};
 
 /// One LLMLimitPolicy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +153,12 @@ impl Policy {
     /// The limit policies that speak for a caller.
     pub fn limits_of(&self, caller: &Principal) -> Speaking<'_> {
         combine::accumulate(&self.limits, caller)
+    }
+
+    /// Whether any limit is counted in the store that replicas share.
+    pub fn asks_store(&self) -> bool {
+        let mut rules = self.limits.iter().flat_map(|policy| policy.rules.iter());
+        rules.any(|rule| matches!(rule.limit.counting, Counting::Fleet { .. }))
     }
 }
 

@@ -10,6 +10,7 @@ mod handshakes;
 mod labels;
 mod money;
 mod series;
+mod store;
 mod units;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub use self::handshakes::{HandshakeRefusal, Handshakes};
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
 use self::money::UsdCounter;
 use self::series::Models;
+pub use self::store::Store;
 use self::units::Units;
 use super::record::clip;
 use crate::base::money::NanoUsd;
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub credentials: Credentials,
     /// Who connects to the ext_proc listener, where that speaks TLS.
     pub handshakes: Handshakes,
+    /// What replicas share.
+    pub store: Store,
     registry: Registry,
     models: Models,
     phases: Phases,
@@ -131,6 +135,7 @@ impl Metrics {
             loads: Loads::register(r),
             credentials: Credentials::register(r),
             handshakes: Handshakes::register(r),
+            store: Store::register(r),
             registry,
         }
     }
@@ -142,6 +147,10 @@ impl Metrics {
         self.credentials.observe(record);
         for decision in &record.decisions {
             self.decision(decision.step, decision.outcome, decision.reason);
+            if decision.reason == "fail_open" {
+                let policy = if decision.detail.is_empty() { decision.step } else { &*decision.detail };
+                self.fail_open(policy, "unavailable");
+            }
         }
         if counts_as_metered(record) {
             self.usage[record.usage_source as usize].inc();
@@ -209,6 +218,7 @@ impl Metrics {
     /// Everything in the OpenMetrics text format; see [`CONTENT_TYPE`].
     pub fn render(&self) -> String {
         self.credentials.look();
+        self.store.look();
         let mut out = String::with_capacity(16 * 1024);
         // Writing to a `String` does not fail.
         let _ = text::encode(&mut out, &self.registry);

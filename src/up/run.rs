@@ -173,7 +173,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let version = install::version(&binary).await?;
     let directory = RunDir::create().map_err(UpError::RunDir)?;
     let First { documents, read, compiled, mock } = configure(args).await?;
-    let Compiled { policy, mut bootstrap, .. } = compiled;
+    let Compiled { policy, mut bootstrap, store, .. } = compiled;
     // What a later configuration is compared with; below it is adapted to this machine.
     let said = bootstrap.clone();
     let socket = directory.file("extproc.sock");
@@ -202,7 +202,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let plan_admin = plan.admin;
     let (listener, signing, _) = app::listen(&bootstrap, false).await?;
     let mut proxy = Proxy::new(&plan, &policy);
-    let core = Core::start(policy, &bootstrap, listener, signing, Some(&ledger))?;
+    let core = Core::start(policy, &bootstrap, store, listener, signing, Some(&ledger))?;
     let admin = serve_admin(&core, args.admin_port).await?;
     let launch = Launch {
         envoy: &binary,

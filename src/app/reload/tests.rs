@@ -45,7 +45,7 @@ impl Process {
         let First { read, compiled, errors } = documents.first().unwrap();
         let Compiled { policy, bootstrap, .. } = compiled;
         let listener = Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let core = Core::start(policy, &bootstrap, listener, Signing::Off("a test"), None).unwrap();
+        let core = Core::start(policy, &bootstrap, None, listener, Signing::Off("a test"), None).unwrap();
         let reload = core.reload(Arc::new(documents), bootstrap, Alone, read, errors);
         let reload = tokio::spawn(reload.run(std::future::pending::<()>));
         Process { directory, core, _reload: AbortOnDropHandle::new(reload) }

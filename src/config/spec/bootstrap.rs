@@ -8,6 +8,7 @@ use super::super::shape::{Fields, Rule, SIZE, Shape, may, need};
 use super::super::text;
 use super::super::value::{self, Address};
 use super::listener::{self, Listen};
+use super::stores::{self, SharedRedis};
 use super::{or, process};
 use crate::identity::Role;
 
@@ -17,6 +18,8 @@ pub struct Bootstrap {
     pub role: Role,
     pub listen: Listeners,
     pub egress: Egress,
+    /// The store that replicas share; none where each has its own.
+    pub redis: Option<SharedRedis>,
     /// As stated in the document; what the environment says comes first.
     pub workload: WorkloadNames,
     pub overload: Overload,
@@ -79,7 +82,7 @@ pub(in super::super) const BOOTSTRAP: Fields = Fields::of(&[
         .or("Sidecar"),
     may("listen", Shape::Object(&LISTEN), "Where the process listens."),
     may("egress", Shape::Object(&EGRESS), "The proxy that `up` runs and `render` describes."),
-    may("stores", Shape::Object(&process::STORES), "What replicas share; absent means that each process has its own."),
+    may("stores", Shape::Object(&stores::STORES), "What replicas share; absent means that each process has its own."),
     may("workload", Shape::Object(&WORKLOAD), "The workload's names, where the environment does not say them."),
     may("overload", Shape::Object(&OVERLOAD), "How much is taken on at once."),
     may("ledger", Shape::Object(&LEDGER), "Where usage records are appended to; absent means nowhere."),
@@ -152,6 +155,7 @@ impl Bootstrap {
             role: or(&object, "role", default.role, |role| role.word(ROLES)),
             listen: or(&object, "listen", default.listen, |listen| Listeners::read(&listen)),
             egress: or(&object, "egress", default.egress, |egress| Egress::read(&egress)),
+            redis: object.get("stores").map(|stores| SharedRedis::read(&stores)),
             workload: or(&object, "workload", default.workload, |workload| WorkloadNames::read(&workload)),
             overload: or(&object, "overload", default.overload, |overload| Overload::read(&overload)),
             ledger: object.get("ledger").and_then(|ledger| {
@@ -233,6 +237,7 @@ impl Default for Bootstrap {
             role: Role::default(),
             listen: Listeners::default(),
             egress: Egress::default(),
+            redis: None,
             workload: WorkloadNames::default(),
             overload: Overload::default(),
             ledger: None,

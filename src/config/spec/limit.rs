@@ -24,8 +24,8 @@ pub(super) use rule::ON_ERROR;
 pub struct LlmLimitPolicy {
     pub scope: Scope,
     pub counting: Counting,
-    /// The share of a limit that may be outstanding over all replicas together.
-    pub lease: Percent,
+    /// The share of a limit that may be outstanding over all replicas together, where it is stated.
+    pub lease: Option<Percent>,
     pub limits: Vec<Limit>,
     pub overrides: Vec<Override>,
 }
@@ -197,7 +197,7 @@ const COUNTINGS: &[(&str, Option<Counting>)] =
     &[("Fleet", Some(Counting::Fleet)), ("Process", Some(Counting::Process))];
 
 /// What may be outstanding when the policy does not say it.
-const LEASE: Percent = Percent(10);
+pub(in super::super) const LEASE: Percent = Percent(10);
 
 // === impl LlmLimitPolicy ===
 
@@ -205,14 +205,8 @@ impl LlmLimitPolicy {
     pub(in super::super) fn read(reader: &Reader<'_>) -> Option<LlmLimitPolicy> {
         let policy = reader.object(&POLICY)?;
         let scope = Scope::read(&policy);
-        let counting = or(&policy, "counting", Counting::default(), |word| {
-            let found = word.word(COUNTINGS);
-            if found == Some(Counting::Fleet) {
-                word.not_yet_of("counting: Fleet");
-            }
-            found
-        });
-        let lease = or(&policy, "lease", LEASE, |share| share.parsed(form::percent));
+        let counting = or(&policy, "counting", Counting::default(), |word| word.word(COUNTINGS));
+        let lease = policy.get("lease").and_then(|share| share.parsed(form::percent));
         // A word that could not be read is no reason for a second error.
         let is_process = policy.get("counting").is_none_or(|word| word.peek() == Some("Process"));
         if let (true, Some(lease)) = (is_process, policy.get("lease")) {

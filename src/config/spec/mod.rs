@@ -22,6 +22,7 @@ mod retry;
 pub mod rewrite;
 pub mod route;
 pub mod scope;
+pub mod stores;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub use pricing::{ModelPrice, Pricing};
 pub use profile::{Discovery, FailurePolicy, LlmProfile};
 pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};
 pub use scope::{Callers, Scope, TargetKind, TargetRef};
+pub use stores::SharedRedis;
 
 /// The group of every kind.
 pub const GROUP: &str = "weir.dev";

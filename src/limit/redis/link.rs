@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Script, Value};
 use tokio::sync::{Notify, watch};
@@ -37,7 +38,8 @@ const OF_STORE: &[&str] = &[
 
 /// One server, as long as it is configured.
 pub(super) struct Link {
-    client: Client,
+    /// With the password that the next connection says.
+    client: ArcSwap<Client>,
     scripts: [Script; 3],
     /// The key that a probe writes.
     probe: String,
@@ -73,7 +75,7 @@ impl Link {
     /// Not connected yet: that is [`Link::keep`]'s.
     pub(super) fn new(client: Client, probe: String, timeout: Duration, on_state: OnState) -> Link {
         Link {
-            client,
+            client: ArcSwap::from_pointee(client),
             scripts: [
                 Script::new(include_str!("reserve.lua")),
                 Script::new(include_str!("settle.lua")),
@@ -88,6 +90,11 @@ impl Link {
             on_state,
             began: Instant::now(),
         }
+    }
+
+    /// Connections that are made from now on are this client's.
+    pub(super) fn connect_as(&self, client: Client) {
+        self.client.store(Arc::new(client));
     }
 
     pub(super) fn state(&self) -> State {
@@ -209,7 +216,7 @@ impl Link {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(WRITES);
         let made = timeout(CONNECT, async {
-            let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let connection = self.client.load_full().get_multiplexed_async_connection_with_config(&config).await?;
             let mut lane = Lane { connection, number };
             self.load(&mut lane).await.map(|()| lane)
         });

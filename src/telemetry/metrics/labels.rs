@@ -125,6 +125,12 @@ pub struct InForce {
     pub hash: Arc<str>,
 }
 
+/// How it stands with a store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreState {
+    pub state: &'static str,
+}
+
 /// A policy that let pass what it could not check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FailOpen {

@@ -66,6 +66,8 @@ fn every_family_has_its_exact_name() {
         "weir_tls_refused_total",
         "weir_tls_reloads_total",
         "weir_tls_kept",
+        "weir_limit_store_waiting",
+        "weir_limit_store_dropped_total",
     ];
     let mut expected: HashSet<String> = others.iter().map(ToString::to_string).collect();
     expected.extend(histograms.iter().flat_map(|name| ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))));

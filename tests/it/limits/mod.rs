@@ -39,6 +39,7 @@ macro_rules! behaviours {
     };
 }
 
+mod fleet;
 mod hammer;
 mod memory;
 mod model;

@@ -4,7 +4,7 @@ mod behaves;
 mod exact;
 mod held;
 mod outage;
-mod proxy;
+pub(super) mod proxy;
 mod replies;
 mod secured;
 mod speed;

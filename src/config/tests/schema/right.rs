@@ -22,7 +22,12 @@ const BEYOND: &[(&str, &[&str])] = &[
     ),
     (
         "documents that do not go together",
-        &["cache-embedder-elsewhere", "profile-ignores-with-a-key", "profile-ignores-with-one-key-of-two"],
+        &[
+            "cache-embedder-elsewhere",
+            "limit-fleet-without-store",
+            "profile-ignores-with-a-key",
+            "profile-ignores-with-one-key-of-two",
+        ],
     ),
     (
         "what a namespace refers to",
