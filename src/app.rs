@@ -36,6 +36,7 @@ use crate::extproc::{Pool, PoolLimits};
 use crate::identity::Role;
 use crate::limit::redis::{Redis, Unusable};
 use crate::policy::Policy;
+use crate::telemetry::metrics::Seen;
 use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
 use crate::world::{Closer, Limits, Local, Policies};
@@ -80,6 +81,15 @@ pub enum AppError {
     Admin(io::Error),
 }
 
+/// What the command line alone can say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Posture {
+    /// Keys are put on requests that come over plain TCP.
+    pub insist: bool,
+    /// The admin socket may change what can be changed.
+    pub mutations: bool,
+}
+
 /// A process that has started: its servers run until it is told to drain.
 pub struct Core {
     pub metrics: Arc<Metrics>,
@@ -93,6 +103,7 @@ pub struct Core {
     notes: JoinHandle<()>,
     closer: Closer,
     policies: Policies,
+    limits: Arc<Limits>,
     status: Arc<Status>,
     unauthorized: Arc<Notify>,
     keeper: Arc<Keeper>,
@@ -191,6 +202,7 @@ impl Core {
             limits.share(store.clone());
             metrics.store.watch(store.clone());
         }
+        metrics.limits.watch(seen(limits.clone()));
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
@@ -205,6 +217,7 @@ impl Core {
             notes: tokio::task::spawn_blocking(|| notes::work_off(receiver, sinks, told)),
             closer,
             policies,
+            limits,
             status: Arc::default(),
             unauthorized,
             keeper,
@@ -215,8 +228,8 @@ impl Core {
     }
 
     /// What the admin servers show of this process. A gateway is not ready before it has a
-    /// configuration; whether a sidecar is never depends on one.
-    pub fn admin(&self) -> Admin {
+    /// configuration; whether a sidecar is never depends on one. `mutations`: what can be changed may be.
+    pub fn admin(&self, mutations: bool) -> Admin {
         let (ready, policies, status) = (self.ready.clone(), self.policies.clone(), self.status.clone());
         let explained_by = self.policies.clone();
         let is_served = move || {
@@ -229,6 +242,8 @@ impl Core {
             ready: Arc::new(move || ready.load(Ordering::Relaxed) && is_served()),
             explain: Arc::new(move |record| explained(&explained_by, record)),
             config: Arc::new(move || status.page()),
+            limits: self.limits.clone(),
+            mutations,
         }
     }
 
@@ -287,6 +302,11 @@ impl Core {
     }
 }
 
+/// What a scrape shows of limits.
+fn seen(limits: Arc<Limits>) -> impl Fn() -> Seen {
+    move || Seen { tallies: limits.tallies().all(), totals: limits.totals(), uncounted: limits.uncounted() }
+}
+
 /// Why an exchange came out as it did, where its configuration is still known.
 fn explained(policies: &Policies, record: &Record) -> Value {
     match policies.generation(record.generation) {
@@ -340,7 +360,7 @@ async fn finish(
 /// When it cannot start, or a server fails.
 pub async fn run<H: Future<Output = ()> + Send>(
     documents: Documents,
-    insist: bool,
+    posture: Posture,
     stop: impl Future<Output = ()>,
     hangup: impl FnMut() -> H + Send,
     ready: impl FnOnce(&str),
@@ -348,7 +368,7 @@ pub async fn run<H: Future<Output = ()> + Send>(
     let First { read, compiled, errors } = documents.first()?;
     let Compiled { policy, bootstrap, store, warnings, .. } = compiled;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (listener, signing, extproc) = listen(&bootstrap, insist).await?;
+    let (listener, signing, extproc) = listen(&bootstrap, posture.insist).await?;
     let mut core = Core::start(policy, &bootstrap, store, listener, signing, bootstrap.ledger.as_deref())?;
     let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, read, errors);
     let socket = &bootstrap.listen.admin_socket;
@@ -360,7 +380,7 @@ pub async fn run<H: Future<Output = ()> + Send>(
     let public = public.map_err(failed(address.to_string()))?;
     let bound: SocketAddr = public.local_addr().map_err(failed(address.to_string()))?;
     ready(&format!("ready extproc={extproc} admin=unix:{} metrics={bound}", socket.display()));
-    let admin = core.admin();
+    let admin = core.admin(posture.mutations);
     let pages = async {
         tokio::select! {
             () = reload.run(hangup) => Ok(()),

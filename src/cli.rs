@@ -79,6 +79,9 @@ struct Run {
     /// tests only.
     #[arg(long)]
     insecure_sign_over_tcp: bool,
+    /// Let the admin socket change what can be changed: `POST /limits/reset`. Each change is logged.
+    #[arg(long)]
+    admin_mutations: bool,
     #[command(flatten)]
     prices: PriceFile,
     /// Threads that serve; without it one for each two cores.
@@ -213,7 +216,8 @@ async fn run(args: Run) -> Result<(), AppError> {
     let documents = app::documents::Documents::new(args.config, args.names.options(Discovery::Disabled), Vec::new())
         .with_prices(args.prices.path());
     let hangups = Hangups::taken();
-    app::run(documents, args.insecure_sign_over_tcp, stop_signal(), || hangups.next(), say).await
+    let posture = app::Posture { insist: args.insecure_sign_over_tcp, mutations: args.admin_mutations };
+    app::run(documents, posture, stop_signal(), || hangups.next(), say).await
 }
 
 fn check(args: &Check) -> Result<(), AppError> {

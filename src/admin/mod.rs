@@ -1,5 +1,5 @@
-//! The admin server: HTTP/1.1, GET only, one request a connection. It changes nothing, reads no
-//! request body and sends no CORS header.
+//! The admin server: HTTP/1.1, one request a connection. It reads no request body and sends no CORS header.
+//! All but one of its paths are GET and change nothing.
 //!
 //! | path              | where         | answer                                                     |
 //! |-------------------|---------------|------------------------------------------------------------|
@@ -8,17 +8,26 @@
 //! | `/metrics`        | everywhere    | OpenMetrics text                                           |
 //! | `/exchanges/{id}` | [`Scope::Full`] | the `weir.v1.UsageRecord` of an exchange, and `explain`: why  |
 //! | `/config`         | [`Scope::Full`] | the configuration, redacted                                |
+//! | `/limits`         | [`Scope::Full`] | how full limits are, the fullest key first                 |
+//! | `POST /limits/reset` | [`Scope::Full`] | what is used of a limit is forgotten                    |
 //!
 //! Full is for a Unix socket with mode 0600, or for loopback TCP, where a request must name the
 //! host by address or as `localhost`: a web page whose name resolves to 127.0.0.1 is refused.
 //! Public is for a port that a mesh scrapes.
+//!
+//! What changes something is served only where the process was started so ([`Admin::mutations`]), and not to
+//! a web page: a page may send a POST to any address without asking, but not with the header
+//! [`limits::CONFIRM`], for which a browser asks this server first, and it gives no leave. Each change is one line
+//! in the log, which says who made it as far as the socket knows.
 
+mod limits;
 mod routes;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +46,7 @@ use self::routes::Form;
 use crate::base::socket;
 use crate::exchange::record::Record;
 use crate::telemetry::{Metrics, Recent};
+use crate::world::Limits;
 
 /// Most connections at once. One more takes the place of the oldest that has not asked for anything
 /// yet, or else of the oldest: who only holds a place must not keep a probe from being answered.
@@ -62,6 +72,18 @@ pub struct Admin {
     pub explain: Arc<dyn Fn(&Record) -> Value + Send + Sync>,
     /// The configuration as text, without any secret.
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
+    pub limits: Arc<Limits>,
+    /// Whether anything may be changed.
+    pub mutations: bool,
+}
+
+/// Who is connected, as far as the socket knows.
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    /// A process of this user, at the other end of a Unix socket.
+    User(u32),
+    Address(SocketAddr),
+    Unknown,
 }
 
 /// Which paths are served.
@@ -91,7 +113,7 @@ struct Place {
 trait Listener {
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
 /// Makes a Unix socket at `path` that only this user may connect to (mode 0600), and listens. A
@@ -122,9 +144,9 @@ async fn accept(listener: &impl Listener, admin: &Admin, form: Form) -> io::Resu
     let mut open = Open::default();
     loop {
         match listener.accept().await {
-            Ok(stream) => {
+            Ok((stream, peer)) => {
                 open.make_room().await;
-                open.spawn(|asked| connection(stream, admin.clone(), form, asked));
+                open.spawn(|asked| connection(stream, admin.clone(), form, peer, asked));
             }
             Err(error) => {
                 tracing::warn!(%error, "the admin server cannot accept a connection");
@@ -138,6 +160,7 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     admin: Admin,
     form: Form,
+    peer: Peer,
     asked: Arc<AtomicBool>,
 ) {
     let service = service_fn(|request| {
@@ -147,8 +170,8 @@ async fn connection(
         async move {
             // A probe asks for the threads that serve; a large page must not keep them from it.
             match routes::is_probe(&request) {
-                true => Ok(routes::answer(&admin, form, &request)),
-                false => tokio::task::spawn_blocking(move || routes::answer(&admin, form, &request)).await,
+                true => Ok(routes::answer(&admin, form, peer, &request)),
+                false => tokio::task::spawn_blocking(move || routes::answer(&admin, form, peer, &request)).await,
             }
         }
     });
@@ -188,16 +211,30 @@ impl Open {
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
 
-    async fn accept(&self) -> io::Result<Self::Stream> {
-        TcpListener::accept(self).await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        TcpListener::accept(self).await.map(|(stream, address)| (stream, Peer::Address(address)))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
 
-    async fn accept(&self) -> io::Result<Self::Stream> {
-        UnixListener::accept(self).await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        let (stream, _) = UnixListener::accept(self).await?;
+        let peer = stream.peer_cred().map_or(Peer::Unknown, |peer| Peer::User(peer.uid()));
+        Ok((stream, peer))
+    }
+}
+
+// === impl Peer ===
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::User(id) => write!(f, "uid {id}"),
+            Peer::Address(address) => write!(f, "{address}"),
+            Peer::Unknown => f.write_str("unknown"),
+        }
     }
 }
 

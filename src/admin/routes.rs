@@ -9,7 +9,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONT
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
-use super::{Admin, Scope};
+use super::{Admin, Peer, Scope, limits};
 use crate::telemetry::{metrics, record};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -23,17 +23,21 @@ pub struct Form {
     pub local_host: bool,
 }
 
-type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Full<Bytes>>;
 
 /// Answers one request. The body of the request is not looked at.
-pub fn answer<B>(admin: &Admin, form: Form, request: &Request<B>) -> Answer {
+pub fn answer<B>(admin: &Admin, form: Form, peer: Peer, request: &Request<B>) -> Answer {
     if form.local_host && !names_local_host(request) {
         return error(StatusCode::FORBIDDEN, "the Host header must be localhost or an IP address");
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return answer;
+    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    match (request.uri().path(), form.scope) {
+        (limits::RESET, Scope::Full) if *request.method() == Method::POST => {
+            return limits::reset(admin, peer, request);
+        }
+        (limits::RESET, Scope::Full) => return not_allowed("this path takes a POST", "POST"),
+        _ if !is_reading => return not_allowed("only GET is served here", "GET, HEAD"),
+        _ => {}
     }
     match (request.uri().path(), form.scope) {
         ("/healthz", _) => page(StatusCode::OK, TEXT, "ok\n"),
@@ -41,6 +45,7 @@ pub fn answer<B>(admin: &Admin, form: Form, request: &Request<B>) -> Answer {
         ("/readyz", _) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),
         ("/metrics", _) => page(StatusCode::OK, metrics::CONTENT_TYPE, admin.metrics.render()),
         ("/config", Scope::Full) => page(StatusCode::OK, TEXT, (admin.config)()),
+        ("/limits", Scope::Full) => limits::show(admin, request.uri().query()),
         (path, Scope::Full) => match path.strip_prefix("/exchanges/") {
             Some(id) => exchange(admin, id),
             None => error(StatusCode::NOT_FOUND, "no such page"),
@@ -67,6 +72,17 @@ fn exchange(admin: &Admin, id: &str) -> Answer {
     error(StatusCode::NOT_FOUND, &message)
 }
 
+fn not_allowed(message: &str, methods: &'static str) -> Answer {
+    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, message);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+/// A page of JSON.
+pub fn json(value: &serde_json::Value) -> Answer {
+    page(StatusCode::OK, JSON, value.to_string())
+}
+
 fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
@@ -77,7 +93,8 @@ fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answe
     answer
 }
 
-fn error(status: StatusCode, message: &str) -> Answer {
+/// An answer that is no page.
+pub fn error(status: StatusCode, message: &str) -> Answer {
     page(status, JSON, serde_json::json!({ "error": { "message": message } }).to_string())
 }
 

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
+use crate::limit::take::{Posture, Take};
+use crate::limit::window::Window;
+use crate::limit::{Ask, Limit, Unit};
 use crate::telemetry::{record, sample};
 
 /// A server on loopback that ends with the test.
@@ -29,6 +33,8 @@ fn admin(ready: &Arc<AtomicBool>) -> Admin {
         ready: Arc::new(move || ready.load(Ordering::Relaxed)),
         explain: Arc::new(|record| serde_json::json!({"of": &*record.id})),
         config: Arc::new(|| "role: Sidecar\n".to_owned()),
+        limits: Arc::default(),
+        mutations: false,
     };
     admin.metrics.observe(&sample());
     admin.recent.insert(Box::new(sample()));
@@ -172,6 +178,151 @@ async fn only_get_and_head_are_served() {
     let (head, body) = server.raw("HEAD /config HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(head.starts_with("http/1.1 200 ") && head.contains("content-length: 14"));
     assert_eq!(body, "");
+}
+
+/// An admin of a process in which two callers have used money, and one has a call in flight.
+async fn used(mutations: bool) -> Admin {
+    let admin = Admin { mutations, ..admin(&Arc::new(AtomicBool::new(true))) };
+    let limit = |id: &str, unit: Unit, amount: u64, window| Arc::new(Limit::new(id, unit, amount, window));
+    let budget = limit("team/monthly", Unit::Usd, 2_000_000_000, Window::Rolling(Duration::from_secs(3600)));
+    let parallel = limit("team/parallel", Unit::Concurrency, 4, Window::Held);
+    for (limit, who, amount) in
+        [(&budget, "a b", 500_000_000), (&budget, "search", 1_500_000_000), (&parallel, "search", 1)]
+    {
+        let (limit, key) = (limit.clone(), format!("{}|{who}", limit.id).into());
+        let take = Take { ceiling: limit.amount, limit, key, amount, posture: Posture::Enforce };
+        admin.limits.reserve(&Ask { takes: vec![take] }).await.unwrap();
+    }
+    admin
+}
+
+/// The answer of this admin to one request, over a Unix socket or over loopback TCP.
+async fn ask(admin: Admin, tcp: bool, request: &str) -> (String, String) {
+    if tcp {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = AbortOnDropHandle::new(tokio::spawn(serve_tcp(listener, admin, Scope::Full)));
+        let answer = exchange(TcpStream::connect(address).await.unwrap(), request).await;
+        drop(task);
+        return answer;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let listener = bind_unix(&dir.path().join("admin.sock")).await.unwrap();
+    let task = AbortOnDropHandle::new(tokio::spawn(super::serve(listener, admin)));
+    let answer = exchange(UnixStream::connect(dir.path().join("admin.sock")).await.unwrap(), request).await;
+    drop(task);
+    answer
+}
+
+fn counters(admin: &Admin) -> Vec<String> {
+    admin.limits.list(None, 10).iter().map(|row| row.key.to_string()).collect()
+}
+
+#[tokio::test]
+async fn limits_are_shown_the_fullest_first_in_the_words_of_their_units() {
+    let get = async |path: &str| {
+        let (head, body) =
+            ask(used(false).await, true, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        (head.split(' ').nth(1).unwrap().parse::<u16>().unwrap(), value)
+    };
+    let (status, shown) = get("/limits").await;
+    let rows = shown["limits"].as_array().unwrap();
+    assert_eq!((status, rows.len()), (200, 3));
+    let mut first = rows[0].clone();
+    let reset = first["resetSeconds"].take().as_u64().unwrap();
+    assert!((3_600..=3_660).contains(&reset), "{reset}");
+    let expected = serde_json::json!({
+        "limit": "team/monthly", "counter": "team/monthly|search", "unit": "USD", "used": "1.5", "ceiling": "2",
+        "period": "1h", "utilization": 0.75, "resetSeconds": null,
+    });
+    assert_eq!(first, expected);
+    assert_eq!((&rows[1]["counter"], &rows[1]["used"]), (&"team/monthly|a b".into(), &"0.5".into()), "0.25, and by id");
+    let held = &rows[2];
+    assert_eq!((&held["used"], &held["period"], &held["resetSeconds"]), (&"1".into(), &().into(), &().into()));
+    assert_eq!(get("/limits?most=1").await.1["limits"].as_array().unwrap().len(), 1);
+    assert_eq!(get("/limits?limit=team%2Fparallel").await.1["limits"].as_array().unwrap().len(), 1);
+    assert_eq!(get("/limits?limit=nobody").await.1, serde_json::json!({"limits": []}));
+    for wrong in ["/limits?most=0", "/limits?most=10001", "/limits?most=x", "/limits?limits=a", "/limits?limit="] {
+        assert_eq!(get(wrong).await.0, 400, "{wrong}");
+    }
+    let (head, _) = serve(Scope::Public).await.get("/limits").await;
+    assert!(head.starts_with("http/1.1 404 "));
+}
+
+#[tokio::test]
+async fn a_limit_is_reset_by_whom_the_process_was_started_for_and_by_no_web_page() {
+    const CONFIRMED: &str = "host: localhost\r\nx-weir-admin: 1\r\n";
+    let path = "/limits/reset?limit=team/monthly";
+    let post = |fields: &str| format!("POST {path} HTTP/1.1\r\n{fields}content-length: 0\r\n\r\n");
+    let evil = "host: localhost\r\norigin: http://evil.example\r\n";
+    for (mutations, request, status) in [
+        (false, post(CONFIRMED), 403),
+        // What a page can send without asking: a form, or a fetch without leave.
+        (true, post("host: localhost\r\n"), 403),
+        (true, post(evil), 403),
+        (true, post(&format!("{evil}x-weir-admin: 1\r\n")), 403),
+        (true, post("host: evil.example\r\nx-weir-admin: 1\r\n"), 403),
+        // What a browser asks before it sends the header, and what may be in a link.
+        (true, format!("OPTIONS {path} HTTP/1.1\r\n{evil}access-control-request-method: POST\r\n\r\n"), 405),
+        (true, format!("GET {path} HTTP/1.1\r\n{CONFIRMED}\r\n"), 405),
+        (true, format!("POST /limits HTTP/1.1\r\n{CONFIRMED}\r\n"), 405),
+        (true, format!("POST /limits/reset HTTP/1.1\r\n{CONFIRMED}\r\n"), 400),
+        (true, format!("POST /limits/reset?limit=nobody HTTP/1.1\r\n{CONFIRMED}\r\n"), 404),
+        (true, format!("POST /limits/reset?limit=team/parallel HTTP/1.1\r\n{CONFIRMED}\r\n"), 404),
+    ] {
+        let admin = used(mutations).await;
+        let (head, body) = ask(admin.clone(), true, &request).await;
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{request}{head}{body}");
+        assert!(!head.contains("access-control"), "{request}{head}");
+        assert_eq!(counters(&admin).len(), 3, "{request}");
+    }
+    let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = public.local_addr().unwrap();
+    let admin = used(true).await;
+    let task = AbortOnDropHandle::new(tokio::spawn(serve_tcp(public, admin.clone(), Scope::Public)));
+    let (head, _) = exchange(TcpStream::connect(address).await.unwrap(), &post(CONFIRMED)).await;
+    assert!(head.starts_with("http/1.1 405 ") && counters(&admin).len() == 3, "{head}");
+    drop(task);
+    for (query, reset, left) in [
+        ("limit=team/monthly&key=team/monthly%7Ca%20b", 1, &["team/monthly|search", "team/parallel|search"][..]),
+        ("limit=team/monthly", 2, &["team/parallel|search"]),
+    ] {
+        let admin = used(true).await;
+        let request = format!("POST /limits/reset?{query} HTTP/1.1\r\n{CONFIRMED}\r\n");
+        let (head, body) = ask(admin.clone(), false, &request).await;
+        assert!(head.starts_with("http/1.1 200 ") && body.contains(&format!("\"reset\":{reset}")), "{head}{body}");
+        assert_eq!(counters(&admin), left);
+    }
+}
+
+#[tokio::test]
+async fn who_resets_a_limit_is_logged_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let admin = used(true).await;
+    let request = |peer: Peer| {
+        let request = http::Request::post("/limits/reset?limit=team/monthly&key=a%0Ab").header("x-weir-admin", "1");
+        let path = dir.path().join(peer.to_string());
+        let log = Arc::new(std::fs::File::create(&path).unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(log).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || limits::reset(&admin, peer, &request.body(()).unwrap()));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let line = request(Peer::User(1000));
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.contains("by=uid 1000") && line.contains("\"team/monthly\"") && line.contains("a\\nb"), "{line}");
+    assert!(request(Peer::Address("127.0.0.1:9".parse().unwrap())).contains("by=127.0.0.1:9 "));
+}
+
+#[tokio::test]
+async fn the_user_at_the_other_end_of_a_unix_socket_is_known() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let listener = bind_unix(&dir.path().join("admin.sock")).await.unwrap();
+    let _stream = UnixStream::connect(dir.path().join("admin.sock")).await.unwrap();
+    let (_, peer) = Listener::accept(&listener).await.unwrap();
+    let mine = std::fs::metadata(dir.path()).unwrap().uid();
+    assert_eq!(peer.to_string(), format!("uid {mine}"));
 }
 
 #[tokio::test]

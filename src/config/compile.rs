@@ -13,7 +13,7 @@ use super::spec::{AzureEndpoint, CredentialRow, CredentialSpec, HeaderEdits, Kin
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, KeysAre, Options, Store};
-use super::{callers, limits, models, profile, routes};
+use super::{callers, doubts, limits, models, profile, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
@@ -60,6 +60,7 @@ pub(super) fn compile(
     warn_of_overload(set, &mut warnings);
     limits::warn(set, &mut warnings);
     let store = store(set, options, secrets, &mut warnings);
+    doubts::warn(set, &mut warnings);
     let mut policy = Policy::new(targets, Vec::new(), catalog);
     (policy.credentials, policy.callers) = (credentials, callers);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);

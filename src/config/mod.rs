@@ -37,6 +37,7 @@ pub mod watch;
 mod callers;
 mod clouds;
 mod compile;
+mod doubts;
 mod form;
 mod limits;
 mod models;

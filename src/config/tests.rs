@@ -6,6 +6,7 @@ mod callers;
 mod clouds;
 mod combination;
 mod compiled;
+mod doubts;
 mod fake;
 mod files;
 mod listener;

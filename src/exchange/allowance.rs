@@ -30,6 +30,8 @@ pub(super) struct Allowance {
     asked: Option<u64>,
     /// There is no more.
     over: bool,
+    /// The limit of which there is no more, by its id.
+    out_of: Option<Arc<str>>,
     /// What came and may not be sent yet, and whether it is the last of the body.
     waiting: Rope,
     ends: bool,
@@ -126,9 +128,11 @@ impl Exchange {
     fn cut_short(&mut self, out: &mut Vec<Action>) {
         self.response.unsent_from = Some(self.allowance.sent);
         let (waiting, ends) = (std::mem::take(&mut self.allowance.waiting), std::mem::take(&mut self.allowance.ends));
+        self.over = self.allowance.out_of.clone();
         self.on_cut(out);
         if self.is_answering() {
             // It cannot be ended here: it goes on.
+            self.over = None;
             self.response.unsent_from = None;
             (self.allowance.waiting, self.allowance.ends, self.allowance.taken) = (waiting, ends, None);
             self.let_through(out);
@@ -171,10 +175,17 @@ impl Exchange {
                 self.add(grant);
             }
             Some(Ok(grant)) => {
+                let unchecked = grant.taken.iter().find(|taken| taken.fit != Fit::Fits);
+                self.allowance.out_of = unchecked.map(|taken| taken.limit.id.clone());
                 self.allowance.over = true;
                 self.undo(grant, out);
             }
-            Some(Err(_)) | None => self.allowance.over = true,
+            Some(Err(refused)) => {
+                let take = self.allowance.takes.get(refused.take);
+                self.allowance.out_of = take.map(|(take, _)| take.limit.id.clone());
+                self.allowance.over = true;
+            }
+            None => self.allowance.over = true,
         }
         let waits = self.allowance.waiting.len() > 0 || self.allowance.ends;
         if let (true, true, Some((used, text))) = (waits, self.is_answering(), self.output_so_far()) {

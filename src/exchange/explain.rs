@@ -4,9 +4,11 @@
 use super::Exchange;
 use super::event::{Headers, RequestHead};
 use super::record::{Decision, Record};
+use super::story::NANOS;
 use crate::identity::Principal;
+use crate::limit::charge::Charge;
 use crate::llm::{Dialect, Operation};
-use crate::policy::explain::{Asked, Decided, Explanation, Question, Went};
+use crate::policy::explain::{Asked, Decided, Explanation, Question, Took, Went};
 use crate::policy::{Explain, Policy};
 
 /// The header by which a caller asks why, and in which it is told.
@@ -23,6 +25,10 @@ struct Told<'a> {
     model: &'a str,
     went: Option<Went<'a>>,
     decisions: &'a [Decision],
+    /// What limits took of it.
+    charges: &'a [Charge],
+    /// In seconds since the Unix epoch.
+    unix: u64,
 }
 
 // === impl Exchange ===
@@ -55,6 +61,8 @@ impl Exchange {
             model: story.call.as_ref().map_or("", |call| &call.model),
             went,
             decisions: &story.decisions,
+            charges: &[],
+            unix: story.started_unix / NANOS,
         };
         Some(told.brief(&self.setup.policy))
     }
@@ -79,6 +87,8 @@ impl Record {
             model: &self.requested_model,
             went,
             decisions: &self.decisions,
+            charges: &self.limits,
+            unix: self.started / NANOS,
         };
         told.explain(policy, headers)
     }
@@ -93,13 +103,18 @@ impl<'a> Told<'a> {
             let mut passed = self.decisions.iter().filter(|decision| decision.outcome == "passed_over");
             passed.find(|decision| *decision.detail == *choice).map(|decision| decision.reason)
         };
+        let took = |limit: &str| {
+            let charge = self.charges.iter().find(|charge| *charge.limit.id == *limit)?;
+            Some(Took { most: charge.reserved, likely: charge.likely, charged: charge.charged })
+        };
         let question = Question {
             policy,
             caller: self.caller,
             asked: self.asked(),
             header: headers.is_some().then_some(&header),
             went: self.went,
-            decided: Decided { why: self.why(), passed_over: Some(&passed_over) },
+            unix: self.unix,
+            decided: Decided { why: self.why(), passed_over: Some(&passed_over), took: Some(&took) },
         };
         question.explain()
     }
@@ -107,7 +122,7 @@ impl<'a> Told<'a> {
     /// The little of it that a caller is told: no header is looked at for that.
     fn brief(self, policy: &'a Policy) -> String {
         let (caller, asked, went) = (self.caller, self.asked(), self.went);
-        Question { policy, caller, asked, header: None, went, decided: Decided::default() }.brief()
+        Question { policy, caller, asked, header: None, went, unix: self.unix, decided: Decided::default() }.brief()
     }
 
     fn asked(&self) -> Asked<'a> {

@@ -153,6 +153,7 @@ impl Exchange {
         }
         self.seal_edits(&mut edits, &deciding.head, signing, &written.body);
         edits.meta = self.opening_meta(&target.backend.name, Some(target));
+        self.reserved_meta(&mut edits.meta);
         edits.meta.extend(signing.name().map(|name| ("credential", name.into())));
         if !written.dropped.is_empty() {
             edits.meta.push(("dropped", written.dropped.to_string().into()));

@@ -33,11 +33,14 @@ pub(super) struct Held {
     pub slack: Vec<u64>,
 }
 
+/// A limit that is asked, the amount, and by how much that is more than what the call probably comes to.
+pub(super) type Asked = (Met, u64, u64);
+
 /// A call on its way through its limits.
 #[derive(Default)]
 pub(super) struct Limits {
-    /// What the open question is about, with what is asked of each.
-    asked: Vec<(Met, u64)>,
+    /// What the open question is about.
+    asked: Vec<Asked>,
     /// Tokens and money were asked together with requests.
     reserved: bool,
     /// The tokens of the prompt, where they were counted.
@@ -71,7 +74,7 @@ impl Exchange {
         let met = meet(&speaking, &self.story.caller, visit, |unit| both || unit.stage() == stage);
         let mut met = match met {
             Ok(met) => met,
-            Err(missing) => return Flow::Refuse(lacks(&missing)),
+            Err(missing) => return self.refuse_over(&missing.rule.limit, lacks(&missing)),
         };
         met.retain(|met| !deciding.limits.left.contains(&met.rule.limit.id));
         deciding.limits.reserved = both;
@@ -105,7 +108,7 @@ impl Exchange {
             let bounds = if met.rule.cuts { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
             let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
                 match self.without_price(&met.rule, target) {
-                    Some(refusal) => return Flow::Refuse(refusal),
+                    Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),
                     None => continue,
                 }
             };
@@ -121,7 +124,7 @@ impl Exchange {
             return Flow::Go;
         }
         let takes = asked.iter().map(|(met, most, _)| met.take(*most)).collect();
-        deciding.limits.asked = asked.into_iter().map(|(met, _, slack)| (met, slack)).collect();
+        deciding.limits.asked = asked;
         self.ask(Slot::Gate, Ask::Reserve(limit::Ask { takes }), out);
         Flow::Park
     }
@@ -148,11 +151,11 @@ impl Exchange {
             return Flow::Redo;
         }
         let asked = std::mem::take(&mut deciding.limits.asked);
-        for (met, _) in &asked {
+        for (met, ..) in &asked {
             let rule = &met.rule;
             match (rule.on_error, rule.mode) {
                 (OnError::Deny, Mode::Enforce) if rule.is_enforced() => {
-                    return Flow::Refuse(store_unavailable(&rule.limit.name));
+                    return self.refuse_over(&rule.limit, store_unavailable(&rule.limit.name));
                 }
                 (OnError::Deny, Mode::Shadow) => {
                     self.story.decide(step.as_str(), "would_refuse", "limit_store_unavailable", &rule.limit.id);
@@ -164,9 +167,9 @@ impl Exchange {
         Flow::Go
     }
 
-    fn granted(&mut self, step: Step, asked: Vec<(Met, u64)>, grant: Grant, out: &mut Vec<Action>) -> Flow {
-        let rules: Vec<_> = asked.iter().map(|(met, _)| met.rule.clone()).collect();
-        let slack = asked.iter().map(|(_, slack)| *slack).collect();
+    fn granted(&mut self, step: Step, asked: Vec<Asked>, grant: Grant, out: &mut Vec<Action>) -> Flow {
+        let rules: Vec<_> = asked.iter().map(|(met, ..)| met.rule.clone()).collect();
+        let slack = asked.iter().map(|(.., slack)| *slack).collect();
         let mut closed = None;
         for (taken, rule) in grant.taken.iter().zip(&rules) {
             match (taken.fit, rule.mode) {
@@ -179,7 +182,7 @@ impl Exchange {
                     self.note(Note::Shadow { step: step.as_str(), reason: "exceeded" }, out);
                 }
                 (Fit::Unchecked, _) if rule.on_error == OnError::Deny && rule.is_enforced() => {
-                    closed.get_or_insert_with(|| taken.limit.name.clone());
+                    closed.get_or_insert_with(|| taken.limit.clone());
                 }
                 (Fit::Unchecked, _) => {
                     self.story.decide(step.as_str(), "allowed", "fail_open", &taken.limit.id);
@@ -191,9 +194,9 @@ impl Exchange {
                 self.grants.push(Held { grant, rules, slack });
                 Flow::Go
             }
-            Some(name) => {
+            Some(limit) => {
                 self.undo(grant, out);
-                Flow::Refuse(store_unavailable(&name))
+                self.refuse_over(&limit, store_unavailable(&limit.name))
             }
         }
     }
@@ -201,12 +204,12 @@ impl Exchange {
     fn does_not_fit(
         &mut self,
         step: Step,
-        asked: &[(Met, u64)],
+        asked: &[Asked],
         refused: Refused,
         deciding: &mut Deciding,
         out: &mut Vec<Action>,
     ) -> Flow {
-        let Some((met, _)) = asked.get(refused.take) else { return Flow::Go };
+        let Some((met, ..)) = asked.get(refused.take) else { return Flow::Go };
         let rule = met.rule.clone();
         let target = deciding.target.clone();
         // A bound never refuses what a count would admit.
@@ -220,6 +223,7 @@ impl Exchange {
         match &rule.exceeded {
             Exceeded::Downgrade(backend, model) if !deciding.limits.left.contains(&rule.limit.id) => {
                 deciding.limits.left.push(rule.limit.id.clone());
+                self.over = Some(rule.limit.id.clone());
                 self.retarget(step, backend, model, deciding, out)
             }
             Exceeded::Throttle(longest) => match self.throttle(&rule, *longest, &refused, deciding, out) {
@@ -251,10 +255,10 @@ impl Exchange {
         true
     }
 
-    fn out_of(&mut self, rule: &Arc<Rule>, asked: &[(Met, u64)], refused: &Refused) -> Flow {
-        let rules = asked.iter().map(|(met, _)| met.rule.clone());
+    fn out_of(&mut self, rule: &Arc<Rule>, asked: &[Asked], refused: &Refused) -> Flow {
+        let rules = asked.iter().map(|(met, ..)| met.rule.clone());
         self.refused_by = rules.zip(refused.standings.iter().copied()).collect();
-        Flow::Refuse(exceeded(rule, refused.wait))
+        self.refuse_over(&rule.limit, exceeded(rule, refused.wait))
     }
 
     /// Whether a limit of money speaks for a request that passes unread.
@@ -280,6 +284,16 @@ impl Limits {
     pub fn count(&mut self, tokens: Option<u64>) {
         self.counted = tokens;
         self.is_counting = false;
+    }
+
+    /// Nobody answers what the prompt comes to.
+    pub fn is_counting(&self) -> bool {
+        self.is_counting
+    }
+
+    /// What is asked, for who does not wait for the answer.
+    pub fn take_asked(&mut self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked)
     }
 
     /// The call starts anew elsewhere.

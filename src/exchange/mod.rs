@@ -39,6 +39,7 @@ pub mod phase;
 pub mod record;
 mod replay;
 mod request;
+mod reserved;
 mod response;
 mod rope;
 mod sign;
@@ -63,6 +64,7 @@ pub use local_reply::LOCAL_REPLY_HEADER;
 
 use crate::base::now::{Instant, Now};
 use crate::cache::{Recall, Ticket};
+use crate::limit::charge::Charge;
 use crate::limit::take::{Grant, Standing};
 use crate::limit::{Settle, Spent};
 use crate::llm::UsageSource;
@@ -103,6 +105,10 @@ pub struct Exchange {
     grants: Vec<limits::Held>,
     /// How the limits stand that refused the call, and those asked beside them.
     refused_by: Vec<(Arc<Rule>, Standing)>,
+    /// The limit that refused the call, or cut its answer, by its id.
+    over: Option<Arc<str>>,
+    /// What limits were charged, for the record.
+    charges: Vec<Charge>,
     allowance: allowance::Allowance,
     /// The flight that is led and whose end was not published yet.
     lead: Option<Ticket>,
@@ -132,6 +138,8 @@ impl Exchange {
             side_open: false,
             grants: Vec::new(),
             refused_by: Vec::new(),
+            over: None,
+            charges: Vec::new(),
             allowance: allowance::Allowance::default(),
             lead: None,
             early_stop: None,
@@ -310,6 +318,7 @@ impl Exchange {
             (Some(_), _) => Spent::Used { usage: bill.measure.usage, cost: bill.cost },
         };
         for held in std::mem::take(&mut self.grants) {
+            Charge::of(&held.grant, &held.slack, spent, &mut self.charges);
             let uncounted = uncounted.cloned();
             self.note(Note::Settle(Settle { grant: held.grant, spent, uncounted }), out);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
 use crate::identity::Principal;
+use crate::limit::charge::Charge;
 use crate::llm::{Dialect, Operation, PriceRow, Usage, UsageSource};
 use crate::tokens::Uncounted;
 
@@ -62,6 +63,8 @@ pub struct Record {
     /// It passed unread, and may have asked for a model all the same.
     pub hides_model: bool,
     pub decisions: Vec<Decision>,
+    /// What each limit was charged that the call met.
+    pub limits: Vec<Charge>,
     /// Usage fields that no reader knows.
     pub unknown_usage_fields: u32,
     /// Of the policy it was decided by.
@@ -125,6 +128,7 @@ impl Record {
         let uncounted = self.uncounted.take();
         if let Some(counted) = uncounted.and_then(|uncounted| uncounted.count(give)) {
             (self.usage, self.cost, self.price) = (counted.usage, counted.cost, counted.price);
+            self.limits.iter_mut().for_each(|charge| charge.recount(&self.usage, self.cost));
         }
     }
 }

@@ -9,6 +9,7 @@ use super::Exchange;
 use super::event::{Action, Answer, Ask, Note, RequestHead, Slot};
 use super::limits::Limits;
 use super::request::State;
+use crate::base::words::Words;
 use crate::cache::{self, Recall, Ticket};
 use crate::credential::{self, Grant, Signing};
 use crate::guard;
@@ -169,7 +170,11 @@ impl Exchange {
                 return None;
             }
             Flow::Refuse(refusal) => {
-                let detail = refusal.detail.as_deref().unwrap_or_default().to_owned();
+                let detail = match (&refusal.detail, &self.over) {
+                    (Some(detail), _) => detail.clone().into_owned().into(),
+                    (None, Some(limit)) => Words::Shared(limit.clone()),
+                    (None, None) => Words::default(),
+                };
                 self.story.decide(step.as_str(), "refused", refusal.code.as_str(), detail);
                 if matches!(step, Step::Admit | Step::Reserve) {
                     self.undo_all(out);
@@ -230,6 +235,7 @@ impl Exchange {
         let policy = self.policy();
         match (step, answer) {
             (Step::Count, answer) => self.counted(answer, deciding, out),
+            (Step::Admit | Step::Reserve, Answer::Peeked) => self.limits_peeked(deciding),
             (_, Answer::Peeked) => Flow::Go,
             (Step::Admit | Step::Reserve, Answer::Reserve(decision)) => {
                 self.apply_limits(step, decision, deciding, out)
@@ -319,6 +325,7 @@ impl Exchange {
                 "The limit is exhausted, and so is its fallback.",
             ));
         }
+        self.over = None;
         self.undo_all(out);
         deciding.limits.start_anew();
         // The rule that matched the call holds wherever it goes.

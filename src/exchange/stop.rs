@@ -9,6 +9,7 @@ use super::phase::Phase;
 use super::record::Outcome;
 use super::response::Body;
 use super::{Exchange, request};
+use crate::base::words::Words;
 use crate::llm::{Code, Finish, Operation, Refusal};
 use crate::wire;
 
@@ -70,7 +71,8 @@ impl Exchange {
         if !self.write_end(Finish::Length, &mut bytes) {
             return;
         }
-        self.story.decide("limit", "cut", "exhausted", String::new());
+        let limit = self.over.clone().map_or_else(Words::default, Words::Shared);
+        self.story.decide("limit", "cut", "exhausted", limit);
         self.emit_last(Bytes::from(bytes), Outcome::Cut, out);
     }
 

@@ -224,6 +224,9 @@ impl Exchange {
         if let Some(model) = self.response.seen().and_then(|seen| seen.model.clone()) {
             meta.push(("served_model", model.into()));
         }
+        if let Some(limit) = &self.over {
+            meta.push(("limit", limit.into()));
+        }
         if !self.story.dropped.is_empty() {
             meta.push(("answer_dropped", self.story.dropped.to_string().into()));
         }
@@ -317,6 +320,7 @@ impl Exchange {
             unknown_usage_fields: seen.map_or(0, |seen| seen.unknown_usage_fields),
             hides_model: story.hides_model,
             decisions: std::mem::take(&mut self.story.decisions),
+            limits: std::mem::take(&mut self.charges),
             generation: self.setup.policy.generation,
         }
     }

@@ -2,6 +2,7 @@
 //! Counting is the world's; this module holds the words of the bargain: reserve, then settle.
 
 mod amount;
+pub mod charge;
 pub mod counter;
 pub mod key;
 pub mod memory;
@@ -9,6 +10,7 @@ pub mod redis;
 pub mod take;
 pub mod tally;
 pub mod window;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
@@ -184,7 +186,10 @@ impl Settle {
         let same = |one: &Taken, other: &Taken| one.limit.id == other.limit.id && one.key == other.key;
         let mut amounts: Vec<u64> = Vec::with_capacity(rows.len());
         for (at, taken) in rows.iter().enumerate() {
-            let all = self.spent.of(taken);
+            let Some(all) = self.spent.of(taken) else {
+                amounts.push(taken.amount);
+                continue;
+            };
             let before = rows.iter().take(at).zip(&amounts).filter(|(row, _)| same(row, taken));
             let left = all.saturating_sub(before.map(|(_, amount)| *amount).sum());
             let is_last = !rows.iter().skip(at + 1).any(|row| same(row, taken));
@@ -197,19 +202,17 @@ impl Settle {
 // === impl Spent ===
 
 impl Spent {
-    /// What of one take is charged in the end.
-    fn of(self, taken: &Taken) -> u64 {
+    /// What is charged in the end of all that one call took by this key; none where what was taken stays.
+    fn of(self, taken: &Taken) -> Option<u64> {
         // What would have been refused used nothing, so that Shadow shows what enforcing comes to.
         if taken.fit == Fit::Over && taken.amount == 0 {
-            return 0;
+            return Some(0);
         }
         match (self, taken.limit.unit) {
-            (Spent::Undone, _) | (_, Unit::Concurrency) | (Spent::Nothing, Unit::Tokens | Unit::Usd) => 0,
-            (_, Unit::Requests) => 1,
-            (Spent::Unknown, Unit::Tokens | Unit::Usd) => taken.amount,
-            (Spent::Used { usage, cost }, Unit::Tokens | Unit::Usd) => {
-                taken.limit.charge(&usage, cost).unwrap_or(taken.amount)
-            }
+            (Spent::Undone, _) | (_, Unit::Concurrency) | (Spent::Nothing, Unit::Tokens | Unit::Usd) => Some(0),
+            (_, Unit::Requests) => Some(1),
+            (Spent::Unknown, Unit::Tokens | Unit::Usd) => None,
+            (Spent::Used { usage, cost }, Unit::Tokens | Unit::Usd) => taken.limit.charge(&usage, cost),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Limit;
 use super::take::{Fit, Grant, Posture, Refused, Take};
+use super::{Limit, Unit};
 
 /// Most limits that are told apart: configurations may come and go without an end.
 const MOST: usize = 1024;
@@ -20,6 +20,7 @@ pub struct Tallies {
 #[derive(Debug)]
 pub struct Tally {
     pub limit: Arc<str>,
+    pub unit: Unit,
     pub granted: AtomicU64,
     pub denied: AtomicU64,
     /// In Shadow: it would have been denied.
@@ -64,7 +65,8 @@ impl Tallies {
 
     /// Counts a take that is settled.
     pub fn settled(&self, limit: &Limit, amount: u64) {
-        if let Some(tally) = self.of(limit) {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tally) = rows.get(&limit.id).filter(|tally| tally.unit == limit.unit) {
             tally.hold(amount, -1);
         }
     }
@@ -74,25 +76,31 @@ impl Tallies {
         self.rows.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// None where there are too many.
+    /// None where there are too many. A limit whose unit has changed begins anew.
     fn of(&self, limit: &Limit) -> Option<Arc<Tally>> {
-        if let Some(known) = self.rows.read().unwrap_or_else(PoisonError::into_inner).get(&limit.id) {
+        let is_its = |tally: &&Arc<Tally>| tally.unit == limit.unit;
+        if let Some(known) = self.rows.read().unwrap_or_else(PoisonError::into_inner).get(&limit.id).filter(is_its) {
             return Some(known.clone());
         }
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        if rows.len() >= MOST {
+        if rows.len() >= MOST && !rows.contains_key(&limit.id) {
             return None;
         }
-        Some(rows.entry(limit.id.clone()).or_insert_with(|| Arc::new(Tally::new(limit.id.clone()))).clone())
+        let tally = rows.entry(limit.id.clone()).or_insert_with(|| Arc::new(Tally::new(limit)));
+        if tally.unit != limit.unit {
+            *tally = Arc::new(Tally::new(limit));
+        }
+        Some(tally.clone())
     }
 }
 
 // === impl Tally ===
 
 impl Tally {
-    fn new(limit: Arc<str>) -> Self {
+    fn new(limit: &Limit) -> Self {
         Tally {
-            limit,
+            limit: limit.id.clone(),
+            unit: limit.unit,
             granted: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             shadow_denied: AtomicU64::new(0),

@@ -85,6 +85,21 @@ pub struct Missing {
     pub key: Key,
 }
 
+/// How a rule stands to a call for which its policy speaks, for who asks why.
+#[derive(Clone, Debug)]
+pub struct Stand<'a> {
+    pub rule: &'a Rule,
+    pub counter: Counter,
+    /// Each of its keys with the value that the call has.
+    pub values: Vec<(&'a Key, Option<String>)>,
+    /// See [`Take::ceiling`].
+    pub ceiling: u64,
+    /// Where the ceiling is from, if not from the limit.
+    pub other: Option<&'a Override>,
+    /// What this caller may not use of it.
+    pub kept: Option<&'a Kept>,
+}
+
 /// Where a call goes and when it was made, as far as limits look at it.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
@@ -169,6 +184,22 @@ impl LimitPolicy {
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         LimitPolicy { scope: Scope::default(), rules: rules.into_iter().map(Arc::new).collect() }
     }
+
+    /// How each of its rules stands to a visit. The policy is taken to speak for it.
+    pub fn stand(&self, caller: &Principal, visit: Visit<'_>) -> Vec<Stand<'_>> {
+        let Some(view) = View::of(self.scope.namespace.as_deref(), caller) else { return Vec::new() };
+        let tag = |name: &str| view.tag(name);
+        let facts = facts(view, visit, &tag);
+        let stand = self.rules.iter().map(|rule: &Arc<Rule>| Stand {
+            rule,
+            counter: key::counter(&rule.limit, &facts),
+            values: rule.limit.per.iter().map(|key| (key, facts.value(key).map(str::to_owned))).collect(),
+            ceiling: rule.ceiling(view, &facts, visit.unix),
+            other: rule.other(&facts, visit.unix),
+            kept: rule.withheld(view),
+        });
+        stand.collect()
+    }
 }
 
 // === impl Rule ===
@@ -192,13 +223,17 @@ impl Rule {
     /// How much of the limit this caller may use. An override that has ended says nothing; of several the
     /// first that fits counts.
     fn ceiling(&self, view: View<'_>, facts: &Facts<'_>, unix: u64) -> u64 {
-        let overrides = self.overrides.iter().filter(|one| one.until.is_none_or(|until| unix < until));
-        let fits = |one: &&Override| one.matches.iter().all(|(fact, value)| facts.fact(*fact) == Some(&**value));
-        let amount = overrides.into_iter().find(fits).map_or(self.limit.amount, |one| one.amount);
-        match &self.kept {
-            Some(kept) if !kept.from.has(view) => amount - kept.of(amount),
-            _ => amount,
-        }
+        let amount = self.other(facts, unix).map_or(self.limit.amount, |one| one.amount);
+        amount - self.withheld(view).map_or(0, |kept| kept.of(amount))
+    }
+
+    fn other(&self, facts: &Facts<'_>, unix: u64) -> Option<&Override> {
+        let mut overrides = self.overrides.iter().filter(|one| one.until.is_none_or(|until| unix < until));
+        overrides.find(|one| one.matches.iter().all(|(fact, value)| facts.fact(*fact) == Some(&**value)))
+    }
+
+    fn withheld(&self, view: View<'_>) -> Option<&Kept> {
+        self.kept.as_ref().filter(|kept| !kept.from.has(view))
     }
 
     fn posture(&self) -> Posture {

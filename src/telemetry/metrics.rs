@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod handshakes;
 mod labels;
+mod limits;
 mod money;
 mod series;
 mod store;
@@ -29,18 +30,21 @@ pub use self::config::Loads;
 pub use self::credentials::Credentials;
 pub use self::handshakes::{HandshakeRefusal, Handshakes};
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
+pub use self::limits::{Limits, Seen};
 use self::money::UsdCounter;
 use self::series::Models;
 pub use self::store::Store;
 use self::units::Units;
 use super::record::clip;
 use crate::base::money::NanoUsd;
-use crate::exchange::record::{Outcome, Record};
+use crate::exchange::record::{Decision, Outcome, Record};
 use crate::llm::{Operation, UsageSource};
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The reason of a decision to let pass what could not be checked.
+const FAILED_OPEN: &str = "fail_open";
 /// Most pairs of policy and cause that are told apart in `weir_fail_open_total`.
 const FAIL_OPEN: usize = 512;
 /// Longest policy name in a label, in bytes.
@@ -61,6 +65,8 @@ pub struct Metrics {
     pub loads: Loads,
     /// Credentials that are fetched, and those that are not taken.
     pub credentials: Credentials,
+    /// What is used of limits, and what became of the calls that asked.
+    pub limits: Limits,
     /// Who connects to the ext_proc listener, where that speaks TLS.
     pub handshakes: Handshakes,
     /// What replicas share.
@@ -134,6 +140,7 @@ impl Metrics {
             fail_open_sets: series::Sets::new(FAIL_OPEN),
             loads: Loads::register(r),
             credentials: Credentials::register(r),
+            limits: Limits::register(r),
             handshakes: Handshakes::register(r),
             store: Store::register(r),
             registry,
@@ -147,9 +154,8 @@ impl Metrics {
         self.credentials.observe(record);
         for decision in &record.decisions {
             self.decision(decision.step, decision.outcome, decision.reason);
-            if decision.reason == "fail_open" {
-                let policy = if decision.detail.is_empty() { decision.step } else { &*decision.detail };
-                self.fail_open(policy, "unavailable");
+            if decision.reason == FAILED_OPEN {
+                self.failed_open(decision);
             }
         }
         if counts_as_metered(record) {
@@ -182,6 +188,14 @@ impl Metrics {
     /// Counts an exchange that was refused for want of room.
     pub fn shed(&self, cause: &'static str) {
         self.shed.get_or_create(&Cause { cause }).inc();
+    }
+
+    /// A limit is named by its id, any other step by itself.
+    fn failed_open(&self, decision: &Decision) {
+        match &*decision.detail {
+            "" => self.fail_open(decision.step, "unanswered"),
+            limit => self.fail_open(limit, "limit_store_unavailable"),
+        }
     }
 
     /// Counts a time that `policy` let pass what it could not check. After 512 pairs of policy and

@@ -17,6 +17,7 @@ use crate::base::money::NanoUsd;
 use crate::base::words::Words;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
 use crate::identity::{MAX_TAGS, Principal};
+use crate::limit::charge::Charge;
 use crate::llm::{Dialect, Units, Usage, UsageSource};
 
 /// Longest path, in bytes.
@@ -25,6 +26,8 @@ const PATH: usize = 1024;
 const NAME: usize = 256;
 /// Most decisions that are kept. An exchange makes about a dozen.
 const DECISIONS: usize = 64;
+/// Most limits that are kept. A call meets a handful.
+const LIMITS: usize = 32;
 /// Most tags that are written: a consumer's and a caller's.
 const TAGS: usize = 2 * MAX_TAGS;
 /// Room for a line whose names have the usual length, in bytes.
@@ -84,6 +87,7 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
     decisions(&mut line, &record.decisions);
     line.number("unknownUsageFields", record.unknown_usage_fields);
     optional(&mut line, "credential", record.credential.as_deref());
+    charges(&mut line, &record.limits);
     line.end();
 }
 
@@ -91,6 +95,8 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
 pub fn bound(record: &mut Record) {
     record.decisions.truncate(DECISIONS);
     record.decisions.shrink_to(DECISIONS);
+    record.limits.truncate(LIMITS);
+    record.limits.shrink_to(LIMITS);
     let Record { method, requested_model, sent_model, served_model, .. } = record;
     let details = record.decisions.iter_mut().map(|decision| &mut decision.detail);
     for text in details.chain([method, requested_model, sent_model, served_model]) {
@@ -219,6 +225,16 @@ fn decisions(line: &mut Object<'_>, decisions: &[Decision]) {
         object.text("outcome", decision.outcome);
         object.text("reason", decision.reason);
         name(object, "detail", &decision.detail);
+    });
+}
+
+fn charges(line: &mut Object<'_>, charges: &[Charge]) {
+    line.objects("limits", charges.iter().take(LIMITS), |object, charge| {
+        let unit = charge.limit.unit;
+        name(object, "limit", &charge.limit.id);
+        object.text("unit", unit.as_str());
+        object.text("reserved", &unit.decimal(charge.reserved));
+        object.text("charged", &charge.charged.map(|charged| unit.decimal(charged)).unwrap_or_default());
     });
 }
 

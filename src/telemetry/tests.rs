@@ -9,6 +9,9 @@ use crate::base::money::NanoUsd;
 use crate::exchange::event::Note;
 use crate::exchange::record::{Decision, Outcome, Record, Timings};
 use crate::identity::Principal;
+use crate::limit::charge::Charge;
+use crate::limit::window::Window;
+use crate::limit::{Limit, Unit};
 use crate::llm::PriceRow;
 use crate::llm::{Dialect, Operation, Usage, UsageSource};
 
@@ -63,9 +66,20 @@ pub(crate) fn sample() -> Record {
         credential: Some("APIKey/env/OPENAI_API_KEY".into()),
         hides_model: false,
         decisions: vec![Decision { step: "target", outcome: "allow", reason: "match", detail: "openai/gpt-4o".into() }],
+        limits: vec![
+            charge("fair-use/tpm", Unit::Tokens, 40_000, 26_500),
+            charge("fair-use/usd", Unit::Usd, 99_000, 12_500),
+        ],
         generation: 0,
         unknown_usage_fields: 2,
     }
+}
+
+/// What a limit took of a call, and what stayed.
+pub(crate) fn charge(id: &str, unit: Unit, reserved: u64, charged: u64) -> Charge {
+    let limit = Arc::new(Limit::new(id, unit, 1 << 40, Window::Rolling(Duration::from_secs(60))));
+    let key = format!("{id}|ci").into();
+    Charge { limit, key, reserved, likely: reserved, charged: Some(charged), is_shadow: false }
 }
 
 #[tokio::test]

@@ -40,6 +40,9 @@ pub struct Args {
     /// The port of Weir's own admin endpoint, on loopback; 0 for any.
     #[arg(long, default_value_t = 10001)]
     admin_port: u16,
+    /// Let the admin endpoint change what can be changed: `POST /limits/reset`. Each change is logged.
+    #[arg(long)]
+    admin_mutations: bool,
     /// A file or a directory of YAML documents, or - for standard input.
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
@@ -203,7 +206,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let (listener, signing, _) = app::listen(&bootstrap, false).await?;
     let mut proxy = Proxy::new(&plan, &policy);
     let core = Core::start(policy, &bootstrap, store, listener, signing, Some(&ledger))?;
-    let admin = serve_admin(&core, args.admin_port).await?;
+    let admin = serve_admin(&core, args).await?;
     let launch = Launch {
         envoy: &binary,
         config: &config,
@@ -261,12 +264,12 @@ async fn configure(args: &Args) -> Result<First, UpError> {
 }
 
 /// The admin endpoint is on loopback TCP here, for convenience. It ends with the process.
-async fn serve_admin(core: &Core, port: u16) -> Result<SocketAddr, UpError> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+async fn serve_admin(core: &Core, args: &Args) -> Result<SocketAddr, UpError> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.admin_port));
     let failed = |error| UpError::Listen(address, error);
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let admin = core.admin();
+    let admin = core.admin(args.admin_mutations);
     tokio::spawn(async move {
         if let Err(error) = admin::serve_tcp(listener, admin, Scope::Full).await {
             tracing::error!("the admin server failed: {error}");

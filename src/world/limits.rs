@@ -107,9 +107,19 @@ impl Limits {
         &self.tallies
     }
 
+    /// Settlements that found no room for what they should have charged.
+    pub fn uncounted(&self) -> u64 {
+        self.memory.uncounted()
+    }
+
     /// How the limits stand.
     pub fn totals(&self) -> Vec<Total> {
         self.memory.totals(self.clock.now())
+    }
+
+    /// Forgets what is used of a limit, by one key or by all; see [`Memory::reset`].
+    pub fn reset(&self, limit: &str, key: Option<&str>) -> usize {
+        self.memory.reset(limit, key, self.clock.now())
     }
 
     /// The keys of which most is used, of all limits or of one.

@@ -52,7 +52,7 @@ impl Process {
     }
 
     fn page(&self) -> Value {
-        serde_json::from_str(&(self.core.admin().config)()).unwrap()
+        serde_json::from_str(&(self.core.admin(false).config)()).unwrap()
     }
 
     async fn wait(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {

@@ -8,13 +8,14 @@ use bytes::Bytes;
 
 use super::request::Request;
 use crate::base::now::{Instant, Now};
-use crate::exchange::event::{Action, Answer, Ask, Edits, Event, Local, Note, RequestHead, Slot};
+use crate::exchange::event::{Action, Answer, Ask, Edits, Event, Failure, Local, Note, RequestHead, Slot};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::record::Record;
 use crate::exchange::{Exchange, Setup};
 use crate::policy::Policy;
 use crate::target::Health;
 use crate::tokens::{Learned, bpe};
+use crate::wire::prompt;
 
 /// What became of the request.
 pub struct Asked {
@@ -98,6 +99,10 @@ impl Driven {
 /// What is counted takes no looking.
 fn answer(ask: Ask) -> Answer {
     match ask {
+        Ask::Count { operation, model, body } => {
+            let tokens = prompt::tokens(operation, &body, |text| bpe::count(&model, text));
+            tokens.map_or(Answer::Failed(Failure::Unavailable), Answer::Count)
+        }
         Ask::Wording { model, wording } => Answer::Count(wording.tokens(|text| bpe::count(&model, text))),
         _ => Answer::Peeked,
     }

@@ -1,5 +1,5 @@
-//! What an operator sees of the counters: the keys that have used most, and each limit's sums. Each shard is looked
-//! at by itself, so that calls may come between, and is locked as long as that takes.
+//! What an operator sees of the counters: the keys that have used most, and each limit's sums; and how they are
+//! emptied. Each shard is looked at by itself, so that calls may come between, and is locked as long as that takes.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::shard::Slot;
 use super::{Memory, held};
 use crate::limit::Limit;
-use crate::limit::window::Time;
+use crate::limit::window::{Time, Window};
 
 /// How one key stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,18 @@ impl Memory {
         totals.into_values().collect()
     }
 
+    /// Forgets what is used of a limit, by one key or by all, and says by how many keys something was. What is held
+    /// is the calls' own to release. Calls that are not over are charged what they come to, less at most what they
+    /// had taken.
+    pub fn reset(&self, limit: &str, key: Option<&str>, now: Time) -> usize {
+        let wanted = |slot: &Slot| {
+            let window = &slot.limit.window;
+            let named = *slot.limit.id == *limit && key.is_none_or(|key| *slot.key == *key);
+            named && *window != Window::Held && slot.counter.used_at(window, now) > 0
+        };
+        self.shards.iter().map(|shard| held(shard).drop_all(wanted, now)).sum()
+    }
+
     /// Every key of which something is used, and how much.
     fn each(&self, now: Time, mut see: impl FnMut(&Slot, u64)) {
         for shard in &self.shards {
@@ -105,5 +117,48 @@ impl Row {
     /// What is used of the ceiling, in millionths; more than a million where a call came to more than was taken.
     pub fn utilisation(&self) -> u64 {
         utilisation(self.used, self.ceiling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::Unit;
+    use crate::limit::take::{Posture, Settlement, Take};
+
+    const NOW: Time = Time { steady: 1_790_000_000_000_000_000, unix: 1_790_000_000 };
+
+    fn take(limit: &Arc<Limit>, key: &str, amount: u64) -> Take {
+        Take { limit: limit.clone(), key: key.into(), ceiling: limit.amount, amount, posture: Posture::Enforce }
+    }
+
+    #[test]
+    fn what_is_reset_can_be_used_again_and_nothing_else() {
+        let memory = Memory::new(100);
+        let rolling = Window::Rolling(Duration::from_secs(60));
+        let limit = |id, window| Arc::new(Limit::new(id, Unit::Requests, 2, window));
+        let (one, other, held) =
+            (limit("p/one", rolling.clone()), limit("p/other", rolling), limit("p/held", Window::Held));
+        let fill = |limit: &Arc<Limit>, key: &str| memory.reserve(1, &[take(limit, key, 2)], NOW).is_ok();
+        for (limit, key) in [(&one, "one|a"), (&one, "one|b"), (&other, "other|a"), (&held, "held|a")] {
+            assert!(fill(limit, key) && !fill(limit, key));
+        }
+        assert_eq!(memory.reset("p/one", Some("one|a"), NOW), 1);
+        assert!(fill(&one, "one|a") && !fill(&one, "one|b") && !fill(&other, "other|a"));
+        assert_eq!((memory.reset("p/one", None, NOW), memory.reset("p/one", None, NOW)), (2, 0));
+        assert!(fill(&one, "one|a") && fill(&one, "one|b") && !fill(&other, "other|a"));
+        // Nobody but its call knows that it is over.
+        assert_eq!((memory.reset("p/held", None, NOW), memory.reset("p/none", None, NOW)), (0, 0));
+        assert!(!fill(&held, "held|a"));
+    }
+
+    #[test]
+    fn a_call_that_is_not_over_at_the_reset_is_charged_what_it_comes_to() {
+        let memory = Memory::new(100);
+        let limit = Arc::new(Limit::new("p/l", Unit::Requests, 10, Window::Rolling(Duration::from_secs(60))));
+        let grant = memory.reserve(1, &[take(&limit, "l", 9)], NOW).unwrap();
+        assert_eq!(memory.reset("p/l", None, NOW), 1);
+        memory.settle(&Settlement { grant, amounts: vec![4] }, NOW);
+        assert_eq!(memory.list(None, 10, NOW).iter().map(|row| row.used).collect::<Vec<_>>(), [4]);
     }
 }

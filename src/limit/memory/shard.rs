@@ -125,6 +125,17 @@ impl Shard {
         self.slots.len() < self.most
     }
 
+    /// Drops counters as if they had never been, and says how many.
+    pub fn drop_all(&mut self, wanted: impl Fn(&Slot) -> bool, now: Time) -> usize {
+        let before = self.slots.len();
+        self.slots.retain(|_, slot| !wanted(slot));
+        let dropped = before - self.slots.len();
+        if dropped > 0 {
+            self.floor = self.floor.latest(now);
+        }
+        dropped
+    }
+
     /// A counter can be dropped from then on.
     fn stir(&mut self, idle: End) {
         self.quiet = sooner(self.quiet, idle);

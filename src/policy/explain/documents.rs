@@ -1,6 +1,6 @@
 //! How every document stands to a call. A kind that is added is a row of [`KINDS`].
 
-use super::{Line, Question, Standing};
+use super::{Line, Question, Standing, limits};
 use crate::identity::Principal;
 use crate::policy::Policy;
 use crate::policy::access::{self, Verdict};
@@ -13,7 +13,7 @@ type Kind = fn(&Question<'_>, &mut Vec<Line>);
 /// All kinds, in the order in which they are told of.
 const KINDS: &[Kind] = &[
     access,
-    |question, lines| accumulated(question, &question.policy.documents.limits, lines),
+    limit,
     |question, lines| replaced(question, &question.policy.documents.caches, lines),
     |question, lines| accumulated(question, &question.policy.documents.guards, lines),
 ];
@@ -41,6 +41,19 @@ fn access(question: &Question<'_>, lines: &mut Vec<Line>) {
             line(&document.scope, standing)
         }));
     });
+}
+
+/// Limit policies: what each of their limits allows can be told.
+fn limit(question: &Question<'_>, lines: &mut Vec<Line>) {
+    lines.extend(question.policy.limits.iter().map(|policy| {
+        let Some(place) = question.place() else { return unasked(question, policy) };
+        let (standing, limits) = match policy.scope.admits(question.caller, place) {
+            Ok(()) => (Standing::Applies, limits::describe(question, policy, place)),
+            Err(unmet) => (Standing::NotMet(unmet.to_string()), Vec::new()),
+        };
+        let names = policy.rules.iter().map(|rule| rule.limit.name.clone()).collect();
+        Line { names, limits, ..line(&policy.scope, standing) }
+    }));
 }
 
 /// Of a kind of which every document counts that speaks for a call.
@@ -94,5 +107,6 @@ fn named(document: &Named, standing: Standing) -> Line {
 }
 
 fn line(scope: &Scope, standing: Standing) -> Line {
-    Line { id: scope.id.clone(), namespace: scope.namespace.clone(), mode: scope.mode, standing, names: Vec::new() }
+    let (id, namespace) = (scope.id.clone(), scope.namespace.clone());
+    Line { id, namespace, mode: scope.mode, standing, names: Vec::new(), limits: Vec::new() }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Explanation, Fate, Line, Standing};
+use super::{Explanation, Fate, Line, Met, Standing};
 use crate::policy::Mode;
 
 // === impl Explanation ===
@@ -52,6 +52,9 @@ impl Line {
         }
         if !self.names.is_empty() {
             shown["names"] = self.names.iter().map(|name| json!(&**name)).collect();
+        }
+        if !self.limits.is_empty() {
+            shown["limits"] = self.limits.iter().map(Met::to_json).collect();
         }
         shown
     }

@@ -10,6 +10,7 @@
 //! | `caller` | each fact and where it is from |
 //! | `route` | the rules that name the model, the choices of the one that took the call |
 //! | `documents` | one row a kind of document |
+//! | `limits` | each limit of a policy that speaks for the call |
 //! | `text`, `json` | the same in words, and as JSON |
 //! | `brief` | the little of it that a caller is told in a header |
 
@@ -17,10 +18,12 @@ mod brief;
 mod caller;
 mod documents;
 mod json;
+mod limits;
 mod route;
 mod text;
 
 pub use brief::HEADER;
+pub use limits::{Met, Told, Took};
 
 use std::sync::Arc;
 
@@ -51,6 +54,8 @@ pub struct Question<'a> {
     /// The first value of a header by its name in lower case; none where the headers were not kept.
     pub header: Option<LookUp<'a>>,
     pub went: Option<Went<'a>>,
+    /// When it was made, in seconds since the Unix epoch.
+    pub unix: u64,
     pub decided: Decided<'a>,
 }
 
@@ -87,6 +92,8 @@ pub struct Decided<'a> {
     pub why: &'a str,
     /// Why the choice `BACKEND/MODEL` was passed over.
     pub passed_over: Option<LookUp<'a>>,
+    /// What the call took of a limit, by its id.
+    pub took: Option<&'a dyn Fn(&str) -> Option<Took>>,
 }
 
 /// The answer. Its size is bounded.
@@ -181,6 +188,8 @@ pub struct Line {
     pub standing: Standing,
     /// The limits or rules in it.
     pub names: Vec<Arc<str>>,
+    /// The limits of a policy that speaks for the call.
+    pub limits: Vec<Met>,
 }
 
 /// How a document stands to the call.

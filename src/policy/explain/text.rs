@@ -59,6 +59,9 @@ impl Explanation {
             }
             for line in lines {
                 writeln!(f, "  {line}")?;
+                for limit in &line.limits {
+                    writeln!(f, "    {limit}")?;
+                }
             }
         }
         if self.omitted > 0 {

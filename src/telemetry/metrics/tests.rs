@@ -68,12 +68,36 @@ fn every_family_has_its_exact_name() {
         "weir_tls_kept",
         "weir_limit_store_waiting",
         "weir_limit_store_dropped_total",
+        "weir_limit_uncounted_settlements_total",
     ];
     let mut expected: HashSet<String> = others.iter().map(ToString::to_string).collect();
     expected.extend(histograms.iter().flat_map(|name| ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))));
     assert_eq!(names, expected.iter().map(String::as_str).collect());
     assert!(text.contains(&format!("weir_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn what_a_limit_let_pass_unchecked_is_counted_by_the_limit() {
+    let metrics = Metrics::new();
+    let decision = |step, detail: &str| Decision {
+        step,
+        outcome: "allowed",
+        reason: "fail_open",
+        detail: detail.to_owned().into(),
+    };
+    let decisions = vec![decision("admit", "fair-use/rpm"), decision("reserve", "fair-use/tpm"), decision("guard", "")];
+    metrics.observe(&Record { decisions, ..sample() });
+    let text = metrics.render();
+    for (policy, cause) in [
+        ("fair-use/rpm", "limit_store_unavailable"),
+        ("fair-use/tpm", "limit_store_unavailable"),
+        ("guard", "unanswered"),
+    ] {
+        let series = format!("weir_fail_open_total{{policy=\"{policy}\",cause=\"{cause}\"}}");
+        assert_eq!(value(&text, &series), 1.0);
+    }
+    assert_eq!(text.lines().filter(|line| line.starts_with("weir_fail_open_total")).count(), 3);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::identity::Principal;
+use crate::limit::Unit;
 use crate::llm::Operation;
 use crate::llm::PriceRow;
-use crate::telemetry::sample;
+use crate::telemetry::tests::{charge, sample};
 
 /// The record as the generated code writes it.
 fn generated(record: &Record) -> Value {
@@ -112,6 +113,7 @@ fn huge() -> Record {
     record.price = Some(PriceRow { name: huge.as_str().into(), version: "v1".into() });
     let decision = Decision { step: "target", outcome: "allow", reason: "match", detail: huge.into() };
     record.decisions = vec![decision; 1000];
+    record.limits = vec![record.limits[0].clone(); 1000];
     record
 }
 
@@ -237,6 +239,15 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_charge()(
+        id in words(), reserved in number(), charged in option::of(number()),
+        unit in select(vec![Unit::Requests, Unit::Tokens, Unit::Usd, Unit::Concurrency]),
+    ) -> Charge {
+        Charge { charged, ..charge(&id, unit, reserved, 0) }
+    }
+}
+
+prop_compose! {
     fn any_record()(
         record in texts().boxed(), usage in any_usage().boxed(), cost in option::of(any::<i64>()),
         dialect in select(vec![
@@ -254,12 +265,13 @@ prop_compose! {
         [started, request_bytes, response_bytes, text_bytes] in [number(), number(), number(), number()],
         (stream, signed, status, duration) in any::<(bool, bool, u16, Duration)>(),
         unknown_usage_fields in prop_oneof![Just(0), any::<u32>()], stated in any::<bool>(),
+        limits in prop::collection::vec(any_charge(), 0..3),
     ) -> Record {
         Record {
             usage, cost: cost.map(NanoUsd), dialect, operation, outcome, usage_source, stream, signed, status, duration,
             timings: Timings { receive, decide, wait, first_byte, first_token },
             started, request_bytes, response_bytes, text_bytes: stated.then_some(text_bytes),
-            unknown_usage_fields, ..record
+            unknown_usage_fields, limits, ..record
         }
     }
 }

@@ -17,19 +17,19 @@ use weir::policy::{Mode, Policy, Unpriced};
 
 use super::support::*;
 
-const TOKEN: u64 = 1_000;
+pub const TOKEN: u64 = 1_000;
 
-fn minute() -> Window {
+pub fn minute() -> Window {
     Window::Rolling(Duration::from_secs(60))
 }
 
 /// A limit that counts the pod alone.
-fn own(name: &str, unit: Unit, amount: u64) -> Limit {
+pub fn own(name: &str, unit: Unit, amount: u64) -> Limit {
     let per = vec![Key::Fact(Fact::Namespace)];
     Limit { per, ..Limit::new(name, unit, amount * unit.scale(), minute()) }
 }
 
-fn with(rules: impl IntoIterator<Item = Rule>) -> Policy {
+pub fn with(rules: impl IntoIterator<Item = Rule>) -> Policy {
     let mut policy = policy();
     let pod = Workload { namespace: "shop".into(), service_account: "web".into(), name: "web".into() };
     policy.identity = weir::identity::Rules::new(&pod);
@@ -38,7 +38,7 @@ fn with(rules: impl IntoIterator<Item = Rule>) -> Policy {
 }
 
 /// A world with a store of its own.
-fn world(rules: impl IntoIterator<Item = Rule>) -> World {
+pub fn world(rules: impl IntoIterator<Item = Rule>) -> World {
     let mut world = World::new(with(rules));
     world.store = Some(Memory::new(1_000));
     world
@@ -214,7 +214,7 @@ fn concurrency_is_held_as_long_as_the_call_lasts() {
 }
 
 /// Streams of 40 words, each a token by what is known of its bytes.
-fn words(count: usize) -> String {
+pub fn words(count: usize) -> String {
     let word = r#"data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"abcd"}}]}"#;
     format!("{word}\n\n").repeat(count)
 }

@@ -69,6 +69,7 @@ impl From<&Record> for v1::UsageRecord {
             credential: record.credential.as_deref().unwrap_or_default().to_owned(),
             decisions: decisions(record),
             unknown_usage_fields: record.unknown_usage_fields,
+            limits: charges(record),
         }
     }
 }
@@ -93,6 +94,16 @@ fn decisions(record: &Record) -> Vec<v1::Decision> {
         detail: name(&decision.detail),
     });
     message.collect()
+}
+
+fn charges(record: &Record) -> Vec<v1::LimitCharge> {
+    let charge = |charge: &Charge| v1::LimitCharge {
+        limit: name(&charge.limit.id),
+        unit: charge.limit.unit.as_str().to_owned(),
+        reserved: charge.limit.unit.decimal(charge.reserved),
+        charged: charge.charged.map(|charged| charge.limit.unit.decimal(charged)).unwrap_or_default(),
+    };
+    record.limits.iter().take(LIMITS).map(charge).collect()
 }
 
 impl From<&Usage> for v1::Usage {

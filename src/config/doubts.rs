@@ -1,0 +1,105 @@
+//! Limits that are valid and probably not what was meant. Each doubt is a warning: nothing is refused for it.
+
+use std::collections::HashSet;
+
+use super::ConfigError;
+use super::spec::limit::{Amount, Counting, Limit, LlmLimitPolicy, Period};
+use super::spec::{Document, Spec};
+use super::validate::Set;
+use crate::identity::{Role, Said};
+use crate::limit::Unit;
+use crate::limit::key::{Fact, Key, WhenKeyMissing};
+
+/// Where calls can get a value for a key from.
+struct Known<'a> {
+    said: Said,
+    /// Tags of consumers, and those that callers may state.
+    tags: HashSet<&'a str>,
+}
+
+/// Warns of limits.
+pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
+    let policies: Vec<(&Document, &LlmLimitPolicy)> = set
+        .documents
+        .iter()
+        .filter_map(|document| match &document.spec {
+            Some(Spec::Limit(policy)) => Some((document, policy)),
+            _ => None,
+        })
+        .collect();
+    if policies.is_empty() {
+        return;
+    }
+    let said = set.profile.identity.said(&Said::default());
+    let consumers = set.consumers.iter().flat_map(|(_, consumer)| &consumer.tags).map(|(name, _)| name.as_str());
+    let listed = set.profile.identity.tags.iter().flatten().map(String::as_str);
+    let known = Known { tags: consumers.chain(listed).collect(), said };
+    for (document, policy) in policies {
+        let mut doubt = |path: &str, message: String| warnings.push(document.at.error(path, message));
+        if let Some(message) = counted_alone(policy, set.bootstrap.role) {
+            doubt("spec.counting", message);
+        }
+        for (at, limit) in policy.limits.iter().enumerate() {
+            if let Some(message) = known.lacks(limit) {
+                doubt(&format!("spec.limits[{at}].per"), message);
+            }
+            if let Some(message) = keeps_nothing(limit) {
+                doubt(&format!("spec.limits[{at}].reserve.share"), message);
+            }
+        }
+    }
+}
+
+/// A budget of a calendar is money or tokens that somebody has: two processes that count alone allow it twice. How
+/// many there are of a gateway is not in its configuration.
+fn counted_alone(policy: &LlmLimitPolicy, role: Role) -> Option<String> {
+    if role != Role::Gateway || policy.counting != Counting::Process {
+        return None;
+    }
+    let budgets = policy.limits.iter().filter(|limit| matches!(limit.period, Some(Period::Calendar(_))));
+    let names: Vec<&str> = budgets.map(|limit| limit.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "is Process, so each pod of this gateway allows the whole of {} by itself; state Fleet, or run one pod",
+            names.join(", ")
+        )
+    })
+}
+
+/// Of what is counted in whole ones a share may round down to none.
+fn keeps_nothing(limit: &Limit) -> Option<String> {
+    let share = u64::from(limit.reserve.as_ref()?.share.0);
+    let Amount::Count(amount) = limit.amount else { return None };
+    let is_whole = matches!(limit.unit, Unit::Requests | Unit::Concurrency);
+    let least = 100_u64.div_ceil(share.max(1));
+    (is_whole && amount < least).then(|| {
+        format!("of {amount} is less than one, so nothing is kept; with this share the amount must be at least {least}")
+    })
+}
+
+// === impl Known ===
+
+impl Known<'_> {
+    /// A key for which no call can have a value.
+    fn lacks(&self, limit: &Limit) -> Option<String> {
+        let (key, source) = limit.per.iter().find_map(|key| match key {
+            Key::Fact(Fact::EndUser) if self.said.end_user.is_empty() => {
+                Some(("EndUser".to_owned(), "spec.identity.endUser of the LLMProfile names no source".to_owned()))
+            }
+            Key::Fact(Fact::Session) if self.said.session.is_empty() => {
+                Some(("Session".to_owned(), "spec.identity.session of the LLMProfile names no source".to_owned()))
+            }
+            Key::Tag(name) if !self.tags.contains(&**name) => Some((
+                format!("tag {name}"),
+                "spec.identity.tags of the LLMProfile does not list it and no LLMConsumer has it".to_owned(),
+            )),
+            _ => None,
+        })?;
+        let means = match limit.when_key_missing {
+            WhenKeyMissing::Shared => "all calls share one counter",
+            WhenKeyMissing::Skip => "no call is ever counted",
+            WhenKeyMissing::Deny => "every call is refused",
+        };
+        Some(format!("has {key}, and {source}: {means}"))
+    }
+}

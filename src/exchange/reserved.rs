@@ -1,0 +1,60 @@
+//! What the operator is told of a call's limits: what was reserved, in the proxy's metadata, and what would have
+//! been, where nobody counts (`weir explain`).
+
+use super::Exchange;
+use super::event::Meta;
+use super::steps::{Deciding, Flow};
+use crate::base::money::NanoUsd;
+use crate::limit::charge::Charge;
+use crate::limit::take::{Fit, Taken};
+use crate::limit::{Limit, Unit};
+use crate::llm::Refusal;
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// With the head of the request: the ids of the limits that granted it, in the order in which they were asked,
+    /// and the largest amounts of tokens and of money that any of them holds for it.
+    pub(super) fn reserved_meta(&self, meta: &mut Meta) {
+        let is_charged = |taken: &&Taken| taken.fit == Fit::Fits || taken.amount > 0;
+        let all = || self.grants.iter().flat_map(|held| &held.grant.taken).filter(is_charged);
+        let mut names = String::new();
+        for taken in all() {
+            if !names.is_empty() {
+                names.push_str(", ");
+            }
+            names.push_str(&taken.limit.id);
+        }
+        if names.is_empty() {
+            return;
+        }
+        meta.push(("limits", names.into()));
+        let most = |unit| all().filter(|taken| taken.limit.unit == unit).map(|taken| taken.amount).max();
+        if let Some(parts) = most(Unit::Tokens) {
+            meta.push(("reserved_tokens", parts.div_ceil(Unit::Tokens.scale()).into()));
+        }
+        if let Some(nanos) = most(Unit::Usd) {
+            meta.push(("reserved_cost_nano_usd", nanos.into()));
+            meta.push(("reserved_cost_usd", NanoUsd(i64::try_from(nanos).unwrap_or(i64::MAX)).to_string().into()));
+        }
+    }
+
+    /// Refuses a call for a limit, and remembers for which: the caller is told its name, the operator its id.
+    pub(super) fn refuse_over(&mut self, limit: &Limit, refusal: Refusal) -> Flow {
+        self.over = Some(limit.id.clone());
+        Flow::Refuse(refusal)
+    }
+
+    /// Nothing is counted here: what would be taken goes into the record.
+    pub(super) fn limits_peeked(&mut self, deciding: &mut Deciding) -> Flow {
+        if deciding.limits.is_counting() {
+            deciding.limits.count(None);
+            return Flow::Redo;
+        }
+        for (met, reserved, slack) in deciding.limits.take_asked() {
+            let (limit, likely) = (met.rule.limit.clone(), reserved.saturating_sub(slack));
+            self.charges.push(Charge { limit, key: met.key, reserved, likely, charged: None, is_shadow: false });
+        }
+        Flow::Go
+    }
+}
