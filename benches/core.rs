@@ -6,6 +6,8 @@
 //! times are a little above what the process spends.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "support/limits.rs"]
 mod limits;
 
@@ -112,6 +114,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     print("its record, counted and remembered", &counted);
     print("its record, as a ledger line", &measure(|| record.clone(), |record| record::line(record)));
     limits::steps().iter().for_each(|(name, cost)| print(name, cost));
+    println!("\n| | us |\n|---|---:|");
+    journal::rows()?.iter().for_each(|(name, time)| println!("| {name} | {:.1} |", time.as_secs_f64() * 1e6));
     println!("\n| | MiB |\n|---|---:|");
     limits::sizes().iter().for_each(|(name, size)| println!("| {name} | {size:.1} |"));
     Ok(())

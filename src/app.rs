@@ -34,12 +34,13 @@ use crate::extproc::signing::{self, Signing};
 use crate::extproc::tls::{self, TermsError};
 use crate::extproc::{Pool, PoolLimits};
 use crate::identity::Role;
+use crate::limit::journal::{Journal, JournalError};
 use crate::limit::redis::{Redis, Unusable};
 use crate::policy::Policy;
 use crate::telemetry::metrics::Seen;
 use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
-use crate::world::{Closer, Limits, Local, Policies};
+use crate::world::{Closer, KEYS, Limits, Local, Policies};
 
 use self::documents::{Documents, First, Snapshot};
 use self::keeper::Keeper;
@@ -73,6 +74,8 @@ pub enum AppError {
     Ledger { path: PathBuf, source: io::Error },
     #[error("the shared store cannot be used: {0}")]
     Store(#[from] Unusable),
+    #[error("cannot keep what is spent: {0}")]
+    Journal(#[from] JournalError),
     #[error("the ext_proc server failed: {0}")]
     Serve(#[from] tonic::transport::Error),
     #[error("the ext_proc server ended by itself")]
@@ -108,7 +111,6 @@ pub struct Core {
     unauthorized: Arc<Notify>,
     keeper: Arc<Keeper>,
     signing: Signing,
-    limits: Arc<Limits>,
     store: Option<Redis>,
 }
 
@@ -166,7 +168,7 @@ impl Core {
     /// Starts serving. `store` is what its replicas share, `ledger` where records go, if anywhere.
     ///
     /// # Errors
-    /// When the ledger cannot be opened, or the store can never be reached.
+    /// When the ledger or the journal cannot be opened, or the store can never be reached.
     pub fn start(
         mut policy: Policy,
         bootstrap: &Bootstrap,
@@ -192,7 +194,16 @@ impl Core {
         let pool = Pool::new(limits, metrics.clone());
         let learned = Arc::new(Learned::new());
         let dropped = metrics.notes_dropped.clone();
-        let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
+        let (mut world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
+        if let Some(settings) = &bootstrap.journal {
+            match Journal::open(settings, KEYS, metrics.journal.clone()) {
+                Ok((journal, found)) => world = world.with_limits(Limits::kept(journal, found)),
+                Err(error) if settings.is_implied => {
+                    tracing::warn!("what is spent of limits ends with this process: {error}");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         let (closer, policies) = (world.closer(), world.policies());
         let unauthorized = Arc::new(Notify::new());
         let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
@@ -222,7 +233,6 @@ impl Core {
             unauthorized,
             keeper,
             signing,
-            limits,
             store,
         })
     }

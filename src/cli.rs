@@ -380,6 +380,7 @@ impl Names {
             discovery_default,
             mock: None,
             keys: config::KeysAre::Read,
+            keeps_spend: false,
             workload: WorkloadNames {
                 namespace: self.namespace.clone(),
                 service_account: self.service_account.clone(),

@@ -20,7 +20,7 @@ use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
 use crate::wire::prompt;
 
-pub use limits::Limits;
+pub use limits::{KEYS, Limits};
 
 /// What a host needs of the outside.
 pub trait World: Send + Sync + 'static {
@@ -149,6 +149,12 @@ impl Local {
         let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
         let (health, limits) = (Arc::default(), Arc::default());
         (Local { policies, learned, health, queue, room, counts, limits }, notes)
+    }
+
+    /// With these limits in place of its own, before anything was asked of it.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Local { limits: Arc::new(limits), ..self }
     }
 
     /// Where its policy is replaced.

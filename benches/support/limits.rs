@@ -69,7 +69,7 @@ fn at(secs: u64) -> Time {
     Time { steady: (BEGIN + secs) * 1_000_000_000, unix: BEGIN + secs }
 }
 
-fn limits() -> [Arc<Limit>; 3] {
+pub fn limits() -> [Arc<Limit>; 3] {
     let minute = || Window::Rolling(Duration::from_secs(60));
     let month = Window::Calendar(Calendar { unit: CalendarUnit::Month, zone: TimeZone::UTC });
     [
@@ -81,7 +81,7 @@ fn limits() -> [Arc<Limit>; 3] {
 }
 
 /// A caller's, on keys as long as they are.
-fn takes(limits: &[Arc<Limit>], caller: usize, amount: u64) -> Vec<Take> {
+pub fn takes(limits: &[Arc<Limit>], caller: usize, amount: u64) -> Vec<Take> {
     let take = |limit: &Arc<Limit>| Take {
         limit: limit.clone(),
         key: format!("{}|frontend-{caller:06}|gpt-4o-mini-2024-07-18", limit.id).into(),

@@ -74,11 +74,14 @@ pub(super) fn work_off(mut notes: Notes, sinks: Sinks, told: Told) {
                 _ => {}
             }
         }
+        // What was settled outlives the note of it.
+        told.limits.flush();
         sinks.work_off(batch.drain(..));
         if count < BATCH && !notes.is_closed() {
             std::thread::sleep(GATHER);
         }
     }
+    told.limits.close();
     tokio::runtime::Handle::current().block_on(sinks.close());
 }
 

@@ -331,6 +331,7 @@ fn needs_restart(running: &Bootstrap, next: &Bootstrap) -> Vec<String> {
         ("spec.overload.maxExchanges", r.overload.max_exchanges != n.overload.max_exchanges),
         ("spec.overload.maxBuffered", r.overload.max_buffered != n.overload.max_buffered),
         ("spec.ledger", r.ledger != n.ledger),
+        ("spec.journal", r.journal != n.journal),
         ("spec.drainTimeout", r.drain_timeout != n.drain_timeout),
     ];
     rows.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field.to_owned()).collect()

@@ -61,6 +61,9 @@ pub(super) fn compile(
     limits::warn(set, &mut warnings);
     let store = store(set, options, secrets, &mut warnings);
     doubts::warn(set, &mut warnings);
+    if !options.keeps_spend {
+        limits::warn_of_forgotten(set, &mut warnings);
+    }
     let mut policy = Policy::new(targets, Vec::new(), catalog);
     (policy.credentials, policy.callers) = (credentials, callers);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);

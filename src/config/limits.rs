@@ -59,6 +59,27 @@ fn of_fleet<'a>(set: &Set<'a>) -> impl Iterator<Item = (&'a Document, &'a LlmLim
     })
 }
 
+/// Budgets of a calendar that are counted by a process and forgotten with it.
+pub(super) fn warn_of_forgotten(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
+    if set.bootstrap.journal.is_some() {
+        return;
+    }
+    for document in set.documents {
+        let Some(Spec::Limit(policy)) = &document.spec else { continue };
+        let budgets =
+            policy.limits.iter().enumerate().filter(|(_, limit)| matches!(limit.period, Some(Period::Calendar(_))));
+        for (n, limit) in budgets.filter(|_| policy.counting == Counting::Process) {
+            let message = format!(
+                "what is spent of {:?} is counted by each process alone, and begins anew with each start of `weir run`: \
+                 state spec.journal of the WeirBootstrap, or `counting: Fleet` for several replicas (`weir up` keeps it \
+                 by itself)",
+                limit.name
+            );
+            warnings.push(document.at.error(&format!("spec.limits[{n}].period.calendar"), message));
+        }
+    }
+}
+
 struct Making<'a> {
     set: &'a Set<'a>,
     reach: &'a Reach<'a>,

@@ -100,6 +100,8 @@ pub struct Options {
     /// What the environment says of the workload; it comes before the document.
     pub workload: WorkloadNames,
     pub keys: KeysAre,
+    /// What is spent of limits is kept, also where no document says so.
+    pub keeps_spend: bool,
 }
 
 /// What becomes of the backends' keys.
@@ -329,6 +331,7 @@ impl Default for Options {
             mock: None,
             workload: WorkloadNames::default(),
             keys: KeysAre::default(),
+            keeps_spend: false,
         }
     }
 }

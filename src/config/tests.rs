@@ -9,6 +9,7 @@ mod compiled;
 mod doubts;
 mod fake;
 mod files;
+mod journal;
 mod listener;
 mod namespaces;
 mod places;

@@ -45,10 +45,30 @@ const LIVE: u64 = (1 << (PARTS + 1)) - 1;
 
 impl Counter {
     pub fn new(window: &Window, now: Time) -> Counter {
-        let mut counter =
-            Counter { bucket: 0, until: 0, used: 0, newest: 0, filled: 0, older: Vec::new(), warned: 0, warned_of: 0 };
+        let mut counter = Counter::empty(0, 0);
         counter.advance(window, now);
         counter
+    }
+
+    /// One that holds these buckets, the oldest first. `end` is that of the newest, as its window has it.
+    pub fn restored(window: &Window, charges: &[(u64, u64)], end: u64) -> Counter {
+        let oldest = charges.first().map_or(0, |(bucket, _)| *bucket);
+        let mut counter = Counter::empty(oldest, end);
+        for (bucket, amount) in charges {
+            match window {
+                Window::Rolling(_) => counter.roll(*bucket),
+                // Of a calendar only the newest counts.
+                Window::Calendar(_) | Window::Held => counter = Counter::empty(*bucket, end),
+            }
+            let amount = (*amount).min(MOST.saturating_sub(counter.used));
+            counter.newest += amount;
+            counter.used += amount;
+        }
+        counter
+    }
+
+    fn empty(bucket: u64, until: u64) -> Counter {
+        Counter { bucket, until, used: 0, newest: 0, filled: 0, older: Vec::new(), warned: 0, warned_of: 0 }
     }
 
     /// Drops what has left the window. A `now` before the newest that was seen changes nothing, and what is charged

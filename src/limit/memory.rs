@@ -7,7 +7,7 @@ mod shard;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::counter::Counter;
@@ -88,6 +88,15 @@ impl Memory {
             standing(slot.map(|slot| &slot.counter), take, now)
         };
         takes.iter().map(standing).collect()
+    }
+
+    /// Charges what an earlier process has left in these buckets, the oldest first; `end` is when the newest ends to
+    /// count, on the clock of its window. Before anything else is charged, for it takes the place of what is. False
+    /// where there is no room.
+    pub fn restore(&self, limit: &Arc<Limit>, key: &Arc<str>, charges: &[(u64, u64)], end: u64, now: Time) -> bool {
+        let place = self.place(limit, key);
+        let counter = Counter::restored(&limit.window, charges, end);
+        self.shard(place).is_some_and(|mut shard| shard.restore(place, limit, key, counter, now))
     }
 
     /// How many keys there is room for.

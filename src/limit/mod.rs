@@ -4,6 +4,7 @@
 mod amount;
 pub mod charge;
 pub mod counter;
+pub mod journal;
 pub mod key;
 pub mod memory;
 pub mod redis;

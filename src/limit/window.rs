@@ -36,7 +36,7 @@ pub struct Calendar {
 }
 
 /// A week begins on Monday.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unit {
     Hour,
     Day,

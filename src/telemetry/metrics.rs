@@ -7,6 +7,7 @@
 mod config;
 mod credentials;
 mod handshakes;
+mod journal;
 mod labels;
 mod limits;
 mod money;
@@ -38,6 +39,7 @@ use self::units::Units;
 use super::record::clip;
 use crate::base::money::NanoUsd;
 use crate::exchange::record::{Decision, Outcome, Record};
+use crate::limit::journal::Counts;
 use crate::llm::{Operation, UsageSource};
 
 /// The content type of [`Metrics::render`].
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub ledger_dropped: Counter,
     /// Notes that an exchange could not leave. The queue of the notes counts here.
     pub notes_dropped: Counter,
+    /// How what is spent is written down. The journal counts here.
+    pub journal: Counts,
     /// How the configuration and the secrets are loaded.
     pub loads: Loads,
     /// Credentials that are fetched, and those that are not taken.
@@ -134,6 +138,7 @@ impl Metrics {
                 "weir_notes_dropped",
                 "Notes of exchanges for which there was no room or no time",
             ),
+            journal: journal::register(r),
             unknown_fields: counter(r, "weir_unknown_usage_fields", "Usage fields that no reader knows"),
             fail_open: family(r, "weir_fail_open", "Times a policy let pass what it could not check"),
             policies: RwLock::default(),

@@ -20,6 +20,7 @@ pub mod demo;
 mod follow;
 mod http;
 pub mod install;
+mod kept;
 mod leftover;
 pub mod process;
 pub mod run;

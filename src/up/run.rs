@@ -14,7 +14,7 @@ use super::demo::{self, DemoError};
 use super::follow::Proxy;
 use super::install::{self, InstallError};
 use super::process::{Envoy, Launch, ProcessError, Ready};
-use super::{RunDir, sdk_lines};
+use super::{RunDir, kept, sdk_lines};
 use crate::admin::{self, Scope};
 use crate::app::documents::{Documents, Snapshot};
 use crate::app::{self, AppError, Core};
@@ -183,6 +183,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     bootstrap.listen.ext_proc = Listen::Unix(socket.clone());
     let ledger = bootstrap.ledger.clone().unwrap_or_else(|| directory.file("usage.jsonl"));
     bootstrap.ledger = Some(ledger.clone());
+    bootstrap.journal = bootstrap.journal.or_else(|| kept::settings(args.config.as_deref()));
     bootstrap.drain_timeout = bootstrap.drain_timeout.min(DRAIN);
 
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
@@ -235,6 +236,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
 async fn configure(args: &Args) -> Result<First, UpError> {
     let more: Vec<_> = args.demo.then(|| ("demo".to_owned(), demo::ROUTE.to_owned())).into_iter().collect();
     let mut options = args.names.options(Discovery::Enabled);
+    options.keeps_spend = kept::settings(args.config.as_deref()).is_some();
     let wants_mock = args.mock || (args.demo && !args.live);
     if wants_mock {
         options.discovery_default = Discovery::Disabled;

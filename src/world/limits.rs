@@ -1,23 +1,25 @@
 //! The limits of this process: by which clock and under which ids they are counted, where, and what is told of
 //! them.
 
+mod kept;
 mod shared;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::limit::journal::Journal;
+use crate::limit::journal::clock::Clock;
 use crate::limit::memory::Memory;
 use crate::limit::memory::list::{Row, Total};
 use crate::limit::redis::Redis;
-use crate::limit::take::{Grant, Taken};
+use crate::limit::take::{Grant, Settlement, Taken};
 use crate::limit::tally::Tallies;
-use crate::limit::window::Time;
 use crate::limit::{Ask, Counting, Decision, Limit, Settle, Unit};
 
-/// Keys that are counted at the same time, over all limits: 60 MiB, as they are commonly used.
-const KEYS: usize = 200_000;
+/// Keys that are counted at the same time, over all limits: 60 MiB, as they are commonly used. A journal keeps as many
+/// once more, in about as much.
+pub const KEYS: usize = 200_000;
 
 /// Shared by all exchanges.
 pub struct Limits {
@@ -25,17 +27,12 @@ pub struct Limits {
     /// What replicas share; none where each counts alone.
     store: OnceLock<Redis>,
     clock: Clock,
+    /// Where what is counted in this process is written down; none where it ends with it.
+    journal: Option<Journal>,
     /// The upper half of the grants' ids: no other process has the same.
     replica: u64,
     grants: AtomicU64,
     tallies: Tallies,
-}
-
-/// A clock that never steps, and began at the Unix time of the start.
-#[derive(Debug)]
-struct Clock {
-    origin: std::time::Instant,
-    began: u64,
 }
 
 // === impl Limits ===
@@ -45,7 +42,8 @@ impl Default for Limits {
         Limits {
             memory: Memory::new(KEYS),
             store: OnceLock::new(),
-            clock: Clock { origin: std::time::Instant::now(), began: unix_nanos() },
+            clock: Clock::start(None),
+            journal: None,
             replica: RandomState::new().hash_one(std::process::id()),
             grants: AtomicU64::new(0),
             tallies: Tallies::default(),
@@ -59,13 +57,17 @@ impl Limits {
         let _ = self.store.set(store);
     }
 
-    /// Takes of all limits, or of none. A future that is dropped before it is done has taken nothing.
+    /// Takes of all limits, or of none. A future that is dropped before it is done has taken nothing. What is written
+    /// down is by then; where it cannot be, its takes are `Unchecked`.
     pub async fn reserve(&self, ask: &Ask) -> Decision {
         let id = u128::from(self.replica) << 64 | u128::from(self.grants.fetch_add(1, Ordering::Relaxed));
-        let decision = match ask.takes.iter().any(|take| is_shared(&take.limit)) {
+        let mut decision = match ask.takes.iter().any(|take| is_shared(&take.limit)) {
             false => self.memory.reserve(id, &ask.takes, self.clock.now()),
             true => self.reserve_both(id, &ask.takes).await,
         };
+        if let (Some(journal), Ok(grant)) = (&self.journal, decision.as_mut()) {
+            self.keep(journal, grant).await;
+        }
         self.tallies.count(&ask.takes, &decision);
         if let Ok(grant) = &decision {
             warn(grant);
@@ -98,8 +100,15 @@ impl Limits {
         for taken in &settlement.grant.taken {
             self.tallies.settled(&taken.limit, taken.amount);
         }
+        self.charge(settlement);
+    }
+
+    fn charge(&self, settlement: Settlement) {
         let own = self.settle_shared(settlement);
         self.memory.settle(&own, self.clock.now());
+        if let Some(journal) = &self.journal {
+            journal.settle(&own);
+        }
     }
 
     /// What became of the takes of each limit.
@@ -140,18 +149,4 @@ fn warn(grant: &Grant) {
             tracing::warn!(limit = &*taken.limit.id, counter = &*taken.key, "{share} % of a limit is used");
         }
     }
-}
-
-// === impl Clock ===
-
-impl Clock {
-    fn now(&self) -> Time {
-        let since = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Time { steady: self.began.saturating_add(since), unix: unix_nanos() / 1_000_000_000 }
-    }
-}
-
-fn unix_nanos() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -11,6 +11,7 @@ use super::listener::{self, Listen};
 use super::stores::{self, SharedRedis};
 use super::{or, process};
 use crate::identity::Role;
+use crate::limit::journal;
 
 /// The process: where it listens and how much it takes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Bootstrap {
     pub overload: Overload,
     /// The file that usage records are appended to; none for no ledger.
     pub ledger: Option<PathBuf>,
+    /// Where what is spent of limits that are counted in this process is kept; none for nowhere.
+    pub journal: Option<journal::Settings>,
     /// How long exchanges may take to finish after the process was told to stop.
     pub drain_timeout: Duration,
 }
@@ -162,6 +165,7 @@ impl Bootstrap {
                 let path = ledger.object(&LEDGER)?.need("path")?;
                 path.text().map(PathBuf::from)
             }),
+            journal: object.get("journal").and_then(|journal| process::journal(&journal)),
             drain_timeout: or(&object, "drainTimeout", default.drain_timeout, |time| time.parsed(value::duration)),
         })
     }
@@ -241,6 +245,7 @@ impl Default for Bootstrap {
             workload: WorkloadNames::default(),
             overload: Overload::default(),
             ledger: None,
+            journal: None,
             drain_timeout: Duration::from_secs(600),
         }
     }

@@ -19,6 +19,7 @@ const ENABLED: Options = Options {
     mock: None,
     workload: WorkloadNames { namespace: None, service_account: None, name: None },
     keys: crate::config::KeysAre::Read,
+    keeps_spend: false,
 };
 
 fn backend(name: &str, spec: &str) -> String {

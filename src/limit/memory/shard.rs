@@ -88,6 +88,15 @@ impl Shard {
         true
     }
 
+    /// Puts a counter in the place of a key. False where there is no room for it.
+    pub fn restore(&mut self, place: u64, limit: &Arc<Limit>, key: &Arc<str>, counter: Counter, now: Time) -> bool {
+        let idle = counter.idle(&limit.window);
+        let Some(slot) = self.open(place, limit, key, now) else { return false };
+        slot.counter = counter;
+        self.stir(idle);
+        true
+    }
+
     /// The counter of a key, a new one if it has none and there is room.
     fn open(&mut self, place: u64, limit: &Arc<Limit>, key: &Arc<str>, now: Time) -> Option<&mut Slot> {
         if !self.slots.contains_key(&place) {

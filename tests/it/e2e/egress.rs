@@ -96,7 +96,9 @@ impl Egress {
             BodyMode::Buffered => "buffered",
         };
         let arguments = ["up", "--config", path, "--port", "0", "--admin-port", "0", "--body-mode", mode];
-        let weir = Child::spawn("weir up", weir(&arguments, environment).await);
+        let mut command = weir(&arguments, environment).await;
+        command.env("XDG_STATE_HOME", directory.path());
+        let weir = Child::spawn("weir up", command);
         let ready = weir.ready_line("ready ", START);
         let address = process::ready_value(&ready, "base_url");
         let address = address.trim_start_matches("http://").trim_end_matches("/v1").to_owned();

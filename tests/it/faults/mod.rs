@@ -9,6 +9,7 @@ mod examples;
 mod explain;
 mod gone;
 mod hostile;
+mod kept;
 mod load;
 mod metrics;
 mod reload;

@@ -55,7 +55,7 @@ spec:
 
 /// What a rig is made of.
 pub struct Parts {
-    /// Fields of the WeirBootstrap's spec beside `listen` and `ledger`, one a line.
+    /// Fields of the WeirBootstrap's spec beside `listen` and `ledger`, one a line. `{dir}` becomes the directory.
     pub process: &'static str,
     /// Documents. `{mock}` becomes the mock's address, `{dir}` the directory.
     pub documents: String,
@@ -110,7 +110,7 @@ impl Rig {
              ledger: {{path: {dir}/usage.jsonl}}\n{}\n---\n",
             parts.process
         );
-        let config = process + &documents;
+        let config = process.replace("{dir}", &dir) + &documents;
         let (weir, metrics) = start_weir(&directory, &config, 0, parts.log);
         let (envoy, address, admin) = start_envoy(&directory, config.clone(), parts.mode).await;
         let pid = envoy.pid().expect("Envoy runs");

@@ -1,0 +1,162 @@
+//! Locks, ends, files that grow, and a disk that is full.
+
+use super::super::file::Directory;
+use super::super::writer::Log;
+use super::*;
+use crate::limit::memory::Memory;
+use crate::limit::take::{Posture, Take};
+
+struct Process {
+    journal: Journal,
+    found: Found,
+    counts: Counts,
+    memory: Memory,
+}
+
+fn open(settings: &Settings) -> Result<Process, JournalError> {
+    let counts = Counts::default();
+    let (journal, found) = Journal::open(settings, 1_000, counts.clone())?;
+    Ok(Process { journal, found, counts, memory: Memory::new(1_000) })
+}
+
+impl Process {
+    fn grant(&self, limit: &Arc<Limit>, key: &str, amount: u64) -> Grant {
+        let (limit, key) = (limit.clone(), key.into());
+        let take = Take { limit, key, ceiling: u64::MAX, amount, posture: Posture::Enforce };
+        self.memory.reserve(1, &[take], self.found.clock.now()).expect("it fits")
+    }
+
+    fn reserve(&self, limit: &Arc<Limit>, key: &str, amount: u64) -> bool {
+        let grant = self.grant(limit, key, amount);
+        let writing = self.journal.reserve(&grant).expect("it is kept");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(writing.is_kept())
+    }
+
+    fn spent(&self) -> Vec<(&str, u64)> {
+        let sum = |spend: &Spend| spend.charges.iter().map(|(_, amount)| amount).sum();
+        let mut spent: Vec<_> = self.found.counters.iter().map(|spend| (&*spend.key, sum(spend))).collect();
+        spent.sort_unstable();
+        spent
+    }
+}
+
+#[test]
+fn one_process_at_a_time_has_a_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings(&directory.path().join("made/by/weir"));
+    let first = open(&settings).expect("opened");
+    let error = open(&settings).err().expect("it is taken").to_string();
+    assert!(error.contains("another process") && error.contains("made/by/weir"), "{error}");
+    assert!(first.reserve(&daily(), "a", 5));
+    first.journal.close();
+    first.journal.close();
+    assert!(!first.reserve(&daily(), "a", 5), "nobody writes any more");
+    assert_eq!(first.counts.unkept.get(), 1);
+    drop(first);
+    assert_eq!(open(&settings).expect("it is free").spent(), [("a", 5)]);
+}
+
+#[test]
+fn an_empty_journal_that_was_made_for_a_while_is_removed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("up");
+    let settings = Settings { is_implied: true, ..settings(&path) };
+    let (day, keeps) = (daily(), "a");
+    let first = open(&settings).expect("opened");
+    assert!(first.reserve(&day, keeps, 5));
+    first.journal.close();
+    assert!(path.join("limits.journal").exists(), "something is spent");
+    drop(first);
+    let second = open(&settings).expect("opened");
+    let grant = Grant { id: 1, taken: vec![Taken { amount: 5, ..second.grant(&day, keeps, 5).taken.remove(0) }] };
+    second.journal.settle(&Settlement { grant, amounts: vec![0] });
+    second.journal.close();
+    assert!(!path.exists(), "nothing is any more");
+}
+
+#[test]
+fn a_torn_end_is_cut_counted_and_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings(directory.path());
+    let first = open(&settings).expect("opened");
+    assert!(first.reserve(&daily(), "a", 5) && first.reserve(&daily(), "b", 6));
+    first.journal.close();
+    drop(first);
+    let path = directory.path().join("limits.journal");
+    let whole = std::fs::read(&path).expect("there");
+    std::fs::write(&path, &whole[..whole.len() - 3]).expect("written");
+    let second = open(&settings).expect("opened");
+    assert_eq!(second.spent(), [("a", 5)]);
+    assert_eq!(second.counts.cut.get(), (FRAME + 1 + Charge::BYTES - 3) as u64);
+    let damaged = std::fs::read(directory.path().join("limits.journal.damaged")).expect("kept");
+    assert_eq!(damaged, whole[..whole.len() - 3]);
+    assert!(second.reserve(&daily(), "b", 7));
+    second.journal.close();
+    drop(second);
+    let third = open(&settings).expect("opened");
+    assert_eq!((third.spent(), third.counts.cut.get()), (vec![("a", 5), ("b", 7)], 0));
+}
+
+#[test]
+fn a_long_file_is_replaced_by_a_short_one_and_nothing_is_lost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings(directory.path());
+    let first = open(&settings).expect("opened");
+    let day = daily();
+    let grant = first.grant(&day, "a", 1);
+    let mut charged = 0;
+    // No shorter file is begun in the first second, nor has one taken the other's place before it is on the disk.
+    while first.counts.compactions.get() == 0 {
+        for _ in 0..1_000 {
+            first.journal.settle(&Settlement { grant: grant.clone(), amounts: vec![2] });
+            charged += 1;
+        }
+        first.journal.flush();
+    }
+    assert!(first.reserve(&hourly(), "b", 8), "a counter that the second file did not begin with");
+    let length = std::fs::metadata(directory.path().join("limits.journal")).expect("there").len();
+    assert!(length < charged * Charge::BYTES as u64, "{length}");
+    first.journal.close();
+    drop(first);
+    // The first of them found nothing to give back.
+    assert_eq!(open(&settings).expect("opened").spent(), [("a", 1 + charged), ("b", 8)]);
+}
+
+/// A journal whose file takes nothing any more.
+#[test]
+fn what_a_full_disk_does_not_take_is_said_and_comes_later() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = Arc::new(Directory::open(directory.path()).expect("opened"));
+    let (counts, clock) = (Counts::default(), Clock::start(None));
+    let mut book = Book::new(10);
+    at.adopt(&fresh(&at, &mut book, &clock).expect("made").file).expect("on the disk");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("the device that is always full");
+    let (queue, syncer) = (Arc::new(Queue::default()), Arc::new(Syncer::new(at.clone(), HOUR)));
+    let log = Log { file: Arc::new(full), length: 0, first: 0 };
+    let writer = Writer::new((queue.clone(), syncer.clone(), at.clone()), clock, counts.clone(), book, log);
+    let syncs = syncer.clone();
+    let ends = Ends {
+        writer: std::thread::spawn(move || writer.run()),
+        syncer: std::thread::spawn(move || syncs.run()),
+        directory: at,
+        is_implied: false,
+    };
+    let journal = Journal { queue, syncer, counts: counts.clone(), ends: Mutex::new(Some(ends)) };
+    let found = Found { clock, counters: Vec::new() };
+    let process = Process { journal, found, counts: counts.clone(), memory: Memory::new(10) };
+    assert!(!process.reserve(&daily(), "a", 5));
+    assert_eq!((counts.failing.get(), counts.unkept.get()), (1, 1));
+    while !process.reserve(&daily(), "b", 1) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(counts.failing.get(), 0);
+    let b = process.memory.peek(
+        &[Take { limit: daily(), key: "b".into(), ceiling: 1_000, amount: 0, posture: Posture::Enforce }],
+        clock.now(),
+    )[0];
+    process.journal.close();
+    drop(process);
+    let next = open(&settings(directory.path())).expect("opened");
+    assert_eq!(next.spent(), [("a", 5), ("b", 1_000 - b.left)], "nothing is missing");
+}
