@@ -1,66 +1,112 @@
 //! Limits that end a stream when they run out under it (`onExhausted: Cut`): output is taken of them a step
-//! ahead of what the stream brings. What it brings beyond that waits until more is taken, and where no more is
+//! ahead of what the stream brings. A piece that brings more than was taken waits until more is; where no more is
 //! to be had the stream ends before it, in the client's words for an answer that reached its length.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Exchange;
-use super::bounds::STEP;
+use super::bounds::{STEP, may_be_cut};
 use super::event::{Action, Ask, Slot};
 use super::limits::Held;
 use super::response::Body;
-use super::rope::Rope;
 use crate::limit;
 use crate::limit::take::{Fit, Grant, Posture, Take};
+use crate::llm::{Delta, Dropped};
 use crate::policy::limits::Rule;
 use crate::tokens::learned::Key;
+
+/// A chunk is looked at in pieces of this size, so that a stream ends near to where its limit does.
+const PIECE: usize = 1 << 10;
+
+/// What comes while a piece waits is kept up to here; beyond it the stream ends.
+const WAITING: usize = 1 << 20;
 
 /// How much the running answer may still bring.
 #[derive(Default)]
 pub(super) struct Allowance {
-    /// Tokens out that were taken of every limit that cuts; none where no such limit was met.
+    /// Tokens out that were taken of every limit that cuts; none where nothing can run out.
     taken: Option<u64>,
-    /// How many are taken at a time.
+    /// Tokens out that the call states it has at most: with them taken, nothing can run out any more.
+    bound: Option<u64>,
+    /// How many tokens are asked for next, at most.
     step: u64,
     /// What more is taken of, in the order of the rules.
     takes: Vec<(Take, Arc<Rule>)>,
-    /// So many more were asked for, and the answer is not there yet.
-    asked: Option<u64>,
+    /// More was asked for, and the answer is not there yet.
+    asks: bool,
     /// There is no more.
     over: bool,
     /// The limit of which there is no more, by its id.
     out_of: Option<Arc<str>>,
-    /// What came and may not be sent yet, and whether it is the last of the body.
-    waiting: Rope,
-    ends: bool,
-    /// Bytes of text that were sent on.
+    /// Text that was sent on before the piece that is just looked at.
     sent: u64,
+    /// A piece that was read and waits for more to be taken: what goes on of it, and whether it is the last.
+    held: Option<(Bytes, bool)>,
+    /// What came behind it.
+    waiting: VecDeque<(Bytes, bool)>,
+    /// What the piece says, for the writer that ends a stream which was not written here.
+    said: Vec<Delta>,
 }
 
 // === impl Allowance ===
 
 impl Allowance {
-    /// Bytes that wait.
-    pub fn buffered(&self) -> usize {
-        self.waiting.len()
+    /// The stream may have to be ended.
+    pub fn is_short(&self) -> bool {
+        self.taken.is_some()
     }
 
-    /// The text that a client was sent, where some of what came waits.
-    pub fn sent(&self) -> Option<u64> {
-        (self.taken.is_some() && (self.waiting.len() > 0 || self.ends)).then_some(self.sent)
+    /// Bytes that wait.
+    pub fn buffered(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(|(bytes, _)| bytes.len()).sum();
+        waiting + self.held.as_ref().map_or(0, |(bytes, _)| bytes.len())
+    }
+
+    /// Remembers what the piece says.
+    pub fn read(&mut self, deltas: &[Delta]) {
+        self.said.extend_from_slice(deltas);
+    }
+
+    /// The next piece; none while one waits.
+    fn next(&mut self) -> Option<(Bytes, bool)> {
+        if self.held.is_some() {
+            return None;
+        }
+        let (mut bytes, end) = self.waiting.pop_front()?;
+        if bytes.len() <= PIECE {
+            return Some((bytes, end));
+        }
+        let piece = bytes.split_to(PIECE);
+        self.waiting.push_front((bytes, end));
+        Some((piece, false))
+    }
+
+    /// How many more tokens are taken next.
+    fn step(&self) -> u64 {
+        let left = self.bound.map(|bound| bound.saturating_sub(self.taken.unwrap_or(0)));
+        left.map_or(self.step, |left| left.min(self.step))
+    }
+
+    /// So much is not to be had; less may be.
+    fn step_down(&mut self) {
+        self.step = self.step() / 2;
+        self.over = self.step == 0;
     }
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    /// Remembers, when a request leaves, what a stream may bring; `output` is what the call states.
+    /// Remembers, when a request leaves, what a stream may bring.
     pub(super) fn begin_allowance(&mut self, output: Option<u64>) {
         self.allowance = Allowance::default();
-        let mut step = STEP;
-        let mut takes = Vec::new();
+        if !self.story.call.as_ref().is_some_and(may_be_cut) {
+            return;
+        }
+        let (mut takes, mut step) = (Vec::new(), STEP);
         for held in &self.grants {
             for (taken, rule) in held.grant.taken.iter().zip(&held.rules).filter(|(_, rule)| rule.cuts) {
                 if !rule.is_enforced() || taken.fit != Fit::Fits {
@@ -71,107 +117,130 @@ impl Exchange {
                 takes.push((Take { limit, key, ceiling, amount: 0, posture: Posture::Enforce }, rule.clone()));
             }
         }
-        if !takes.is_empty() {
-            let taken = Some(output.unwrap_or(step).min(step));
-            self.allowance = Allowance { taken, step, takes, ..Allowance::default() };
+        // Where all that it may bring is taken already, nothing can run out.
+        if !takes.is_empty() && output.is_none_or(|output| output > step) {
+            self.allowance = Allowance { taken: Some(step), bound: output, step, takes, ..Allowance::default() };
         }
     }
 
-    /// Sends a piece of a stream on as far as the limits that cut it allow: now, when more was taken, or never.
-    pub(super) fn emit_allowed(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
-        let Some((used, text)) = self.allowance.taken.and_then(|_| self.output_so_far()) else {
-            return self.emit(bytes, end, out);
-        };
-        self.allowance.waiting.push(bytes);
-        self.allowance.ends |= end;
-        self.allow(used, text, out);
+    /// The answer is a stream that may have to be ended, and can be.
+    pub(super) fn is_rationed(&self) -> bool {
+        self.allowance.is_short() && matches!(self.response.body, Body::Events | Body::Crossing) && self.can_cut()
     }
 
-    fn allow(&mut self, used: u64, text: u64, out: &mut Vec<Action>) {
-        let Some(taken) = self.allowance.taken else { return };
-        let streams = matches!(self.response.body, Body::Events | Body::Crossing);
-        // What is complete was made and is billed, whoever gets it.
-        if used <= taken || !streams || self.response.was_complete() {
-            self.allowance.sent = text;
-            self.let_through(out);
-            self.take_ahead(used, out);
-        } else if self.allowance.over {
-            self.cut_short(out);
-        } else {
-            self.take_ahead(used, out);
+    /// Takes a chunk of such a stream.
+    pub(super) fn ration(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
+        self.allowance.waiting.push_back((bytes, end));
+        self.go_on(out);
+        if self.allowance.held.is_some() && self.allowance.buffered() > WAITING {
+            self.cut(out);
         }
     }
 
-    /// Something else is to be sent behind it.
-    pub(super) fn let_waiting_through(&mut self, out: &mut Vec<Action>) {
-        if self.allowance.waiting.len() > 0 {
-            self.let_through(out);
-        }
-    }
-
-    /// It will never be sent, and is not billed as if it had been.
-    pub(super) fn give_waiting_up(&mut self) {
-        self.response.unsent_from = self.response.unsent_from.or(self.allowance.sent());
-        self.allowance = Allowance::default();
-    }
-
-    fn let_through(&mut self, out: &mut Vec<Action>) {
-        let end = std::mem::take(&mut self.allowance.ends);
-        let mut pieces = std::mem::take(&mut self.allowance.waiting).into_pieces();
-        let last = pieces.pop().unwrap_or_default();
-        for bytes in pieces {
-            self.emit(bytes, false, out);
-        }
-        self.emit(last, end, out);
-    }
-
-    fn cut_short(&mut self, out: &mut Vec<Action>) {
-        self.response.unsent_from = Some(self.allowance.sent);
-        let (waiting, ends) = (std::mem::take(&mut self.allowance.waiting), std::mem::take(&mut self.allowance.ends));
-        self.over = self.allowance.out_of.clone();
-        self.on_cut(out);
-        if self.is_answering() {
-            // It cannot be ended here: it goes on.
-            self.over = None;
-            self.response.unsent_from = None;
-            (self.allowance.waiting, self.allowance.ends, self.allowance.taken) = (waiting, ends, None);
-            self.let_through(out);
-        }
-    }
-
-    /// Asks for more while there is some left, or for what is missing.
-    fn take_ahead(&mut self, used: u64, out: &mut Vec<Action>) {
-        let Allowance { taken: Some(taken), step, asked: None, over: false, .. } = self.allowance else { return };
-        let wanted = used.saturating_add(step / 2);
-        if wanted <= taken || self.side_open || !self.is_answering() {
+    /// Lets pieces through until one has to wait, or none is left.
+    fn go_on(&mut self, out: &mut Vec<Action>) {
+        if self.allowance.held.is_some() && !self.let_through(out) {
             return;
         }
-        let Some(target) = self.story.target.clone() else { return };
-        let more = (wanted - taken).max(step);
-        let mut takes = Vec::with_capacity(self.allowance.takes.len());
-        for (take, rule) in &self.allowance.takes {
-            let amount = self.amount_of_output(rule, more, &target).unwrap_or(0);
-            takes.push(Take { amount, ..take.clone() });
+        while let Some((bytes, end)) = self.allowance.next() {
+            match &self.response.body {
+                Body::Events => {
+                    let pieces = self.watch_events(bytes, end, out);
+                    self.allowance.held = Some((pieces, end));
+                }
+                Body::Crossing if !self.response.crossed.over() => {
+                    if let Some(meter) = &mut self.response.meter {
+                        meter.push(&bytes);
+                    }
+                    self.allowance.held = Some((Bytes::new(), end));
+                }
+                _ => {
+                    self.pass_chunk(bytes, end, out);
+                    continue;
+                }
+            }
+            if !self.let_through(out) {
+                return;
+            }
         }
-        (self.allowance.asked, self.side_open) = (Some(more), true);
-        self.ask(Slot::Side, Ask::Reserve(limit::Ask { takes }), out);
+    }
+
+    /// Sends the piece on that was just read. False where it has to wait, or the stream ends before it.
+    fn let_through(&mut self, out: &mut Vec<Action>) -> bool {
+        let taken = self.allowance.taken.unwrap_or(u64::MAX);
+        // What cannot be measured any more is let finish.
+        let (used, text) = self.output_so_far().unwrap_or((0, self.allowance.sent));
+        let brings = text > self.allowance.sent;
+        // What is complete was made and is billed, whoever gets it.
+        if brings && used > taken && !self.response.was_complete() {
+            match self.allowance.over {
+                true => self.cut(out),
+                false => self.ask_for_more(out),
+            }
+            return false;
+        }
+        self.allowance.sent = text;
+        if brings && used.saturating_add(self.allowance.step / 2) > taken && !self.allowance.over {
+            self.ask_for_more(out);
+        }
+        let Some((pieces, end)) = self.allowance.held.take() else { return true };
+        match self.response.body {
+            Body::Crossing => self.cross_pushed(end, out),
+            _ => {
+                self.follow_said();
+                self.emit(pieces, end, out);
+            }
+        }
+        true
+    }
+
+    /// The writer that may have to end the stream learns what was sent.
+    fn follow_said(&mut self) {
+        let mut written = Vec::new();
+        for delta in self.allowance.said.drain(..) {
+            if let Some(writer) = &mut self.response.writer {
+                writer.write(&delta, &mut written, &mut Dropped::default());
+                written.clear();
+            }
+        }
+    }
+
+    /// Ends the stream before the piece that waits.
+    fn cut(&mut self, out: &mut Vec<Action>) {
+        self.response.unsent_from = Some(self.allowance.sent);
+        (self.allowance.held, self.allowance.waiting) = (None, VecDeque::new());
+        self.over = self.allowance.out_of.clone();
+        self.on_cut(out);
     }
 
     /// Tokens of what came so far, and bytes of its text.
     fn output_so_far(&self) -> Option<(u64, u64)> {
-        let target = self.story.target.as_ref()?;
-        let text = self.response.seen()?.text_bytes;
+        let (text, target) = (self.response.text_bytes()?, self.story.target.as_ref()?);
         let key = Key { backend: &target.backend.name, model: &target.model };
         Some((self.setup.learned.estimate_output(key, text), text))
     }
 
+    fn ask_for_more(&mut self, out: &mut Vec<Action>) {
+        let Some(target) = self.story.target.clone().filter(|_| !self.side_open) else { return };
+        let mut takes = Vec::with_capacity(self.allowance.takes.len());
+        for (take, rule) in &self.allowance.takes {
+            let amount = self.amount_of_output(rule, self.allowance.step(), &target).unwrap_or(0);
+            takes.push(Take { amount, ..take.clone() });
+        }
+        (self.allowance.asks, self.side_open) = (true, true);
+        self.ask(Slot::Side, Ask::Reserve(limit::Ask { takes }), out);
+    }
+
     /// What the store says of more. What it does not say is no: the limits that cut are those that must hold.
     pub(super) fn more(&mut self, decision: Option<limit::Decision>, out: &mut Vec<Action>) {
-        let asked = self.allowance.asked.take().unwrap_or(0);
+        self.allowance.asks = false;
         let checked = |grant: &Grant| grant.taken.iter().all(|taken| taken.fit == Fit::Fits);
         match decision {
             Some(Ok(grant)) if checked(&grant) && self.is_answering() => {
-                self.allowance.taken = self.allowance.taken.map(|taken| taken.saturating_add(asked));
+                let taken = self.allowance.taken.unwrap_or(0).saturating_add(self.allowance.step());
+                // Once all is taken that the call states, it can bring no more.
+                let all = self.allowance.bound.is_some_and(|bound| taken >= bound);
+                self.allowance.taken = Some(if all { u64::MAX } else { taken });
                 self.add(grant);
             }
             Some(Ok(grant)) => {
@@ -183,13 +252,16 @@ impl Exchange {
             Some(Err(refused)) => {
                 let take = self.allowance.takes.get(refused.take);
                 self.allowance.out_of = take.map(|(take, _)| take.limit.id.clone());
-                self.allowance.over = true;
+                self.allowance.step_down();
             }
             None => self.allowance.over = true,
         }
-        let waits = self.allowance.waiting.len() > 0 || self.allowance.ends;
-        if let (true, true, Some((used, text))) = (waits, self.is_answering(), self.output_so_far()) {
-            self.allow(used, text, out);
+    }
+
+    /// Goes on with a piece that waits, now that a question is answered.
+    pub(super) fn try_held(&mut self, out: &mut Vec<Action>) {
+        if self.allowance.held.is_some() && self.is_answering() {
+            self.go_on(out);
         }
     }
 
@@ -207,9 +279,14 @@ impl Exchange {
         }
     }
 
-    /// The answer to a question about more is awaited.
-    pub(super) fn asks_for_more(&self) -> bool {
-        self.allowance.asked.is_some()
+    /// A piece of the answer waits until more is taken: what came is answered when it goes on.
+    pub fn is_waiting_for_more(&self) -> bool {
+        self.allowance.held.is_some()
+    }
+
+    /// The answer to a question about more is awaited. What it grants has to be given back.
+    pub fn asks_for_more(&self) -> bool {
+        self.allowance.asks
     }
 }
 

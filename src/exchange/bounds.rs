@@ -6,7 +6,7 @@ use super::steps::Deciding;
 use super::story::NANOS;
 use crate::base::money::NanoUsd;
 use crate::limit::Unit;
-use crate::llm::{Operation, Refusal, Usage};
+use crate::llm::{Call, Operation, Refusal, Usage};
 use crate::policy::limits::Rule;
 use crate::policy::{Tariff, Unpriced};
 use crate::target::Target;
@@ -29,6 +29,8 @@ pub(super) struct Bounds {
     output: Option<u64>,
     /// Tokens out that are expected where nothing is stated.
     expected: Option<u64>,
+    /// The answer is a stream that can be ended when a limit runs out.
+    pub streams: bool,
 }
 
 // === impl Bounds ===
@@ -73,7 +75,7 @@ impl Exchange {
 
     /// What so many more tokens out are charged.
     pub(super) fn amount_of_output(&self, rule: &Rule, output: u64, target: &Target) -> Option<u64> {
-        let bounds = Bounds { input: 0, likely: 0, output: Some(output), expected: None };
+        let bounds = Bounds { input: 0, likely: 0, output: Some(output), expected: None, streams: true };
         self.amount(rule, bounds, 0, target)
     }
 
@@ -103,7 +105,9 @@ impl Exchange {
         let written = Usage { input: 0, cache_write_1h: input, ..plain };
         let costs = [plain, written].map(|usage| tariff.price(&self.setup.policy, &usage).0);
         // A price without a cache has nothing to say of one.
-        costs.into_iter().flatten().max()
+        let most = costs.into_iter().flatten().max();
+        // An image that is billed by its tokens has no price for the piece, and nobody knows its tokens before.
+        most.or_else(|| tariff.price(&self.setup.policy, &Usage { input, output, ..Usage::default() }).0)
     }
 
     /// No tokenizer makes more tokens than bytes of a text, so the bytes bound the prompt until it is counted.
@@ -121,7 +125,8 @@ impl Exchange {
         let makes_text = matches!(call.operation, Operation::Chat | Operation::Completion | Operation::Responses);
         let output = if makes_text { self.stated_output(target, deciding) } else { Some(0) };
         let caller = &self.story.caller.name;
-        Bounds { input, likely: likely.min(input), output, expected: self.setup.learned.expected_output(caller, key) }
+        let expected = self.setup.learned.expected_output(caller, key);
+        Bounds { input, likely: likely.min(input), output, expected, streams: may_be_cut(call) }
     }
 
     pub(super) fn stated_output(&self, target: &Target, deciding: &Deciding) -> Option<u64> {
@@ -133,4 +138,9 @@ impl Exchange {
         };
         Some(stated?.saturating_mul(call.choices.max(1)))
     }
+}
+
+/// A stream of another kind has no end that could be written into it.
+pub(super) fn may_be_cut(call: &Call) -> bool {
+    call.stream && matches!(call.operation, Operation::Chat | Operation::Responses)
 }

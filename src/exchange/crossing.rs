@@ -57,7 +57,7 @@ impl Exchange {
     }
 
     /// Sends the head of what is written anew; `length` where all of it is known.
-    fn open_crossing(&mut self, length: Option<usize>, out: &mut Vec<Action>) {
+    pub(super) fn open_crossing(&mut self, length: Option<usize>, out: &mut Vec<Action>) {
         let mut edits = self.head_edits();
         let is_stream = match &self.response.body {
             Body::Crossing => true,
@@ -185,6 +185,11 @@ impl Exchange {
             }
             return;
         }
+        self.cross_pushed(end, out);
+    }
+
+    /// Writes what the meter has completed.
+    pub(super) fn cross_pushed(&mut self, end: bool, out: &mut Vec<Action>) {
         let mut written = Vec::new();
         let mut good = self.cross_steps(&mut written, out);
         if end
@@ -225,13 +230,12 @@ impl Exchange {
             return self.emit_last(Bytes::from(written), Outcome::Truncated, out);
         }
         if end || self.response.crossed.opened {
-            self.emit_allowed(Bytes::from(written), end, out);
+            self.emit(Bytes::from(written), end, out);
         }
     }
 
     /// What was written before it stays good.
     fn fail_with(&mut self, written: Vec<u8>, why: &'static str, out: &mut Vec<Action>) {
-        self.let_waiting_through(out);
         if !written.is_empty() {
             self.emit(Bytes::from(written), false, out);
         }

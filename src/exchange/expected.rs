@@ -98,11 +98,15 @@ impl Exchange {
             is_media: deciding.fields.call.operation.is_media(),
         };
         let (crosses, chat) = (expected.crosses(), expected.chat());
-        let read = chat.filter(|_| crosses || deciding.lead.is_some());
+        // A stream that passes, and may have to be ended, is followed so that its open blocks can be closed.
+        let follows =
+            chat.is_some_and(|(client, _)| client != Format::Chat) && !expected.reframes() && self.allowance.is_short();
+        let read = chat.filter(|_| crosses || follows || deciding.lead.is_some());
         self.response.reader = read.map(|(_, outbound)| wire::codec(outbound.format).stream_reader());
         let codec = wire::codec_of(self.story.dialect, self.story.operation);
         // An earlier attempt may have gone to a provider that speaks otherwise.
-        self.response.writer = if crosses && chat.is_some() { codec.stream_writer(expected.to.clone()) } else { None };
+        let writes = (crosses && chat.is_some()) || follows;
+        self.response.writer = if writes { codec.stream_writer(expected.to.clone()) } else { None };
         self.response.fold = deciding.lead.map(|_| Fold::default());
         self.response.expected = Some(expected);
     }

@@ -55,8 +55,8 @@ impl Exchange {
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());
-        self.expect(&deciding, &target, asked);
         self.begin_allowance(self.stated_output(&target, &deciding));
+        self.expect(&deciding, &target, asked);
         self.request = State::Released(policy.keep_original.then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(body) = count {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
+use super::bounds::may_be_cut;
 use super::event::{Action, Ask, Note, Slot};
 use super::steps::{Deciding, Flow, Step};
 use super::story::NANOS;
@@ -81,7 +82,9 @@ impl Exchange {
         if met.is_empty() {
             return Flow::Go;
         }
-        if met.iter().any(|met| met.rule.exact && met.rule.limit.unit.stage() == Stage::Reserve)
+        // What is taken too much for a prompt is missed when a stream of it asks for more.
+        let is_exact = |rule: &Rule| rule.exact || (rule.cuts && may_be_cut(&deciding.fields.call));
+        if met.iter().any(|met| is_exact(&met.rule) && met.rule.limit.unit.stage() == Stage::Reserve)
             && self.count_first(&target, deciding, out)
         {
             return Flow::Park;
@@ -103,9 +106,14 @@ impl Exchange {
 
     fn take_of(&mut self, met: Vec<Met>, target: &Target, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
         let bounds = self.bounds(target, deciding);
+        if deciding.limits.counted.is_some() {
+            // Where its provider states nothing, the call is billed as it was counted.
+            self.story.counted_input = Some(bounds.input);
+        }
         let mut asked = Vec::with_capacity(met.len());
         for met in met {
-            let bounds = if met.rule.cuts { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
+            let bounds =
+                if met.rule.cuts && bounds.streams { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
             let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
                 match self.without_price(&met.rule, target) {
                     Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),

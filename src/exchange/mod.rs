@@ -259,6 +259,7 @@ impl Exchange {
                     Answer::Count(tokens) if asked => self.story.counted_input = Some(tokens),
                     answer => self.give_back(answer, out),
                 }
+                self.try_held(out);
             }
             Slot::Gate => match self.gate.take() {
                 Some(waiting) if self.phase == Phase::Complete => self.resume(waiting, answer, out),
@@ -280,7 +281,6 @@ impl Exchange {
 
     fn on_gone(&mut self, out: &mut Vec<Action>) {
         self.gone = true;
-        self.give_waiting_up();
         if !self.story.is_told && self.story.left {
             // The answer can still have been complete: the terminal event was seen, and only the
             // end of the connection was not.

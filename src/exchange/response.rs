@@ -303,6 +303,14 @@ impl Exchange {
         if self.story.timings.first_byte.is_none() && !bytes.is_empty() {
             self.story.timings.first_byte = Some(self.story.age(self.now.mono));
         }
+        match self.is_rationed() {
+            true => self.ration(bytes, end, out),
+            false => self.pass_chunk(bytes, end, out),
+        }
+    }
+
+    /// Does with a piece what is to be done with this body.
+    pub(super) fn pass_chunk(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
         match &mut self.response.body {
             Body::LocalReply(text) => {
                 let room = LOCAL_REPLY.saturating_sub(text.len()).min(bytes.len());
@@ -327,7 +335,7 @@ impl Exchange {
             }
             Body::Events => {
                 let bytes = self.watch_events(bytes, end, out);
-                self.emit_allowed(bytes, end, out);
+                self.emit(bytes, end, out);
             }
             Body::Crossing | Body::CrossingWhole(_) | Body::Fault { .. } => self.on_crossing_chunk(bytes, end, out),
             Body::None | Body::Over => {}
@@ -380,18 +388,6 @@ impl Exchange {
         self.open_flow(out);
         for bytes in held.into_pieces() {
             self.emit(bytes, false, out);
-        }
-    }
-
-    /// How the answer ended, now that it has.
-    pub(super) fn outcome(&self) -> Outcome {
-        let failed = self.response.status >= 400
-            || self.response.crossed.failed
-            || self.response.seen().is_some_and(|seen| seen.has_error);
-        match (failed, self.response.was_complete()) {
-            (true, _) => Outcome::UpstreamError,
-            (false, true) => Outcome::Completed,
-            (false, false) => Outcome::Truncated,
         }
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{Action, Stop};
+use super::expected::Expected;
 use super::phase::Phase;
 use super::record::Outcome;
 use super::response::Body;
 use super::{Exchange, request};
 use crate::base::words::Words;
-use crate::llm::{Code, Finish, Operation, Refusal};
+use crate::llm::{Code, Finish, Format, Refusal};
 use crate::wire;
 
 // === impl Exchange ===
@@ -59,13 +60,11 @@ impl Exchange {
 
     /// A limit ran out: a stream is ended in good order; anything else is let finish.
     pub(super) fn on_cut(&mut self, out: &mut Vec<Action>) {
-        let chat = self.story.operation == Operation::Chat;
-        if self.phase != Phase::Streaming
-            || !matches!(self.response.body, Body::Events | Body::Crossing)
-            || !chat
-            || self.response.crossed.over()
-        {
+        if !self.can_cut() {
             return;
+        }
+        if self.phase == Phase::Held {
+            self.open_crossing(None, out);
         }
         let mut bytes = Vec::new();
         if !self.write_end(Finish::Length, &mut bytes) {
@@ -74,6 +73,22 @@ impl Exchange {
         let limit = self.over.clone().map_or_else(Words::default, Words::Shared);
         self.story.decide("limit", "cut", "exhausted", limit);
         self.emit_last(Bytes::from(bytes), Outcome::Cut, out);
+    }
+
+    /// True where a stream can be ended in good order.
+    pub(super) fn can_cut(&self) -> bool {
+        let chat = self.response.expected.as_ref().and_then(Expected::chat);
+        let is_written = self.response.writer.is_some();
+        match &self.response.body {
+            // A stream that passes was not written here: only a format without open blocks can be ended so.
+            Body::Events if self.phase == Phase::Streaming => {
+                is_written || chat.is_some_and(|(client, _)| client == Format::Chat)
+            }
+            Body::Crossing if matches!(self.phase, Phase::Held | Phase::Streaming) => {
+                is_written && !self.response.crossed.over()
+            }
+            _ => false,
+        }
     }
 
     /// True where a body that has begun can be ended so that the client sees that it is not whole.
@@ -90,7 +105,6 @@ impl Exchange {
         }
         self.story.refusal = Some(refusal.code.as_str());
         self.request = request::State::Released(None);
-        self.give_waiting_up();
         self.emit_last(Bytes::from(bytes), outcome, out);
     }
 }

@@ -200,6 +200,18 @@ impl Exchange {
         makes && !matches!(story.operation, Operation::CountTokens | Operation::Models)
     }
 
+    /// How the answer ended, now that it has.
+    pub(super) fn outcome(&self) -> Outcome {
+        let failed = self.response.upstream_status().is_some_and(|status| status >= 400)
+            || self.response.crossed.failed
+            || self.response.seen().is_some_and(|seen| seen.has_error);
+        match (failed, self.response.was_complete()) {
+            (true, _) => Outcome::UpstreamError,
+            (false, true) => Outcome::Completed,
+            (false, false) => Outcome::Truncated,
+        }
+    }
+
     /// What the rest of the proxy is told at the end.
     pub(super) fn closing_meta(&self, bill: &Bill, outcome: Outcome) -> Meta {
         let mut meta = Meta::with_capacity(10);

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_stream::Stream;
@@ -153,7 +152,7 @@ impl<W: World> Drive<W> {
     /// else.
     fn take_mode(&mut self, said: Option<Modes>) -> Result<(), Status> {
         let Some(said) = said else { return Ok(()) };
-        let Some(mode) = body_mode(said) else {
+        let Some(mode) = super::modes::body_mode(said) else {
             self.pool.complain_of_mode();
             return Err(Status::failed_precondition("Weir does not speak these body modes; its log says which ones"));
         };
@@ -236,6 +235,13 @@ impl<W: World> Drive<W> {
         }
     }
 
+    /// Answers what Envoy waits for, unless the exchange itself waits before it says what goes on.
+    fn settle(&mut self) {
+        if !self.running.as_ref().is_some_and(|running| running.exchange.is_waiting_for_more()) {
+            self.writer.settle(&mut self.outbox);
+        }
+    }
+
     /// What Envoy has no room for yet is held as well.
     fn count_held(&mut self) {
         if let Some(running) = &mut self.running {
@@ -243,40 +249,32 @@ impl<W: World> Drive<W> {
         }
     }
 
-    /// Tells the exchange that it is gone, once. A gate that is still open is waited for first, for
+    /// Tells the exchange that it is gone, once. A gate that is still open, or a question
+    /// for more of a limit, is waited for first, for
     /// what it grants has to be given back; but not when the process ends. The exchange keeps its
     /// place until then, so that a drain knows of it.
     fn finish(&mut self) {
         let Some(mut running) = self.running.take() else { return };
         let (world, pool) = (self.world.clone(), self.pool.clone());
-        let Some(gate) = running.gate.take() else { return end(running, &*world, &pool) };
+        let side = running.side.take().filter(|_| running.exchange.asks_for_more());
+        let Some((slot, asked)) =
+            running.gate.take().map(|gate| (Slot::Gate, gate)).or(side.map(|side| (Slot::Side, side)))
+        else {
+            return end(running, &*world, &pool);
+        };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return end(running, &*world, &pool) };
         runtime.spawn(async move {
             let mut actions = Vec::new();
             running.exchange.on(Event::Stop(Stop::Leave), pool.now(), &mut actions);
             tokio::select! {
                 biased;
-                answer = gate => running.exchange.on(Event::Answer(Slot::Gate, answer), pool.now(), &mut actions),
+                answer = asked => running.exchange.on(Event::Answer(slot, answer), pool.now(), &mut actions),
                 () = pool.over() => {}
             }
             leave_all(&*world, running.permit.as_mut(), actions);
             end(running, &*world, &pool);
         });
     }
-}
-
-/// The mode that Envoy means; none for one that is not spoken.
-fn body_mode(said: Modes) -> Option<BodyMode> {
-    use BodySendMode::{Buffered, FullDuplexStreamed, Streamed};
-    let known = [
-        (FullDuplexStreamed, FullDuplexStreamed, BodyMode::FullDuplex),
-        (Buffered, Streamed, BodyMode::BufferedStreamed),
-        (Buffered, Buffered, BodyMode::Buffered),
-    ];
-    let same = |mode: BodySendMode, said: i32| i32::from(mode) == said;
-    let found =
-        known.iter().find(|(request, response, _)| same(*request, said.request) && same(*response, said.response));
-    found.map(|(_, _, mode)| *mode)
 }
 
 /// The last event, and what it leaves.
@@ -355,6 +353,7 @@ impl<W: World> Stream for Drive<W> {
             if let Poll::Ready(event) = this.poll_awaited(cx) {
                 // An answer may be all that a held body waited for.
                 beside(this.running.as_ref().map_or(0, |running| running.exchange.deciding()), || this.tell(event));
+                this.settle();
                 continue;
             }
             match Pin::new(&mut this.inbound).poll_next(cx) {
@@ -364,7 +363,7 @@ impl<W: World> Stream for Drive<W> {
                         return Poll::Ready(Some(Err(status)));
                     }
                     this.receive(message);
-                    this.writer.settle(&mut this.outbox);
+                    this.settle();
                 }
                 Poll::Ready(Some(Err(status))) if is_unreadable(&status) => {
                     this.pool.complain_of_message(status.message());

@@ -26,6 +26,7 @@ mod drive;
 mod fields;
 mod incoming;
 mod metadata;
+mod modes;
 mod outbox;
 mod outgoing;
 mod pool;

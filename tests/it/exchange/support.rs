@@ -209,7 +209,8 @@ impl World {
         self.gone |= gone;
         assert_eq!(self.exchange.faults(), 0, "the phase table forbade an action");
         out.into_iter().for_each(|action| self.act(action));
-        if !self.gone && !self.left {
+        // What came is answered when it is known what goes on of it.
+        if !self.gone && !self.left && !self.exchange.is_waiting_for_more() {
             self.envoy.settle();
         }
     }

@@ -5,6 +5,6 @@ mod callers;
 mod forgery;
 mod hops;
 mod listener;
-mod rig;
+pub mod rig;
 mod rotation;
 mod tokens;
