@@ -5,6 +5,7 @@ pub mod reload;
 pub mod status;
 
 mod check;
+mod counting;
 mod keeper;
 mod notes;
 pub mod prices;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -28,19 +28,17 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin, Scope};
 use crate::base::socket;
 use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess, Store};
-use crate::exchange::record::Record;
 use crate::extproc::server::{self, Listener};
 use crate::extproc::signing::{self, Signing};
 use crate::extproc::tls::{self, TermsError};
 use crate::extproc::{Pool, PoolLimits};
 use crate::identity::Role;
-use crate::limit::journal::{Journal, JournalError};
+use crate::limit::journal::JournalError;
 use crate::limit::redis::{Redis, Unusable};
 use crate::policy::Policy;
-use crate::telemetry::metrics::Seen;
 use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
-use crate::world::{Closer, KEYS, Limits, Local, Policies};
+use crate::world::{Closer, Limits, Local, Policies};
 
 use self::documents::{Documents, First, Snapshot};
 use self::keeper::Keeper;
@@ -194,26 +192,13 @@ impl Core {
         let pool = Pool::new(limits, metrics.clone());
         let learned = Arc::new(Learned::new());
         let dropped = metrics.notes_dropped.clone();
-        let (mut world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
-        if let Some(settings) = &bootstrap.journal {
-            match Journal::open(settings, KEYS, metrics.journal.clone()) {
-                Ok((journal, found)) => world = world.with_limits(Limits::kept(journal, found)),
-                Err(error) if settings.is_implied => {
-                    tracing::warn!("what is spent of limits ends with this process: {error}");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
+        let world = counting::kept(world, bootstrap, &metrics)?;
         let (closer, policies) = (world.closer(), world.policies());
         let unauthorized = Arc::new(Notify::new());
         let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
         let limits = world.limits();
-        let store = store.map(store::connect).transpose()?;
-        if let Some(store) = &store {
-            limits.share(store.clone());
-            metrics.store.watch(store.clone());
-        }
-        metrics.limits.watch(seen(limits.clone()));
+        let store = counting::share(&limits, store, &metrics)?;
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
@@ -250,7 +235,7 @@ impl Core {
             metrics: self.metrics.clone(),
             recent: self.recent.clone(),
             ready: Arc::new(move || ready.load(Ordering::Relaxed) && is_served()),
-            explain: Arc::new(move |record| explained(&explained_by, record)),
+            explain: Arc::new(move |record| status::explained(&explained_by, record)),
             config: Arc::new(move || status.page()),
             limits: self.limits.clone(),
             mutations,
@@ -308,21 +293,6 @@ impl Core {
         match ended {
             Ok(Err(error)) => error.into(),
             _ => AppError::Ended,
-        }
-    }
-}
-
-/// What a scrape shows of limits.
-fn seen(limits: Arc<Limits>) -> impl Fn() -> Seen {
-    move || Seen { tallies: limits.tallies().all(), totals: limits.totals(), uncounted: limits.uncounted() }
-}
-
-/// Why an exchange came out as it did, where its configuration is still known.
-fn explained(policies: &Policies, record: &Record) -> Value {
-    match policies.generation(record.generation) {
-        Some(policy) => record.explain(&policy, None).to_json(),
-        None => {
-            json!({"unknown": "the configuration has changed since; the decisions above were made by an older one"})
         }
     }
 }

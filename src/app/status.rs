@@ -8,9 +8,11 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::config::{Bootstrap, ConfigError};
+use crate::exchange::record::Record;
 use crate::extproc::signing::Signing;
 use crate::policy::Policy;
 use crate::telemetry::time::Timestamp;
+use crate::world::Policies;
 
 /// How the configuration stands. Share it in an `Arc`.
 #[derive(Debug, Default)]
@@ -30,6 +32,16 @@ struct State {
     refused: Option<Timestamp>,
     needs_restart: Vec<String>,
     kept: Vec<PathBuf>,
+}
+
+/// Why an exchange came out as it did, where its configuration is still known.
+pub(super) fn explained(policies: &Policies, record: &Record) -> Value {
+    match policies.generation(record.generation) {
+        Some(policy) => record.explain(&policy, None).to_json(),
+        None => {
+            json!({"unknown": "the configuration has changed since; the decisions above were made by an older one"})
+        }
+    }
 }
 
 // === impl Status ===

@@ -36,7 +36,9 @@ pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
     let known = Known { tags: consumers.chain(listed).collect(), said };
     for (document, policy) in policies {
         let mut doubt = |path: &str, message: String| warnings.push(document.at.error(path, message));
-        if let Some(message) = counted_alone(policy, set.bootstrap.role) {
+        // One that is not even kept is warned of with what is forgotten.
+        let is_kept = set.bootstrap.journal.is_some();
+        if let Some(message) = counted_alone(policy, set.bootstrap.role).filter(|_| is_kept) {
             doubt("spec.counting", message);
         }
         for (at, limit) in policy.limits.iter().enumerate() {

@@ -215,7 +215,7 @@ impl Counter {
     }
 
     /// Every bucket that holds something, the oldest first.
-    fn charges(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub fn charges(&self) -> impl Iterator<Item = (u64, u64)> {
         let mut left = self.filled;
         let ages = std::iter::from_fn(move || {
             let age = left.checked_ilog2()?;

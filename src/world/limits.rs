@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::limit::journal::Journal;
 use crate::limit::journal::clock::Clock;
 use crate::limit::memory::Memory;
-use crate::limit::memory::list::{Row, Total};
+use crate::limit::memory::list::{Reset, Row, Total};
 use crate::limit::redis::Redis;
 use crate::limit::take::{Grant, Settlement, Taken};
 use crate::limit::tally::Tallies;
@@ -126,9 +126,14 @@ impl Limits {
         self.memory.totals(self.clock.now())
     }
 
-    /// Forgets what is used of a limit, by one key or by all; see [`Memory::reset`].
+    /// Forgets what is used of a limit, by one key or by all, also in the journal, and says by how many keys
+    /// something was; see [`Memory::reset`].
     pub fn reset(&self, limit: &str, key: Option<&str>) -> usize {
-        self.memory.reset(limit, key, self.clock.now())
+        let Reset { keys, settlement } = self.memory.reset(limit, key, self.clock.now());
+        if let Some(journal) = &self.journal {
+            journal.settle(&settlement);
+        }
+        keys
     }
 
     /// The keys of which most is used, of all limits or of one.

@@ -112,3 +112,24 @@ async fn a_process_with_wrong_prices_starts_and_comes_alive() {
     process.wait("a configuration", |page| page["status"]["configured"] == true && page["prices"] == "two").await;
     assert!(process.core.policies.get().is_configured);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_for_a_new_process_and_a_limit_that_needs_one_is_refused_by_this() {
+    let process = Process::start(&prices("one", "1e-06")).await;
+    let store = "---\napiVersion: weir.dev/v1alpha1\nkind: WeirBootstrap\nmetadata: {name: p}\n\
+                 spec: {stores: {redis: {urls: ['redis://127.0.0.1:1']}}}\n";
+    let fleet = "---\napiVersion: weir.dev/v1alpha1\nkind: LLMLimitPolicy\nmetadata: {name: fair}\n\
+                 spec: {counting: Fleet, limits: [{name: rpm, unit: Requests, amount: 1, period: {rolling: 1m}}]}\n";
+    let write = |text: String| std::fs::write(process.directory.path().join("weir.yaml"), text).unwrap();
+    write(format!("{BACKEND}{store}"));
+    process.wait("a store", |page| page["status"].to_string().contains("spec.stores")).await;
+    assert!(process.page()["status"]["errors"] == serde_json::json!([]));
+    for (text, place) in
+        [(format!("{BACKEND}{store}{fleet}"), "spec.stores"), (format!("{BACKEND}{fleet}"), "spec.counting")]
+    {
+        write(text);
+        let is = |page: &Value| page["status"]["errors"].to_string().contains(&format!("{place}: NoSharedStore"));
+        process.wait("a refusal", is).await;
+        assert!(!process.core.policies.get().asks_store(), "the one before stays");
+    }
+}

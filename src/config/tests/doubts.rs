@@ -17,8 +17,8 @@ fn warned(bootstrap: &str, profile: &str, policy: &str) -> String {
     lines(&load_text(&text, &Fakes::default()).unwrap_or_else(|errors| panic!("{}\n{text}", lines(&errors))).warnings)
 }
 
-const GATEWAY: &str = "{role: Gateway}";
-const SIDECAR: &str = "{role: Sidecar}";
+const GATEWAY: &str = "{role: Gateway, journal: {path: /var/lib/weir}}";
+const SIDECAR: &str = "{role: Sidecar, journal: {path: /var/lib/weir}}";
 const PLAIN: &str = "{discovery: {environment: Disabled}}";
 
 #[test]

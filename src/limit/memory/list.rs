@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::shard::Slot;
 use super::{Memory, held};
 use crate::limit::Limit;
+use crate::limit::take::{Fit, Grant, Settlement, Standing, Taken};
 use crate::limit::window::{Time, Window};
 
 /// How one key stands.
@@ -31,6 +32,15 @@ pub struct Total {
     pub keys: usize,
     /// The highest of them, in millionths.
     pub utilisation: u64,
+}
+
+/// What was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// By which something was used.
+    pub keys: usize,
+    /// All that was, as a grant that came to nothing: for who keeps what is counted elsewhere. It is nobody's grant.
+    pub settlement: Settlement,
 }
 
 /// The order of a list: the highest utilisation first; then it goes by the limit's id, by the key, and by what is
@@ -86,16 +96,34 @@ impl Memory {
         totals.into_values().collect()
     }
 
-    /// Forgets what is used of a limit, by one key or by all, and says by how many keys something was. What is held
-    /// is the calls' own to release. Calls that are not over are charged what they come to, less at most what they
-    /// had taken.
-    pub fn reset(&self, limit: &str, key: Option<&str>, now: Time) -> usize {
+    /// Forgets what is used of a limit, by one key or by all. What is held is the calls' own to release. Calls that
+    /// are not over are charged what they come to, less at most what they had taken.
+    pub fn reset(&self, limit: &str, key: Option<&str>, now: Time) -> Reset {
         let wanted = |slot: &Slot| {
             let window = &slot.limit.window;
             let named = *slot.limit.id == *limit && key.is_none_or(|key| *slot.key == *key);
             named && *window != Window::Held && slot.counter.used_at(window, now) > 0
         };
-        self.shards.iter().map(|shard| held(shard).drop_all(wanted, now)).sum()
+        let mut reset = Reset {
+            keys: 0,
+            settlement: Settlement { grant: Grant { id: 0, taken: Vec::new() }, amounts: Vec::new() },
+        };
+        for slot in self.shards.iter().flat_map(|shard| held(shard).take_all(wanted, now)) {
+            reset.keys += 1;
+            let rows = slot.counter.charges().map(|(bucket, amount)| Taken {
+                grant: 0,
+                limit: slot.limit.clone(),
+                key: slot.key.clone(),
+                amount,
+                bucket,
+                fit: Fit::Fits,
+                standing: Standing::UNKNOWN,
+                passed: None,
+            });
+            reset.settlement.grant.taken.extend(rows);
+        }
+        reset.settlement.amounts = vec![0; reset.settlement.grant.taken.len()];
+        reset
     }
 
     /// Every key of which something is used, and how much.
@@ -124,7 +152,7 @@ impl Row {
 mod tests {
     use super::*;
     use crate::limit::Unit;
-    use crate::limit::take::{Posture, Settlement, Take};
+    use crate::limit::take::{Posture, Take};
 
     const NOW: Time = Time { steady: 1_790_000_000_000_000_000, unix: 1_790_000_000 };
 
@@ -143,12 +171,12 @@ mod tests {
         for (limit, key) in [(&one, "one|a"), (&one, "one|b"), (&other, "other|a"), (&held, "held|a")] {
             assert!(fill(limit, key) && !fill(limit, key));
         }
-        assert_eq!(memory.reset("p/one", Some("one|a"), NOW), 1);
+        assert_eq!(memory.reset("p/one", Some("one|a"), NOW).keys, 1);
         assert!(fill(&one, "one|a") && !fill(&one, "one|b") && !fill(&other, "other|a"));
-        assert_eq!((memory.reset("p/one", None, NOW), memory.reset("p/one", None, NOW)), (2, 0));
+        assert_eq!((memory.reset("p/one", None, NOW).keys, memory.reset("p/one", None, NOW).keys), (2, 0));
         assert!(fill(&one, "one|a") && fill(&one, "one|b") && !fill(&other, "other|a"));
         // Nobody but its call knows that it is over.
-        assert_eq!((memory.reset("p/held", None, NOW), memory.reset("p/none", None, NOW)), (0, 0));
+        assert_eq!((memory.reset("p/held", None, NOW).keys, memory.reset("p/none", None, NOW).keys), (0, 0));
         assert!(!fill(&held, "held|a"));
     }
 
@@ -157,7 +185,9 @@ mod tests {
         let memory = Memory::new(100);
         let limit = Arc::new(Limit::new("p/l", Unit::Requests, 10, Window::Rolling(Duration::from_secs(60))));
         let grant = memory.reserve(1, &[take(&limit, "l", 9)], NOW).unwrap();
-        assert_eq!(memory.reset("p/l", None, NOW), 1);
+        let Reset { keys, settlement } = memory.reset("p/l", None, NOW);
+        let rows: Vec<_> = settlement.grant.taken.iter().map(|taken| (&*taken.key, taken.amount)).collect();
+        assert_eq!((keys, rows, settlement.amounts), (1, vec![("l", 9)], vec![0]));
         memory.settle(&Settlement { grant, amounts: vec![4] }, NOW);
         assert_eq!(memory.list(None, 10, NOW).iter().map(|row| row.used).collect::<Vec<_>>(), [4]);
     }

@@ -134,15 +134,13 @@ impl Shard {
         self.slots.len() < self.most
     }
 
-    /// Drops counters as if they had never been, and says how many.
-    pub fn drop_all(&mut self, wanted: impl Fn(&Slot) -> bool, now: Time) -> usize {
-        let before = self.slots.len();
-        self.slots.retain(|_, slot| !wanted(slot));
-        let dropped = before - self.slots.len();
-        if dropped > 0 {
+    /// Drops counters as if they had never been, and gives them.
+    pub fn take_all(&mut self, wanted: impl Fn(&Slot) -> bool, now: Time) -> Vec<Slot> {
+        let taken: Vec<Slot> = self.slots.extract_if(|_, slot| wanted(slot)).map(|(_, slot)| slot).collect();
+        if !taken.is_empty() {
             self.floor = self.floor.latest(now);
         }
-        dropped
+        taken
     }
 
     /// A counter can be dropped from then on.

@@ -44,6 +44,9 @@ const TEXT: usize = 256;
 /// A text by its name.
 pub type LookUp<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
 
+/// What was taken of a limit, by its id.
+pub type TookBy<'a> = &'a dyn Fn(&str) -> Option<Took>;
+
 /// What is to be explained.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
@@ -93,7 +96,7 @@ pub struct Decided<'a> {
     /// Why the choice `BACKEND/MODEL` was passed over.
     pub passed_over: Option<LookUp<'a>>,
     /// What the call took of a limit, by its id.
-    pub took: Option<&'a dyn Fn(&str) -> Option<Took>>,
+    pub took: Option<TookBy<'a>>,
 }
 
 /// The answer. Its size is bounded.

@@ -243,8 +243,8 @@ mod tests {
         let (all, totals) = (tallies.all(), memory.totals(NOW));
         metrics.limits.watch(move || Seen { tallies: all.clone(), totals: totals.clone(), uncounted: 0 });
         let text = metrics.render();
-        let series = text.lines().filter(|line| line.starts_with("weir_limit_")).count();
-        assert_eq!(series, LIMITS * (5 + 1 + 1 + 1 + 1) + 1);
+        let of_limits = |line: &&str| line.starts_with("weir_limit_") && line.contains("{limit=");
+        assert_eq!(text.lines().filter(of_limits).count(), LIMITS * (5 + 1 + 1 + 1 + 1));
         assert!(text.lines().all(|line| line.len() < NAME + 128));
     }
 

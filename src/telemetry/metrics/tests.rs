@@ -69,6 +69,11 @@ fn every_family_has_its_exact_name() {
         "weir_limit_store_waiting",
         "weir_limit_store_dropped_total",
         "weir_limit_uncounted_settlements_total",
+        "weir_journal_unkept_total",
+        "weir_journal_cut_bytes_total",
+        "weir_journal_compactions_total",
+        "weir_journal_bytes",
+        "weir_journal_failing",
     ];
     let mut expected: HashSet<String> = others.iter().map(ToString::to_string).collect();
     expected.extend(histograms.iter().flat_map(|name| ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))));

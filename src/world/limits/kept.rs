@@ -56,3 +56,6 @@ impl Drop for Unheard<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ spec: {match: [{namespaces: [shop]}], team: shop}
 async fn a_team_has_one_budget_over_its_namespaces(mode: BodyMode) {
     let backend = BACKEND.trim_end().strip_suffix('}').expect("a flow mapping").to_owned() + DEAR + "\n";
     let budget = "  from: [{teams: ['*']}]\n  limits:\n  - {name: monthly, unit: USD, amount: '0.11', period: {calendar: \
-                  Month, timeZone: Europe/Berlin}, per: [Team], warnAt: [50, 80]}";
+                  Month, timeZone: Europe/Berlin}, per: [Team], count: Exact, warnAt: [50, 80]}";
     let documents = backend + TEAMS + &policy(budget);
     let gateway = Gateway::start(Parts { documents, mode, ..Parts::default() }).await;
     let client = |namespace: &str| gateway.site.client(namespace, Some(&format!("spiffe://mesh/ns/{namespace}/sa/a")));

@@ -1,6 +1,7 @@
 //! Counters that replicas share, on a real Redis: exact, whoever asks, and however often.
 
 mod behaves;
+mod both;
 mod exact;
 mod held;
 mod outage;

@@ -1,0 +1,63 @@
+//! What replicas share, and the limits that are counted there.
+
+use super::fake::{Fakes, lines, load_text};
+use super::*;
+use crate::limit::Counting;
+
+const STORE: &str = "{apiVersion: weir.dev/v1alpha1, kind: WeirBootstrap, metadata: {name: p}, spec: {stores: {redis: \
+                     {urls: ['rediss://cache:6380/1'], username: weir, password: {file: /keys/redis}}}}}\n---\n";
+
+fn policy(words: &str) -> String {
+    format!(
+        "{{apiVersion: weir.dev/v1alpha1, kind: LLMLimitPolicy, metadata: {{name: fair}}, spec: {{{words}limits: \
+         [{{name: rpm, unit: Requests, amount: 1, period: {{rolling: 1m}}}}]}}}}"
+    )
+}
+
+fn fakes(files: &[(&'static str, &'static str)]) -> Fakes {
+    Fakes { files: files.iter().copied().collect(), ..Fakes::default() }
+}
+
+#[test]
+fn the_store_has_its_password_and_what_is_not_said_is_usual() {
+    let compiled =
+        load_text(&(STORE.to_owned() + &policy("counting: Fleet, ")), &fakes(&[("/keys/redis", "pw\n")])).unwrap();
+    assert_eq!(lines(&compiled.warnings), "");
+    let Store { redis, password } = compiled.store.unwrap();
+    assert_eq!(
+        (redis.url.as_str(), redis.username.as_deref(), redis.prefix.as_str()),
+        ("rediss://cache:6380/1", Some("weir"), "weir")
+    );
+    assert_eq!((redis.timeout.as_millis(), password.unwrap().expose()), (20, "pw"));
+    assert!(compiled.policy.asks_store());
+    let rule = &compiled.policy.limits[0].rules[0];
+    assert_eq!(rule.limit.counting, Counting::Fleet { lease: 10 });
+}
+
+#[test]
+fn a_password_that_is_not_there_is_a_warning() {
+    let compiled = load_text(STORE, &fakes(&[])).unwrap();
+    assert_eq!(lines(&compiled.warnings), "weir.yaml:1:spec.stores.redis.password: file /keys/redis does not exist");
+    assert!(compiled.store.is_some_and(|store| store.password.is_none()) && !compiled.policy.asks_store());
+}
+
+/// Nothing is promised that is not kept: every request asks, and that is said where a lease was wished for.
+#[test]
+fn a_lease_that_is_stated_is_a_warning_and_no_refusal() {
+    for (words, warned) in [("lease: 10%, ", true), ("lease: 0%, ", false), ("", false)] {
+        let text = STORE.to_owned() + &policy(&format!("counting: Fleet, {words}"));
+        let compiled = load_text(&text, &fakes(&[("/keys/redis", "pw")])).unwrap();
+        let expected =
+            "weir.yaml:2:spec.lease: not supported yet: lease; every request asks the store, which is exact, as 0% is";
+        assert_eq!(lines(&compiled.warnings), if warned { expected } else { "" }, "{words}");
+    }
+}
+
+#[test]
+fn a_fleet_without_a_store_is_refused_and_what_could_not_be_read_is_not_missed() {
+    let said = |text: String| lines(&load_text(&text, &fakes(&[])).unwrap_err());
+    let alone = said(policy("counting: Fleet, "));
+    assert!(alone.starts_with("weir.yaml:1:spec.counting: NoSharedStore: policy \"fair\" "), "{alone}");
+    let wrong = said(STORE.replace("rediss:", "http:") + &policy("counting: Fleet, "));
+    assert!(wrong.contains("not a URL of Redis") && !wrong.contains("NoSharedStore"), "{wrong}");
+}
