@@ -230,8 +230,9 @@ async fn without_a_valid_configuration_it_answers_and_comes_alive(mode: BodyMode
             config.replace("spec:\n  listen", &format!("spec:\n  role: {role}\n  listen")) + "---\nkind: What\n"
         });
         rig.restart_weir();
-        let said = rig.weir.written();
-        assert!(said.contains("What") && said.contains("there is none yet"), "{said}");
+        // What it has written may still be on its way here.
+        let says = |words: &str| rig.weir.written().contains(words);
+        wait("words", || async { says("What") && says("there is none yet") }).await;
         let ready = Request { method: "GET", path: "/readyz", headers: &[] }.head();
         let status = async |rig: &Rig| http1::exchange(&rig.metrics, "GET", &ready).await.expect("an answer").status;
         assert_eq!(status(&rig).await, if role == "Sidecar" { 200 } else { 503 });
