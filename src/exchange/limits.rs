@@ -21,9 +21,11 @@ use crate::policy::select::Place;
 use crate::policy::{Mode, OnError};
 use crate::target::{Pass, Target};
 
-/// How long a call that waits for a place among those in flight waits before it asks again, and how long one
-/// that is refused such a place is told to.
-const PLACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// After how long a call that waits for a place among those in flight asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// After how long a caller that was refused such a place is told to ask again: nobody knows when one is free.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What was granted, and by which rules: each row of the one belongs to that of the other.
 #[derive(Clone, Debug)]
@@ -62,10 +64,14 @@ pub(super) struct Limits {
 impl Exchange {
     /// Asks the limits of this step.
     pub(super) fn ask_limits(&mut self, step: Step, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        // Most calls meet none, and pay nothing for those that there could be.
+        if self.setup.policy.limits.is_empty() || (step == Step::Reserve && deciding.limits.reserved) {
+            return Flow::Go;
+        }
         let Some(target) = deciding.target.clone() else { return Flow::Go };
         let policy = self.policy();
         let speaking = policy.limits_of(&self.story.caller);
-        if speaking.is_empty() || (step == Step::Reserve && deciding.limits.reserved) {
+        if speaking.is_empty() {
             return Flow::Go;
         }
         let stage = if step == Step::Admit { Stage::Admit } else { Stage::Reserve };
@@ -253,7 +259,7 @@ impl Exchange {
     ) -> bool {
         let now = self.now.mono;
         let since = *deciding.limits.since.get_or_insert(now);
-        let wait = refused.wait.or((rule.limit.unit == Unit::Concurrency).then_some(PLACE.0));
+        let wait = refused.wait.or((rule.limit.unit == Unit::Concurrency).then_some(ASK_AGAIN));
         let left = longest.min(self.setup.policy.max_wait).saturating_sub(now.since(since));
         let Some(wait) = wait.filter(|wait| *wait <= left && !left.is_zero()) else { return false };
         let until = now.plus(wait.max(Duration::from_millis(1)));
@@ -294,7 +300,7 @@ impl Limits {
         self.is_counting = false;
     }
 
-    /// Nobody answers what the prompt comes to.
+    /// The open question is how many tokens the prompt has.
     pub fn is_counting(&self) -> bool {
         self.is_counting
     }
@@ -333,7 +339,7 @@ fn exceeded(rule: &Rule, wait: Option<Duration>) -> Refusal {
     match (limit.unit, &limit.window, wait) {
         (Unit::Concurrency, ..) => {
             let message = format!("As many calls are in flight as the limit {name:?} allows; ask again.");
-            refusal(Code::RateLimitExceeded, message).retry_after(PLACE.1)
+            refusal(Code::RateLimitExceeded, message).retry_after(RETRY_AFTER)
         }
         (Unit::Usd, ..) => {
             refusal(Code::ProjectSpendLimitExceeded, format!("The budget {name:?} does not allow this call."))

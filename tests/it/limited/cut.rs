@@ -4,25 +4,12 @@
 use serde_json::{Value, json};
 use weir::render::envoy::BodyMode;
 
-use super::{CALLERS, at_once, limit, rig, tokens, used};
+use super::{CALLERS, PROVIDERS, at_once, limit, rig, tokens, used};
 use crate::faults::rig::{Parts, Rig, ask, wait};
 use crate::support::envoy_stats::Exceptions;
 use crate::support::response::Response;
 
 const LIMIT: &str = "name: tpm, unit: Tokens, amount: 500, period: {rolling: 1h}, onExhausted: Cut";
-
-/// A provider of each format.
-const PROVIDERS: &str = "
-apiVersion: weir.dev/v1alpha1
-kind: LLMBackend
-metadata: {name: main}
-spec: {endpoint: 'http://{mock}/v1', dialect: OpenAI, credentials: [{type: None}]}
----
-apiVersion: weir.dev/v1alpha1
-kind: LLMBackend
-metadata: {name: claude}
-spec: {endpoint: 'http://{mock}/v1', dialect: Anthropic, credentials: [{type: None}]}
-";
 
 /// Words that a client of chat completions has read, and why it ended.
 fn read(answer: &Response) -> (u64, Option<String>) {

@@ -22,6 +22,19 @@ use crate::support::response::Response;
 /// How many callers come at once.
 const CALLERS: usize = 64;
 
+/// Two backends, of which one speaks another API.
+const PROVIDERS: &str = "
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: main}
+spec: {endpoint: 'http://{mock}/v1', dialect: OpenAI, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: claude}
+spec: {endpoint: 'http://{mock}/v1', dialect: Anthropic, credentials: [{type: None}]}
+";
+
 /// An LLMLimitPolicy with these fields of its spec.
 fn policy(spec: &str) -> String {
     format!("---\napiVersion: weir.dev/v1alpha1\nkind: LLMLimitPolicy\nmetadata: {{name: fair}}\nspec:\n{spec}\n")

