@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{AppError, store};
 use crate::config::{Bootstrap, Store};
 use crate::limit::journal::Journal;
+use crate::limit::lease::Leases;
 use crate::limit::redis::Redis;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Seen;
@@ -34,7 +35,7 @@ pub(super) fn kept(world: Local, bootstrap: &Bootstrap, metrics: &Metrics) -> Re
 pub(super) fn share(limits: &Arc<Limits>, store: Option<Store>, metrics: &Metrics) -> Result<Option<Redis>, AppError> {
     let store = store.map(store::connect).transpose()?;
     if let Some(store) = &store {
-        limits.share(store.clone());
+        limits.share(Leases::new(store.clone()));
         metrics.store.watch(store.clone());
     }
     let seen = limits.clone();

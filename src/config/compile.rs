@@ -58,7 +58,6 @@ pub(super) fn compile(
     let callers = routes::compile(set, &reach, &mut targets);
 
     warn_of_overload(set, &mut warnings);
-    limits::warn(set, &mut warnings);
     let store = store(set, options, secrets, &mut warnings);
     doubts::warn(set, &mut warnings);
     if !options.keeps_spend {

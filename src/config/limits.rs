@@ -43,15 +43,6 @@ pub(super) fn check(set: &Set<'_>, errors: &mut Vec<ConfigError>) {
     }
 }
 
-/// What is less than it says.
-pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
-    let stated = of_fleet(set).filter(|(_, policy)| policy.lease.is_some_and(|lease| lease.0 > 0));
-    for (document, _) in stated {
-        let message = "not supported yet: lease; every request asks the store, which is exact, as 0% is";
-        warnings.push(document.at.error("spec.lease", message));
-    }
-}
-
 fn of_fleet<'a>(set: &Set<'a>) -> impl Iterator<Item = (&'a Document, &'a LlmLimitPolicy)> {
     set.documents.iter().filter_map(|document| match &document.spec {
         Some(Spec::Limit(policy)) if policy.counting == Counting::Fleet => Some((document, policy)),

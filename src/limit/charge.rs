@@ -84,6 +84,7 @@ mod tests {
             fit,
             standing: Standing::default(),
             passed: None,
+            slice: None,
         }
     }
 

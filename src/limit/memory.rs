@@ -216,6 +216,7 @@ impl Locked<'_> {
             fit,
             standing,
             passed,
+            slice: None,
         };
         let fit = if fits { Fit::Fits } else { Fit::Over };
         let amount = if fits || take.posture != Posture::Shadow { take.amount } else { 0 };

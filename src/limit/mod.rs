@@ -6,6 +6,7 @@ pub mod charge;
 pub mod counter;
 pub mod journal;
 pub mod key;
+pub mod lease;
 pub mod memory;
 pub mod redis;
 pub mod take;

@@ -10,6 +10,7 @@ mod ask;
 mod beat;
 mod breaker;
 mod keys;
+mod lease;
 mod link;
 mod options;
 mod queue;
@@ -29,6 +30,7 @@ use ask::{Answer, At, Voice};
 use beat::Held;
 pub use breaker::State;
 use keys::Names;
+pub use lease::{Back, Change, Slice, Wanted};
 use link::{Link, Verb};
 pub use options::{Options, Tls};
 use queue::{Queue, Work};
@@ -93,6 +95,7 @@ struct Shared {
     clock: Clock,
     /// The store's clock less ours, in seconds, where that matters.
     offset: AtomicI64,
+    ids: AtomicU64,
 }
 
 /// Cancels a reserve that nobody knows the answer of.
@@ -121,14 +124,16 @@ impl Redis {
     pub fn connect_at(options: Options, clock: Clock) -> Result<Redis, Unusable> {
         let names = Names::new(&options.prefix);
         let client = options.client().map_err(Unusable::Address)?;
-        let replica = format!("{:016x}", getrandom::u64().map_err(Unusable::Random)?);
+        let number = getrandom::u64().map_err(Unusable::Random)?;
+        let replica = format!("{number:016x}");
         let shared = Arc::new(Shared {
             link: Arc::new(Link::new(client, names.probe(), options.timeout, Arc::clone(&options.on_state))),
-            voice: Voice { names, replica, hold: options.hold },
+            voice: Voice { names, number, replica, hold: options.hold },
             queue: Queue::new(options.queue),
             held: Held::default(),
             clock,
             offset: AtomicI64::new(0),
+            ids: AtomicU64::new(0),
         });
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared.link).keep())),
@@ -255,6 +260,7 @@ impl Redis {
                 Answer::Refused(refused) => return Ok(Err(refused)),
                 Answer::Over => return Err(Down::Over),
                 Answer::OtherTime(unix) => self.shared.learn(unix),
+                Answer::Nothing => return Err(Down::Strange),
             }
         }
         Err(Down::Strange)

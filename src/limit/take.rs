@@ -57,6 +57,9 @@ pub struct Taken {
     /// last charged: the highest, if several are. A calendar's unit has each once; else it is told again after the
     /// use had fallen below.
     pub passed: Option<u8>,
+    /// The slice of the counter of which it was taken, that this process holds; see [`lease`](super::lease). None
+    /// where the counter itself was asked.
+    pub slice: Option<u64>,
 }
 
 /// Whether a take fitted.
@@ -99,6 +102,25 @@ pub struct Settlement {
     pub grant: Grant,
     /// In the order of `grant.taken`.
     pub amounts: Vec<u64>,
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// The store did not say whether this was taken.
+    pub fn unchecked(grant: u128, take: &Take) -> Taken {
+        Taken {
+            grant,
+            limit: take.limit.clone(),
+            key: take.key.clone(),
+            amount: 0,
+            bucket: 0,
+            fit: Fit::Unchecked,
+            standing: Standing::UNKNOWN,
+            passed: None,
+            slice: None,
+        }
+    }
 }
 
 // === impl Standing ===

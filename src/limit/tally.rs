@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::take::{Fit, Grant, Posture, Refused, Take};
-use super::{Limit, Unit};
+use super::{Limit, Unit, lease};
 
 /// Most limits that are told apart: configurations may come and go without an end.
 const MOST: usize = 1024;
@@ -29,6 +29,9 @@ pub struct Tally {
     pub observed: AtomicU64,
     /// The store did not say.
     pub unchecked: AtomicU64,
+    /// Granted out of a slice that this process holds, and asked of the store though the limit has slices.
+    pub leased: AtomicU64,
+    pub asked: AtomicU64,
     /// Times a share of `warnAt` was passed.
     pub warned: AtomicU64,
     /// What is taken by calls that are not over, in the parts of the unit.
@@ -51,6 +54,10 @@ impl Tallies {
                         (Fit::Unchecked, _) => &tally.unchecked,
                     };
                     counter.fetch_add(1, Ordering::Relaxed);
+                    if lease::has_slices(&take.limit) && taken.fit != Fit::Unchecked {
+                        let counter = if taken.slice.is_some() { &tally.leased } else { &tally.asked };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
                     tally.warned.fetch_add(taken.passed.is_some().into(), Ordering::Relaxed);
                     tally.hold(taken.amount, 1);
                 }
@@ -106,6 +113,8 @@ impl Tally {
             shadow_denied: AtomicU64::new(0),
             observed: AtomicU64::new(0),
             unchecked: AtomicU64::new(0),
+            leased: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             reserved: AtomicI64::new(0),
         }

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limit::journal::Journal;
 use crate::limit::journal::clock::Clock;
+use crate::limit::lease::Leases;
 use crate::limit::memory::Memory;
 use crate::limit::memory::list::{Reset, Row, Total};
-use crate::limit::redis::Redis;
 use crate::limit::take::{Grant, Settlement, Taken};
 use crate::limit::tally::Tallies;
 use crate::limit::{Ask, Counting, Decision, Limit, Settle, Unit};
@@ -25,7 +25,7 @@ pub const KEYS: usize = 200_000;
 pub struct Limits {
     memory: Memory,
     /// What replicas share; none where each counts alone.
-    store: OnceLock<Redis>,
+    store: OnceLock<Leases>,
     clock: Clock,
     /// Where what is counted in this process is written down; none where it ends with it.
     journal: Option<Journal>,
@@ -53,7 +53,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Counts in this store what is counted for the whole fleet. Of several the first stays.
-    pub fn share(&self, store: Redis) {
+    pub fn share(&self, store: Leases) {
         let _ = self.store.set(store);
     }
 

@@ -41,15 +41,13 @@ fn a_password_that_is_not_there_is_a_warning() {
     assert!(compiled.store.is_some_and(|store| store.password.is_none()) && !compiled.policy.asks_store());
 }
 
-/// Nothing is promised that is not kept: every request asks, and that is said where a lease was wished for.
 #[test]
-fn a_lease_that_is_stated_is_a_warning_and_no_refusal() {
-    for (words, warned) in [("lease: 10%, ", true), ("lease: 0%, ", false), ("", false)] {
+fn a_lease_is_as_stated_or_a_tenth() {
+    for (words, lease) in [("lease: 25%, ", 25), ("lease: 0%, ", 0), ("", 10)] {
         let text = STORE.to_owned() + &policy(&format!("counting: Fleet, {words}"));
         let compiled = load_text(&text, &fakes(&[("/keys/redis", "pw")])).unwrap();
-        let expected =
-            "weir.yaml:2:spec.lease: not supported yet: lease; every request asks the store, which is exact, as 0% is";
-        assert_eq!(lines(&compiled.warnings), if warned { expected } else { "" }, "{words}");
+        assert_eq!(lines(&compiled.warnings), "");
+        assert_eq!(compiled.policy.limits[0].rules[0].limit.counting, Counting::Fleet { lease }, "{words}");
     }
 }
 

@@ -119,6 +119,7 @@ impl Memory {
                 fit: Fit::Fits,
                 standing: Standing::UNKNOWN,
                 passed: None,
+                slice: None,
             });
             reset.settlement.grant.taken.extend(rows);
         }

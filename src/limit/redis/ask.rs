@@ -11,7 +11,7 @@ use crate::limit::take::{Fit, Grant, Posture, Refused, Settlement, Standing, Tak
 use crate::limit::window::{self, Window};
 
 /// How long the mark of a grant lives that is neither settled nor cancelled: longer than any call.
-const OPEN_MS: u64 = 24 * 60 * 60 * 1000;
+pub(super) const OPEN_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long the mark lives of one that is over: longer than anything is repeated.
 pub(super) const CLOSED: Duration = Duration::from_secs(10 * 60);
 
@@ -19,7 +19,9 @@ pub(super) const CLOSED: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone, Debug)]
 pub(super) struct Voice {
     pub names: Names,
-    /// The replica's name, other than that of any other.
+    /// The replica's number, other than that of any other.
+    pub number: u64,
+    /// It in hexadecimal digits.
     pub replica: String,
     pub hold: Duration,
 }
@@ -42,6 +44,8 @@ pub(super) enum Answer {
     OtherTime(u64),
     /// The grant is over.
     Over,
+    /// Nothing is leased.
+    Nothing,
 }
 
 /// What is taken back of a grant that may have been made: of each counter its key, kind and length.
@@ -151,23 +155,23 @@ impl Voice {
         command
     }
 
-    fn eval(&self, digest: &str, mark: &str, counters: usize) -> Cmd {
+    pub(super) fn eval(&self, digest: &str, mark: &str, counters: usize) -> Cmd {
         let mut command = Cmd::new();
         command.arg("EVALSHA").arg(digest).arg(counters + 1).arg(mark);
         command
     }
 }
 
-fn hex(id: u128) -> String {
+pub(super) fn hex(id: u128) -> String {
     format!("{id:032x}")
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One take, as the script wants it.
-fn say(command: &mut Cmd, take: &Take, unix: u64) {
+pub(super) fn say(command: &mut Cmd, take: &Take, unix: u64) {
     let limit = &take.limit;
     let (kind, length) = kind(&limit.window, None);
     let posture = match take.posture {
@@ -199,7 +203,7 @@ fn threshold(ceiling: u64, share: u8) -> u64 {
 
 /// The script's word for a window, and its length: of a part in microseconds; of a calendar
 /// the second at which the unit of `bucket` ends.
-fn kind(window: &Window, bucket: Option<u64>) -> (char, u64) {
+pub(super) fn kind(window: &Window, bucket: Option<u64>) -> (char, u64) {
     match window {
         Window::Held => ('h', 0),
         Window::Rolling(length) => ('r', window::part(*length) / 1_000),
@@ -229,7 +233,7 @@ pub(super) fn read(value: &Value, id: u128, takes: &[Take]) -> Result<Answer, Do
                 let passed = u8::try_from(field()?).ok().filter(|share| *share > 0);
                 let (limit, key) = (Arc::clone(&take.limit), Arc::clone(&take.key));
                 let fit = if fits { Fit::Fits } else { Fit::Over };
-                taken.push(Taken { grant: id, limit, key, amount, bucket, fit, standing, passed });
+                taken.push(Taken { grant: id, limit, key, amount, bucket, fit, standing, passed, slice: None });
             }
             Ok(Answer::Granted(Grant { id, taken }))
         }
@@ -246,6 +250,7 @@ pub(super) fn read(value: &Value, id: u128, takes: &[Take]) -> Result<Answer, Do
         }
         2 => Ok(Answer::OtherTime(natural(now) / 1_000_000)),
         3 => Ok(Answer::Over),
+        4 => Ok(Answer::Nothing),
         _ => Err(Down::Strange),
     }
 }
@@ -254,10 +259,10 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn natural(number: i64) -> u64 {
+pub(super) fn natural(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
-fn micros(number: u64) -> Duration {
+pub(super) fn micros(number: u64) -> Duration {
     Duration::from_micros(number)
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ask::{CLOSED, Undo};
 use super::breaker::State;
+use super::lease::{Back, Change};
 use super::link::{Verb, is_of_store, words};
 use super::{Shared, shut};
 use crate::limit::take::Settlement;
@@ -47,6 +48,8 @@ pub(super) enum Work {
     Cancel(Undo),
     /// Of the calls that a grant holds, which is settled later.
     Release(Undo),
+    Return(Back),
+    Change(Change),
 }
 
 // === impl Queue ===
@@ -209,6 +212,8 @@ impl Job {
             Work::Settle(settlement) => shared.voice.settle(digest, settlement, shared.at()),
             Work::Cancel(undo) => shared.voice.cancel(digest, undo, shared.at()),
             Work::Release(held) => shared.voice.release(digest, held, shared.at()),
+            Work::Return(back) => shared.voice.give_back(digest, back, shared.at()),
+            Work::Change(change) => shared.voice.change(digest, change, shared.at()),
         }
     }
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]    the grant's mark
 -- KEYS[1+i]  the counter of take i; two takes may have the same
--- ARGV       verb      'reserve', or 'peek' to take nothing
+-- ARGV       verb      'reserve'; 'peek' to take nothing; 'lease' to take of one counter for what is to come
 --            time      in microseconds since the Unix epoch; '0' for this server's
 --            id        of the grant, 32 hexadecimal digits
 --            replica   who asks
@@ -15,24 +15,34 @@
 --            warnings  how many, then of each: the share in percent, from which amount on it is used; rising
 --   of 'r'   part      its length in microseconds
 --   of 'c'   starts    how many, then the beginnings of units in seconds, rising
+-- and of a lease, whose amount is the most that is wanted:
+--            least     what is worth to be leased
+--            most      how much all replicas together may hold of the counter that they have not used
+--            cell      how long a lease lasts at most, in microseconds
+--            after     when the lease ends, of this replica's, that this one is to follow; 0 for one that begins now
+--            known     when the last lease ended or ends that this replica was granted; 0 for none
 --
 -- Answers numbers: what it is, the time, and
 --   1 granted  of each take: amount, bucket, fit (1 it does, 0 not), left, reset, passed (a share; 0 none)
 --   0 refused  the take (from 0), how long to wait (-1 nobody knows); of each take: left, reset
 --   2 no unit that was named holds the time: ask again with others
 --   3 the grant was settled or cancelled before
+--   4 nothing is leased
+-- and what was leased is granted with two numbers more: for how long it is, and the time of this server when it ends.
 -- Times are in microseconds. All numbers are whole and below 2^53, where Lua's are exact.
 --
 -- A rolling counter is a hash: `b` the last part seen, `t` the sum of all parts, `l` the last that was charged,
--- `w` the share that was warned of, and an amount by the number of each part. A calendar's: `b` the beginning of
--- the unit, `t`, `w`. A held one: `n` the sum, `x` when a replica may be dead, `w`; by the id of a grant
+-- `w` the share that was warned of, and an amount by the number of each part; of leases there may be one in the part
+-- after the last that was seen. A calendar's: `b` the beginning of the unit, `t`, `w`. Either: `o` what is leased,
+-- of each time at which leases end: that, how much was leased until then and not returned, by how many replicas. A
+-- held one: `n` the sum, `x` when a replica may be dead, `w`; by the id of a grant
 -- 'AMOUNT REPLICA', and by '@REPLICA' until when it holds them.
 
 local MOST = 9007199254740991
 local PARTS = 60
 local MINUTE = 60000
 
-local takes_them, id, replica = ARGV[1] == 'reserve', ARGV[3], ARGV[4]
+local verb, takes_them, id, replica = ARGV[1], ARGV[1] ~= 'peek', ARGV[3], ARGV[4]
 local open, hold = ARGV[5], tonumber(ARGV[6])
 local now = tonumber(ARGV[2])
 if now == 0 then
@@ -85,7 +95,7 @@ local function rolling(key, length)
     state.now = math.max(now, last * length)
     -- Something need not have been charged in it yet.
     state.bucket, state.fresh = last, state.latest ~= last
-  elseif state.bucket - last > PARTS then
+  elseif state.bucket - last > PARTS + 1 then
     write('DEL', key)
     state.used, state.warned, state.latest = 0, 0, nil
   else
@@ -160,9 +170,9 @@ local function reset(state, charged)
   if charged == 0 and state.used == 0 then return 0 end
   if state.kind == 'c' then return math.max(0, state.ends - state.now) end
   if state.kind == 'h' then return 0 end
-  local part = state.bucket
+  local part = math.max(state.bucket, state.latest or state.bucket)
   if charged == 0 then
-    part = math.min(state.latest or part, part)
+    part = state.latest or part
     while part > state.bucket - PARTS and (tonumber(redis.call('HGET', state.key, text(part))) or 0) == 0 do
       part = part - 1
     end
@@ -176,7 +186,7 @@ local function wait(state, take)
   if take.amount > room or state.kind == 'h' then return -1 end
   if state.kind == 'c' then return math.max(0, state.ends - state.now) end
   local missing = take.amount - (room - state.used)
-  local fields, amounts = parts(state.key, state.bucket - PARTS, state.bucket)
+  local fields, amounts = parts(state.key, state.bucket - PARTS, state.bucket + 1)
   for i = 1, #fields do
     missing = missing - (tonumber(amounts[i]) or 0)
     if missing <= 0 then return (tonumber(fields[i]) + PARTS + 1) * state.length - state.now end
@@ -188,8 +198,9 @@ end
 local function charge(state)
   local key, used = state.key, state.used + state.pending
   if state.kind == 'r' then
-    redis.call('HINCRBY', key, state.bucket, state.pending)
-    redis.call('HSET', key, 'b', state.bucket, 't', used, 'l', state.bucket, 'w', state.warned)
+    local part = state.part or state.bucket
+    redis.call('HINCRBY', key, part, state.pending)
+    redis.call('HSET', key, 'b', state.bucket, 't', used, 'l', math.max(part, state.latest or part), 'w', state.warned)
     if state.fresh then
       redis.call('PEXPIRE', key, math.ceil((PARTS + 2) * state.length / 1000) + MINUTE)
     end
@@ -204,6 +215,54 @@ local function charge(state)
       'x', math.min(state.due or till, till), 'w', state.warned)
     redis.call('PEXPIRE', key, 2 * hold + MINUTE)
   end
+end
+
+-- When the lease ends that holds this time, and when that begins: leases nest in the parts of a window.
+local function cell_of(state, time, cell)
+  local base, whole = 0, state.length
+  if state.kind == 'c' then whole = cell end
+  base = time - math.fmod(time, whole)
+  local share = math.ceil(whole / math.ceil(whole / cell))
+  local ends = base + (math.floor((time - base) / share) + 1) * share
+  ends = math.min(ends, base + whole)
+  if state.kind == 'c' then ends = math.min(ends, state.ends) end
+  return ends
+end
+
+-- How much of what is wanted is leased: a replica's share of what may be, and of what is left.
+local function lease(state, take, least, most, cell, after, known)
+  local time = state.now
+  if after > time and after - time <= cell then time = after end
+  if state.kind == 'h' or state.kind == 'c' and time >= state.ends then return 0 end
+  local ends = cell_of(state, time, cell)
+  local held, replicas, kept, mine = 0, 0, {}, nil
+  for at, amount, count in string.gmatch(redis.call('HGET', state.key, 'o') or '', '(%d+) (%d+) (%d+)') do
+    local entry = {tonumber(at), tonumber(amount), tonumber(count)}
+    -- What has ended is about to be returned.
+    if entry[1] + cell > state.now then
+      held, replicas = held + entry[2], math.max(replicas, entry[3])
+      kept[#kept + 1] = entry
+      if entry[1] == ends then mine = entry end
+    end
+  end
+  if not mine then
+    mine = {ends, 0, 0}
+    kept[#kept + 1] = mine
+  end
+  if known ~= ends then mine[3] = mine[3] + 1 end
+  replicas = math.max(replicas, mine[3])
+  local left = take.ceiling - state.used
+  local amount = math.min(take.amount, most - held, math.floor(most / (2 * replicas)), math.floor(left / (2 * replicas)))
+  if left < held or amount < least or amount <= 0 then return 0 end
+  mine[2] = mine[2] + amount
+  local words = {}
+  for _, entry in ipairs(kept) do
+    for _, number in ipairs(entry) do words[#words + 1] = text(number) end
+  end
+  redis.call('HSET', state.key, 'o', table.concat(words, ' '))
+  if state.kind == 'r' then state.part = math.max(state.bucket, math.floor(time / state.length)) end
+  state.ends_at = ends
+  return amount
 end
 
 if takes_them then
@@ -248,6 +307,12 @@ local function rearm(state, warnings)
   state.warned = math.min(state.warned, reached)
 end
 
+if verb == 'lease' then
+  local take = takes[1]
+  take.amount = lease(take.state, take, number(), number(), number(), number(), number())
+  if take.amount == 0 then return {4, now} end
+end
+
 local refused
 for i, take in ipairs(takes) do
   local state = take.state
@@ -284,12 +349,17 @@ for _, take in ipairs(takes) do
     end
   end
   if takes_them and passed > 0 then state.warned, state.news = passed, state.used > 0 end
-  for _, found in ipairs({takes_them and take.charged or 0, state.bucket, take.fits and 1 or 0,
+  for _, found in ipairs({takes_them and take.charged or 0, state.part or state.bucket, take.fits and 1 or 0,
     math.max(0, take.ceiling - state.used - pending), reset(state, pending), passed}) do
     answer[#answer + 1] = found
   end
 end
 if not takes_them then return answer end
+if verb == 'lease' then
+  local state = states[KEYS[2]]
+  answer[#answer + 1] = state.ends_at - state.now
+  answer[#answer + 1] = state.ends_at
+end
 
 for key, state in pairs(states) do
   if state.pending > 0 then

@@ -4,15 +4,18 @@
 -- KEYS[1+i]  the counter of take i
 -- ARGV       verb      'settle'; 'unchecked' for a call that went on though nothing is known to be taken for it;
 --                      'cancel' where nobody knows whether the grant was made; 'release' for the calls that it
---                      holds alone: it is not over by that, and its mark is not looked at
+--                      holds alone: it is not over by that, and its mark is not looked at; 'return' for a lease;
+--                      'adjust' for what calls came to that were made on leases, a grant of its own
 --            time      in microseconds since the Unix epoch; '0' for this server's
 --            id        of the grant
 --            closed    how long the mark lives that says that it is over, in ms
 -- and of each take:
 --            kind      'r' rolling, 'c' calendar, 'h' held
---            amount    what is charged in the end; of 'h' anything, for the call has ended
+--            amount    what is charged in the end; of 'h' anything, for the call has ended; of 'adjust' how much
+--                      more or less than there is
 --            bucket    of the charge, for a grant of which this server knows nothing; -1 for the current part
 --            length    of 'r' a part's in microseconds; of 'c' when the unit of the bucket ends, in seconds
+-- and of a lease: when it ends or ended, in microseconds on this server's clock; how much was leased
 --
 -- Answers 1, or 0 for a grant that is over already. A grant that was made and is not known any more was lost
 -- with the server's memory, and the charge of it: then the amount itself is charged. A cancelled grant cannot
@@ -38,7 +41,8 @@ local function rolling(key, bucket, length, change)
   local last = tonumber(got[1])
   local current = math.max((now - math.fmod(now, length)) / length, last or 0)
   if bucket < 0 then bucket = current end
-  if bucket < current - PARTS or bucket > current then return end
+  -- A lease may be of the part to come.
+  if bucket < current - PARTS or bucket > current + 1 then return end
   local had, sum = tonumber(redis.call('HGET', key, text(bucket))) or 0, tonumber(got[2]) or 0
   change = math.min(math.max(change, -had), MOST - sum)
   if change == 0 then return end
@@ -68,6 +72,18 @@ local function held(key)
   if left <= 0 then redis.call('DEL', key) end
 end
 
+-- So much less is leased.
+local function returned(key, ends, amount)
+  local words, found = {}, false
+  for at, held, count in string.gmatch(redis.call('HGET', key, 'o') or '', '(%d+) (%d+) (%d+)') do
+    if tonumber(at) == ends then
+      found, held = true, text(math.max(0, tonumber(held) - amount))
+    end
+    words[#words + 1] = at .. ' ' .. held .. ' ' .. count
+  end
+  if found then redis.call('HSET', key, 'o', table.concat(words, ' ')) end
+end
+
 if verb == 'release' then
   for i = 2, #KEYS do held(KEYS[i]) end
   return 1
@@ -77,6 +93,7 @@ local mark = redis.call('GET', KEYS[1])
 -- What was taken back is charged again if the call went on without it.
 if mark == 'c' and verb == 'unchecked' then mark = nil end
 local had = {}
+if mark and verb == 'adjust' then return 0 end
 if mark then
   if string.sub(mark, 1, 1) ~= 'g' then return 0 end
   for found in string.gmatch(string.sub(mark, 2), '%S+') do had[#had + 1] = tonumber(found) end
@@ -95,5 +112,6 @@ for i = 2, #KEYS do
     apply(KEYS[i], part or bucket, length, amount - (charged or 0))
   end
 end
+if verb == 'return' then returned(KEYS[2], tonumber(ARGV[9]), tonumber(ARGV[10])) end
 redis.call('SET', KEYS[1], verb == 'cancel' and 'c' or 's', 'PX', ARGV[4])
 return 1

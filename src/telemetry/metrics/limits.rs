@@ -48,6 +48,12 @@ struct Decision {
     decision: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Leased {
+    limit: String,
+    result: &'static str,
+}
+
 /// The rows of one family: the labels of each, and what it counts.
 type Rows<L, V> = Vec<(L, V)>;
 
@@ -88,6 +94,19 @@ impl Collector for Limits {
         });
         let help = "Times a limit was asked, by what came of it";
         counters(&mut encoder, "weir_limit_decisions", help, decisions.collect())?;
+
+        let leases = tallies.iter().flat_map(|tally| {
+            let limit = clip(&tally.limit, NAME).into_owned();
+            let words = [("hit", tally.leased.load(Relaxed)), ("miss", tally.asked.load(Relaxed))];
+            let is_leased = words.iter().any(|(_, count)| *count > 0);
+            words
+                .into_iter()
+                .filter(move |_| is_leased)
+                .map(move |(result, count)| (Leased { limit: limit.clone(), result }, count))
+        });
+        let help = "Calls that took of a limit with leases, by whether a slice that this process holds bore them \
+                    (hit) or the store was asked (miss)";
+        counters(&mut encoder, "weir_limit_leases", help, leases.collect())?;
 
         let warned = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.warned.load(Relaxed)));
         let help = "Times a share of warnAt was passed";

@@ -24,14 +24,12 @@ impl Limits {
             Ok(grant) => Own { limits: self, grant: Some(grant) },
             Err(refused) => return Err(widen(refused, takes, false)),
         };
-        let answer = match self.store.get() {
-            Some(store) => store.reserve(id, &shared).await.ok(),
-            None => None,
-        };
-        let there = match answer {
-            Some(Ok(grant)) => grant.taken,
-            Some(Err(refused)) => return Err(widen(refused, takes, true)),
-            None => shared.into_iter().map(|take| unchecked(id, take)).collect(),
+        let there = match self.store.get() {
+            Some(store) => match store.reserve(id, &shared).await {
+                Ok(grant) => grant.taken,
+                Err(refused) => return Err(widen(refused, takes, true)),
+            },
+            None => shared.iter().map(|take| Taken::unchecked(id, take)).collect(),
         };
         Ok(Grant { id, taken: merge(takes, own.keep(), there) })
     }
@@ -42,7 +40,7 @@ impl Limits {
         for Settlement { grant, .. } in
             by_grant(grant.taken.iter().filter(|row| is_shared(&row.limit)).map(|row| (row.clone(), 0)))
         {
-            store.release_later(&grant);
+            store.redis().release_later(&grant);
         }
     }
 
@@ -93,11 +91,6 @@ fn by_grant(rows: impl Iterator<Item = (Taken, u64)>) -> Vec<Settlement> {
 fn is_told(settlement: &Settlement) -> bool {
     let is_checked = settlement.grant.taken.iter().any(|taken| taken.fit != Fit::Unchecked);
     is_checked || settlement.amounts.iter().any(|amount| *amount > 0)
-}
-
-fn unchecked(grant: u128, take: Take) -> Taken {
-    let Take { limit, key, .. } = take;
-    Taken { grant, limit, key, amount: 0, bucket: 0, fit: Fit::Unchecked, standing: Standing::UNKNOWN, passed: None }
 }
 
 /// The rows of both in the order of the takes.

@@ -74,6 +74,7 @@ fn granted_as_asked(world: &World, id: u128) -> Answer {
         bucket: 1,
         fit: if id % 5 == 3 { Fit::Unchecked } else { Fit::Fits },
         passed: None,
+        slice: None,
     });
     Answer::Reserve(Ok(Grant { id, taken: taken.collect() }))
 }

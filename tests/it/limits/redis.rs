@@ -4,6 +4,8 @@ mod behaves;
 mod both;
 mod exact;
 mod held;
+mod leased;
+mod many;
 mod outage;
 pub(super) mod proxy;
 mod replies;

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -36,10 +37,12 @@ struct State {
     closed: usize,
 }
 
-/// The `weir` command of this build with these arguments.
+/// The `weir` command of this build with these arguments. What it keeps from run to run is kept for this run of the
+/// tests: what an earlier one spent today is not spent.
 pub fn weir(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     command.args(arguments);
+    command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{}", std::process::id())));
     command
 }
 

@@ -66,7 +66,7 @@ fn a_refusal_of_the_store_names_the_take_among_all() {
 
 #[test]
 fn rows_go_by_the_grant_under_which_they_were_taken() {
-    let row = |grant, id: &str| Taken { grant, ..unchecked(grant, fleet(id)) };
+    let row = |grant, id: &str| Taken { grant, ..Taken::unchecked(grant, &fleet(id)) };
     let rows = [(row(1, "a"), 10), (row(1, "b"), 20), (row(2, "a"), 30), (row(1, "c"), 40)];
     let told: Vec<_> = by_grant(rows.into_iter()).into_iter().map(|one| (one.grant.id, one.amounts)).collect();
     assert_eq!(told, [(1, vec![10, 20, 40]), (2, vec![30])]);

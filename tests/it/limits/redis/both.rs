@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use weir::limit::lease::Leases;
 use weir::limit::redis::{Redis, State};
 use weir::limit::take::{Fit, Grant, Take};
 use weir::limit::{Ask, Counting, Limit, Settle, Spent, Unit};
@@ -26,7 +27,7 @@ fn takes() -> [Take; 3] {
 
 async fn limits(server: &Server) -> (Limits, Redis) {
     let (limits, redis) = (Limits::default(), replica(server).await);
-    limits.share(redis.clone());
+    limits.share(Leases::new(redis.clone()));
     (limits, redis)
 }
 
@@ -117,7 +118,7 @@ async fn what_went_on_unchecked_is_charged_when_the_store_is_back() {
     });
     let redis = super::ready(redis.expect("usable options")).await;
     let limits = Limits::default();
-    limits.share(redis.clone());
+    limits.share(Leases::new(redis.clone()));
     server.signal("STOP");
     let grants = [granted(&limits, &takes()).await, granted(&limits, &takes()).await];
     let fits: Vec<Fit> = grants[0].taken.iter().map(|row| row.fit).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use weir::limit::Unit;
 use weir::limit::redis::{Down, Options, Redis, State};
-use weir::limit::take::{Fit, Grant, Standing, Take, Taken};
+use weir::limit::take::{Grant, Take, Taken};
 use weir::limit::window::{Calendar, Unit as Span, Window};
 
 use super::proxy::{Proxy, Replies};
@@ -188,17 +188,7 @@ async fn what_went_on_unchecked_is_charged_in_the_end() {
     proxy.set(Replies::Lost);
     let id = id();
     assert_eq!(redis.reserve(id, &takes).await, Err(Down::Late(SHORT)));
-    let unchecked = |take: &Take| Taken {
-        grant: id,
-        limit: take.limit.clone(),
-        key: take.key.clone(),
-        amount: 0,
-        bucket: 0,
-        fit: Fit::Unchecked,
-        standing: Standing::default(),
-        passed: None,
-    };
-    let grant = Grant { id, taken: takes.iter().map(unchecked).collect() };
+    let grant = Grant { id, taken: takes.iter().map(|take| Taken::unchecked(id, take)).collect() };
     proxy.set(Replies::Pass);
     until("the cancel is done", || redis.waiting() == 0).await;
     assert_eq!(both(&sure).await, [10, 10]);
