@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::redis::{Back, Down, Redis, Wanted};
+use super::redis::{Back, Down, Redis, State, Wanted};
 use super::take::{Grant, Posture, Refused, Settlement, Standing, Take, Taken};
 use super::{Decision, Limit};
 use book::{Answer, Book, Job};
@@ -149,7 +149,9 @@ impl Leases {
     #[doc(hidden)]
     pub async fn turn(&self) {
         self.shared.turn(true).await;
-        self.shared.redis.drain(TURN).await;
+        if self.shared.redis.state() == State::Ok {
+            self.shared.redis.drain(TURN).await;
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::{Pipeline, Value};
+use tokio::select;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;
+use super::breaker::State;
 use super::link::Verb;
 use crate::limit::take::{Grant, Taken};
 use crate::limit::window::Window;
@@ -105,12 +108,24 @@ fn holds(grant: &Grant) -> impl Iterator<Item = &Taken> {
     grant.taken.iter().filter(|taken| taken.limit.window == Window::Held && taken.amount > 0)
 }
 
+/// Waits until the store was down and is not any more.
+async fn comes_back(state: &mut watch::Receiver<State>) -> Result<(), watch::error::RecvError> {
+    state.wait_for(|state| *state == State::Down).await?;
+    state.wait_for(|state| *state != State::Down).await?;
+    Ok(())
+}
+
 /// Beats until it is dropped.
 pub(super) async fn beat(shared: Arc<Shared>) {
     let mut ticks = interval(shared.voice.hold / BEATS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut state = shared.link.watch();
     loop {
-        ticks.tick().await;
+        // Who could not reach the store says at once that it lives.
+        select! {
+            _ = ticks.tick() => {}
+            Ok(()) = comes_back(&mut state) => {}
+        }
         let beats = shared.held.beats();
         for beats in beats.chunks(AT_ONCE) {
             let mut commands = Pipeline::new();

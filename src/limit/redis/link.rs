@@ -77,8 +77,8 @@ impl Link {
         Link {
             client: ArcSwap::from_pointee(client),
             scripts: [
-                Script::new(include_str!("reserve.lua")),
-                Script::new(include_str!("settle.lua")),
+                Script::new(concat!(include_str!("window.lua"), include_str!("reserve.lua"))),
+                Script::new(concat!(include_str!("window.lua"), include_str!("settle.lua"))),
                 Script::new(include_str!("heartbeat.lua")),
             ],
             probe,

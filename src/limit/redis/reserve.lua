@@ -31,30 +31,15 @@
 -- and what was leased is granted with two numbers more: for how long it is, and the time of this server when it ends.
 -- Times are in microseconds. All numbers are whole and below 2^53, where Lua's are exact.
 --
--- A rolling counter is a hash: `b` the last part seen, `t` the sum of all parts, `l` the last that was charged,
--- `w` the share that was warned of, and an amount by the number of each part; of leases there may be one in the part
--- after the last that was seen. A calendar's: `b` the beginning of the unit, `t`, `w`. Either: `o` what is leased,
--- of each time at which leases end: that, how much was leased until then and not returned, by how many replicas. A
--- held one: `n` the sum, `x` when a replica may be dead, `w`; by the id of a grant
--- 'AMOUNT REPLICA', and by '@REPLICA' until when it holds them.
+-- A counter of calls is a hash: `n` the sum, `x` when a replica may be dead, `y` when all that held something were
+-- last taken for dead and got more time, `w` the share that was warned of; by the id of a grant 'AMOUNT REPLICA', and
+-- by '@REPLICA' until when it holds them. The others are in the head of window.lua. Of either kind: `o` what is
+-- leased, of each time at which leases end: that, how much was leased until then and not returned, by how many
+-- replicas.
 
-local MOST = 9007199254740991
-local PARTS = 60
-local MINUTE = 60000
-
-local verb, takes_them, id, replica = ARGV[1], ARGV[1] ~= 'peek', ARGV[3], ARGV[4]
+local takes_them, id, replica = verb ~= 'peek', ARGV[3], ARGV[4]
 local open, hold = ARGV[5], tonumber(ARGV[6])
-local now = tonumber(ARGV[2])
-if now == 0 then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
 local ms = (now - math.fmod(now, 1000)) / 1000
-
--- Lua writes large numbers with an exponent; the server does not, where it is given the number itself.
-local function text(number)
-  return string.format('%.0f', number)
-end
 
 local cursor = 6
 local function word()
@@ -70,72 +55,14 @@ local function numbers(count)
   return list
 end
 
--- The fields of parts, and what is in them.
-local function parts(key, from, to)
-  local fields = {}
-  for part = from, to do fields[#fields + 1] = text(part) end
-  return fields, redis.call('HMGET', key, unpack(fields))
-end
-
--- Looking moves nothing on, so that it may be done with any time.
-local function write(...)
-  if takes_them then redis.call(...) end
-end
-
--- What has left the window is taken off.
-local function rolling(key, length)
-  local got = redis.call('HMGET', key, 'b', 't', 'w', 'l')
-  local last = tonumber(got[1])
-  local state = {kind = 'r', length = length, used = tonumber(got[2]) or 0, warned = tonumber(got[3]) or 0,
-    latest = tonumber(got[4]), fresh = true}
-  state.bucket = (now - math.fmod(now, length)) / length
-  state.now = now
-  if not last then return state end
-  if last >= state.bucket then
-    state.now = math.max(now, last * length)
-    -- Something need not have been charged in it yet.
-    state.bucket, state.fresh = last, state.latest ~= last
-  elseif state.bucket - last > PARTS + 1 then
-    write('DEL', key)
-    state.used, state.warned, state.latest = 0, 0, nil
-  else
-    local fields, amounts = parts(key, last - PARTS, state.bucket - PARTS - 1)
-    for i = 1, #fields do state.used = state.used - (tonumber(amounts[i]) or 0) end
-    write('HDEL', key, unpack(fields))
-    write('HSET', key, 'b', state.bucket, 't', state.used)
-  end
-  return state
-end
-
--- Time that steps back stays in the unit that was seen. Calendars go by whole seconds.
-local function calendar(key, starts)
-  local second = (now - math.fmod(now, 1000000)) / 1000000
-  local got = redis.call('HMGET', key, 'b', 't', 'w')
-  local last = tonumber(got[1])
-  local state = {kind = 'c', used = 0, warned = 0, now = second * 1000000, fresh = true}
-  for i = 1, #starts - 1 do
-    if starts[i] <= second and second < starts[i + 1] then state.bucket = starts[i] end
-  end
-  if not state.bucket then return nil end
-  if last and last >= state.bucket then
-    state.bucket, state.used, state.warned = last, tonumber(got[2]) or 0, tonumber(got[3]) or 0
-    state.fresh = false
-  end
-  for i = #starts, 1, -1 do
-    if starts[i] > state.bucket then state.ends = starts[i] * 1000000 end
-  end
-  state.ends = state.ends or starts[#starts] * 1000000
-  return state
-end
-
 -- What dead replicas held is taken off, once the first of them may be dead.
 local function held(key)
-  local got = redis.call('HMGET', key, 'n', 'x', 'w')
+  local got = redis.call('HMGET', key, 'n', 'x', 'w', 'y')
   local state = {kind = 'h', bucket = 0, used = tonumber(got[1]) or 0, due = tonumber(got[2]),
     warned = tonumber(got[3]) or 0, now = now}
   if not state.due or ms < state.due then return state end
   local all = redis.call('HGETALL', key)
-  local alive = {}
+  local alive, silent = {}, {}
   state.used, state.due = 0, nil
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 1) == '@' then
@@ -144,10 +71,20 @@ local function held(key)
         alive[string.sub(all[i], 2)] = true
         state.due = math.min(state.due or till, till)
       else
-        write('HDEL', key, all[i])
+        silent[#silent + 1] = all[i]
       end
     end
   end
+  -- Where nobody was heard of it was rather this server that could not be reached: they have until their next heartbeat.
+  local later = ms + math.ceil(hold / 3)
+  if not state.due and ms - (tonumber(got[4]) or 0) > hold then
+    for _, holder in ipairs(silent) do
+      alive[string.sub(holder, 2)] = true
+      write('HSET', key, holder, later, 'y', ms)
+    end
+    silent, state.due = {}, later
+  end
+  for _, holder in ipairs(silent) do write('HDEL', key, holder) end
   for i = 1, #all, 2 do
     local amount, holder = string.match(all[i + 1], '^(%d+) (.+)$')
     if amount and alive[holder] then
@@ -205,7 +142,7 @@ local function charge(state)
       redis.call('PEXPIRE', key, math.ceil((PARTS + 2) * state.length / 1000) + MINUTE)
     end
   elseif state.kind == 'c' then
-    redis.call('HSET', key, 'b', state.bucket, 't', used, 'w', state.warned)
+    redis.call('HSET', key, 'b', state.bucket, 'e', state.ends / 1000000, 't', used, 'w', state.warned)
     if state.fresh then
       redis.call('PEXPIRE', key, math.ceil(math.max(0, state.ends - now) / 1000) + MINUTE)
     end

@@ -21,46 +21,32 @@
 -- with the server's memory, and the charge of it: then the amount itself is charged. A cancelled grant cannot
 -- be made any more for as long as its mark lives.
 
-local MOST = 9007199254740991
-local PARTS = 60
-local MINUTE = 60000
+local id = ARGV[3]
 
-local verb, id = ARGV[1], ARGV[3]
-local now = tonumber(ARGV[2])
-if now == 0 then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-
-local function text(number)
-  return string.format('%.0f', number)
-end
-
-local function rolling(key, bucket, length, change)
-  local got = redis.call('HMGET', key, 'b', 't', 'l')
-  local last = tonumber(got[1])
-  local current = math.max((now - math.fmod(now, length)) / length, last or 0)
-  if bucket < 0 then bucket = current end
+-- A bucket below 0 is that in which time stands.
+local function apply_rolling(key, bucket, length, change)
+  local state = rolling(key, length)
+  if bucket < 0 then bucket = state.bucket end
   -- A lease may be of the part to come.
-  if bucket < current - PARTS or bucket > current + 1 then return end
-  local had, sum = tonumber(redis.call('HGET', key, text(bucket))) or 0, tonumber(got[2]) or 0
-  change = math.min(math.max(change, -had), MOST - sum)
+  if bucket < state.bucket - PARTS or bucket > state.bucket + 1 then return end
+  local had = tonumber(redis.call('HGET', key, text(bucket))) or 0
+  change = math.min(math.max(change, -had), MOST - state.used)
   if change == 0 then return end
-  redis.call('HSET', key, text(bucket), text(had + change), 't', text(sum + change),
-    'l', text(math.max(tonumber(got[3]) or bucket, bucket)))
-  if not last then redis.call('HSET', key, 'b', text(current), 'w', 0) end
+  redis.call('HSET', key, 'b', text(state.bucket), 't', text(state.used + change), text(bucket), text(had + change),
+    'l', text(math.max(state.latest or bucket, bucket)), 'w', state.warned)
   redis.call('PEXPIRE', key, text(math.ceil((PARTS + 2) * length / 1000) + MINUTE))
 end
 
-local function calendar(key, bucket, ends, change)
-  local got = redis.call('HMGET', key, 'b', 't')
-  local last, sum = tonumber(got[1]), tonumber(got[2]) or 0
-  if last and last ~= bucket or not last and ends * 1000000 <= now then return end
-  change = math.min(math.max(change, -sum), MOST - sum)
+local function apply_calendar(key, bucket, ends, change)
+  local state = calendar(key, {bucket, ends})
+  -- What was not admitted belongs to the unit that runs.
+  if not state or state.bucket ~= bucket and verb ~= 'unchecked' then return end
+  change = math.min(math.max(change, -state.used), MOST - state.used)
   if change == 0 then return end
-  redis.call('HSET', key, 'b', text(bucket), 't', text(sum + change))
-  if not last then
-    redis.call('PEXPIRE', key, text(math.ceil((ends * 1000000 - now) / 1000) + MINUTE))
+  redis.call('HSET', key, 'b', text(state.bucket), 'e', text(state.ends / 1000000), 't', text(state.used + change),
+    'w', state.warned)
+  if state.fresh then
+    redis.call('PEXPIRE', key, text(math.ceil(math.max(0, state.ends - now) / 1000) + MINUTE))
   end
 end
 
@@ -108,7 +94,7 @@ for i = 2, #KEYS do
   if kind == 'h' then
     held(KEYS[i])
   elseif mark or verb ~= 'cancel' then
-    local apply = kind == 'r' and rolling or calendar
+    local apply = kind == 'r' and apply_rolling or apply_calendar
     apply(KEYS[i], part or bucket, length, amount - (charged or 0))
   end
 end

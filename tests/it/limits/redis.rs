@@ -10,7 +10,9 @@ mod outage;
 pub(super) mod proxy;
 mod replies;
 mod secured;
+mod slices;
 mod speed;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

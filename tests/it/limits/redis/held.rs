@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir::limit::Unit;
-use weir::limit::redis::{Clock, Options, Redis};
+use weir::limit::redis::{Clock, Options, Redis, State};
 use weir::limit::take::Take;
 use weir::limit::window::Window;
 
+use super::proxy::{Proxy, Replies};
 use super::{all, granted, left, limit, patient, ready, refused, replica, take, until};
 use crate::support::redis::Server;
 
@@ -81,9 +82,36 @@ async fn calls_are_held_as_long_as_is_said() {
     clock.fetch_add(2 * 3_600_000_000 - 1_000, Ordering::Relaxed);
     assert_eq!(left(&two, &calls(2)).await, 0);
     clock.fetch_add(1_000, Ordering::Relaxed);
-    assert_eq!(left(&two, &calls(2)).await, 1);
+    let both = [Take { amount: 2, ..calls(2) }];
+    assert_eq!(refused(&two, &both).await.standings[0].left, 1);
+    // Where nobody is heard of any more it may be the store that was away: they have a heartbeat's time more, once.
     clock.fetch_add(3_600_000_000, Ordering::Relaxed);
-    assert_eq!(left(&two, &calls(2)).await, 2);
+    assert_eq!(refused(&two, &both).await.standings[0].left, 1);
+    clock.fetch_add(3_600_000_000 - 1_000, Ordering::Relaxed);
+    assert_eq!(refused(&two, &both).await.standings[0].left, 1);
+    clock.fetch_add(1_000, Ordering::Relaxed);
+    granted(&two, &both).await;
+}
+
+/// A store that could not be reached lets nobody in on the calls that went on meanwhile.
+#[tokio::test]
+async fn calls_outlast_a_time_without_the_store() {
+    let server = Server::new();
+    let proxy = Proxy::new(server.socket(), None).await;
+    let options = |url| Options { hold: HOLD, timeout: HOLD / 10, ..Options::new(url) };
+    let far = ready(Redis::connect(options(proxy.url())).expect("usable options")).await;
+    let near = ready(Redis::connect(options(server.url())).expect("usable options")).await;
+    granted(&far, &[calls(4)]).await;
+    granted(&far, &[calls(4)]).await;
+    proxy.set(Replies::Lost);
+    proxy.cut();
+    tokio::time::sleep(HOLD * 2).await;
+    // Nobody was heard of: this first question does not end their calls.
+    assert_eq!(refused(&near, &[Take { amount: 3, ..calls(4) }]).await.standings[0].left, 2);
+    proxy.set(Replies::Pass);
+    until("it is back", || far.state() != State::Down).await;
+    tokio::time::sleep(HOLD).await;
+    assert_eq!(left(&near, &calls(4)).await, 2);
 }
 
 /// A store that has lost its memory is told again what is held.
