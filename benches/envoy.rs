@@ -184,8 +184,14 @@ async fn closed_loops(
     for &connections in connections {
         let body = chat(SMALL, "");
         let cells = rounds::drive(stand, &Row::ALL, connections, |row| request(row, "", &body), effort).await?;
-        if let [_, noop, _, full] = &cells[..] {
+        if let [_, noop, _, unlimited, full] = &cells[..] {
             compare(connections, full, noop, goals);
+            if connections == 16 {
+                let ratio = full.against(unlimited, |mine, theirs| mine.rps / theirs.rps);
+                goals.push(at_least("throughput with three limits against without, 16 connections", 0.95, ratio, "x"));
+                let more = full.against(unlimited, |mine, theirs| mine.processor - theirs.processor);
+                goals.push(at_most("CPU a request of three limits, 16 connections", 5.0, more, "us"));
+            }
         }
         all.extend(cells);
     }

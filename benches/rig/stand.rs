@@ -1,9 +1,10 @@
-//! [io] Everything that runs: one mock, the no-op processor and Weir, and an Envoy before each of
-//! the three ways to the mock. All use the configuration that Weir itself renders.
+//! [io] Everything that runs: one mock, the no-op processor, Weir with limits and without, and an Envoy before each of
+//! the four ways to the mock. All use the configuration that Weir itself renders.
 
 use std::error::Error;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +31,9 @@ pub enum Row {
     Noop,
     /// Weir, with a body that it does not read as a call.
     Pass,
-    /// Weir, with a call: everything that there is.
+    /// Weir, with a call, and no limits.
+    Unlimited,
+    /// Weir, with a call: everything that there is, three limits among it.
     Full,
 }
 
@@ -45,9 +48,11 @@ pub struct Stand {
     mock: Server,
     noop: Server,
     pub weir: Server,
+    unlimited: Server,
     bare_proxy: Proxy,
     noop_proxy: Proxy,
     weir_proxy: Proxy,
+    unlimited_proxy: Proxy,
     pub envoy_version: String,
     pub threads: u32,
     /// Removed last.
@@ -89,10 +94,24 @@ spec:
     )
 }
 
-/// Starts `weir run` with its socket, ledger and configuration in `directory`.
-pub async fn start_weir(directory: &Path, mock: SocketAddr) -> io::Result<Server> {
+/// Three limits that nobody reaches, of which each call asks all.
+const LIMITS: &str = "
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMLimitPolicy
+metadata: {name: bench}
+spec:
+  counting: Process
+  limits:
+  - {name: rpm, unit: Requests, amount: 100M, period: {rolling: 1m}, per: [Consumer]}
+  - {name: tpm, unit: Tokens, amount: 1000000M, period: {rolling: 1m}, per: [Consumer, Model]}
+  - {name: monthly, unit: USD, amount: \"9000000\", period: {calendar: Month, timeZone: Europe/Berlin}, per: [Team]}
+";
+
+/// Starts `weir run` with its socket, ledger and configuration in `directory`, and with [`LIMITS`] or without.
+pub async fn start_weir(directory: &Path, mock: SocketAddr, limited: bool) -> io::Result<Server> {
     let config = directory.join("weir.yaml");
-    std::fs::write(&config, configuration(directory, mock))?;
+    std::fs::write(&config, configuration(directory, mock) + if limited { LIMITS } else { "" })?;
     let mut command = Command::new(WEIR);
     command.arg("run").arg("--config").arg(config);
     Server::start(command.env("WEIR_BENCH_KEY", "sk-bench").env("WEIR_LOG", "error")).await
@@ -101,13 +120,14 @@ pub async fn start_weir(directory: &Path, mock: SocketAddr) -> io::Result<Server
 // === impl Row ===
 
 impl Row {
-    pub const ALL: [Row; 4] = [Row::Bare, Row::Noop, Row::Pass, Row::Full];
+    pub const ALL: [Row; 5] = [Row::Bare, Row::Noop, Row::Pass, Row::Unlimited, Row::Full];
 
     pub fn name(self) -> &'static str {
         match self {
             Row::Bare => "Envoy alone",
             Row::Noop => "no-op ext_proc",
             Row::Pass => "Weir, pass",
+            Row::Unlimited => "Weir, without limits",
             Row::Full => "Weir, everything on",
         }
     }
@@ -125,16 +145,32 @@ impl Stand {
         let mock_address = address_of(&mock)?;
         let socket = directory.file("noop.sock");
         let noop = Server::start(Command::new(std::env::current_exe()?).arg("--noop").arg(&socket)).await?;
-        let weir = start_weir(directory.path(), mock_address).await?;
+        let weir = start_weir(directory.path(), mock_address, true).await?;
+        let unlimited = directory.file("unlimited");
+        make(&unlimited)?;
+        let other = start_weir(&unlimited, mock_address, false).await?;
         let start = async |name: &str, socket: &Path, bare: bool| {
             let folder = directory.file(name);
-            std::fs::create_dir(&folder)?;
+            make(&folder)?;
             Proxy::start(&binary, &envoy_version, &folder, socket, mock_address, threads, bare).await
         };
         let bare_proxy = start("bare", &socket, true).await?;
         let noop_proxy = start("noop", &socket, false).await?;
         let weir_proxy = start("weir", &directory.file("extproc.sock"), false).await?;
-        Ok(Stand { mock, noop, weir, bare_proxy, noop_proxy, weir_proxy, envoy_version, threads, directory })
+        let unlimited_proxy = start("other", &unlimited.join("extproc.sock"), false).await?;
+        Ok(Stand {
+            mock,
+            noop,
+            weir,
+            unlimited: other,
+            bare_proxy,
+            noop_proxy,
+            weir_proxy,
+            unlimited_proxy,
+            envoy_version,
+            threads,
+            directory,
+        })
     }
 
     pub fn proxy(&self, row: Row) -> &Proxy {
@@ -142,6 +178,7 @@ impl Stand {
             Row::Bare => &self.bare_proxy,
             Row::Noop => &self.noop_proxy,
             Row::Pass | Row::Full => &self.weir_proxy,
+            Row::Unlimited => &self.unlimited_proxy,
         }
     }
 
@@ -151,6 +188,7 @@ impl Stand {
             Row::Bare => None,
             Row::Noop => Some(self.noop.pid),
             Row::Pass | Row::Full => Some(self.weir.pid),
+            Row::Unlimited => Some(self.unlimited.pid),
         }
     }
 
@@ -160,9 +198,8 @@ impl Stand {
         let mut all = Vec::new();
         for at in 0..count {
             let folder = self.directory.file(&format!("cold-{at}"));
-            std::fs::create_dir(&folder)?;
-            // Nobody but us may enter it, or Weir would not sign.
-            let server = start_weir(&folder, mock).await?;
+            make(&folder)?;
+            let server = start_weir(&folder, mock, true).await?;
             all.push(server.took);
             server.stop().await?;
         }
@@ -171,14 +208,19 @@ impl Stand {
     }
 
     pub async fn stop(self) -> Result<(), Box<dyn Error>> {
-        for proxy in [self.bare_proxy, self.noop_proxy, self.weir_proxy] {
+        for proxy in [self.bare_proxy, self.noop_proxy, self.weir_proxy, self.unlimited_proxy] {
             proxy.envoy.stop().await?;
         }
-        for server in [self.weir, self.noop, self.mock] {
+        for server in [self.weir, self.unlimited, self.noop, self.mock] {
             server.stop().await?;
         }
         Ok(())
     }
+}
+
+/// A directory that nobody but us may enter, or Weir would not sign.
+fn make(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
 fn address_of(mock: &Server) -> Result<SocketAddr, Box<dyn Error>> {

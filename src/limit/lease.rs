@@ -145,6 +145,12 @@ impl Leases {
         timeout(limit, drained).await.unwrap_or(false)
     }
 
+    /// Does what is due now.
+    #[doc(hidden)]
+    pub async fn tick(&self) {
+        self.shared.turn(false).await;
+    }
+
     /// Does what is due now, and waits until the store has heard of all.
     #[doc(hidden)]
     pub async fn turn(&self) {

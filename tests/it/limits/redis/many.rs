@@ -309,3 +309,36 @@ fn replicas_that_come_and_go_share_what_there_is() {
     });
     played.unwrap_or_else(|failure| panic!("{failure}"));
 }
+
+/// What the store is asked a second, as [`super::speed`] prints it: each of so many replicas calls twice a second on a
+/// counter that all share, a tenth of them ten times as often; a call takes tokens and comes to half of them.
+pub(super) async fn scripts_a_second(replicas: usize, lease: u8) -> (u64, f64) {
+    const SECONDS: u64 = 20;
+    let fleet = Fleet::new();
+    let redis = fleet.redis("weir").await;
+    let replicas: Vec<Leases> = (0..replicas).map(|_| Leases::by_hand(redis.clone(), 4)).collect();
+    let takes = [super::take(&leased("fair/tpm", Unit::Tokens, 600_000_000_000, MINUTE, lease), 500_000)];
+    let (mut calls, mut hits) = (0_u64, 0_u64);
+    let before = fleet.server.calls("evalsha");
+    for step in 0..SECONDS * 20 {
+        fleet.pass(SECOND / 20);
+        for (number, replica) in replicas.iter().enumerate() {
+            let is_busy = number % 10 == 0;
+            let due = if is_busy { 1 } else { 10 };
+            if !(step + number as u64).is_multiple_of(due) {
+                continue;
+            }
+            calls += 1;
+            if let Ok(grant) = replica.reserve(id(), &takes).await {
+                hits += u64::from(grant.taken[0].slice.is_some());
+                replica.settle_later(all(&grant, 250_000));
+            }
+            // As often as the task would, told as seldom.
+            replica.tick().await;
+        }
+    }
+    for replica in &replicas {
+        replica.turn().await;
+    }
+    ((fleet.server.calls("evalsha") - before) / SECONDS, hits as f64 / calls as f64)
+}

@@ -7,6 +7,7 @@ use weir::limit::Unit;
 use weir::limit::take::Take;
 use weir::limit::window::{Calendar, Unit as Span, Window};
 
+use super::many::scripts_a_second;
 use super::{MINUTE, all, granted, id, limit, replica, take};
 use crate::support::redis::Server;
 
@@ -63,4 +64,18 @@ async fn what_a_call_costs() {
     }
     let used: String = server.say(&["INFO", "cpu"]);
     println!("{}", used.lines().filter(|line| line.starts_with("used_cpu_")).collect::<Vec<_>>().join(" "));
+}
+
+#[tokio::test]
+#[ignore = "a measurement, and it takes minutes"]
+async fn what_a_fleet_asks() {
+    for replicas in [100, 1_000, 3_000] {
+        for lease in [0, 10] {
+            let (scripts, hits) = scripts_a_second(replicas, lease).await;
+            let calls = replicas / 10 * 20 + replicas * 9 / 10 * 2;
+            println!(
+                "{replicas} replicas, {calls} calls/s, lease {lease} %: {scripts} scripts/s, {hits:.3} ask nobody"
+            );
+        }
+    }
 }
