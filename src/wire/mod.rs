@@ -21,7 +21,7 @@ mod google;
 mod in_turn;
 mod keys;
 pub mod lines;
-mod media;
+pub mod media;
 pub mod models;
 pub mod multipart;
 mod named;
@@ -38,6 +38,7 @@ pub mod rewrite;
 pub mod scan;
 mod schema;
 pub mod sse;
+mod stated;
 mod tools;
 mod user;
 
