@@ -22,6 +22,7 @@ mod allowance;
 mod bounds;
 mod carried;
 mod choose;
+mod costs;
 mod count;
 mod crossing;
 mod crossing_end;

@@ -29,6 +29,7 @@ mod ollama;
 pub mod opaque;
 pub mod openai;
 pub mod outbound;
+pub mod parts;
 pub mod passage;
 pub mod prompt;
 pub mod rates;
