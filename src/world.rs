@@ -1,6 +1,7 @@
 //! The answers: what an exchange cannot know by itself, and where its notes go. A host is given a
 //! world and never looks behind it, so that a test can script one.
 
+mod counting;
 mod limits;
 
 use std::future::Future;
@@ -8,18 +9,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::exchange::event::{Answer, Ask, Failure, Note};
-use crate::llm::Operation;
 use crate::policy::Policy;
 use crate::target::Health;
 use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
-use crate::wire::prompt;
 
+use counting::Counts;
 pub use limits::{KEYS, Limits};
 
 /// What a host needs of the outside.
@@ -106,9 +105,6 @@ const SLACK: usize = 1024;
 /// quarter: nothing that is told waits longer, nor does the end of the process.
 const TEXT: usize = 1 << 20;
 
-/// The largest request body whose prompt is counted; the estimate of a larger one stands.
-const MAX_COUNTED: usize = 4 << 20;
-
 /// The policy in force, of which there is always one, and the one before it for as long as exchanges keep
 /// it. A clone shares them.
 #[derive(Clone, Debug)]
@@ -125,8 +121,7 @@ pub struct Local {
     health: Arc<Health>,
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
-    /// Prompts that may be counted at the same time.
-    counts: Arc<Semaphore>,
+    counts: Counts,
     limits: Arc<Limits>,
 }
 
@@ -144,7 +139,7 @@ impl Local {
         let (free, text) = (AtomicUsize::new(free), AtomicUsize::new(TEXT));
         let room = Arc::new(Room { free, dropped, text, closing: AtomicBool::new(false) });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let counts = Arc::new(Semaphore::new(cores));
+        let counts = Counts::new(cores);
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
         let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
         let (health, limits) = (Arc::default(), Arc::default());
@@ -209,14 +204,14 @@ impl World for Local {
     }
 }
 
-async fn answer(ask: Ask, counts: Arc<Semaphore>, limits: Arc<Limits>) -> Answer {
+async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>) -> Answer {
     match ask {
         Ask::Count { operation, model, body } => {
-            count(operation, model, body, counts).await.map_or(UNAVAILABLE, Answer::Count)
+            counts.prompt(operation, model, body).await.map_or(UNAVAILABLE, Answer::Count)
         }
         Ask::Wording { model, wording } => {
             let count = move || wording.tokens(|text| bpe::count(&model, text));
-            aside(counts, count).await.map_or(UNAVAILABLE, Answer::Count)
+            counts.aside(count).await.map_or(UNAVAILABLE, Answer::Count)
         }
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),
@@ -226,25 +221,6 @@ async fn answer(ask: Ask, counts: Arc<Semaphore>, limits: Arc<Limits>) -> Answer
 }
 
 const UNAVAILABLE: Answer = Answer::Failed(Failure::Unavailable);
-
-/// The tokens of a request body's prompt; none where it is too large, or too many are being counted.
-async fn count(operation: Operation, model: String, body: Bytes, counts: Arc<Semaphore>) -> Option<u64> {
-    if body.len() > MAX_COUNTED {
-        return None;
-    }
-    aside(counts, move || prompt::tokens(operation, &body, |text| bpe::count(&model, text))).await?
-}
-
-/// Counts off the I/O threads: a large prompt takes milliseconds. None where too many are being counted. It keeps
-/// its place to its end, also when nobody waits for the answer any more.
-async fn aside<T: Send + 'static>(counts: Arc<Semaphore>, count: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let place = counts.try_acquire_owned().ok()?;
-    let work = move || {
-        let _place = place;
-        count()
-    };
-    tokio::task::spawn_blocking(work).await.ok()
-}
 
 // === impl Policies ===
 

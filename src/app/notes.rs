@@ -101,5 +101,5 @@ fn learn(record: &Record, learned: &Learned) {
     };
     let key = Key { backend, model: &record.sent_model };
     meter::learn(&record.usage, through, learned, key);
-    learned.observe_answer(&record.caller.name, key, record.usage.total_output());
+    learned.observe_answer(&record.caller.name, key, record.usage.total_input(), record.usage.total_output());
 }

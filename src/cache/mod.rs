@@ -140,6 +140,8 @@ mod tests {
             max_output: None,
             choices: 1,
             service_tier: None,
+            speed: None,
+            geo: None,
             body_bytes: 2,
             media: None,
         }

@@ -1,34 +1,47 @@
 //! The most that a call comes to before it leaves, in the parts of a limit's unit: by what it states, by its
-//! bytes, by what its caller's calls of the model came to before.
+//! bytes, by what its caller's calls of the model came to before. What its parts come to that are no text is in
+//! `wire::parts`, and what it costs in `costs`.
 
 use super::Exchange;
 use super::steps::Deciding;
-use super::story::NANOS;
-use crate::base::money::NanoUsd;
+use super::translate::read_changed;
 use crate::limit::Unit;
-use crate::llm::{Call, Operation, Refusal, Usage};
+use crate::llm::{Call, Operation, Refusal};
+use crate::policy::Unpriced;
 use crate::policy::limits::Rule;
-use crate::policy::{Tariff, Unpriced};
 use crate::target::Target;
+use crate::tokens::bpe;
 use crate::tokens::learned::Key;
 
 /// Tokens out that are assumed of a call that states no bound, where neither its limit says a number nor
 /// anything was learned of its caller and model.
 const OUTPUT: u64 = 1024;
 
+/// The fewest tokens that are assumed of what a call refers to and does not bring.
+const REFERRED: u64 = 8 << 10;
+
+/// The most that a model is thought to read whose price does not say: the largest that is common.
+const WINDOW: u64 = 1 << 20;
+
 /// Of a limit that ends streams so many tokens are taken at a time.
 pub(super) const STEP: u64 = 256;
 
 /// The most that a call comes to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {
     pub input: u64,
+    /// How much of the input is only assumed: what is no text.
+    assumed: u64,
     /// What it probably is.
     pub likely: u64,
     /// As the call states it, or its model has it; none where nothing bounds it.
     output: Option<u64>,
     /// Tokens out that are expected where nothing is stated.
     expected: Option<u64>,
+    /// How many answers are made.
+    choices: u64,
+    /// What is made or heard has no size that the call states: the dearest is assumed.
+    pub is_guess: bool,
     /// The answer is a stream that can be ended when a limit runs out.
     pub streams: bool,
 }
@@ -36,9 +49,9 @@ pub(super) struct Bounds {
 // === impl Bounds ===
 
 impl Bounds {
-    /// Nothing bounds the answer.
+    /// Some of it is only assumed.
     pub fn is_assumed(self) -> bool {
-        self.output.is_none()
+        self.output.is_none() || self.assumed > 0 || self.is_guess
     }
 
     /// Of an answer that is ended when its limit runs out, no more than a step of output is taken beforehand.
@@ -46,9 +59,19 @@ impl Bounds {
         Bounds { output: Some(self.output.unwrap_or(step).min(step)), ..self }
     }
 
-    /// The prompt alone.
-    pub fn without_output(self) -> Self {
-        Bounds { output: Some(0), ..self }
+    /// What is not only assumed.
+    pub fn certain(self) -> Self {
+        Bounds { output: Some(self.output.unwrap_or(0)), ..self }
+    }
+
+    /// The text of the prompt, where it was counted.
+    pub fn counted(self) -> u64 {
+        self.likely.saturating_sub(self.assumed)
+    }
+
+    /// The prompt, as far as it is not only assumed.
+    pub fn certain_input(self) -> u64 {
+        self.input.saturating_sub(self.assumed)
     }
 }
 
@@ -64,7 +87,8 @@ impl Exchange {
 
     /// The most that this call takes of a limit; none where money is counted and no price is known.
     pub(super) fn amount(&self, rule: &Rule, bounds: Bounds, input: u64, target: &Target) -> Option<u64> {
-        let assumed = || rule.output.or(bounds.expected).unwrap_or(OUTPUT);
+        let each = |tokens: u64| tokens.saturating_mul(bounds.choices);
+        let assumed = || rule.output.map(each).or(bounds.expected).unwrap_or(each(OUTPUT));
         let output = bounds.output.unwrap_or_else(assumed);
         let cost = match rule.limit.unit {
             Unit::Usd => Some(self.most_cost(target, input, output)?),
@@ -75,68 +99,76 @@ impl Exchange {
 
     /// What so many more tokens out are charged.
     pub(super) fn amount_of_output(&self, rule: &Rule, output: u64, target: &Target) -> Option<u64> {
-        let bounds = Bounds { input: 0, likely: 0, output: Some(output), expected: None, streams: true };
+        let bounds = Bounds { output: Some(output), streams: true, ..Bounds::default() };
         self.amount(rule, bounds, 0, target)
     }
 
-    /// The cost of so many tokens, whether the prompt is written to a cache or not.
-    fn most_cost(&self, target: &Target, input: u64, output: u64) -> Option<NanoUsd> {
-        let call = self.story.call.as_ref();
-        let tariff = Tariff {
-            index: target.index,
-            provider: &target.backend.provider,
-            requested: &target.model,
-            served: None,
-            told: None,
-            asked: call.and_then(|call| call.service_tier.as_deref()),
-            size: call.and_then(|call| call.media.as_ref()?.size.as_deref()),
-            quality: call.and_then(|call| call.media.as_ref()?.quality.as_deref()),
-            at: Some(self.now.unix_nanos / NANOS),
-            geo: None,
-            speed: None,
-        };
-        let mut plain = Usage { input, output, ..Usage::default() };
-        if self.story.operation == Operation::Image {
-            plain.units.images_out = call.map_or(1, |call| call.choices);
-        }
-        if let Some(media) = call.and_then(|call| call.media.as_ref()) {
-            (plain.units.characters, plain.units.audio_in_ms) = (media.characters, media.audio_ms);
-        }
-        let written = Usage { input: 0, cache_write_1h: input, ..plain };
-        let costs = [plain, written].map(|usage| tariff.price(&self.setup.policy, &usage).0);
-        // A price without a cache has nothing to say of one.
-        let most = costs.into_iter().flatten().max();
-        // An image that is billed by its tokens has no price for the piece, and nobody knows its tokens before.
-        most.or_else(|| tariff.price(&self.setup.policy, &Usage { input, output, ..Usage::default() }).0)
-    }
-
-    /// No tokenizer makes more tokens than bytes of a text, so the bytes bound the prompt until it is counted.
+    /// No tokenizer makes more tokens than bytes of a text, so the bytes bound the text until it is counted.
     pub(super) fn bounds(&self, target: &Target, deciding: &Deciding) -> Bounds {
-        let call = &deciding.fields.call;
+        let call = self.leaving_call(deciding);
         let key = Key { backend: &target.backend.name, model: &target.model };
-        let added = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
-        let bytes = call.body_bytes.saturating_add(added);
-        let media = call.operation.is_media() || call.operation == Operation::CountTokens;
-        let likely = self.setup.learned.estimate_input(key, bytes);
+        let expected = self.setup.learned.expected_output(&self.story.caller.name, key);
+        let (choices, streams) = (call.choices.max(1), may_be_cut(call));
+        if call.operation.is_media() || call.operation == Operation::CountTokens {
+            let is_guess = self.is_guess(call);
+            return Bounds { output: Some(0), expected, choices, is_guess, streams, ..Bounds::default() };
+        }
+        let came = deciding.fields.call.body_bytes;
+        let prompt = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
+        let added = call.body_bytes.saturating_sub(came).max(prompt);
+        let parts = deciding.limits.parts.unwrap_or_default();
+        let text = came.saturating_add(added).saturating_sub(parts.bytes);
+        let estimate = self.setup.learned.estimate_input(key, text);
         let counted = deciding.limits.counted.map(|tokens| tokens.saturating_add(added));
-        // What could not be counted before it is refused is held to what is known of its model.
-        let counted = counted.or(deciding.limits.is_counted.then_some(likely));
-        let (input, likely) = if media { (0, 0) } else { (counted.unwrap_or(bytes), counted.unwrap_or(likely)) };
+        let (most, likely) = match counted {
+            Some(counted) if bpe::is_exact(&target.model) => (counted, counted),
+            // Another tokenizer's count is no bound.
+            Some(counted) => (counted.max(estimate), counted),
+            // What could not be counted before it is refused is held to what is known of its model.
+            None if deciding.limits.is_counted => (estimate, estimate),
+            None => (text, estimate),
+        };
+        let window = self.window(target).unwrap_or(WINDOW);
+        let referred = match self.setup.learned.expected_input(&self.story.caller.name, key) {
+            _ if !parts.refers => 0,
+            Some(before) => before.max(REFERRED),
+            None => window,
+        };
+        let assumed = parts.tokens.saturating_add(referred).min(window);
         let makes_text = matches!(call.operation, Operation::Chat | Operation::Completion | Operation::Responses);
         let output = if makes_text { self.stated_output(target, deciding) } else { Some(0) };
-        let caller = &self.story.caller.name;
-        let expected = self.setup.learned.expected_output(caller, key);
-        Bounds { input, likely: likely.min(input), output, expected, streams: may_be_cut(call) }
+        Bounds {
+            input: most.saturating_add(assumed),
+            assumed,
+            likely: likely.min(most).saturating_add(assumed),
+            output,
+            expected,
+            choices,
+            is_guess: false,
+            streams,
+        }
     }
 
     pub(super) fn stated_output(&self, target: &Target, deciding: &Deciding) -> Option<u64> {
-        let call = &deciding.fields.call;
+        let call = self.leaving_call(deciding);
         let ruled = target.changes.as_ref().and_then(|changes| changes.max_output);
         let stated = match (call.max_output, ruled) {
             (Some(stated), Some(ruled)) => Some(stated.min(ruled)),
             (stated, ruled) => stated.or(ruled),
         };
         Some(stated?.saturating_mul(call.choices.max(1)))
+    }
+
+    /// The call as a rule's parameters make it.
+    fn leaving_call<'a>(&'a self, deciding: &'a Deciding) -> &'a Call {
+        self.story.call.as_ref().unwrap_or(&deciding.fields.call)
+    }
+
+    /// Makes the call of the story what a rule's parameters make of it: what leaves is what counts.
+    pub(super) fn see_changes(&mut self, target: &Target, deciding: &Deciding) {
+        if let Some(left) = read_changed(deciding, target) {
+            self.story.call = Some(left);
+        }
     }
 }
 

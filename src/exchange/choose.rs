@@ -27,6 +27,10 @@ const TOLD: usize = explain::RULES;
 /// configuration: upstream connection failure, no healthy upstream, no cluster.
 const UNREACHABLE: &[&str] = &["UF", "UH", "NC"];
 
+/// Its words for a connection that broke, or took too long, after the request was sent on it: connection
+/// termination, a reset from the provider or from the proxy, a protocol error, a timeout, retries used up.
+const BROKEN: &[&str] = &["UC", "UR", "LR", "UPE", "UT", "URX"];
+
 // === impl Exchange ===
 
 impl Exchange {
@@ -223,6 +227,12 @@ fn of_proxy(head: &ResponseHead) -> Option<Outcome> {
         None => head.status == 503,
     };
     Some(if unreachable { Outcome::Unreachable } else { Outcome::Failed })
+}
+
+/// Whether the proxy's own answer says that the provider may have worked on the request.
+pub(super) fn may_have_run(head: &ResponseHead) -> bool {
+    let flags = head.headers.get(LOCAL_REPLY_HEADER).unwrap_or_default();
+    flags.split(',').any(|flag| BROKEN.contains(&flag)) && !flags.split(',').any(|flag| UNREACHABLE.contains(&flag))
 }
 
 /// When the provider says it may be asked again. A date is not read: no provider is known to send one.

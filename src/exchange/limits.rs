@@ -20,6 +20,8 @@ use crate::policy::limits::{Exceeded, Met, Missing, Rule, Visit, meet};
 use crate::policy::select::Place;
 use crate::policy::{Mode, OnError};
 use crate::target::{Pass, Target};
+use crate::wire::parts::{self, Parts};
+use crate::wire::prompt::MAX_COUNTED;
 
 /// After how long a call that waits for a place among those in flight asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -51,6 +53,8 @@ pub(super) struct Limits {
     /// They cannot be counted, or were, or are just now.
     pub is_counted: bool,
     is_counting: bool,
+    /// What of the prompt is no text, once that was read.
+    pub parts: Option<Parts>,
     /// Limits that have sent the call elsewhere: it does not come back for them.
     left: Vec<Arc<str>>,
     /// When it asks again.
@@ -111,10 +115,15 @@ impl Exchange {
     }
 
     fn take_of(&mut self, met: Vec<Met>, target: &Target, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let is_sized = met.iter().any(|met| met.rule.limit.unit.stage() == Stage::Reserve);
+        if is_sized && deciding.limits.parts.is_none() {
+            self.see_changes(target, deciding);
+            deciding.limits.parts = Some(parts::read(&target.model, &deciding.body));
+        }
         let bounds = self.bounds(target, deciding);
         if deciding.limits.counted.is_some() {
             // Where its provider states nothing, the call is billed as it was counted.
-            self.story.counted_input = Some(bounds.input);
+            self.story.counted_input = Some(bounds.counted());
         }
         let mut asked = Vec::with_capacity(met.len());
         for met in met {
@@ -126,9 +135,13 @@ impl Exchange {
                     None => continue,
                 }
             };
-            // What is only assumed of an answer never makes a call more than the whole limit.
-            let least = || self.amount(&met.rule, bounds.without_output(), bounds.input, target).unwrap_or(most);
-            let most = if bounds.is_assumed() { most.min(met.ceiling.max(least())) } else { most };
+            // What is only assumed never makes a call more than the whole limit.
+            let least = || self.amount(&met.rule, bounds.certain(), bounds.certain_input(), target).unwrap_or(most);
+            let most = match bounds.is_assumed() {
+                true if bounds.is_guess => most.min(met.ceiling),
+                true => most.min(met.ceiling.max(least())),
+                false => most,
+            };
             let likely = self.amount(&met.rule, bounds, bounds.likely, target).unwrap_or(most);
             // Nothing is counted for a limit that refuses nothing, so it goes by what is probable.
             let most = if met.rule.is_enforced() { most } else { likely.min(most) };
@@ -215,6 +228,13 @@ impl Exchange {
         }
     }
 
+    /// Whether the prompt is held to what is known of its model because too many were being counted.
+    fn was_too_busy(deciding: &Deciding) -> bool {
+        let (limits, operation) = (&deciding.limits, deciding.fields.call.operation);
+        let counts = !operation.is_media() && deciding.body.len() <= MAX_COUNTED;
+        counts && limits.is_counted && limits.counted.is_none()
+    }
+
     fn does_not_fit(
         &mut self,
         step: Step,
@@ -244,6 +264,10 @@ impl Exchange {
                 true => Flow::Wait,
                 false => self.out_of(&rule, asked, &refused),
             },
+            // Another time it may be counted, and fit.
+            _ if rule.limit.unit.stage() == Stage::Reserve && Self::was_too_busy(deciding) => {
+                self.refuse_over(&rule.limit, uncounted(&rule.limit.name))
+            }
             _ => self.out_of(&rule, asked, &refused),
         }
     }
@@ -264,6 +288,8 @@ impl Exchange {
         let Some(wait) = wait.filter(|wait| *wait <= left && !left.is_zero()) else { return false };
         let until = now.plus(wait.max(Duration::from_millis(1)));
         deciding.limits.waits = Some(until);
+        // What could not be counted is counted when it asks again.
+        deciding.limits.is_counted = deciding.limits.counted.is_some();
         deciding.limits.reserved = false;
         self.push(Action::Wake(until), out);
         true
@@ -313,7 +339,7 @@ impl Limits {
     /// The call starts anew elsewhere.
     pub fn start_anew(&mut self) {
         self.reserved = false;
-        (self.counted, self.is_counted) = (None, false);
+        (self.counted, self.is_counted, self.parts) = (None, false, None);
     }
 }
 
@@ -329,6 +355,11 @@ fn lacks(missing: &Missing) -> Refusal {
 fn store_unavailable(name: &str) -> Refusal {
     let message = format!("The limit {name:?} cannot be checked now; ask again.");
     Refusal::new(Code::LimitStoreUnavailable, message).retry_after(Duration::from_secs(1))
+}
+
+fn uncounted(name: &str) -> Refusal {
+    let message = format!("The prompt cannot be counted for the limit {name:?} just now; ask again.");
+    Refusal::new(Code::RateLimitExceeded, message).retry_after(RETRY_AFTER)
 }
 
 /// The refusal of a call that does not fit. A rate comes back by itself, and says when; a budget does not.

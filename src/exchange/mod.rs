@@ -22,6 +22,7 @@ mod allowance;
 mod bounds;
 mod carried;
 mod choose;
+mod costs;
 mod count;
 mod crossing;
 mod crossing_end;
@@ -317,7 +318,10 @@ impl Exchange {
             (Some(_), UsageSource::Unknown) => Spent::Unknown,
             (Some(_), _) => Spent::Used { usage: bill.measure.usage, cost: bill.cost },
         };
+        let hides = self.may_have_thought(bill);
         for held in std::mem::take(&mut self.grants) {
+            // What was not seen of it was thought out of all that was taken: that stays, where it is more.
+            let spent = if hides && held.covers(bill) { Spent::Unknown } else { spent };
             Charge::of(&held.grant, &held.slack, spent, &mut self.charges);
             let uncounted = uncounted.cloned();
             self.note(Note::Settle(Settle { grant: held.grant, spent, uncounted }), out);

@@ -3,12 +3,15 @@
 
 use super::Exchange;
 use super::event::Meta;
+use super::limits::Held;
 use super::steps::{Deciding, Flow};
+use super::story::Bill;
 use crate::base::money::NanoUsd;
 use crate::limit::charge::Charge;
 use crate::limit::take::{Fit, Taken};
-use crate::limit::{Limit, Unit};
-use crate::llm::Refusal;
+use crate::limit::{Limit, Stage, Unit};
+use crate::llm::{Refusal, UsageSource};
+use crate::tokens::learned::Key;
 
 // === impl Exchange ===
 
@@ -45,6 +48,15 @@ impl Exchange {
         Flow::Refuse(refusal)
     }
 
+    /// Whether an answer that ended before its usage was stated may have had more tokens than its text: of a model
+    /// that reasons, nobody sees what it thought.
+    pub(super) fn may_have_thought(&self, bill: &Bill) -> bool {
+        let Some(target) = self.story.target.as_ref() else { return false };
+        let key = Key { backend: &target.backend.name, model: &target.model };
+        let is_cut_off = bill.measure.source == UsageSource::Estimated && !self.response.was_complete();
+        is_cut_off && !self.story.operation.is_media() && self.setup.learned.reasons(key)
+    }
+
     /// Nothing is counted here: what would be taken goes into the record.
     pub(super) fn limits_peeked(&mut self, deciding: &mut Deciding) -> Flow {
         if deciding.limits.is_counting() {
@@ -56,5 +68,19 @@ impl Exchange {
             self.charges.push(Charge { limit, key: met.key, reserved, likely, charged: None, is_shadow: false });
         }
         Flow::Go
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Whether as much was taken of every limit as this bill comes to.
+    pub(super) fn covers(&self, bill: &Bill) -> bool {
+        let all = &self.grant.taken;
+        all.iter().filter(|taken| taken.limit.unit.stage() == Stage::Reserve).all(|taken| {
+            let same = all.iter().filter(|other| other.limit.id == taken.limit.id && other.key == taken.key);
+            let reserved: u64 = same.map(|taken| taken.amount).fold(0, u64::saturating_add);
+            taken.limit.charge(&bill.measure.usage, bill.cost).is_none_or(|charged| charged <= reserved)
+        })
     }
 }

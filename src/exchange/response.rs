@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::carried::Carried;
+use super::choose::may_have_run;
 use super::event::{Action, Edits, Length, Meta, ResponseHead};
 use super::expected::{Crossed, Expected};
 use super::explain::EXPLAIN_HEADER;
@@ -32,6 +33,8 @@ pub(super) struct State {
     ended: bool,
     /// The proxy marked it as its own.
     is_marked: bool,
+    /// The proxy answered because the connection broke on which the request was sent.
+    pub broke: bool,
     /// A document of which a leader's answer is made.
     pub document: Vec<u8>,
     /// What a leader has published, for the entry to keep.
@@ -213,6 +216,7 @@ impl Exchange {
         self.observe(&head, end, out);
         self.move_rates(&head);
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
+        self.response.broke = may_have_run(&head);
         let (kind, coding) = (head.headers.get("content-type"), head.headers.get("content-encoding"));
         let mut meter = Meter::new(kind, coding, self.profile.bodies.max_event);
         if head.status < 400 && self.response.expected.is_some() && self.counts_output() {

@@ -140,7 +140,7 @@ impl Exchange {
             request_bytes: story.call.as_ref().map_or(0, |call| call.body_bytes),
             text_bytes: self.response.text_bytes().filter(|_| !story.operation.is_media()),
             complete,
-            status: self.response.upstream_status(),
+            status: self.response.upstream_status().filter(|_| !self.response.broke),
             // What ended in an error was not made, or nobody knows how much of it.
             counted: media.filter(|_| seen.is_none_or(|seen| !seen.has_error)).map(counted).unwrap_or_default(),
         };
@@ -283,7 +283,7 @@ impl Exchange {
             self.story.decide("translate", "dropped", "answer_not_sayable", names);
         }
         self.observe_after(None, out);
-        let uncounted = self.uncounted(bill);
+        let uncounted = self.uncounted(bill).filter(|_| !self.may_have_thought(bill));
         self.settle_all(bill, uncounted.as_ref(), out);
         self.forsake(out);
         let record = self.record(outcome, bill, uncounted);

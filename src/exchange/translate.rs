@@ -135,6 +135,16 @@ fn refuse_loss(target: &Target, dropped: &Dropped, speaks: Format) -> Result<(),
     Err(Refusal::new(Code::UnsupportedValue, message).param(first))
 }
 
+/// The call that a rule's parameters will make of the client's, where they may make another one; none as well where
+/// they cannot, which is said when it leaves.
+pub(super) fn read_changed(deciding: &Deciding, target: &Target) -> Option<Call> {
+    let changes = target.changes.as_deref().filter(|changes| changes.touch_the_call())?;
+    let fields = &deciding.fields;
+    let want = Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes: Some(changes) };
+    let (body, done) = openai::rewrite(&deciding.body, fields, want).ok()?;
+    reread(deciding, Some(changes), done, &body)
+}
+
 /// The call that a rule's parameters made of the client's, where they may have made another one.
 fn reread(deciding: &Deciding, changes: Option<&Changes>, done: Done, body: &[u8]) -> Option<Call> {
     changes.filter(|changes| done.parameters && changes.touch_the_call())?;

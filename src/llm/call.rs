@@ -54,6 +54,9 @@ pub struct Call {
     pub choices: u64,
     /// The service tier asked for, as the provider spells it.
     pub service_tier: Option<String>,
+    /// How fast, and where, the answer is asked to be made: Anthropic's `speed` and `inference_geo`.
+    pub speed: Option<Box<str>>,
+    pub geo: Option<Box<str>>,
     /// Bytes of the request body: what an estimate of the input starts from.
     pub body_bytes: u64,
     /// What a call for images or sound is billed by and its answer may not say.
@@ -71,6 +74,8 @@ pub struct Media {
     pub characters: u64,
     /// Milliseconds of the uploaded sound, where its file says so.
     pub audio_ms: u64,
+    /// Bytes of the uploaded sound, where its file does not.
+    pub sound_bytes: u64,
 }
 
 // === impl Dialect ===

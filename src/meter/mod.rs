@@ -4,7 +4,7 @@
 //! never shown as zero, neither as tokens nor as money.
 
 use crate::base::words::Words;
-use crate::catalog::price::{Cost, Mode, Terms, Unpriced};
+use crate::catalog::price::{Cost, Mode, RateRow, Terms, Unit, Unpriced};
 use crate::catalog::{Catalog, Origin, Overlay, Quote};
 use crate::llm::{Dialect, Operation, PriceRow, Units, Usage, UsageSource};
 use crate::tokens::Learned;
@@ -30,7 +30,7 @@ pub struct Through {
     pub text_bytes: Option<u64>,
     /// The answer ended as its format says, or a usage that covers all of it was read.
     pub complete: bool,
-    /// The provider's status; none if no answer began.
+    /// The provider's status; none if no answer began, or the proxy answered because it broke off.
     pub status: Option<u16>,
     /// What was counted in the request that the answer may not say.
     pub counted: Units,
@@ -62,6 +62,7 @@ pub struct Priced {
 /// | any | stated | ended early | the provider's input, the larger of its and the estimated output: estimated |
 /// | 4xx, 5xx | none | | zero, the provider's: an error status is its word that nothing was made and nothing is billed |
 /// | 408, 504 | none | | unknown: only the waiting ended; the model may have run |
+/// | no answer began | none | | unknown, for the same reason |
 /// | else | none, and units were counted in the request | | these units: estimated |
 /// | else | none | readable | estimated from bytes, input and output |
 /// | else | none | not readable | unknown |
@@ -85,7 +86,7 @@ pub fn settle(stated: Option<Usage>, seen: Through, learned: &Learned, key: Key<
         _ if !seen.counted.is_none() => {
             Measure { usage: Usage { units: seen.counted, ..Usage::default() }, source: UsageSource::Estimated }
         }
-        (_, None) => unknown,
+        (None, _) | (_, None) => unknown,
         (_, Some(0)) if seen.request_bytes == 0 => unknown,
         (_, Some(_)) => {
             Measure { usage: completed(Usage::default(), seen, learned, key), source: UsageSource::Estimated }
@@ -103,6 +104,9 @@ pub fn learn(stated: &Usage, seen: Through, learned: &Learned, key: Key<'_>) {
         return;
     }
     learned.observe_input(key, stated.total_input(), seen.request_bytes);
+    if stated.reasoning > 0 {
+        learned.observe_reasoning(key);
+    }
     if let Some(bytes) = seen.text_bytes
         && stated.reasoning == 0
     {
@@ -192,6 +196,23 @@ pub fn is_priced(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, m
         None | Some(Mode::Chat | Mode::Completion | Mode::Responses) => quote.price.cost(&one, None).is_ok(),
         Some(_) => quote.price.is_usable(),
     })
+}
+
+/// The sizes and qualities that images of a model have a price for.
+pub fn image_terms<'a>(
+    catalog: &'a Catalog,
+    overlay: Option<&'a Overlay>,
+    provider: &str,
+    models: Models<'_>,
+) -> impl Iterator<Item = (Option<&'a str>, Option<&'a str>)> {
+    let made = |row: &&RateRow| matches!(row.unit, Unit::PerImageOut | Unit::PerPixelOut | Unit::PerImageIn);
+    let rates = quote(catalog, overlay, provider, models).map_or(&[][..], |quote| &quote.price.rates);
+    rates.iter().filter(made).map(|row| (row.variant.as_deref(), row.quality.as_deref()))
+}
+
+/// How many tokens a model reads at most, where its price says so.
+pub fn window(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, models: Models<'_>) -> Option<u64> {
+    quote(catalog, overlay, provider, models)?.price.limits.max_input
 }
 
 fn quote<'a>(

@@ -53,12 +53,6 @@ fn a_missing_usage_is_estimated_from_bytes() {
 }
 
 #[test]
-fn an_aborted_call_without_any_answer_used_its_input() {
-    let gone = Through { text_bytes: Some(0), complete: false, status: None, ..SEEN };
-    assert_eq!(settled(None, gone), (usage(100, 0), UsageSource::Estimated));
-}
-
-#[test]
 fn an_early_end_keeps_the_stated_input_and_estimates_the_output() {
     let early = Through { complete: false, ..SEEN };
     let start = Usage { cache_read: 1_000, ..usage(70, 1) };
@@ -123,6 +117,21 @@ fn units_alone_teach_nothing_about_tokens() {
     let learned = Learned::new();
     learn(&Usage { units: Units { audio_in_ms: 9_000, ..Units::NONE }, ..Usage::default() }, SEEN, &learned, KEY);
     assert_eq!((learned.estimate_input(KEY, 100), learned.knows_input(KEY)), (25, false));
+}
+
+#[test]
+fn nobody_knows_what_a_call_used_that_was_given_up_before_its_answer_began() {
+    let gone = Through { status: None, text_bytes: Some(0), complete: false, ..SEEN };
+    assert_eq!(settled(None, gone), (Usage::default(), UsageSource::Unknown));
+}
+
+#[test]
+fn a_model_that_has_reasoned_is_remembered() {
+    let learned = Learned::new();
+    learn(&usage(80, 20), SEEN, &learned, KEY);
+    assert!(!learned.reasons(KEY));
+    learn(&Usage { reasoning: 1, ..usage(80, 20) }, SEEN, &learned, KEY);
+    assert!(learned.reasons(KEY) && !learned.reasons(Key { backend: "groq", ..KEY }));
 }
 
 #[test]

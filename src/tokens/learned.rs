@@ -63,6 +63,8 @@ struct Entry {
     observed: u64,
     input: Ratio,
     output: Ratio,
+    /// An answer had reasoning in it.
+    reasons: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,9 +97,14 @@ impl Learned {
         self.observe(key, tokens, bytes, |entry| &mut entry.output);
     }
 
-    /// A complete call of this caller was answered with so many tokens, as the provider says.
-    pub fn observe_answer(&self, caller: &str, key: Key<'_>, tokens: u64) {
-        self.outputs.observe(caller, key, tokens);
+    /// A complete call of this caller had so many tokens and was answered with so many, as the provider says.
+    pub fn observe_answer(&self, caller: &str, key: Key<'_>, input: u64, output: u64) {
+        self.outputs.observe(caller, key, input, output);
+    }
+
+    /// How many tokens this caller's next prompt has at most, going by those before it; none where there was none.
+    pub fn expected_input(&self, caller: &str, key: Key<'_>) -> Option<u64> {
+        self.outputs.expected_input(caller, key)
     }
 
     /// How many tokens this caller's next answer has at most, going by those before it; none where there was
@@ -115,6 +122,24 @@ impl Learned {
     /// The tokens of `bytes` bytes of answered text; see [`Learned::estimate_input`].
     pub fn estimate_output(&self, key: Key<'_>, bytes: u64) -> u64 {
         self.estimate(key, bytes, |entry| &entry.output)
+    }
+
+    /// A complete call of this model was answered with tokens of reasoning, as the provider says.
+    pub fn observe_reasoning(&self, key: Key<'_>) {
+        if key.backend.len() + key.model.len() > MAX_NAME || self.reasons(key) {
+            return;
+        }
+        let hash = self.hasher.hash_one(key);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = table.entry(hash, key) {
+            entry.reasons = true;
+        }
+    }
+
+    /// Whether this model is known to reason: its answers may be longer than the text that is seen of them.
+    pub fn reasons(&self, key: Key<'_>) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.entries.get(&self.hasher.hash_one(key)).is_some_and(|entry| entry.is(key) && entry.reasons)
     }
 
     /// Whether a call of this model has taught anything about its input.
@@ -189,7 +214,7 @@ impl Table {
 impl Entry {
     fn new(key: Key<'_>) -> Entry {
         let (input, output) = (Ratio::default(), Ratio::default());
-        Entry { backend: key.backend.into(), model: key.model.into(), observed: 0, input, output }
+        Entry { backend: key.backend.into(), model: key.model.into(), observed: 0, input, output, reasons: false }
     }
 
     fn is(&self, key: Key<'_>) -> bool {

@@ -1,7 +1,7 @@
 //! What deciding needs from a JSON request of any format that has a top-level `model`: the values,
 //! and where in the body they stand, so that they can be edited in place.
 
-use super::{Endpoint, keys, media};
+use super::{Endpoint, keys, media, stated};
 use crate::base::json::{self, JsonError, Kind, Member, Span};
 use crate::llm::{Call, Code, Dialect, Operation, Refusal};
 
@@ -31,9 +31,6 @@ pub struct StreamOptions {
     pub is_empty: bool,
 }
 
-/// The names under which formats state the bound on output tokens; the first that is there counts.
-const MAX_OUTPUT: &[&str] = &["max_completion_tokens", "max_output_tokens", "max_tokens"];
-
 /// Where a format that has an object for it states the bound on output tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nested {
@@ -59,7 +56,7 @@ impl Nested {
 /// is bounded here, where it comes in; the longest real ones are Bedrock's resource names.
 pub(super) const MAX_MODEL: usize = 512;
 
-/// The longest service tier that is read.
+/// The longest service tier that is read, and the longest other word that a price depends on.
 const MAX_TIER: usize = 64;
 
 /// Reads `body`. Only fields that are acted on are looked at; of these, none may stand twice, in
@@ -74,18 +71,19 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
         return Err(Refusal::new(Code::UnsupportedValue, "The request must name a model, as a string.").param("model"));
     };
     let flag = |key| Ok::<_, Refusal>(only(dialect, &members, key)?.is_some_and(|member| member.kind == Kind::True));
-    let number = |key| Ok::<_, Refusal>(only(dialect, &members, key)?.and_then(|member| integer(body, member)));
     let text = |key| Ok::<_, Refusal>(only(dialect, &members, key)?.and_then(|member| string(body, member)));
 
     let stream = flag("stream")?;
     let background = flag("background")?;
-    let mut max_output = None;
-    for &name in MAX_OUTPUT {
-        max_output = max_output.or(number(name)?);
-    }
-    let choices = number("n")?.unwrap_or(1).max(1);
+    let max_output = stated::max_output(dialect, body, &members)?;
+    let choices = stated::choices(dialect, operation, body, &members)?;
     let media = media::read(operation, text)?;
     let service_tier = text("service_tier")?.filter(|tier| tier.len() <= MAX_TIER);
+    let word = |key| {
+        let said = if dialect == Dialect::Anthropic { text(key)? } else { None };
+        Ok::<_, Refusal>(said.filter(|said| said.len() <= MAX_TIER).map(String::into_boxed_str))
+    };
+    let (speed, geo) = (word("speed")?, word("inference_geo")?);
     let stream_options = match only(dialect, &members, "stream_options")? {
         Some(member) => Some(read_stream_options(dialect, body, member)?),
         None => None,
@@ -108,6 +106,8 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
             max_output,
             choices,
             service_tier,
+            speed,
+            geo,
             body_bytes: body.len() as u64,
             media,
         },
@@ -158,6 +158,8 @@ pub(super) fn read_named(
             max_output,
             choices: choices.unwrap_or(1).max(1),
             service_tier,
+            speed: None,
+            geo: None,
             body_bytes: body.len() as u64,
             media: None,
         },
@@ -184,7 +186,11 @@ fn read_stream_options(dialect: Dialect, body: &[u8], member: &Member<'_>) -> Re
 }
 
 /// The member with that key, which stands once in whatever case.
-fn only<'m, 'a>(dialect: Dialect, members: &'m [Member<'a>], key: &str) -> Result<Option<&'m Member<'a>>, Refusal> {
+pub(super) fn only<'m, 'a>(
+    dialect: Dialect,
+    members: &'m [Member<'a>],
+    key: &str,
+) -> Result<Option<&'m Member<'a>>, Refusal> {
     Ok(keys::only(dialect, members, key)?.and_then(|index| members.get(index)))
 }
 
@@ -205,11 +211,6 @@ pub(super) fn digits<'b>(dialect: Dialect, body: &'b [u8], member: &Member<'_>) 
 
 fn count(dialect: Dialect, body: &[u8], member: &Member<'_>) -> Option<u64> {
     std::str::from_utf8(digits(dialect, body, member)).ok()?.parse().ok()
-}
-
-fn integer(body: &[u8], member: &Member<'_>) -> Option<u64> {
-    let raw = &body[member.value.start..member.value.end];
-    std::str::from_utf8(raw).ok()?.parse().ok()
 }
 
 fn string(body: &[u8], member: &Member<'_>) -> Option<String> {

@@ -3,6 +3,9 @@
 
 use crate::llm::{Media, Operation};
 
+/// The fewest bytes of a second of sound: Opus at 6 kbit/s (RFC 6716, 2.1.1), below the 8 kbit/s of MP3.
+pub const SOUND: u64 = 750;
+
 /// The longest size or quality that is read.
 const WORD: usize = 64;
 

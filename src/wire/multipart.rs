@@ -63,9 +63,14 @@ pub fn read(content_type: &str, endpoint: Endpoint, body: &[u8]) -> Result<Field
     let choices = only(&parts, N)?.map(|part| text(body, part)).transpose()?;
     let media = match endpoint.operation {
         Operation::Audio => {
-            let files = parts.iter().filter(|part| part.is_file);
-            let audio_ms = files.map(|part| media::wav_ms(&body[part.value.start..part.value.end])).sum();
-            Some(Box::new(Media { audio_ms, ..Media::default() }))
+            let mut sound = Media::default();
+            for file in parts.iter().filter(|part| part.is_file).map(|part| part.value.slice(body)) {
+                match media::wav_ms(file) {
+                    0 => sound.sound_bytes += file.len() as u64,
+                    ms => sound.audio_ms += ms,
+                }
+            }
+            Some(Box::new(sound))
         }
         other => media::read(other, |name| {
             only(&parts, name)?.map(|part| text(body, part).map(Cow::into_owned)).transpose()
@@ -82,6 +87,8 @@ pub fn read(content_type: &str, endpoint: Endpoint, body: &[u8]) -> Result<Field
         max_output: None,
         choices: choices.and_then(|said| said.trim().parse().ok()).unwrap_or(1).max(1),
         service_tier: None,
+        speed: None,
+        geo: None,
         // The size of a file says nothing about tokens.
         body_bytes: words.sum::<usize>() as u64,
         media,

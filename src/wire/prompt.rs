@@ -18,6 +18,9 @@ use crate::llm::Operation;
 /// much once more because every answer is primed with the beginning of one.
 pub(super) const FRAME: u64 = 3;
 
+/// A larger body is not counted.
+pub const MAX_COUNTED: usize = 4 << 20;
+
 /// What of a prompt is not text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {

@@ -1,16 +1,20 @@
 //! The places of notes, and the text that waits for its count.
 
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::*;
 use crate::base::now::Instant;
 use crate::catalog::Catalog;
 use crate::limit::take::Grant;
 use crate::limit::{Settle, Spent};
-use crate::llm::{Dialect, Usage};
+use crate::llm::{Dialect, Operation, Usage};
 use crate::target::Targets;
 use crate::target::health::{Observation, Outcome};
 use crate::tokens::Uncounted;
 use crate::tokens::uncounted::{Counted, Text};
 use crate::wire::count;
+use crate::wire::prompt::{self, MAX_COUNTED};
 
 fn world(exchanges: usize) -> (Local, Notes) {
     let policy = Policy::new(Targets::default(), Vec::new(), Catalog::builtin());
@@ -173,6 +177,15 @@ fn a_prompt_is_its_text_and_its_frame() {
     assert_eq!(count(Operation::Completion, r#"{"prompt":[15339,1917]}"#), Some(2));
 }
 
+/// No more can be counted, and no more can wait for it, until these are dropped.
+async fn busy(world: &Local) -> [OwnedSemaphorePermit; 2] {
+    let all = async |of: &Arc<Semaphore>| {
+        let all = u32::try_from(of.available_permits()).unwrap();
+        of.clone().acquire_many_owned(all).await.unwrap()
+    };
+    [all(&world.counts.places).await, all(&world.counts.queue).await]
+}
+
 #[tokio::test]
 async fn counts_are_bounded_in_size_and_in_number() {
     let (world, _notes) = world(1);
@@ -181,8 +194,7 @@ async fn counts_are_bounded_in_size_and_in_number() {
     let large = Bytes::from(vec![b' '; MAX_COUNTED + 1]);
     assert_eq!(ask(small.clone()).await, Answer::Count(8));
     assert_eq!(ask(large).await, Answer::Failed(Failure::Unavailable));
-    let all = u32::try_from(world.counts.available_permits()).unwrap();
-    let taken = world.counts.clone().acquire_many_owned(all).await.unwrap();
+    let taken = busy(&world).await;
     assert_eq!(ask(small.clone()).await, Answer::Failed(Failure::Unavailable));
     drop(taken);
     assert_eq!(ask(small).await, Answer::Count(8));
@@ -240,7 +252,6 @@ async fn a_chat_is_counted_for_a_provider_that_counts_none() {
     let wording = count::wording(Dialect::Anthropic, body).unwrap();
     let ask = || world.answer(Ask::Wording { model: "gpt-4o".to_owned(), wording: wording.clone() });
     assert_eq!(ask().await, Answer::Count(8));
-    let all = u32::try_from(world.counts.available_permits()).unwrap();
-    let _taken = world.counts.clone().acquire_many_owned(all).await.unwrap();
+    let _taken = busy(&world).await;
     assert_eq!(ask().await, Answer::Failed(Failure::Unavailable));
 }

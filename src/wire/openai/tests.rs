@@ -146,7 +146,7 @@ fn the_call_is_read() {
     let body = "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"n\":3,\
                 \"max_tokens\":7,\"max_completion_tokens\":5,\"service_tier\":\"flex\"}";
     let call = read(body).unwrap().call;
-    assert_eq!((call.stream, call.stream_usage, call.choices, call.max_output), (true, true, 3, Some(5)));
+    assert_eq!((call.stream, call.stream_usage, call.choices, call.max_output), (true, true, 3, Some(7)));
     assert_eq!((call.service_tier.as_deref(), call.body_bytes), (Some("flex"), body.len() as u64));
 }
 

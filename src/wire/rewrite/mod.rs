@@ -88,13 +88,21 @@ impl Changes {
         self.parameters.is_empty() && self.max_output.is_none() && self.prompt.is_empty()
     }
 
-    /// True when a field that is read into a [`crate::llm::Call`] may become another one.
+    /// True when a field that is read into a [`crate::llm::Call`], or adds to its prompt, may become another one.
     pub fn touch_the_call(&self) -> bool {
         self.parameters.iter().any(|parameter| {
             matches!(
                 parameter.name.as_str(),
                 "service_tier"
                     | "n"
+                    | "best_of"
+                    | "prompt"
+                    | "tools"
+                    | "functions"
+                    | "toolConfig"
+                    | "response_format"
+                    | "speed"
+                    | "inference_geo"
                     | "size"
                     | "quality"
                     | "input"

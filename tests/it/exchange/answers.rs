@@ -81,10 +81,10 @@ fn an_exchange_that_is_left_in_mid_stream_is_abandoned_and_estimated() {
     world.send(Event::Response(response(500, &[("content-type", "application/json")]), false));
     world.send(Event::Chunk(bytes("{\"error\":{}}"), false));
     assert_eq!(outcome(&mut world).1, Outcome::UpstreamError);
-    // Nothing came at all: what was sent may be billed.
+    // Nothing came at all: what was sent may be billed, and nobody knows how much.
     let mut world = called(policy(), false);
     let (status, ended, source, _) = outcome(&mut world);
-    assert_eq!((status, ended, source), (0, Outcome::Abandoned, UsageSource::Estimated));
+    assert_eq!((status, ended, source), (0, Outcome::Abandoned, UsageSource::Unknown));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn the_process_stops_in_every_phase() {
     // Sent: nothing can be said, and the process may be gone before the proxy is. The record is not lost.
     let mut world = World::new(policy());
     world.call(CHAT, chat(false)).send(stop());
-    assert_eq!((world.record().outcome, world.record().usage_source), (Outcome::Stopped, UsageSource::Estimated));
+    assert_eq!((world.record().outcome, world.record().usage_source), (Outcome::Stopped, UsageSource::Unknown));
     world.reply(json(), DOCUMENT).end();
     assert_eq!(world.client(), DOCUMENT);
     // Opened when the time was over already.

@@ -25,6 +25,7 @@ mod golden;
 mod hold;
 mod hostile;
 mod limits;
+mod limits_bounds;
 mod limits_told;
 mod listed;
 mod namespaces;

@@ -1,6 +1,7 @@
 //! Limits as users meet them, through a real Envoy, counted in one process: what passes, what is refused and
 //! how, what each call is charged in the end, and what of it is told.
 
+mod bounds;
 mod clients;
 mod cut;
 mod dialects;

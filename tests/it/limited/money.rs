@@ -1,6 +1,6 @@
 //! Budgets in USD: by team over namespaces, and of calls that are no chats or have no price.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use weir::render::envoy::BodyMode;
 
 use super::{code, limit, policy, rig, told};
@@ -74,6 +74,11 @@ async fn what_has_no_price_passes_no_budget_unless_it_may(mode: BodyMode) {
     }
 }
 
+/// An image of a cent. One that says less may be any of its model's.
+fn image() -> Value {
+    json!({"model": "gpt-image-1", "prompt": "A weir.", "size": "1024x1024", "quality": "low"})
+}
+
 /// What is no chat: it is charged what its usage comes to, and what is no text takes no tokens beforehand.
 async fn other_endpoints_are_charged_by_their_own_usage(mode: BodyMode) {
     let two = "  limits:\n  - {name: tokens, unit: Tokens, amount: 2000, period: {rolling: 1h}, per: [Workload]}\n  - {name: \
@@ -84,7 +89,7 @@ async fn other_endpoints_are_charged_by_their_own_usage(mode: BodyMode) {
                 form-data; name=\"file\"; filename=\"a.wav\"\r\ncontent-type: audio/wav\r\n\r\nRIFF....\r\n--x--\r\n";
     let rows = [
         ("/v1/embeddings", json!({"model": "text-embedding-3-small", "input": "How high is a weir?"}).to_string()),
-        ("/v1/images/generations", json!({"model": "gpt-image-1", "prompt": "A weir."}).to_string()),
+        ("/v1/images/generations", image().to_string()),
         ("/v1/audio/transcriptions", form.to_owned()),
     ];
     let (mut tokens, mut nanos) = (0, 0);
@@ -117,7 +122,7 @@ async fn other_endpoints_are_charged_by_their_own_usage(mode: BodyMode) {
     // What is left of five cents is no five images.
     let mut refused = 0;
     for _ in 0..6 {
-        let body = json!({"model": "gpt-image-1", "prompt": "A weir."}).to_string();
+        let body = image().to_string();
         let answer = rig.post("/v1/images/generations", &[], body.as_bytes()).await;
         rig.record_of(&answer).await;
         refused += usize::from(code(&answer) == (429, "project_spend_limit_exceeded".to_owned()));

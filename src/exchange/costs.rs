@@ -1,0 +1,133 @@
+//! The most that a call costs before it leaves.
+
+use super::Exchange;
+use super::story::NANOS;
+use crate::base::money::NanoUsd;
+use crate::catalog::region;
+use crate::llm::{Call, Media, Operation, Units, Usage};
+use crate::meter::{self, Models};
+use crate::policy::Tariff;
+use crate::target::Target;
+use crate::wire::media::SOUND;
+
+/// Tokens of the largest image of the best quality (OpenAI, "Image generation": 1024x1536, high), for models that
+/// bill images by their tokens alone.
+const IMAGE: u64 = 6_240;
+
+/// Tokens of sound for one character that is spoken, for models that bill speech by its tokens alone: 20 a second
+/// (OpenAI, "Pricing": a minute of gpt-4o-mini-tts is 0.015 USD, a million tokens are 12), at four characters a
+/// second, which is slow Chinese.
+const SPOKEN: u64 = 5;
+
+/// Milliseconds of sound that are heard as one token (OpenAI, "Audio": 10 tokens a second), and in which one token
+/// is said.
+const HEARD_MS: u64 = 100;
+const SAID_MS: u64 = 200;
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// The most that a call of so many tokens costs, whether the prompt is written to a cache or not, and whether
+    /// what it asks for is granted or not; none where no price is known.
+    pub(super) fn most_cost(&self, target: &Target, input: u64, output: u64) -> Option<NanoUsd> {
+        let call = self.story.call.as_ref();
+        let media = call.and_then(|call| call.media.as_deref());
+        let plain = Tariff {
+            index: target.index,
+            provider: &target.backend.provider,
+            requested: &target.model,
+            served: None,
+            told: None,
+            asked: call.and_then(|call| call.service_tier.as_deref()),
+            size: media.and_then(|media| known(media.size.as_deref())),
+            quality: media.and_then(|media| known(media.quality.as_deref())),
+            at: Some(self.now.unix_nanos / NANOS),
+            geo: None,
+            speed: None,
+        };
+        if let Some((call, media)) = call.zip(media) {
+            return self.most_of_media(plain, target, call, media);
+        }
+        let asked = Tariff {
+            geo: call.and_then(|call| call.geo.as_deref()),
+            speed: call.and_then(|call| call.speed.as_deref()),
+            ..plain
+        };
+        // Cohere bills a rerank by the search, whatever its tokens are.
+        let queries = u64::from(self.story.operation == Operation::Rerank);
+        let read = Usage { input, output, units: Units { queries, ..Units::default() }, ..Usage::default() };
+        let written = Usage { input: 0, cache_write_1h: input, ..read };
+        let unsearched = Usage { units: Units::default(), ..read };
+        let costs = [(plain, read), (asked, read), (plain, written), (asked, written), (plain, unsearched)];
+        // A price without a cache has nothing to say of one.
+        costs.into_iter().filter_map(|(tariff, usage)| tariff.price(&self.setup.policy, &usage).0).max()
+    }
+
+    /// The most that images, speech or a transcript cost: what the call states, and the dearest where it states
+    /// nothing.
+    fn most_of_media<'t>(&'t self, tariff: Tariff<'t>, target: &Target, call: &Call, media: &Media) -> Option<NanoUsd> {
+        let price = |tariff: Tariff<'_>, usage: Usage| tariff.price(&self.setup.policy, &usage).0;
+        let units = |units| Usage { units, ..Usage::default() };
+        if call.operation == Operation::Image {
+            let images = units(Units { images_out: call.choices, ..Units::default() });
+            let rows = self.image_terms(target);
+            let agrees = |asked: Option<&str>, of: Option<&str>| asked.is_none() || of.is_none() || asked == of;
+            let of = |&(size, quality): &(Option<&'t str>, Option<&'t str>)| {
+                let terms = Tariff { size: tariff.size.or(size), quality: tariff.quality.or(quality), ..tariff };
+                let stands = agrees(tariff.size, size) && agrees(tariff.quality, quality);
+                price(terms, images).filter(|_| stands)
+            };
+            // A size that has no price of its own is billed as another one.
+            let any = |&(size, quality): &(Option<&'t str>, Option<&'t str>)| {
+                price(Tariff { size, quality, ..tariff }, images)
+            };
+            let dearest = rows.iter().filter_map(of).max().or_else(|| rows.iter().filter_map(any).max());
+            let tokens = Usage { image_out: call.choices.saturating_mul(IMAGE), ..Usage::default() };
+            return dearest.or_else(|| price(tariff, images)).or_else(|| price(tariff, tokens));
+        }
+        let (characters, audio_in_ms) = (media.characters, heard(media));
+        let spoken = Usage {
+            input: characters,
+            audio_in: audio_in_ms.div_ceil(HEARD_MS),
+            audio_out: characters.saturating_mul(SPOKEN),
+            output: audio_in_ms.div_ceil(SAID_MS),
+            ..Usage::default()
+        };
+        price(tariff, units(Units { characters, audio_in_ms, ..Units::default() })).or_else(|| price(tariff, spoken))
+    }
+
+    /// Whether a call of media states too little to say what it costs.
+    pub(super) fn is_guess(&self, call: &Call) -> bool {
+        let Some(media) = call.media.as_deref() else { return false };
+        match call.operation {
+            Operation::Image => known(media.size.as_deref()).is_none() || known(media.quality.as_deref()).is_none(),
+            Operation::Audio => media.audio_ms == 0,
+            _ => false,
+        }
+    }
+
+    /// How many tokens the model reads at most.
+    pub(super) fn window(&self, target: &Target) -> Option<u64> {
+        let policy = &self.setup.policy;
+        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
+        let models = Models { requested: &target.model, served: None, region: region::of(&target.backend.authority) };
+        meter::window(&policy.catalog, overlay, &target.backend.provider, models)
+    }
+
+    fn image_terms<'a>(&'a self, target: &Target) -> Vec<(Option<&'a str>, Option<&'a str>)> {
+        let policy = &self.setup.policy;
+        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
+        let models = Models { requested: &target.model, served: None, region: region::of(&target.backend.authority) };
+        meter::image_terms(&policy.catalog, overlay, &target.backend.provider, models).collect()
+    }
+}
+
+/// A size or a quality that is one: `auto` leaves it to the provider.
+fn known(word: Option<&str>) -> Option<&str> {
+    word.filter(|word| *word != "auto")
+}
+
+/// The longest that what was uploaded can play.
+fn heard(media: &Media) -> u64 {
+    media.audio_ms.saturating_add(media.sound_bytes.saturating_mul(1000).div_ceil(SOUND))
+}

@@ -1,0 +1,325 @@
+//! What of a prompt is no text, in a request body of any format that is held here: how many tokens the parts come
+//! to that a tokenizer does not see, and whether there are any of which nothing is known but that they are there.
+//!
+//! | part | tokens |
+//! |---|---|
+//! | image, inline or by its address | the most that its model makes of one, see [`IMAGES`] |
+//! | inline sound | its bytes at [`SOUND`] a second, [`SOUND_TOKENS`] each |
+//! | inline document or video | one for each byte: what a provider reads out of them is not bounded otherwise |
+//! | document, sound or video by its address; an earlier answer, a stored prompt or cache; tools that the provider runs | it refers to what is not here |
+//!
+//! A body without any of them is passed over once, for the words that name them, and not parsed.
+
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+use super::media::SOUND;
+use crate::base::json::{self, JsonError, Kind, Span};
+
+/// The most tokens of one image by what a model's name has in it, the first that fits: Claude's high resolution
+/// (Anthropic, "Vision", 2026: 4,784), Gemini's (Gemini API, "Media resolution": 2,240 at ultra high), and 2,833
+/// and 5,667 for each of eight tiles (OpenAI, "Images and vision", GPT-4o mini). Of all others as many as the
+/// largest of those that are known: 16,384 (Qwen-VL, `max_pixels` of 12,845,056; OpenAI's largest is below).
+const IMAGES: [(&str, u64); 4] = [("claude", 4_784), ("gemini", 2_240), ("gpt-4o-mini", 48_169), ("", 16_384)];
+
+/// Tokens of a second of sound: Gemini's 32 (Gemini API, "Audio understanding"); OpenAI's are 10.
+const SOUND_TOKENS: u64 = 32;
+
+/// What a prompt has beside its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The most tokens that they come to.
+    pub tokens: u64,
+    /// Bytes of the body that are theirs and no text.
+    pub bytes: u64,
+    /// There is more, and nobody here knows how much.
+    pub refers: bool,
+}
+
+/// What a part is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    Image,
+    Sound,
+    Video,
+    Document,
+}
+
+/// Reads parts, all over a body.
+struct Reader<'a> {
+    body: &'a [u8],
+    image: u64,
+    parts: Parts,
+}
+
+/// The parts of a body that `model` is to read. A body that is no JSON has none.
+pub fn read(model: &str, body: &[u8]) -> Parts {
+    if !may_have(body) {
+        return Parts::default();
+    }
+    let image = IMAGES.iter().find(|(name, _)| model.contains(name)).map_or(0, |(_, tokens)| *tokens);
+    let mut reader = Reader { body, image, parts: Parts::default() };
+    // What is too deep or too long to be listed is bounded by its bytes, as far as it was not read.
+    reader.top().ok();
+    reader.parts
+}
+
+/// Whether a body has any of the words that parts are named by. A key may be written in escapes.
+fn may_have(body: &[u8]) -> bool {
+    const WORDS: &str = concat!(
+        r#""(?:image|input_|inline|file|video|audio|source"|document|container_upload|item_reference|computer_"#,
+        r#"|previous_response_id|conversation|prompt"|cached|mcp|web_|code_|google|url_?[cC]ontext)"#,
+        r"|\\u00[4-7]",
+    );
+    static NAMES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(WORDS).ok());
+    NAMES.as_ref().is_none_or(|names| names.is_match(body))
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn top(&mut self) -> Result<(), JsonError> {
+        for member in json::object(self.body)? {
+            let there = member.kind != Kind::Null;
+            match &*member.key {
+                "previous_response_id"
+                | "conversation"
+                | "cachedContent"
+                | "cached_content"
+                | "mcp_servers"
+                | "web_search_options" => self.parts.refers |= there,
+                // Else it is text.
+                "prompt" => self.parts.refers |= member.kind == Kind::Object,
+                "tools" => self.tools(member.value, member.kind)?,
+                "messages" | "contents" | "input" | "system" | "systemInstruction" | "system_instruction"
+                | "documents" | "images" => self.walk(member.value, member.kind, medium(&member.key))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Tools that run at the provider, whose results are prompts of it.
+    fn tools(&mut self, value: Span, kind: Kind) -> Result<(), JsonError> {
+        const RUN: [&str; 6] = ["web_", "code_", "mcp", "file_search", "tool_search", "image_generation"];
+        const KEYS: [&str; 8] = [
+            "googleSearch",
+            "google_search",
+            "googleSearchRetrieval",
+            "urlContext",
+            "url_context",
+            "codeExecution",
+            "code_execution",
+            "googleMaps",
+        ];
+        if kind != Kind::Array {
+            return Ok(());
+        }
+        for (tool, kind) in json::elements(self.body, value)? {
+            if kind != Kind::Object {
+                continue;
+            }
+            for member in json::members(self.body, tool)? {
+                let is_run = member.key == "type"
+                    && json::string(member.value.slice(self.body))
+                        .is_some_and(|name| RUN.iter().any(|run| name.starts_with(run)));
+                self.parts.refers |= is_run || KEYS.contains(&&*member.key);
+            }
+        }
+        Ok(())
+    }
+
+    /// A value inside of what `around` is named.
+    fn walk(&mut self, value: Span, kind: Kind, around: Option<Medium>) -> Result<(), JsonError> {
+        match kind {
+            Kind::Array => {
+                for (value, kind) in json::elements(self.body, value)? {
+                    match (kind, around) {
+                        // Ollama's images are a list of texts.
+                        (Kind::String, Some(Medium::Image)) => self.add(Medium::Image, "", value),
+                        _ => self.walk(value, kind, around)?,
+                    }
+                }
+            }
+            Kind::Object => self.object(value, around)?,
+            Kind::String | Kind::Number | Kind::True | Kind::False | Kind::Null => {}
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, value: Span, around: Option<Medium>) -> Result<(), JsonError> {
+        let members = json::members(self.body, value)?;
+        let mut here = around;
+        for member in members.iter().filter(|member| member.kind == Kind::String) {
+            let Some(text) = matches!(&*member.key, "type" | "mimeType" | "mime_type" | "media_type")
+                .then(|| json::string(member.value.slice(self.body)))
+                .flatten()
+            else {
+                continue;
+            };
+            match (&*member.key, &*text) {
+                ("type", "item_reference") => self.parts.refers = true,
+                // Of a source it says where it is.
+                ("type", "file") => here = here.or(Some(Medium::Document)),
+                ("type", name) => here = medium(name).or(here),
+                (_, mime) => here = Some(of_mime(mime)),
+            }
+        }
+        for member in &members {
+            let inner = medium(&member.key).or(here);
+            match (&*member.key, member.kind, inner) {
+                // What a model wrote, and what a tool answered: text, whatever its keys are.
+                ("input" | "arguments" | "args" | "response" | "json", Kind::Object, _) => {}
+                (key, Kind::String, Some(medium)) if is_place(key) => self.add(medium, key, member.value),
+                ("id", Kind::String, Some(Medium::Sound)) => self.parts.refers = true,
+                (_, Kind::Array | Kind::Object, _) => self.walk(member.value, member.kind, inner)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One part, whose content or address is this text.
+    fn add(&mut self, medium: Medium, key: &str, value: Span) {
+        let text = value.slice(self.body);
+        let is_inline = matches!(key, "" | "data" | "bytes" | "file_data" | "result") || text.starts_with(b"\"data:");
+        let length = text.len() as u64;
+        // Four characters of base64 are three bytes.
+        let bytes = length.saturating_mul(3).div_ceil(4);
+        let tokens = match medium {
+            Medium::Image => self.image,
+            _ if !is_inline => {
+                self.parts.refers = true;
+                return;
+            }
+            Medium::Sound => bytes.div_ceil(SOUND).saturating_mul(SOUND_TOKENS),
+            // A text may stand there as it is.
+            Medium::Video | Medium::Document => length,
+        };
+        self.parts.tokens = self.parts.tokens.saturating_add(tokens);
+        self.parts.bytes += length;
+    }
+}
+
+/// The keys under which the content of a part stands, or its address.
+fn is_place(key: &str) -> bool {
+    matches!(
+        key,
+        "url" | "uri" | "data" | "bytes" | "file_data" | "file_id" | "file_url" | "fileUri" | "file_uri" | "result"
+    ) || matches!(key, "image_url" | "audio_url" | "video_url")
+}
+
+/// What the name of a key or of a type says that is in it.
+fn medium(name: &str) -> Option<Medium> {
+    Some(match name {
+        "image" | "images" | "image_url" | "input_image" | "computer_screenshot" | "image_generation_call" => {
+            Medium::Image
+        }
+        "audio" | "input_audio" | "audio_url" => Medium::Sound,
+        "video" | "input_video" | "video_url" => Medium::Video,
+        "file" | "input_file" | "document" | "container_upload" | "file_data" | "fileData" | "inlineData"
+        | "inline_data" => Medium::Document,
+        _ => return None,
+    })
+}
+
+fn of_mime(mime: &str) -> Medium {
+    match mime.split('/').next().unwrap_or_default() {
+        "image" => Medium::Image,
+        "audio" => Medium::Sound,
+        "video" => Medium::Video,
+        _ => Medium::Document,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(tokens: u64, bytes: u64, refers: bool) -> Parts {
+        Parts { tokens, bytes, refers }
+    }
+
+    fn content(part: &str) -> String {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"hi"}},{part}]}}]}}"#)
+    }
+
+    #[test]
+    fn each_kind_of_part_comes_to_what_is_documented() {
+        const REFERS: Parts = Parts { tokens: 0, bytes: 0, refers: true };
+        for (part, expected) in [
+            (r#"{"type":"text","text":"an \"image_url\" and a \"source\""}"#, Parts::default()),
+            (r#"{"type":"image_url","image_url":{"url":"https://x/y"}}"#, parts(16_384, 13, false)),
+            (r#"{"type":"image_url","image_url":"https://x/y"}"#, parts(16_384, 13, false)),
+            (r#"{"type":"\u0069mage_url","\u0069mage_url":{"url":"https://x/y"}}"#, parts(16_384, 13, false)),
+            (r#"{"type":"input_image","file_id":"f-1"}"#, parts(16_384, 5, false)),
+            (r#"{"type":"image","source":{"type":"url","url":"https://x/y"}}"#, parts(16_384, 13, false)),
+            (r#"{"type":"image","source":{"type":"file","file_id":"f-1"}}"#, parts(16_384, 5, false)),
+            (
+                r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}"#,
+                parts(16_384, 6, false),
+            ),
+            (r#"{"image":{"format":"png","source":{"bytes":"AAAA"}}}"#, parts(16_384, 6, false)),
+            (r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#, parts(16_384, 6, false)),
+            (r#"{"file_data":{"file_uri":"gs://x","mime_type":"image/png"}}"#, parts(16_384, 8, false)),
+            (r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}}"#, parts(32, 6, false)),
+            (r#"{"type":"file","file":{"file_data":"data:x,AAAA","filename":"x"}}"#, parts(13, 13, false)),
+            (
+                r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"a text"}}"#,
+                parts(8, 8, false),
+            ),
+            (r#"{"inline_data":{"mime_type":"video/mp4","data":"AAAA"}}"#, parts(6, 6, false)),
+            (r#"{"type":"document","source":{"type":"url","url":"https://x/y.pdf"}}"#, REFERS),
+            (r#"{"type":"document","source":{"type":"file","file_id":"f-1"}}"#, REFERS),
+            (r#"{"type":"input_file","file_url":"https://x/y.pdf"}"#, REFERS),
+            (r#"{"type":"file","file":{"file_id":"f-1"}}"#, REFERS),
+            (r#"{"fileData":{"fileUri":"gs://x","mimeType":"video/mp4"}}"#, REFERS),
+            (r#"{"video":{"format":"mp4","source":{"s3Location":{"uri":"s3://x/y"}}}}"#, REFERS),
+            (r#"{"type":"item_reference","id":"msg_1"}"#, REFERS),
+            (r#"{"type":"container_upload","file_id":"f-1"}"#, REFERS),
+            (r#"{"type":"tool_use","id":"t","name":"f","input":{"file":{"url":"https://x"}}}"#, Parts::default()),
+            (
+                r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"a"}]}}"#,
+                Parts::default(),
+            ),
+        ] {
+            assert_eq!(read("m", content(part).as_bytes()), expected, "{part}");
+        }
+    }
+
+    #[test]
+    fn what_stands_outside_of_the_body_is_referred_to() {
+        for (body, refers) in [
+            (r#"{"model":"m","input":"hi","previous_response_id":"r"}"#, true),
+            (r#"{"model":"m","input":"hi","previous_response_id":null}"#, false),
+            (r#"{"model":"m","input":"hi","conversation":{"id":"c"}}"#, true),
+            (r#"{"model":"m","prompt":{"id":"p"}}"#, true),
+            (r#"{"model":"m","prompt":"p"}"#, false),
+            (r#"{"contents":[],"cachedContent":"c"}"#, true),
+            (r#"{"model":"m","input":"hi","tools":[{"type":"web_search"}]}"#, true),
+            (r#"{"model":"m","messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#, true),
+            (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"web_"}}]}"#, false),
+            (r#"{"contents":[],"tools":[{"googleSearch":{}}]}"#, true),
+            (r#"{"model":"m","messages":[],"mcp_servers":[{}]}"#, true),
+            (r#"no "image" at all"#, false),
+        ] {
+            assert_eq!(read("m", body.as_bytes()), parts(0, 0, refers), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_as_large_as_its_model_makes_any() {
+        let body =
+            content(r#"{"type":"image_url","image_url":{"url":"u"}},{"type":"image_url","image_url":{"url":"u"}}"#);
+        for (model, tokens) in [
+            ("anthropic.claude-opus-5-v1:0", 4_784),
+            ("gemini-3.5-flash", 2_240),
+            ("gpt-4o-mini-2024-07-18", 48_169),
+            ("gpt-5", 16_384),
+        ] {
+            assert_eq!(read(model, body.as_bytes()).tokens, 2 * tokens, "{model}");
+        }
+        assert_eq!(read("llava", br#"{"model":"llava","images":["AAAA","AAAA"]}"#), parts(32_768, 12, false));
+    }
+}

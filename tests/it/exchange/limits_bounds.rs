@@ -1,0 +1,262 @@
+//! What a call is taken for before it leaves, and what it is charged when nobody says what it used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir::exchange::event::{Answer, Ask, Event, Failure};
+use weir::limit::{Spent, Unit};
+use weir::llm::UsageSource;
+use weir::policy::limits::{Exceeded, Rule};
+use weir::target::Choice;
+use weir::tokens::learned::Key;
+use weir::wire::rewrite::{Action, Changes, Parameter};
+
+use super::limits::{TOKEN, own, with, world};
+use super::support::*;
+
+const COMPLETIONS: &str = "/v1/completions";
+const RESPONSES: &str = "/v1/responses";
+const IMAGES: &str = "/v1/images/generations";
+const KEY: Key<'_> = Key { backend: "one", model: "gpt-4o-mini" };
+
+/// What was taken of the first limit, each time it was asked.
+fn taken(world: &World) -> Vec<u64> {
+    let amount = |ask: &Ask| match ask {
+        Ask::Reserve(ask) => Some(ask.takes[0].amount),
+        _ => None,
+    };
+    world.asks.iter().filter_map(amount).collect()
+}
+
+fn tokens_of(path: &str, body: &str, limit: u64) -> Vec<u64> {
+    let mut world = world([Rule::new(own("tpm", Unit::Tokens, limit))]);
+    world.call(path, body);
+    taken(&world).iter().map(|parts| parts / TOKEN).collect()
+}
+
+fn cost_of(path: &str, body: &str) -> u64 {
+    let mut world = world([Rule::new(own("usd", Unit::Usd, 100))]);
+    world.call(path, body);
+    taken(&world)[0]
+}
+
+#[test]
+fn the_largest_bound_counts_and_each_answer_that_is_made() {
+    for (path, fields, output) in [
+        (CHAT, r#""messages":[],"max_tokens":20"#, 20),
+        (CHAT, r#""messages":[],"max_output_tokens":1,"max_tokens":100000"#, 100_000),
+        (CHAT, r#""messages":[],"max_completion_tokens":1,"max_tokens":1e5"#, 100_000),
+        (CHAT, r#""messages":[],"max_tokens":-1,"max_output_tokens":1"#, 1_024),
+        (CHAT, r#""messages":[],"n":3,"max_tokens":20"#, 60),
+        (CHAT, r#""messages":[],"n":3"#, 3 * 1_024),
+        (COMPLETIONS, r#""prompt":["a","b","c"],"n":2,"best_of":4,"max_tokens":10"#, 120),
+        (RESPONSES, r#""input":"hi","max_output_tokens":7"#, 7),
+    ] {
+        let body = format!(r#"{{"model":"gpt-4o-mini",{fields}}}"#);
+        assert_eq!(tokens_of(path, &body, 1_000_000), [body.len() as u64 + output], "{body}");
+    }
+}
+
+#[test]
+fn what_a_rule_puts_into_a_call_is_taken_for_it() {
+    let body = r#"{"model":"gpt-4o-mini","n":1,"max_tokens":10,"messages":[]}"#;
+    let tools = br#"[{"type":"function","function":{"name":"a_long_name_of_a_tool"}}]"#;
+    for (name, value, more) in [("n", &b"5"[..], 40), ("tools", tools, tools.len() as u64 + 9)] {
+        let parameter = Parameter { name: name.to_owned(), action: Action::Override(value.to_vec()) };
+        let changes = Changes { parameters: vec![parameter], ..Changes::default() };
+        let mut policy = with([Rule::new(own("tpm", Unit::Tokens, 1_000_000))]);
+        let choices = vec![Choice { backend: 0, model: None, priority: 0, weight: 1 }];
+        let rule = weir::target::Rule { choices, changes: Some(Arc::new(changes)), ..weir::target::Rule::default() };
+        policy.targets.root.rules = vec![rule].into();
+        let mut world = World::new(policy);
+        world.store = Some(weir::limit::memory::Memory::new(10));
+        world.call(CHAT, body);
+        assert_eq!(taken(&world), [(body.len() as u64 + 10 + more) * TOKEN], "{name}");
+    }
+}
+
+/// A chat about a part, with a bound of 20 tokens.
+fn about(part: &str) -> String {
+    format!(r#"{{"model":"gpt-4o-mini","max_tokens":20,"messages":[{{"role":"user","content":[{part}]}}]}}"#)
+}
+
+#[test]
+fn a_count_of_the_text_leaves_an_image_what_it_may_come_to() {
+    let url = format!("data:image/png;base64,{}", "A".repeat(1 << 20));
+    let part = format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#);
+    let body = about(&part);
+    // The text around it by its bytes, then by its count, and the largest image that this model knows.
+    let text = (body.len() - url.len() - 2) as u64;
+    assert_eq!(tokens_of(CHAT, &body, 1_000_000), [text + 48_169 + 20]);
+    assert_eq!(tokens_of(CHAT, &body, 48_200), [48_200], "what is only assumed is no more than the limit");
+    let mut world = world([Rule { exact: true, ..Rule::new(own("tpm", Unit::Tokens, 1_000_000)) }]);
+    world.call(CHAT, &body);
+    assert_eq!(taken(&world), [(9 + 48_169 + 20) * TOKEN]);
+}
+
+/// Where requests are asked for before a guard and tokens behind it, what the guard has seen is read as well.
+#[test]
+fn an_image_is_seen_behind_a_guard() {
+    let rules = [Rule::new(own("rpm", Unit::Requests, 10)), Rule::new(own("tpm", Unit::Tokens, 1_000_000))];
+    let mut policy = with(rules);
+    policy.guards.rules = vec![weir::guard::Rule { name: "pii".to_owned() }];
+    let verdict = Answer::Judge(weir::guard::Verdict::Pass);
+    let mut world = World::new(policy).answers([granted(1), verdict]);
+    let body = about(r#"{"type":"image_url","image_url":{"url":"u"}}"#);
+    world.call(CHAT, &body);
+    assert_eq!(taken(&world), [1, (body.len() as u64 - 3 + 48_169 + 20) * TOKEN]);
+}
+
+#[test]
+fn what_is_referred_to_is_taken_for_all_that_the_model_reads_until_more_is_known() {
+    let body = r#"{"model":"gpt-4o-mini","input":"hi","previous_response_id":"r","max_output_tokens":20}"#;
+    let rule = || Rule::new(own("tpm", Unit::Tokens, 1_000_000));
+    let known = body.len() as u64 + 20;
+    let mut first = world([rule()]);
+    first.call(RESPONSES, body);
+    assert_eq!(taken(&first), [(known + 128_000) * TOKEN]);
+    first.end();
+    let caller = first.record().caller.name.to_string();
+    for (before, referred) in [(50_000, 50_000), (10, 8_192)] {
+        let mut next = world([rule()]);
+        next.learned.observe_answer(&caller, KEY, before, 1);
+        next.call(RESPONSES, body);
+        assert_eq!(taken(&next), [(known + referred) * TOKEN], "{before}");
+    }
+    assert_eq!(tokens_of(RESPONSES, body, 5_000), [5_000], "it is let through where nothing else runs");
+}
+
+#[test]
+fn another_tokenizers_count_is_no_bound() {
+    let text = "word ".repeat(200);
+    for (model, counted) in [("gpt-4o-mini", 9), ("one/claude-opus-4-1", 0)] {
+        let body =
+            format!(r#"{{"model":"{model}","max_tokens":20,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+        let mut world = world([Rule { exact: true, ..Rule::new(own("tpm", Unit::Tokens, 1_000_000)) }]);
+        world.call(CHAT, &body);
+        let most = if counted > 0 { counted } else { (body.len() as u64 + 2) / 4 };
+        assert_eq!(taken(&world), [(most + 20) * TOKEN], "{model}");
+    }
+}
+
+#[test]
+fn media_are_taken_for_the_dearest_that_they_may_be() {
+    for (fields, nanos) in [
+        (r#""prompt":"a""#, 250_000_000),
+        (r#""prompt":"a","n":4"#, 1_000_000_000),
+        (r#""prompt":"a","size":"auto","quality":"auto""#, 250_000_000),
+        (r#""prompt":"a","size":"1024x1024""#, 167_000_000),
+        (r#""prompt":"a","quality":"low""#, 16_000_000),
+        (r#""prompt":"a","size":"1024x1024","quality":"low","n":2"#, 22_000_000),
+        (r#""prompt":"a","size":"7x7","quality":"low""#, 250_000_000),
+    ] {
+        let body = format!(r#"{{"model":"one/gpt-image-1",{fields}}}"#);
+        assert_eq!(cost_of(IMAGES, &body), nanos, "{fields}");
+    }
+    // No price for the piece: 6,240 tokens at 30 USD a million.
+    assert_eq!(cost_of(IMAGES, r#"{"model":"one/gpt-image-2","prompt":"a"}"#), 187_200_000);
+    let speech = |model: &str| {
+        cost_of("/v1/audio/speech", &format!(r#"{{"model":"one/{model}","input":"{}"}}"#, "a".repeat(100)))
+    };
+    assert_eq!(speech("tts-1"), 1_500_000);
+    // 100 tokens of text at 0.6, and 500 of sound at 12 USD a million.
+    assert_eq!(speech("gpt-4o-mini-tts"), 6_060_000);
+}
+
+#[test]
+fn sound_that_does_not_say_its_length_is_taken_for_the_longest_that_its_bytes_can_be() {
+    let form = [
+        &b"--bnd\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\none/whisper-1\r\n"[..],
+        b"--bnd\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n",
+        &[0; 7_500],
+        b"\r\n--bnd--\r\n",
+    ];
+    let mut world = world([Rule::new(own("usd", Unit::Usd, 100))]);
+    let kind = [("content-type", "multipart/form-data; boundary=bnd")];
+    world.send(Event::Request(request("POST", "/v1/audio/transcriptions", &kind), false));
+    world.send(Event::RequestBody(bytes(form.concat()), true));
+    // Ten seconds at 0.0001 USD.
+    assert_eq!(taken(&world), [1_000_000]);
+}
+
+#[test]
+fn calls_that_are_dearer_when_they_ask_for_it_are_taken_for_that() {
+    let body = |more: &str| format!(r#"{{"model":"one/gpt-4o-mini","max_tokens":1000,"messages":[]{more}}}"#);
+    let (plain, fast) = (cost_of("/v1/messages", &body("")), cost_of("/v1/messages", &body(r#","speed":"fast""#)));
+    // This model has no such price: nothing but the bytes differ.
+    assert!(fast >= plain && fast < 2 * plain, "{plain} {fast}");
+}
+
+fn spent(world: &World) -> Vec<Spent> {
+    world.settles().iter().map(|settled| settled.spent).collect()
+}
+
+#[test]
+fn what_may_have_run_stays_charged_as_it_was_taken() {
+    let broke = [("content-type", "application/json"), ("x-weir-local-reply", "UC")];
+    let refused = [("content-type", "application/json"), ("x-weir-local-reply", "UF,URX")];
+    let zero =
+        |spent: &Spent| matches!(spent, Spent::Used { usage, .. } if usage.total_input() + usage.total_output() == 0);
+    // It was given up before an answer began.
+    let mut gone = world([Rule::new(own("tpm", Unit::Tokens, 5_000))]);
+    gone.call(CHAT, chat(false)).end();
+    assert_eq!((spent(&gone), gone.record().usage_source), (vec![Spent::Unknown], UsageSource::Unknown));
+    // The connection broke, or was never made; the provider says that it made nothing.
+    for (head, is_zero) in [(response(503, &broke), false), (response(503, &refused), true), (response(500, &[]), true)]
+    {
+        let mut world = world([Rule::new(own("tpm", Unit::Tokens, 5_000))]);
+        world.call(CHAT, chat(false)).reply(head, "{}").end();
+        match is_zero {
+            true => assert!(spent(&world).iter().all(zero), "{:?}", spent(&world)),
+            false => assert_eq!(spent(&world), [Spent::Unknown]),
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_a_model_that_reasons_stays_charged_as_it_was_taken_when_it_is_left() {
+    for reasons in [false, true] {
+        let mut world = world([Rule::new(own("tpm", Unit::Tokens, 5_000))]);
+        if reasons {
+            world.learned.observe_reasoning(KEY);
+        }
+        world.call(CHAT, chat(true)).send(Event::Response(sse(), false));
+        world.send(Event::Chunk(bytes(super::limits::words(3)), false)).end();
+        assert_eq!(spent(&world) == [Spent::Unknown], reasons, "{:?}", spent(&world));
+        let charge = &world.record().limits[0];
+        assert_eq!(charge.charged == Some(charge.reserved), reasons, "{charge:?}");
+        assert_eq!(world.record().usage_source, UsageSource::Estimated, "the ledger says what was seen");
+        // One that brought more than was taken is charged that.
+        let mut long = World::new(with([Rule { output: Some(1), ..Rule::new(own("tpm", Unit::Tokens, 5_000)) }]));
+        long.store = Some(weir::limit::memory::Memory::new(10));
+        long.learned.observe_reasoning(KEY);
+        long.call(CHAT, chat(true)).send(Event::Response(sse(), false));
+        long.send(Event::Chunk(bytes(super::limits::words(300)), false)).end();
+        assert!(matches!(spent(&long)[..], [Spent::Used { .. }]), "{:?}", spent(&long));
+    }
+}
+
+#[test]
+fn who_could_not_be_counted_is_asked_to_come_again() {
+    let rule = || Rule { exact: true, ..Rule::new(own("tpm", Unit::Tokens, 30)) };
+    let body = format!(
+        r#"{{"model":"gpt-4o-mini","max_tokens":20,"messages":[{{"role":"user","content":"{}"}}]}}"#,
+        "a ".repeat(200)
+    );
+    let busy = || Answer::Failed(Failure::Unavailable);
+    let mut refused = world([rule()]).answers([busy()]);
+    refused.call(CHAT, &body).end();
+    assert_eq!(refused.refused(), (429, "rate_limit_exceeded".to_owned()));
+    assert_eq!((refused.client_header("retry-after"), refused.client_header("x-should-retry")), (Some("1"), None));
+    // One that waits is counted when it asks again.
+    let longest = Exceeded::Throttle(Duration::from_secs(5));
+    let mut waits =
+        world([Rule { exceeded: longest, ..rule() }]).answers([busy(), exhausted(Some(Duration::from_secs(1)))]);
+    waits.call(CHAT, &body);
+    assert!(!waits.envoy.upstream.began);
+    waits.wait(Duration::from_secs(2));
+    let counts = waits.asks.iter().filter(|ask| matches!(ask, Ask::Count { .. })).count();
+    assert_eq!((counts, taken(&waits).last()), (2, Some(&(29 * TOKEN))));
+    assert!(waits.envoy.upstream.began);
+    waits.reply(json(), DOCUMENT).end();
+}
