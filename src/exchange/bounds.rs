@@ -6,7 +6,7 @@ use super::steps::Deciding;
 use super::story::NANOS;
 use crate::base::money::NanoUsd;
 use crate::limit::Unit;
-use crate::llm::{Call, Operation, Refusal, Usage};
+use crate::llm::{Operation, Refusal, Usage};
 use crate::policy::limits::Rule;
 use crate::policy::{Tariff, Unpriced};
 use crate::target::Target;
@@ -29,8 +29,6 @@ pub(super) struct Bounds {
     output: Option<u64>,
     /// Tokens out that are expected where nothing is stated.
     expected: Option<u64>,
-    /// The answer is a stream that can be ended when a limit runs out.
-    pub streams: bool,
 }
 
 // === impl Bounds ===
@@ -39,6 +37,16 @@ impl Bounds {
     /// Nothing bounds the answer.
     pub fn is_assumed(self) -> bool {
         self.output.is_none()
+    }
+
+    /// Tokens out that the answer has at most.
+    pub fn stated(self) -> Option<u64> {
+        self.output
+    }
+
+    /// Tokens out that are taken of a limit for all of the answer: what is stated, or what is assumed.
+    pub fn whole(self, rule: &Rule) -> u64 {
+        self.output.or(rule.output).or(self.expected).unwrap_or(OUTPUT)
     }
 
     /// Of an answer that is ended when its limit runs out, no more than a step of output is taken beforehand.
@@ -64,8 +72,7 @@ impl Exchange {
 
     /// The most that this call takes of a limit; none where money is counted and no price is known.
     pub(super) fn amount(&self, rule: &Rule, bounds: Bounds, input: u64, target: &Target) -> Option<u64> {
-        let assumed = || rule.output.or(bounds.expected).unwrap_or(OUTPUT);
-        let output = bounds.output.unwrap_or_else(assumed);
+        let output = bounds.whole(rule);
         let cost = match rule.limit.unit {
             Unit::Usd => Some(self.most_cost(target, input, output)?),
             _ => None,
@@ -75,7 +82,7 @@ impl Exchange {
 
     /// What so many more tokens out are charged.
     pub(super) fn amount_of_output(&self, rule: &Rule, output: u64, target: &Target) -> Option<u64> {
-        let bounds = Bounds { input: 0, likely: 0, output: Some(output), expected: None, streams: true };
+        let bounds = Bounds { input: 0, likely: 0, output: Some(output), expected: None };
         self.amount(rule, bounds, 0, target)
     }
 
@@ -126,7 +133,7 @@ impl Exchange {
         let output = if makes_text { self.stated_output(target, deciding) } else { Some(0) };
         let caller = &self.story.caller.name;
         let expected = self.setup.learned.expected_output(caller, key);
-        Bounds { input, likely: likely.min(input), output, expected, streams: may_be_cut(call) }
+        Bounds { input, likely: likely.min(input), output, expected }
     }
 
     pub(super) fn stated_output(&self, target: &Target, deciding: &Deciding) -> Option<u64> {
@@ -138,9 +145,4 @@ impl Exchange {
         };
         Some(stated?.saturating_mul(call.choices.max(1)))
     }
-}
-
-/// A stream of another kind has no end that could be written into it.
-pub(super) fn may_be_cut(call: &Call) -> bool {
-    call.stream && matches!(call.operation, Operation::Chat | Operation::Responses)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
-use super::bounds::may_be_cut;
 use super::event::{Action, Ask, Note, Slot};
+use super::ration::Ration;
 use super::steps::{Deciding, Flow, Step};
 use super::story::NANOS;
 use crate::base::now::Instant;
@@ -51,6 +51,8 @@ pub(super) struct Limits {
     /// They cannot be counted, or were, or are just now.
     pub is_counted: bool,
     is_counting: bool,
+    /// How output is taken of limits that end streams, where one is met.
+    pub ration: Option<Ration>,
     /// Limits that have sent the call elsewhere: it does not come back for them.
     left: Vec<Arc<str>>,
     /// When it asks again.
@@ -89,7 +91,8 @@ impl Exchange {
             return Flow::Go;
         }
         // What is taken too much for a prompt is missed when a stream of it asks for more.
-        let is_exact = |rule: &Rule| rule.exact || (rule.cuts && may_be_cut(&deciding.fields.call));
+        let ration = self.find_ration(&met, &target, deciding);
+        let is_exact = |rule: &Rule| rule.exact || (rule.cuts && ration != Ration::Whole);
         if met.iter().any(|met| is_exact(&met.rule) && met.rule.limit.unit.stage() == Stage::Reserve)
             && self.count_first(&target, deciding, out)
         {
@@ -118,8 +121,8 @@ impl Exchange {
         }
         let mut asked = Vec::with_capacity(met.len());
         for met in met {
-            let bounds =
-                if met.rule.cuts && bounds.streams { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
+            let is_stepwise = met.rule.cuts && deciding.limits.ration == Some(Ration::Steps);
+            let bounds = if is_stepwise { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
             let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
                 match self.without_price(&met.rule, target) {
                     Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),
@@ -314,6 +317,7 @@ impl Limits {
     pub fn start_anew(&mut self) {
         self.reserved = false;
         (self.counted, self.is_counted) = (None, false);
+        self.ration = None;
     }
 }
 
