@@ -1,6 +1,5 @@
-//! Limits that end a stream when they run out under it (`onExhausted: Cut`): output is taken of them a step
-//! ahead of what the stream brings. A piece that brings more than was taken waits until more is; where no more is
-//! to be had the stream ends before it, in the client's words for an answer that reached its length.
+//! Limits that end a stream when they run out under it (`onExhausted: Cut`): how much of them is taken while the
+//! answer comes, and what the store's answer means. What goes on of the answer, and when, is in `pieces`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,47 +7,60 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::bounds::{STEP, may_be_cut};
+use super::bounds::{Bounds, STEP};
 use super::event::{Action, Ask, Slot};
 use super::limits::Held;
-use super::response::Body;
+use super::ration::Ration;
+use super::record::Decision;
+use super::steps::{Deciding, Step};
 use crate::limit;
 use crate::limit::take::{Fit, Grant, Posture, Take};
-use crate::llm::{Delta, Dropped};
+use crate::llm::Delta;
+use crate::policy::OnError;
 use crate::policy::limits::Rule;
-use crate::tokens::learned::Key;
+use crate::target::Target;
 
 /// A chunk is looked at in pieces of this size, so that a stream ends near to where its limit does.
 const PIECE: usize = 1 << 10;
-
-/// What comes while a piece waits is kept up to here; beyond it the stream ends.
-const WAITING: usize = 1 << 20;
 
 /// How much the running answer may still bring.
 #[derive(Default)]
 pub(super) struct Allowance {
     /// Tokens out that were taken of every limit that cuts; none where nothing can run out.
-    taken: Option<u64>,
-    /// Tokens out that the call states it has at most: with them taken, nothing can run out any more.
-    bound: Option<u64>,
+    pub taken: Option<u64>,
+    /// What was known of the call when it left.
+    bounds: Option<Bounds>,
     /// How many tokens are asked for next, at most.
-    step: u64,
+    pub step: u64,
     /// What more is taken of, in the order of the rules.
     takes: Vec<(Take, Arc<Rule>)>,
     /// More was asked for, and the answer is not there yet.
-    asks: bool,
+    asks: Option<More>,
+    /// The answer cannot be ended any more, and the rest of it is still to be taken.
+    pub owes: bool,
     /// There is no more.
-    over: bool,
+    pub over: bool,
     /// The limit of which there is no more, by its id.
-    out_of: Option<Arc<str>>,
+    pub out_of: Option<Arc<str>>,
     /// Text that was sent on before the piece that is just looked at.
-    sent: u64,
+    pub sent: u64,
     /// A piece that was read and waits for more to be taken: what goes on of it, and whether it is the last.
-    held: Option<(Bytes, bool)>,
+    pub held: Option<(Bytes, bool)>,
     /// What came behind it.
-    waiting: VecDeque<(Bytes, bool)>,
+    pub waiting: VecDeque<(Bytes, bool)>,
     /// What the piece says, for the writer that ends a stream which was not written here.
-    said: Vec<Delta>,
+    pub said: Vec<Delta>,
+    /// It says something that cannot be read.
+    pub is_unreadable: bool,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum More {
+    /// So many tokens, without `need` of which the piece that waits does not go on.
+    Tokens { asked: u64, need: u64 },
+    /// All that an answer may bring which cannot be ended.
+    Rest,
 }
 
 // === impl Allowance ===
@@ -66,12 +78,19 @@ impl Allowance {
     }
 
     /// Remembers what the piece says.
-    pub fn read(&mut self, deltas: &[Delta]) {
+    pub fn read(&mut self, deltas: &[Delta], is_readable: bool) {
         self.said.extend_from_slice(deltas);
+        self.is_unreadable |= !is_readable;
+    }
+
+    /// The answer is over: nothing of it goes on any more.
+    pub fn release(&mut self) {
+        (self.held, self.waiting, self.said) = (None, VecDeque::new(), Vec::new());
+        self.owes = false;
     }
 
     /// The next piece; none while one waits.
-    fn next(&mut self) -> Option<(Bytes, bool)> {
+    pub fn next(&mut self) -> Option<(Bytes, bool)> {
         if self.held.is_some() {
             return None;
         }
@@ -84,16 +103,24 @@ impl Allowance {
         Some((piece, false))
     }
 
-    /// How many more tokens are taken next.
-    fn step(&self) -> u64 {
-        let left = self.bound.map(|bound| bound.saturating_sub(self.taken.unwrap_or(0)));
-        left.map_or(self.step, |left| left.min(self.step))
+    /// How many more tokens are taken next, where the piece that waits needs so many.
+    fn next_step(&self, need: u64) -> u64 {
+        let left = self.bounds.and_then(Bounds::stated).map(|bound| bound.saturating_sub(self.taken.unwrap_or(0)));
+        let step = self.step.max(need);
+        left.map_or(step, |left| left.min(step))
     }
 
-    /// So much is not to be had; less may be.
-    fn step_down(&mut self) {
-        self.step = self.step() / 2;
-        self.over = self.step == 0;
+    /// So much was taken more. Once all is taken that the call states, it can bring no more.
+    fn take(&mut self, tokens: u64) {
+        let taken = self.taken.map(|taken| taken.saturating_add(tokens));
+        let bound = self.bounds.and_then(Bounds::stated);
+        self.taken = taken.filter(|taken| bound.is_none_or(|bound| *taken < bound));
+    }
+
+    /// So much is not to be had; less may be, as long as the piece that waits can do with it.
+    fn step_down(&mut self, asked: u64, need: u64) {
+        self.step = asked / 2;
+        self.over = self.step < need.max(1);
     }
 }
 
@@ -101,12 +128,11 @@ impl Allowance {
 
 impl Exchange {
     /// Remembers, when a request leaves, what a stream may bring.
-    pub(super) fn begin_allowance(&mut self, output: Option<u64>) {
+    pub(super) fn begin_allowance(&mut self, target: &Target, deciding: &Deciding) {
         self.allowance = Allowance::default();
-        if !self.story.call.as_ref().is_some_and(may_be_cut) {
-            return;
-        }
-        let (mut takes, mut step) = (Vec::new(), STEP);
+        let Some(ration @ (Ration::Ahead | Ration::Steps)) = deciding.limits.ration else { return };
+        let bounds = self.bounds(target, deciding);
+        let (mut takes, mut step, mut first) = (Vec::new(), STEP, u64::MAX);
         for held in &self.grants {
             for (taken, rule) in held.grant.taken.iter().zip(&held.rules).filter(|(_, rule)| rule.cuts) {
                 if !rule.is_enforced() || taken.fit != Fit::Fits {
@@ -114,155 +140,117 @@ impl Exchange {
                 }
                 let (limit, key, ceiling) = (taken.limit.clone(), taken.key.clone(), taken.standing.ceiling);
                 step = step.min(rule.step(ceiling));
+                // Where less was taken than is assumed, for the limit has no more, a step of it is surely there.
+                let is_whole = self.amount(rule, bounds, bounds.input, target) == Some(taken.amount);
+                let whole = bounds.whole(rule);
+                first = first.min(if ration == Ration::Ahead && is_whole { whole } else { whole.min(step) });
                 takes.push((Take { limit, key, ceiling, amount: 0, posture: Posture::Enforce }, rule.clone()));
             }
         }
         // Where all that it may bring is taken already, nothing can run out.
-        if !takes.is_empty() && output.is_none_or(|output| output > step) {
-            self.allowance = Allowance { taken: Some(step), bound: output, step, takes, ..Allowance::default() };
+        if !takes.is_empty() && bounds.stated().is_none_or(|output| output > first) {
+            let (taken, bounds) = (Some(first), Some(bounds));
+            self.allowance = Allowance { taken, bounds, step, takes, ..Allowance::default() };
         }
     }
 
-    /// The answer is a stream that may have to be ended, and can be.
-    pub(super) fn is_rationed(&self) -> bool {
-        self.allowance.is_short() && matches!(self.response.body, Body::Events | Body::Crossing) && self.can_cut()
-    }
-
-    /// Takes a chunk of such a stream.
-    pub(super) fn ration(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) {
-        self.allowance.waiting.push_back((bytes, end));
-        self.go_on(out);
-        if self.allowance.held.is_some() && self.allowance.buffered() > WAITING {
-            self.cut(out);
-        }
-    }
-
-    /// Lets pieces through until one has to wait, or none is left.
-    fn go_on(&mut self, out: &mut Vec<Action>) {
-        if self.allowance.held.is_some() && !self.let_through(out) {
+    /// The answer's head was looked at.
+    pub(super) fn see_whether_it_can_be_ended(&mut self, out: &mut Vec<Action>) {
+        if !self.allowance.is_short() || self.can_be_rationed() {
             return;
         }
-        while let Some((bytes, end)) = self.allowance.next() {
-            match &self.response.body {
-                Body::Events => {
-                    let pieces = self.watch_events(bytes, end, out);
-                    self.allowance.held = Some((pieces, end));
-                }
-                Body::Crossing if !self.response.crossed.over() => {
-                    if let Some(meter) = &mut self.response.meter {
-                        meter.push(&bytes);
-                    }
-                    self.allowance.held = Some((Bytes::new(), end));
-                }
-                _ => {
-                    self.pass_chunk(bytes, end, out);
-                    continue;
-                }
-            }
-            if !self.let_through(out) {
-                return;
-            }
+        match self.response.upstream_status() {
+            Some(..400) => self.take_rest(out),
+            // An error brings nothing.
+            _ => self.allowance.taken = None,
         }
     }
 
-    /// Sends the piece on that was just read. False where it has to wait, or the stream ends before it.
-    fn let_through(&mut self, out: &mut Vec<Action>) -> bool {
-        let taken = self.allowance.taken.unwrap_or(u64::MAX);
-        // What cannot be measured any more is let finish.
-        let (used, text) = self.output_so_far().unwrap_or((0, self.allowance.sent));
-        let brings = text > self.allowance.sent;
-        // What is complete was made and is billed, whoever gets it.
-        if brings && used > taken && !self.response.was_complete() {
-            match self.allowance.over {
-                true => self.cut(out),
-                false => self.ask_for_more(out),
-            }
-            return false;
+    /// Asks for another step, and for no less than the piece that waits needs.
+    pub(super) fn ask_for_more(&mut self, need: u64, out: &mut Vec<Action>) {
+        if self.side_open {
+            return;
         }
-        self.allowance.sent = text;
-        if brings && used.saturating_add(self.allowance.step / 2) > taken && !self.allowance.over {
-            self.ask_for_more(out);
-        }
-        let Some((pieces, end)) = self.allowance.held.take() else { return true };
-        match self.response.body {
-            Body::Crossing => self.cross_pushed(end, out),
-            _ => {
-                self.follow_said();
-                self.emit(pieces, end, out);
-            }
-        }
-        true
+        let asked = self.allowance.next_step(need);
+        self.ask_for(More::Tokens { asked, need }, Posture::Enforce, |_| asked, out);
     }
 
-    /// The writer that may have to end the stream learns what was sent.
-    fn follow_said(&mut self) {
-        let mut written = Vec::new();
-        for delta in self.allowance.said.drain(..) {
-            if let Some(writer) = &mut self.response.writer {
-                writer.write(&delta, &mut written, &mut Dropped::default());
-                written.clear();
-            }
+    /// Nothing can end the answer any more, and it is made and billed in any case: what it may still bring is taken
+    /// at once, also where it does not fit.
+    pub(super) fn take_rest(&mut self, out: &mut Vec<Action>) {
+        if !self.is_answering() || (!self.allowance.is_short() && !self.allowance.owes) {
+            return;
+        }
+        // What is asked for already is counted first.
+        self.allowance.owes = self.side_open;
+        let Some(bounds) = self.allowance.bounds.filter(|_| !self.side_open) else { return };
+        let taken = self.allowance.taken.take().unwrap_or(0);
+        let used = self.output_so_far().map_or(0, |(used, _)| used);
+        let rest = |rule: &Rule| bounds.whole(rule).max(used).saturating_sub(taken);
+        if self.allowance.takes.iter().any(|(_, rule)| rest(rule) > 0) {
+            self.ask_for(More::Rest, Posture::Observe, rest, out);
         }
     }
 
-    /// Ends the stream before the piece that waits.
-    fn cut(&mut self, out: &mut Vec<Action>) {
-        self.response.unsent_from = Some(self.allowance.sent);
-        (self.allowance.held, self.allowance.waiting) = (None, VecDeque::new());
-        self.over = self.allowance.out_of.clone();
-        self.on_cut(out);
-    }
-
-    /// Tokens of what came so far, and bytes of its text.
-    fn output_so_far(&self) -> Option<(u64, u64)> {
-        let (text, target) = (self.response.text_bytes()?, self.story.target.as_ref()?);
-        let key = Key { backend: &target.backend.name, model: &target.model };
-        Some((self.setup.learned.estimate_output(key, text), text))
-    }
-
-    fn ask_for_more(&mut self, out: &mut Vec<Action>) {
-        let Some(target) = self.story.target.clone().filter(|_| !self.side_open) else { return };
+    fn ask_for(&mut self, more: More, posture: Posture, tokens: impl Fn(&Rule) -> u64, out: &mut Vec<Action>) {
+        let Some(target) = self.story.target.clone() else { return };
         let mut takes = Vec::with_capacity(self.allowance.takes.len());
         for (take, rule) in &self.allowance.takes {
-            let amount = self.amount_of_output(rule, self.allowance.step(), &target).unwrap_or(0);
-            takes.push(Take { amount, ..take.clone() });
+            let amount = self.amount_of_output(rule, tokens(rule), &target).unwrap_or(0);
+            takes.push(Take { amount, posture, ..take.clone() });
         }
-        (self.allowance.asks, self.side_open) = (true, true);
+        (self.allowance.asks, self.side_open) = (Some(more), true);
         self.ask(Slot::Side, Ask::Reserve(limit::Ask { takes }), out);
     }
 
-    /// What the store says of more. What it does not say is no: the limits that cut are those that must hold.
+    /// What the store says of more.
     pub(super) fn more(&mut self, decision: Option<limit::Decision>, out: &mut Vec<Action>) {
-        self.allowance.asks = false;
-        let checked = |grant: &Grant| grant.taken.iter().all(|taken| taken.fit == Fit::Fits);
-        match decision {
-            Some(Ok(grant)) if checked(&grant) && self.is_answering() => {
-                let taken = self.allowance.taken.unwrap_or(0).saturating_add(self.allowance.step());
-                // Once all is taken that the call states, it can bring no more.
-                let all = self.allowance.bound.is_some_and(|bound| taken >= bound);
-                self.allowance.taken = Some(if all { u64::MAX } else { taken });
-                self.add(grant);
+        let asked = self.allowance.asks.take();
+        match (decision, asked) {
+            (Some(Ok(grant)), _) if !self.is_answering() => self.undo(grant, out),
+            (Some(Ok(grant)), Some(More::Tokens { asked, .. })) => {
+                let fits: Vec<_> = grant.taken.iter().map(|taken| taken.fit == Fit::Fits).collect();
+                match self.may_go_on(&fits) {
+                    true => {
+                        self.allowance.take(asked);
+                        self.add(grant);
+                    }
+                    false => self.undo(grant, out),
+                }
             }
-            Some(Ok(grant)) => {
-                let unchecked = grant.taken.iter().find(|taken| taken.fit != Fit::Fits);
-                self.allowance.out_of = unchecked.map(|taken| taken.limit.id.clone());
-                self.allowance.over = true;
-                self.undo(grant, out);
-            }
-            Some(Err(refused)) => {
+            (Some(Ok(grant)), _) => self.add(grant),
+            (Some(Err(refused)), Some(More::Tokens { asked, need })) => {
                 let take = self.allowance.takes.get(refused.take);
                 self.allowance.out_of = take.map(|(take, _)| take.limit.id.clone());
-                self.allowance.step_down();
+                self.allowance.step_down(asked, need);
             }
-            None => self.allowance.over = true,
+            (None, Some(More::Tokens { asked, .. })) => {
+                if self.may_go_on(&[]) {
+                    self.allowance.take(asked);
+                }
+            }
+            (Some(Err(_)) | None, _) => {}
         }
     }
 
-    /// Goes on with a piece that waits, now that a question is answered.
-    pub(super) fn try_held(&mut self, out: &mut Vec<Action>) {
-        if self.allowance.held.is_some() && self.is_answering() {
-            self.go_on(out);
+    /// Whether the stream goes on where the store says of these takes alone that they fit: of the others it did not
+    /// say anything, and each limit says what that means.
+    fn may_go_on(&mut self, fits: &[bool]) -> bool {
+        let is_known = |at: usize| fits.get(at).copied().unwrap_or(false);
+        let unknown = self.allowance.takes.iter().enumerate().filter(|(at, _)| !is_known(*at)).map(|(_, take)| take);
+        let unknown: Vec<_> = unknown.map(|(take, rule)| (take.limit.id.clone(), rule.on_error)).collect();
+        if let Some((id, _)) = unknown.iter().find(|(_, on_error)| *on_error == OnError::Deny) {
+            (self.allowance.out_of, self.allowance.over) = (Some(id.clone()), true);
+            return false;
         }
+        for (id, _) in unknown {
+            // Once, and not at each step.
+            let is_told = |known: &Decision| known.reason == "fail_open" && *known.detail == *id;
+            if !self.story.decisions.iter().any(is_told) {
+                self.story.decide(Step::Reserve.as_str(), "allowed", "fail_open", &id);
+            }
+        }
+        true
     }
 
     /// What was taken more is settled with what was taken first: what the call comes to is charged once.
@@ -279,14 +267,9 @@ impl Exchange {
         }
     }
 
-    /// A piece of the answer waits until more is taken: what came is answered when it goes on.
-    pub fn is_waiting_for_more(&self) -> bool {
-        self.allowance.held.is_some()
-    }
-
     /// The answer to a question about more is awaited. What it grants has to be given back.
     pub fn asks_for_more(&self) -> bool {
-        self.allowance.asks
+        self.allowance.asks.is_some()
     }
 }
 

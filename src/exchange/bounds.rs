@@ -42,8 +42,6 @@ pub(super) struct Bounds {
     choices: u64,
     /// What is made or heard has no size that the call states: the dearest is assumed.
     pub is_guess: bool,
-    /// The answer is a stream that can be ended when a limit runs out.
-    pub streams: bool,
 }
 
 // === impl Bounds ===
@@ -52,6 +50,17 @@ impl Bounds {
     /// Some of it is only assumed.
     pub fn is_assumed(self) -> bool {
         self.output.is_none() || self.assumed > 0 || self.is_guess
+    }
+
+    /// Tokens out that the answer has at most.
+    pub fn stated(self) -> Option<u64> {
+        self.output
+    }
+
+    /// Tokens out that are taken of a limit for all of the answer: what is stated, or what is assumed.
+    pub fn whole(self, rule: &Rule) -> u64 {
+        let each = |tokens: u64| tokens.saturating_mul(self.choices.max(1));
+        self.output.or(rule.output.map(each)).or(self.expected).unwrap_or(each(OUTPUT))
     }
 
     /// Of an answer that is ended when its limit runs out, no more than a step of output is taken beforehand.
@@ -87,9 +96,7 @@ impl Exchange {
 
     /// The most that this call takes of a limit; none where money is counted and no price is known.
     pub(super) fn amount(&self, rule: &Rule, bounds: Bounds, input: u64, target: &Target) -> Option<u64> {
-        let each = |tokens: u64| tokens.saturating_mul(bounds.choices);
-        let assumed = || rule.output.map(each).or(bounds.expected).unwrap_or(each(OUTPUT));
-        let output = bounds.output.unwrap_or_else(assumed);
+        let output = bounds.whole(rule);
         let cost = match rule.limit.unit {
             Unit::Usd => Some(self.most_cost(target, input, output)?),
             _ => None,
@@ -99,7 +106,7 @@ impl Exchange {
 
     /// What so many more tokens out are charged.
     pub(super) fn amount_of_output(&self, rule: &Rule, output: u64, target: &Target) -> Option<u64> {
-        let bounds = Bounds { output: Some(output), streams: true, ..Bounds::default() };
+        let bounds = Bounds { output: Some(output), ..Bounds::default() };
         self.amount(rule, bounds, 0, target)
     }
 
@@ -108,10 +115,10 @@ impl Exchange {
         let call = self.leaving_call(deciding);
         let key = Key { backend: &target.backend.name, model: &target.model };
         let expected = self.setup.learned.expected_output(&self.story.caller.name, key);
-        let (choices, streams) = (call.choices.max(1), may_be_cut(call));
+        let choices = call.choices.max(1);
         if call.operation.is_media() || call.operation == Operation::CountTokens {
             let is_guess = self.is_guess(call);
-            return Bounds { output: Some(0), expected, choices, is_guess, streams, ..Bounds::default() };
+            return Bounds { output: Some(0), expected, choices, is_guess, ..Bounds::default() };
         }
         let came = deciding.fields.call.body_bytes;
         let prompt = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
@@ -145,7 +152,6 @@ impl Exchange {
             expected,
             choices,
             is_guess: false,
-            streams,
         }
     }
 
@@ -170,9 +176,4 @@ impl Exchange {
             self.story.call = Some(left);
         }
     }
-}
-
-/// A stream of another kind has no end that could be written into it.
-pub(super) fn may_be_cut(call: &Call) -> bool {
-    call.stream && matches!(call.operation, Operation::Chat | Operation::Responses)
 }

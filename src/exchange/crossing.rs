@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Edits, Length, ResponseHead};
-use super::expected::Expected;
 use super::record::Outcome;
 use super::response::Body;
 use super::rope::Rope;
@@ -13,7 +12,7 @@ use crate::base::json::Tree;
 use crate::llm::{Code, Delta, Dropped, Finish, Format, Refusal, Reply};
 use crate::wire::codec::Said;
 use crate::wire::passage::Document;
-use crate::wire::{self, Passage, Writing, sse};
+use crate::wire::{self, Passage, sse};
 
 // === impl Exchange ===
 
@@ -274,6 +273,11 @@ impl Exchange {
         if !written.is_empty() && !self.response.crossed.opened {
             self.open_crossing(None, out);
         }
+        if self.response.expected.as_ref().is_some_and(|expected| expected.follows) {
+            let (deltas, is_readable) = self.read_steps();
+            self.allowance.read(&deltas, is_readable);
+            self.follow_said();
+        }
     }
 
     /// Turns the events that the meter has completed into steps. False when one cannot be read; nothing is read
@@ -345,6 +349,7 @@ impl Exchange {
             if let Delta::ToolCall { choice, .. } = &delta {
                 self.response.crossed.call(*choice);
             }
+            self.response.choices.see(&delta);
             self.response.crossed.complete |= delta == Delta::End;
             self.response.crossed.failed |= matches!(delta, Delta::Error(_));
             if let Some(writer) = &mut self.response.writer {
@@ -353,27 +358,6 @@ impl Exchange {
                 self.response.crossed.failed |= writer.has_failed();
             }
         }
-    }
-
-    /// Ends a running stream in good order, with this reason. False where that cannot be written.
-    pub(super) fn write_end(&mut self, finish: Finish, out: &mut Vec<u8>) -> bool {
-        let ends = [Delta::finish(finish), Delta::End];
-        let mut dropped = Dropped::default();
-        if let Some(writer) = &mut self.response.writer {
-            ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
-            return true;
-        }
-        let is_chat = |expected: &Expected| expected.chat().is_some_and(|(client, _)| client == Format::Chat);
-        // A stream that passes was not written here: only a format without open blocks can be ended so.
-        let Some(expected) = self.response.expected.as_ref().filter(|expected| is_chat(expected)) else {
-            return false;
-        };
-        let served = self.response.seen().and_then(|seen| seen.model.as_deref()).map(str::to_owned);
-        let model = served.unwrap_or_else(|| expected.to.model.clone());
-        let to = Writing { model, resumed: true, ..expected.to.clone() };
-        let Some(mut writer) = self.writer_codec().stream_writer(to) else { return false };
-        ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
-        true
     }
 }
 

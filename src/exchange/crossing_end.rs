@@ -1,14 +1,16 @@
-//! How an answer that is written anew ends when it cannot go on: with an error that its client can read in the
-//! form in which it was begun.
+//! How an answer ends when it cannot go on: one that is written anew with an error that its client can read in the
+//! form in which it was begun, and a stream that may not go on as if its length were reached.
 
 use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Length, Local, ResponseHead};
+use super::expected::Expected;
 use super::record::Outcome;
 use super::response::Body;
 use crate::base::json::Tree;
-use crate::llm::{Code, Delta, Fault, FaultKind, Refusal};
+use crate::llm::{Code, Delta, Dropped, Fault, FaultKind, Finish, Format, Refusal, UsageSource};
+use crate::wire::Writing;
 use crate::wire::codec::Said;
 
 /// The status of an error that comes with that of a success, as the first event of a stream or as a document,
@@ -125,6 +127,33 @@ impl Exchange {
         let kind = FaultKind::of_status(refusal.code.status());
         let fault = Fault { code: Some(refusal.code.as_str().to_owned()), ..Fault::in_stream(kind, &*refusal.message) };
         writer.write(&Delta::Error(fault), out, &mut self.story.dropped);
+        true
+    }
+
+    /// Ends a running stream in good order: each of its answers that is not over yet with this reason. False where
+    /// that cannot be written.
+    pub(super) fn write_end(&mut self, finish: Finish, out: &mut Vec<u8>) -> bool {
+        let finish = |choice| Delta::Finish { choice, finish, stop_sequence: None };
+        let mut ends: Vec<Delta> = self.response.choices.open().map(finish).collect();
+        // Its client is told what it is billed.
+        let measure = self.bill().measure;
+        ends.extend((measure.source != UsageSource::Unknown).then_some(Delta::Usage(measure.usage)));
+        ends.push(Delta::End);
+        let mut dropped = Dropped::default();
+        if let Some(writer) = &mut self.response.writer {
+            ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
+            return true;
+        }
+        let is_chat = |expected: &Expected| expected.chat().is_some_and(|(client, _)| client == Format::Chat);
+        // A stream that passes was not written here: only a format without open blocks can be ended so.
+        let Some(expected) = self.response.expected.as_ref().filter(|expected| is_chat(expected)) else {
+            return false;
+        };
+        let served = self.response.seen().and_then(|seen| seen.model.as_deref()).map(str::to_owned);
+        let model = served.unwrap_or_else(|| expected.to.model.clone());
+        let to = Writing { model, resumed: true, ..expected.to.clone() };
+        let Some(mut writer) = self.writer_codec().stream_writer(to) else { return false };
+        ends.iter().for_each(|delta| writer.write(delta, out, &mut dropped));
         true
     }
 

@@ -36,6 +36,7 @@ impl Exchange {
         let Some(target) = deciding.target.clone() else {
             return self.refuse(Refusal::new(Code::NoBackend, "No backend was chosen for this call."), out);
         };
+        self.begin_allowance(&target, &deciding);
         let (head, written) = match self.write_attempt(&deciding, &target, &deciding.signing) {
             Ok(written) => written,
             Err(refusal) => {
@@ -55,7 +56,6 @@ impl Exchange {
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());
-        self.begin_allowance(self.stated_output(&target, &deciding));
         self.expect(&deciding, &target, asked);
         self.request = State::Released(policy.keep_original.then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
@@ -126,9 +126,9 @@ impl Exchange {
         let mut edits = self.leaving_edits(&deciding.head, &target.backend);
         put(&mut edits, &deciding.head, &target.backend, signing)?;
         let ask_usage = self.asks_usage(deciding, target);
-        // What shall be edited or kept must be readable, and anything must be metered.
+        // What shall be edited, kept or ended must be readable, and anything must be metered.
         let crossing = Self::passage(deciding, target).filter(|passage| passage.crosses());
-        if ask_usage || crossing.is_some() || deciding.lead.is_some() {
+        if ask_usage || crossing.is_some() || deciding.lead.is_some() || self.allowance.is_short() {
             edits.set("accept-encoding", "identity");
         } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
             edits.set("accept-encoding", readable(accepted));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
-use super::bounds::may_be_cut;
 use super::event::{Action, Ask, Note, Slot};
+use super::ration::Ration;
 use super::steps::{Deciding, Flow, Step};
 use super::story::NANOS;
 use crate::base::now::Instant;
@@ -55,6 +55,8 @@ pub(super) struct Limits {
     is_counting: bool,
     /// What of the prompt is no text, once that was read.
     pub parts: Option<Parts>,
+    /// How output is taken of limits that end streams, where one is met.
+    pub ration: Option<Ration>,
     /// Limits that have sent the call elsewhere: it does not come back for them.
     left: Vec<Arc<str>>,
     /// When it asks again.
@@ -93,7 +95,8 @@ impl Exchange {
             return Flow::Go;
         }
         // What is taken too much for a prompt is missed when a stream of it asks for more.
-        let is_exact = |rule: &Rule| rule.exact || (rule.cuts && may_be_cut(&deciding.fields.call));
+        let ration = self.find_ration(&met, &target, deciding);
+        let is_exact = |rule: &Rule| rule.exact || (rule.cuts && ration != Ration::Whole);
         if met.iter().any(|met| is_exact(&met.rule) && met.rule.limit.unit.stage() == Stage::Reserve)
             && self.count_first(&target, deciding, out)
         {
@@ -127,8 +130,8 @@ impl Exchange {
         }
         let mut asked = Vec::with_capacity(met.len());
         for met in met {
-            let bounds =
-                if met.rule.cuts && bounds.streams { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
+            let is_stepwise = met.rule.cuts && deciding.limits.ration == Some(Ration::Steps);
+            let bounds = if is_stepwise { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
             let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
                 match self.without_price(&met.rule, target) {
                     Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),
@@ -340,6 +343,7 @@ impl Limits {
     pub fn start_anew(&mut self) {
         self.reserved = false;
         (self.counted, self.is_counted, self.parts) = (None, false, None);
+        self.ration = None;
     }
 }
 

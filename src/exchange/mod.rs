@@ -37,6 +37,8 @@ mod local_reply;
 mod models;
 mod orders;
 pub mod phase;
+mod pieces;
+mod ration;
 pub mod record;
 mod replay;
 mod request;

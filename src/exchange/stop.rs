@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{Action, Stop};
-use super::expected::Expected;
 use super::phase::Phase;
 use super::record::Outcome;
 use super::response::Body;
@@ -77,13 +76,15 @@ impl Exchange {
 
     /// True where a stream can be ended in good order.
     pub(super) fn can_cut(&self) -> bool {
-        let chat = self.response.expected.as_ref().and_then(Expected::chat);
+        let Some(expected) = &self.response.expected else { return false };
         let is_written = self.response.writer.is_some();
         match &self.response.body {
-            // A stream that passes was not written here: only a format without open blocks can be ended so.
-            Body::Events if self.phase == Phase::Streaming => {
-                is_written || chat.is_some_and(|(client, _)| client == Format::Chat)
-            }
+            // A stream that passes was not written here: but for a format without open blocks somebody has to know
+            // what was sent of it.
+            Body::Events if self.phase == Phase::Streaming => match expected.chat() {
+                Some((Format::Chat, _)) => !expected.follows || self.response.reader.is_some(),
+                _ => is_written,
+            },
             Body::Crossing if matches!(self.phase, Phase::Held | Phase::Streaming) => {
                 is_written && !self.response.crossed.over()
             }

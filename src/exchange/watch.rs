@@ -100,15 +100,11 @@ impl Exchange {
     /// A leader tells its followers what each event said.
     fn publish_events(&mut self, out: &mut Vec<Action>) {
         let is_events = self.response.meter.as_ref().is_some_and(Meter::is_events);
-        let follows = self.allowance.is_short() && self.response.writer.is_some();
+        let follows = self.allowance.is_short() && self.response.expected.as_ref().is_some_and(|one| one.follows);
         if (self.leading().is_some() || follows) && is_events {
             let (deltas, is_readable) = self.read_steps();
             if follows {
-                self.allowance.read(&deltas);
-            }
-            // What cannot be read to here cannot be ended in good order.
-            if !is_readable {
-                self.response.writer = None;
+                self.allowance.read(&deltas, is_readable);
             }
             self.publish_steps(&deltas, is_readable, out);
         }

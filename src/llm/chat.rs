@@ -282,4 +282,9 @@ impl Reasoning {
     pub fn is_off(&self) -> bool {
         self.enabled == Some(false) || self.budget == Some(0)
     }
+
+    /// It is told to think, or how much.
+    pub fn is_asked(&self) -> bool {
+        !self.is_off() && (self.enabled == Some(true) || self.dynamic || self.effort.is_some() || self.budget.is_some())
+    }
 }

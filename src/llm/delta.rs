@@ -92,6 +92,23 @@ impl Delta {
         Delta::Finish { choice: 0, finish, stop_sequence: None }
     }
 
+    /// The answer of which this is a step; none for what is of all of them.
+    pub fn choice(&self) -> Option<u32> {
+        match self {
+            Delta::Text { choice, .. }
+            | Delta::Reasoning { choice, .. }
+            | Delta::Signature { choice, .. }
+            | Delta::Redacted { choice, .. }
+            | Delta::Refusal { choice, .. }
+            | Delta::ToolCall { choice, .. }
+            | Delta::Citation { choice, .. }
+            | Delta::Media { choice, .. }
+            | Delta::Logprobs { choice, .. }
+            | Delta::Finish { choice, .. } => Some(*choice),
+            Delta::Start { .. } | Delta::Usage(_) | Delta::Ping | Delta::Error(_) | Delta::End => None,
+        }
+    }
+
     /// Bytes of text that this step carries.
     pub fn text_len(&self) -> usize {
         match self {

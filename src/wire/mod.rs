@@ -41,6 +41,7 @@ mod schema;
 pub mod sse;
 mod stated;
 mod tools;
+mod unseen;
 mod user;
 
 use bytes::Bytes;
@@ -53,6 +54,7 @@ pub use fields::Fields;
 pub use named::model as model_in_path;
 pub use outbound::{Outbound, PathCall, Speaks};
 pub use passage::Passage;
+pub use unseen::thinks_unseen;
 pub use user::user;
 
 /// What a path asks for, before any body is read.

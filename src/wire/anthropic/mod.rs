@@ -33,6 +33,7 @@ use crate::llm::{Chat, Dropped, Fault, FaultKind, Format, Refusal, Reply};
 
 pub(super) use betas::header as betas_header;
 pub(super) use envelop::envelop;
+pub(super) use model::thinks;
 
 /// The codec.
 pub struct Anthropic;

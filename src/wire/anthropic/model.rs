@@ -159,6 +159,15 @@ impl Model {
     }
 }
 
+/// Whether the model of this name may think, where it is told to or not.
+pub(in crate::wire) fn thinks(model: &str, is_asked: bool) -> bool {
+    match Model::named(model).off() {
+        Off::Needless => false,
+        Off::Disabled => is_asked,
+        Off::BetweenTools | Off::Impossible => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

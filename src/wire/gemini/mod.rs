@@ -41,6 +41,7 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::models::thinks;
 use self::spelling::Bad;
 use super::codec::{self, Codec, Outgoing, Said, StreamReader, StreamWriter, Unreadable, Writing};
 use super::sse;

@@ -47,6 +47,15 @@ pub(super) fn thinking(model: &str) -> Thinking {
     known.or(newer).unwrap_or(UNKNOWN)
 }
 
+/// Whether `model` may think, where it is told not to or is not.
+pub(in crate::wire) fn thinks(model: &str, is_off: bool) -> bool {
+    match thinking(model) {
+        Thinking::Never => false,
+        Thinking::Budget { stops, .. } => !(stops && is_off),
+        Thinking::Level(_) => true,
+    }
+}
+
 /// From Gemini 3 on a function call in the history without its signature is an error. Google's aliases for
 /// the newest are of it.
 pub(super) fn wants_signatures(model: &str) -> bool {

@@ -111,6 +111,17 @@ impl Model {
         matches!(self.family, Family::O | Family::Gpt)
     }
 
+    /// It is known what it is.
+    pub(in crate::wire) fn is_known(self) -> bool {
+        self.family != Family::Other
+    }
+
+    /// It may think where it is told to, told not to, or neither.
+    pub(in crate::wire) fn thinks(self, is_asked: bool, is_off: bool) -> bool {
+        let stops = || self.efforts(Api::Responses).is_some_and(|efforts| efforts.none);
+        self.reasons() && (is_asked || if is_off { !stops() } else { !self.rests() })
+    }
+
     /// It is not known that it cannot think.
     pub(in crate::wire) fn may_reason(self) -> bool {
         self.family != Family::Plain && self.cut != Cut::Early

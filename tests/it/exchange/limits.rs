@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use weir::exchange::event::{Ask, Event};
-use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
 use weir::identity::Workload;
 use weir::limit::key::{Fact, Key};
@@ -60,7 +59,7 @@ fn settle(world: &World) {
     }
 }
 
-fn used(world: &World, name: &str) -> u64 {
+pub fn used(world: &World, name: &str) -> u64 {
     let rows = world.store.as_ref().expect("a store").list(Some(name), 10, world.time());
     rows.iter().map(|row| row.used).sum()
 }
@@ -221,28 +220,25 @@ pub fn words(count: usize) -> String {
 
 #[test]
 fn a_stream_ends_where_its_limit_runs_out_and_is_billed_for_what_was_sent() {
-    for mode in [BodyMode::FullDuplex, BodyMode::BufferedStreamed] {
-        let rule = Rule { cuts: true, output: Some(1), ..Rule::new(own("tpm", Unit::Tokens, 600)) };
-        let mut world = World::in_mode(with([rule]), mode);
-        world.store = Some(Memory::new(10));
-        world.call(CHAT, chat(true)).send(Event::Response(sse(), false));
-        for _ in 0..100 {
-            world.send(Event::Chunk(bytes(words(10)), false));
-        }
-        let told = world.client();
-        world.end();
-        let record = world.record();
-        assert_eq!((record.outcome, record.status), (Outcome::Cut, 200));
-        assert!(told.ends_with("data: [DONE]\n\n") && told.contains(r#""finish_reason":"length""#), "{told}");
-        let sent = told.matches("abcd").count() as u64;
-        assert_eq!(record.usage.output, sent, "billed for what was sent");
-        settle(&world);
-        let charged = used(&world, "tpm");
-        assert_eq!(charged, (record.usage.input + sent) * TOKEN);
-        assert!(charged <= 600 * TOKEN && charged > 300 * TOKEN, "{charged}");
-        let cuts: Vec<Posture> = world.asks.iter().filter_map(posture).collect();
-        assert!(cuts.len() >= 2, "it asked for more: {cuts:?}");
+    let rule = Rule { cuts: true, output: Some(1), ..Rule::new(own("tpm", Unit::Tokens, 600)) };
+    let mut world = world([rule]);
+    world.call(CHAT, chat(true)).send(Event::Response(sse(), false));
+    for _ in 0..100 {
+        world.send(Event::Chunk(bytes(words(10)), false));
     }
+    let told = world.client();
+    world.end();
+    let record = world.record();
+    assert_eq!((record.outcome, record.status), (Outcome::Cut, 200));
+    assert!(told.ends_with("data: [DONE]\n\n") && told.contains(r#""finish_reason":"length""#), "{told}");
+    let sent = told.matches("abcd").count() as u64;
+    assert_eq!(record.usage.output, sent, "billed for what was sent");
+    settle(&world);
+    let charged = used(&world, "tpm");
+    assert_eq!(charged, (record.usage.input + sent) * TOKEN);
+    assert!(charged <= 600 * TOKEN && charged > 300 * TOKEN, "{charged}");
+    let cuts: Vec<Posture> = world.asks.iter().filter_map(posture).collect();
+    assert!(cuts.len() >= 2, "it asked for more: {cuts:?}");
 }
 
 fn posture(ask: &Ask) -> Option<Posture> {

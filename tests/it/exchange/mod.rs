@@ -15,6 +15,7 @@ mod carried;
 mod counted_here;
 mod counts;
 mod crossings;
+mod cuts;
 mod drops;
 mod edges;
 mod endpoints;
