@@ -1,7 +1,11 @@
 //! One key's counter: how much of a window is used, by the bucket of its admission. It knows no clock and no other
 //! counter. Its amounts are a limit's parts, and all together at most [`MOST`].
 
+mod warnings;
+
 use std::time::Duration;
+
+use warnings::Warnings;
 
 use super::window::{self, Calendar, End, PARTS, Time, Window};
 use super::{Limit, MOST};
@@ -21,10 +25,8 @@ pub struct Counter {
     filled: u64,
     /// What those hold, the oldest first. Empty for a window of one bucket, and short where calls are few.
     older: Vec<u64>,
-    /// How many of the limit's warnings have been given.
-    warned: u8,
-    /// The ceiling to which the last of them belonged.
-    warned_of: u64,
+    /// None before a limit that warns has charged it.
+    warnings: Option<Box<Warnings>>,
 }
 
 /// What became of a charge.
@@ -34,7 +36,7 @@ pub struct Charged {
     pub amount: u64,
     /// Where it can be settled.
     pub bucket: u64,
-    /// The highest share of the limit's `warn_at` that is reached now and was not before.
+    /// The highest share of the limit's `warn_at` that what is settled has reached and that was not told yet.
     pub passed: Option<u8>,
 }
 
@@ -68,18 +70,37 @@ impl Counter {
     }
 
     fn empty(bucket: u64, until: u64) -> Counter {
-        Counter { bucket, until, used: 0, newest: 0, filled: 0, older: Vec::new(), warned: 0, warned_of: 0 }
+        Counter { bucket, until, used: 0, newest: 0, filled: 0, older: Vec::new(), warnings: None }
     }
 
     /// Drops what has left the window. A `now` before the newest that was seen changes nothing, and what is charged
-    /// then belongs to that newest bucket.
-    pub fn advance(&mut self, window: &Window, now: Time) {
+    /// then belongs to that newest bucket; unless that is so far ahead that the clock must have been wrong: then it
+    /// moves to now, with all that is used. Whether it did, and something is.
+    pub fn advance(&mut self, window: &Window, now: Time) -> bool {
         match window {
             Window::Held => {}
-            Window::Rolling(length) => self.roll(now.steady / window::part(*length)),
+            Window::Rolling(length) => {
+                let bucket = now.steady / window::part(*length);
+                if window.is_far_ahead(self.bucket, bucket) {
+                    return self.recede(bucket, 0);
+                }
+                self.roll(bucket);
+            }
             Window::Calendar(calendar) if now.unix >= self.until => self.turn(calendar, now.unix),
+            Window::Calendar(calendar) if now.unix < self.bucket => {
+                let unit = calendar.unit_at(now.unix);
+                if window.is_far_ahead(self.bucket, unit.begin) {
+                    return self.recede(unit.begin, unit.end);
+                }
+            }
             Window::Calendar(_) => {}
         }
+        false
+    }
+
+    /// Whether a charge of a bucket still counts.
+    pub fn counts(&self, window: &Window, bucket: u64) -> bool {
+        bucket >= self.oldest(window)
     }
 
     /// Where a charge goes.
@@ -128,7 +149,9 @@ impl Counter {
         match (window, self.youngest()) {
             (_, Some(bucket)) => self.end(window, bucket),
             // That a warning was given is to be known as long as the unit lasts.
-            (Window::Calendar(_), None) if self.warned > 0 => End::Unix(self.until),
+            (Window::Calendar(_), None) if self.warnings.as_ref().is_some_and(|warnings| warnings.given > 0) => {
+                End::Unix(self.until)
+            }
             // A counter that is ahead of its clock keeps time from going back.
             (Window::Calendar(_), None) => End::Unix(self.bucket),
             (Window::Rolling(length), None) => End::Steady(self.bucket.saturating_mul(window::part(*length))),
@@ -137,21 +160,24 @@ impl Counter {
     }
 
     /// Charges the newest bucket, whether that fits or not.
-    pub fn charge(&mut self, limit: &Limit, amount: u64, ceiling: u64) -> Charged {
-        self.rearm(limit);
+    pub fn charge(&mut self, limit: &Limit, amount: u64, ceiling: u64, now: Time) -> Charged {
+        self.rearm(limit, now);
         let amount = amount.min(MOST.saturating_sub(self.used));
         self.newest += amount;
         self.used += amount;
-        Charged { amount, bucket: self.bucket, passed: self.warn(limit, ceiling) }
+        Charged { amount, bucket: self.bucket, passed: self.warn(limit, amount, ceiling, now) }
     }
 
     /// Charges `to` instead of `from` in a bucket, as long as that counts; nothing afterwards. A held amount is
-    /// released whatever it came to.
-    pub fn settle(&mut self, limit: &Limit, bucket: u64, from: u64, to: u64) {
-        self.rearm(limit);
+    /// released whatever it came to. [`Counter::close`] is to be told of it too.
+    pub fn settle(&mut self, limit: &Limit, bucket: u64, from: u64, to: u64, now: Time) {
+        self.rearm(limit, now);
         let age = self.bucket.saturating_sub(bucket);
         match limit.window {
             Window::Held => self.newest = self.replaced(self.newest, from, 0),
+            // It was taken when the clock showed what it no longer does. Nobody knows what of it is still here: it
+            // stays as it was taken, and what it came to beyond that is charged.
+            _ if bucket > self.bucket => self.newest = self.replaced(self.newest, 0, to.saturating_sub(from)),
             _ if age == 0 => self.newest = self.replaced(self.newest, from, to),
             Window::Rolling(_) if age <= PARTS => self.settle_older(age, from, to),
             Window::Rolling(_) | Window::Calendar(_) => {}
@@ -203,6 +229,18 @@ impl Counter {
         let live = usize::try_from(self.filled.count_ones()).unwrap_or(usize::MAX);
         let gone = self.older.len().saturating_sub(live);
         self.used = self.older.drain(..gone).fold(self.used, u64::saturating_sub);
+        if let Some(warnings) = &mut self.warnings {
+            warnings.leave(bucket.saturating_sub(PARTS));
+        }
+    }
+
+    /// Moves back, as old as everything is. Whether something is used.
+    fn recede(&mut self, bucket: u64, until: u64) -> bool {
+        (self.bucket, self.until) = (bucket, until);
+        if let Some(warnings) = &mut self.warnings {
+            warnings.recede();
+        }
+        self.used > 0
     }
 
     /// Moves on to a later unit.
@@ -211,7 +249,10 @@ impl Counter {
         // Later than it was, unless the limit's zone has been changed since.
         self.bucket = unit.begin.max(self.bucket);
         self.until = unit.end;
-        (self.used, self.newest, self.warned) = (0, 0, 0);
+        (self.used, self.newest) = (0, 0);
+        if let Some(warnings) = &mut self.warnings {
+            warnings.renew();
+        }
     }
 
     /// Every bucket that holds something, the oldest first.
@@ -240,36 +281,6 @@ impl Counter {
             Window::Calendar(_) => End::Unix(self.until),
             Window::Held | Window::Rolling(_) => window.end(bucket),
         }
-    }
-
-    /// Warnings below which the use has fallen can be given again, except in a calendar's unit, which has each once.
-    fn rearm(&mut self, limit: &Limit) {
-        if matches!(limit.window, Window::Calendar(_)) {
-            return;
-        }
-        while let Some(share) = self.warned.checked_sub(1).map(|last| limit.warn_at.get(usize::from(last))) {
-            if share.is_some_and(|share| self.has_reached(*share, self.warned_of)) {
-                return;
-            }
-            self.warned -= 1;
-        }
-    }
-
-    fn warn(&mut self, limit: &Limit, ceiling: u64) -> Option<u8> {
-        let mut passed = None;
-        while let Some(share) = limit.warn_at.get(usize::from(self.warned)) {
-            if self.warned == u8::MAX || !self.has_reached(*share, ceiling) {
-                break;
-            }
-            self.warned += 1;
-            self.warned_of = ceiling;
-            passed = Some(*share);
-        }
-        passed
-    }
-
-    fn has_reached(&self, share: u8, ceiling: u64) -> bool {
-        u128::from(self.used) * 100 >= u128::from(ceiling) * u128::from(share)
     }
 }
 

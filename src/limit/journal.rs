@@ -33,12 +33,16 @@
 //!
 //! What cannot be written is counted, and its takes are `Unchecked`: `onError` says what becomes of the call. It is
 //! counted in memory all the same. Once a second a new file is tried, with all that counts by then in it, so that
-//! nothing is missing when it works again.
+//! nothing is missing when it works again. A disk that takes nothing and says nothing is waited for once, for a second;
+//! until it takes something again every take is `Unchecked` at once, and what is to be written waits, as much as there
+//! is room for. A counter that finds no room is not kept either.
 //!
 //! # Clocks
 //!
 //! Rolling windows go by a clock that goes on where the last process's stood: see [`clock::resume`]. Calendars go by
-//! the Unix time, and never back: what was spent in a unit stays spent in it, also if that begins in the future now.
+//! the Unix time, and never back by less than two units: what was spent in a unit stays spent in it, also if that begins
+//! in the future now. What is further ahead was charged by a clock that was wrong. With the next reservation it moves to
+//! the unit of that; charges say so.
 
 mod book;
 pub mod clock;
@@ -56,13 +60,12 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::oneshot;
 
 use self::book::{Book, Row};
 use self::clock::Clock;
 use self::file::Directory;
 use self::format::{Kind, Span};
-use self::queue::{Change, Queue};
+use self::queue::{Asked, Change, Queue};
 use self::syncer::Syncer;
 use self::writer::{Writer, fresh};
 use super::take::{Grant, Settlement, Taken};
@@ -154,9 +157,15 @@ pub struct Spend {
 
 /// The charges of a grant, on their way into the file.
 pub struct Writing {
-    /// None where there was no room for them.
-    answer: Option<oneshot::Receiver<bool>>,
-    unkept: Counter,
+    answer: Asked,
+    queue: Arc<Queue>,
+    counts: Counts,
+}
+
+/// What is left when the thread that writes ends.
+struct Last {
+    queue: Arc<Queue>,
+    counts: Counts,
 }
 
 // === impl Journal ===
@@ -171,14 +180,8 @@ impl Journal {
         let contents = directory.read(most)?;
         let failed = |source| JournalError::Io { path: directory.file(), source };
         if contents.cut > 0 {
-            let kept = directory.keep_damaged().map_err(failed)?;
             counts.cut.inc_by(contents.cut);
-            tracing::warn!(
-                "{}: {} bytes behind the last whole entry are cut off, and what was written in them is lost; {} has them",
-                directory.file().display(),
-                contents.cut,
-                kept.display()
-            );
+            tell_cut(&directory, contents.cut);
         }
         let clock = Clock::start(contents.stamp.as_ref());
         let mut book = contents.book;
@@ -191,11 +194,12 @@ impl Journal {
         let (queue, syncer) = (Arc::new(Queue::default()), Arc::new(Syncer::new(directory.clone(), settings.sync)));
         let shared = (queue.clone(), syncer.clone(), directory.clone());
         let writer = Writer::new(shared, clock, counts.clone(), book, log);
+        let last = Last { queue: queue.clone(), counts: counts.clone() };
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let syncs = syncer.clone();
         let ends = Ends {
             syncer: spawn("journal-sync").spawn(move || syncs.run()).map_err(failed)?,
-            writer: spawn("journal").spawn(move || writer.run()).map_err(failed)?,
+            writer: spawn("journal").spawn(move || last.watch(writer)).map_err(failed)?,
             is_implied: settings.is_implied,
             directory,
         };
@@ -204,22 +208,22 @@ impl Journal {
 
     /// Has a grant written. None where it takes nothing that is kept.
     pub fn reserve(&self, grant: &Grant) -> Option<Writing> {
-        let changes = changes(grant.taken.iter().map(|taken| (taken, 0, taken.amount)));
+        let changes = changes(grant.taken.iter().map(|taken| (taken, 0, taken.amount)), true);
         (!changes.is_empty()).then(|| self.ask(changes))
     }
 
     /// Has written what a grant came to. It is by the time that a later [`Journal::flush`] returns.
     pub fn settle(&self, settlement: &Settlement) {
         let amounts = settlement.grant.taken.iter().zip(&settlement.amounts);
-        let changes = changes(amounts.map(|(taken, amount)| (taken, taken.amount, *amount)));
-        if !changes.is_empty() {
-            self.queue.tell(changes);
+        let changes = changes(amounts.map(|(taken, amount)| (taken, taken.amount, *amount)), false);
+        if !changes.is_empty() && !self.queue.tell(changes) {
+            self.counts.unkept.inc();
         }
     }
 
     /// Waits until everything that was told so far is written, or has failed to be. Not for a thread that runs tasks.
     pub fn flush(&self) {
-        if let Some(answer) = self.ask(Vec::new()).answer {
+        if let Asked::Waits(answer) = self.ask(Vec::new()).answer {
             // An error means that the thread is gone, and with it whatever it had to write.
             let _ = answer.blocking_recv();
         }
@@ -245,7 +249,7 @@ impl Journal {
     }
 
     fn ask(&self, changes: Vec<Change>) -> Writing {
-        Writing { answer: self.queue.ask(changes), unkept: self.counts.unkept.clone() }
+        Writing { answer: self.queue.ask(changes), queue: self.queue.clone(), counts: self.counts.clone() }
     }
 }
 
@@ -257,12 +261,25 @@ impl Drop for Journal {
     }
 }
 
+/// What is behind the last whole entry cannot be read. That it cannot be kept either is no reason not to start.
+fn tell_cut(directory: &Directory, cut: u64) {
+    let path = directory.file();
+    let kept = match directory.keep_damaged() {
+        Ok(kept) => format!("{} has them", kept.display()),
+        Err(error) => format!("and they could not be kept: {error}"),
+    };
+    tracing::warn!(
+        "{}: {cut} bytes behind the last whole entry are cut off, and what was written in them is lost; {kept}",
+        path.display()
+    );
+}
+
 /// Whether a limit's counters are kept.
 pub fn keeps(limit: &Limit) -> bool {
     limit.counting == Counting::Process && Kind::of(limit).is_some()
 }
 
-fn changes<'a>(rows: impl Iterator<Item = (&'a Taken, u64, u64)>) -> Vec<Change> {
+fn changes<'a>(rows: impl Iterator<Item = (&'a Taken, u64, u64)>, is_taken: bool) -> Vec<Change> {
     let changed = rows.filter(|(taken, from, to)| from != to && keeps(&taken.limit));
     let change = |(taken, from, to): (&Taken, u64, u64)| Change {
         limit: taken.limit.clone(),
@@ -270,6 +287,7 @@ fn changes<'a>(rows: impl Iterator<Item = (&'a Taken, u64, u64)>) -> Vec<Change>
         bucket: taken.bucket,
         from,
         to,
+        is_taken,
     };
     changed.map(change).collect()
 }
@@ -279,11 +297,47 @@ fn changes<'a>(rows: impl Iterator<Item = (&'a Taken, u64, u64)>) -> Vec<Change>
 impl Writing {
     /// Waits until it is written. False where a process that is killed now loses it.
     pub async fn is_kept(self) -> bool {
-        let Some(answer) = self.answer else {
-            self.unkept.inc();
-            return false;
+        let answer = match self.answer {
+            Asked::Waits(answer) => answer,
+            // The thread that writes it says what becomes of it.
+            Asked::Later => return false,
+            Asked::Lost => {
+                self.counts.unkept.inc();
+                return false;
+            }
         };
-        matches!(tokio::time::timeout(PATIENCE, answer).await, Ok(Ok(true)))
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(told) => told == Ok(true),
+            Err(_) => {
+                if self.queue.stall() {
+                    self.counts.failing.set(1);
+                    tracing::error!(
+                        "the journal of limits has not been written for {PATIENCE:?}: calls under limits with onError: \
+                         Deny are refused until it is; look at its disk"
+                    );
+                }
+                false
+            }
+        }
+    }
+}
+
+// === impl Last ===
+
+impl Last {
+    /// Writes, and says so where that ends before it should.
+    fn watch(self, writer: Writer) -> Book {
+        writer.run()
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.queue.close();
+        if std::thread::panicking() {
+            self.counts.failing.set(1);
+            tracing::error!("the journal of limits is not written any more: start this process anew");
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! Counters in this process: bounded in keys, divided into shards, each call all or nothing. A key that finds no
-//! room is told as `Unchecked`; a counter with spend that still counts is never dropped for it. Nothing here reads a
-//! clock or waits for anything but a lock, and a lock is held for one operation only.
+//! Counters in this process: bounded in keys, divided into shards, each call all or nothing. A limit gets as many of
+//! the keys as are still free. One that finds no room is counted with all others of its limit that find none; see
+//! [`overflow`]. A counter with spend that still counts is never dropped for another. Nothing here reads a clock or
+//! waits for anything but a lock, and a lock is held for one operation only.
 
 pub mod list;
+mod overflow;
 mod shard;
 
 use std::hash::{BuildHasher, RandomState};
@@ -11,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::counter::Counter;
-use super::take::{Fit, Grant, Posture, Refused, Settlement, Standing, Take, Taken};
+use super::take::{Fit, Grant, Passed, Posture, Refused, Settlement, Standing, Take, Taken};
 use super::window::{self, Time, Window};
 use super::{Limit, Unit};
 use shard::Shard;
@@ -24,6 +26,8 @@ pub struct Memory {
     shards: Box<[Mutex<Shard>]>,
     bound: usize,
     uncounted: AtomicU64,
+    /// The hour of the Unix time in which counters from far ahead were told of last.
+    told: AtomicU64,
 }
 
 /// The shards of one call, locked in their order, so that no two calls wait for one another.
@@ -31,6 +35,8 @@ struct Locked<'a> {
     /// Of each take, and which of the guards has it.
     places: Vec<(u64, usize)>,
     guards: Vec<MutexGuard<'a, Shard>>,
+    /// Takes whose counters are not there and find no room.
+    lacking: Vec<usize>,
 }
 
 /// More are of no use to a process of a few dozen threads that holds a lock for a microsecond.
@@ -41,42 +47,69 @@ const LEAST: usize = 1_024;
 // === impl Memory ===
 
 impl Memory {
-    /// Room for `bound` keys, and for one at least. A shard is full with its share of them, so of very many keys
-    /// about a twentieth may find no room before the last place is taken.
+    /// Room for `bound` keys, and for one at least; of one limit alone for half of them, rounded up. A shard is full
+    /// with its share of them, so of very many keys about a twentieth may find no room before the last place is taken.
     pub fn new(bound: usize) -> Memory {
         let bound = bound.max(1);
         let count = (bound / LEAST).clamp(1, SHARDS);
         let shards = (0..count).map(|n| Mutex::new(Shard::new(bound / count + usize::from(n < bound % count))));
-        Memory { hasher: RandomState::new(), shards: shards.collect(), bound, uncounted: AtomicU64::new(0) }
+        let (uncounted, told) = (AtomicU64::new(0), AtomicU64::new(0));
+        Memory { hasher: RandomState::new(), shards: shards.collect(), bound, uncounted, told }
     }
 
     /// Takes all of `takes`, or nothing where one of them is enforced and does not fit. Takes of one counter add up.
-    /// A take that finds no room for its key is `Unchecked`, and the others are taken; who will not have that gives
-    /// them back by a settlement.
+    /// A take that finds no room for its key is of the counter that such keys of its limit have together, and so is
+    /// what is `taken`; in the one case in which not even that has room it is `Unchecked`.
     ///
     /// # Errors
     /// The take that did not fit. Nothing was taken of any.
     pub fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused> {
         let mut locked = self.lock(takes);
-        let fits = locked.judge(takes, now)?;
-        let taken = takes.iter().zip(fits).enumerate().map(|(n, (take, fits))| locked.take(id, n, take, fits, now));
-        Ok(Grant { id, taken: taken.collect() })
+        let decision = locked.judge(takes, now).map(|fits| locked.take_all(id, takes, fits, now));
+        let lacking = std::mem::take(&mut locked.lacking);
+        let receded = locked.has_receded();
+        drop(locked);
+        if receded {
+            self.tell_receded(now);
+        }
+        match decision? {
+            Some(grant) => Ok(grant),
+            None => {
+                let takes = overflow::instead(takes, &lacking);
+                let mut locked = self.lock(&takes);
+                let fits = locked.judge(&takes, now)?;
+                locked.lacking.clear();
+                Ok(locked.take_all(id, &takes, fits, now).unwrap_or(Grant { id, taken: Vec::new() }))
+            }
+        }
     }
 
-    /// Charges what a grant came to, each take in the bucket of its admission. A charge that no longer counts, or
-    /// that is not known, changes nothing; one that was `Unchecked` is counted if there is room by now, and else in
-    /// [`Memory::uncounted`]. A grant is to be settled once.
-    pub fn settle(&self, settlement: &Settlement, now: Time) {
+    /// Charges what a grant came to, each take in the bucket of its admission, and says which shares of `warnAt` are
+    /// reached by that. A charge that no longer counts, or that is not known, changes nothing; one that was `Unchecked`
+    /// is counted if there is room by now, and else in [`Memory::uncounted`]. A grant is to be settled once.
+    pub fn settle(&self, settlement: &Settlement, now: Time) -> Vec<Passed> {
+        let (mut all, mut receded) = (Vec::new(), false);
         for (taken, amount) in settlement.grant.taken.iter().zip(&settlement.amounts) {
-            if *amount == taken.amount && taken.limit.window != Window::Held {
+            let is_same = *amount == taken.amount && taken.limit.window != Window::Held;
+            if is_same && taken.limit.warn_at.is_empty() {
                 continue;
             }
             let place = self.place(&taken.limit, &taken.key);
-            let counted = self.shard(place).is_some_and(|mut shard| shard.settle(place, taken, *amount, now));
-            if !counted {
+            let Some(mut shard) = self.shard(place) else { continue };
+            let settled =
+                if is_same { Some(shard.close(place, taken, now)) } else { shard.settle(place, taken, *amount, now) };
+            receded |= std::mem::take(&mut shard.receded);
+            drop(shard);
+            if settled.is_none() {
                 self.uncounted.fetch_add(1, Ordering::Relaxed);
             }
+            let passed = |share| Passed { limit: taken.limit.clone(), key: taken.key.clone(), share };
+            all.extend(settled.flatten().map(passed));
         }
+        if receded {
+            self.tell_receded(now);
+        }
+        all
     }
 
     /// How each limit stands, in order. Nothing is taken, and no counter is made or moved on.
@@ -109,6 +142,16 @@ impl Memory {
         self.uncounted.load(Ordering::Relaxed)
     }
 
+    /// One line an hour, however many counters there are.
+    fn tell_receded(&self, now: Time) {
+        let hour = now.unix / 3_600;
+        if self.told.swap(hour, Ordering::Relaxed) != hour {
+            tracing::warn!(
+                "the clock is far behind what it has shown before: what is used of limits in that time counts as used now"
+            );
+        }
+    }
+
     /// A limit whose window or unit is changed begins with new counters: what the old ones hold says nothing of it,
     /// and calls that still know the old limit go on with those.
     fn place(&self, limit: &Limit, key: &str) -> u64 {
@@ -123,7 +166,8 @@ impl Memory {
         wanted.dedup();
         let guard = |place: u64| wanted.binary_search(&shard(place)).unwrap_or(usize::MAX);
         let places = places.into_iter().map(|place| (place, guard(place))).collect();
-        Locked { places, guards: wanted.iter().filter_map(|n| self.shards.get(*n)).map(held).collect() }
+        let guards = wanted.iter().filter_map(|n| self.shards.get(*n)).map(held).collect();
+        Locked { places, guards, lacking: Vec::new() }
     }
 
     fn shard(&self, place: u64) -> Option<MutexGuard<'_, Shard>> {
@@ -176,10 +220,15 @@ impl Locked<'_> {
             let amount = take.amount.saturating_add(self.before(n, takes, &fits));
             let counter = self.counter(n, take, now);
             let fit = counter.map_or(amount <= take.ceiling, |counter| counter.fits(amount, take.ceiling));
+            let is_new = counter.is_none();
             fits.push(fit);
+            if is_new && take.amount > 0 && self.lacks(n, take, now) {
+                self.lacking.push(n);
+            }
             if fit || take.posture != Posture::Enforce {
                 continue;
             }
+            let counter = self.counter(n, take, now);
             let wait = counter.and_then(|counter| counter.wait(&take.limit.window, amount, take.ceiling, now));
             if refused.is_none_or(|(_, longest)| is_longer(wait, longest)) {
                 refused = Some((n, wait));
@@ -189,6 +238,17 @@ impl Locked<'_> {
             None => Ok(fits),
             Some((take, wait)) => Err(Refused { take, wait, standings: self.standings(takes, now) }),
         }
+    }
+
+    /// Whether a take has no counter and finds no room for one.
+    fn lacks(&mut self, n: usize, take: &Take, now: Time) -> bool {
+        self.shard(n).is_some_and(|(_, shard)| !shard.has_room(&take.limit, &take.key, now))
+    }
+
+    /// Whether a counter was far ahead of the clock, told once.
+    fn has_receded(&mut self) -> bool {
+        let told = self.guards.iter_mut().map(|shard| std::mem::take(&mut shard.receded));
+        told.fold(false, |any, one| any | one)
     }
 
     /// What the takes before this one will have charged to the same counter.
@@ -205,7 +265,15 @@ impl Locked<'_> {
         all.map(|(n, take)| standing(self.counter(n, take, now), take, now)).collect()
     }
 
-    /// Takes what was judged.
+    /// Takes what was judged. None where some of it finds no room.
+    fn take_all(&mut self, id: u128, takes: &[Take], fits: Vec<bool>, now: Time) -> Option<Grant> {
+        if !self.lacking.is_empty() {
+            return None;
+        }
+        let taken = takes.iter().zip(fits).enumerate().map(|(n, (take, fits))| self.take(id, n, take, fits, now));
+        Some(Grant { id, taken: taken.collect() })
+    }
+
     fn take(&mut self, grant: u128, n: usize, take: &Take, fits: bool, now: Time) -> Taken {
         let taken = |amount, bucket, fit, passed, standing| Taken {
             grant,

@@ -46,6 +46,7 @@ pub struct Taken {
     /// settles each grant by itself.
     pub grant: u128,
     pub limit: Arc<Limit>,
+    /// Another than the take's where that found no room: its limit's window may be shorter then.
     pub key: Arc<str>,
     /// What is charged now; 0 where nothing was taken.
     pub amount: u64,
@@ -53,13 +54,24 @@ pub struct Taken {
     pub bucket: u64,
     pub fit: Fit,
     pub standing: Standing,
-    /// The share in percent of `warnAt` that is reached of the take's ceiling now and was not when the counter was
-    /// last charged: the highest, if several are. A calendar's unit has each once; else it is told again after the
-    /// use had fallen below.
+    /// The share in percent of `warnAt` that what is settled has reached of the take's ceiling, and that nobody has
+    /// been told yet: the highest, if several are. So it is told to a call after the one that reached it, unless its
+    /// settlement was told already ([`Passed`]). What is never settled otherwise (`Requests`, `Concurrency`) counts
+    /// when it is taken. A calendar's unit has each once; else it is told again after the use had fallen below 80 % of
+    /// it, and a minute later at the earliest.
     pub passed: Option<u8>,
     /// The slice of the counter of which it was taken, that this process holds; see [`lease`](super::lease). None
     /// where the counter itself was asked.
     pub slice: Option<u64>,
+}
+
+/// A share of `warnAt` that a settlement has reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    pub limit: Arc<Limit>,
+    pub key: Arc<str>,
+    /// In percent.
+    pub share: u8,
 }
 
 /// Whether a take fitted.

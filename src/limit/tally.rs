@@ -34,6 +34,8 @@ pub struct Tally {
     pub asked: AtomicU64,
     /// Times a share of `warnAt` was passed.
     pub warned: AtomicU64,
+    /// Takes whose key found no room, so that they were counted with all such keys of the limit.
+    pub overflowed: AtomicU64,
     /// What is taken by calls that are not over, in the parts of the unit.
     pub reserved: AtomicI64,
 }
@@ -68,6 +70,18 @@ impl Tallies {
                 }
             }
         }
+    }
+
+    /// Counts a share of `warnAt` that a settlement has reached.
+    pub fn warned(&self, limit: &Limit) {
+        if let Some(tally) = self.of(limit) {
+            tally.warned.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a take whose key found no room. Whether it is the first of its limit.
+    pub fn overflowed(&self, limit: &Limit) -> bool {
+        self.of(limit).is_some_and(|tally| tally.overflowed.fetch_add(1, Ordering::Relaxed) == 0)
     }
 
     /// Counts a take that is settled.
@@ -116,6 +130,7 @@ impl Tally {
             leased: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             warned: AtomicU64::new(0),
+            overflowed: AtomicU64::new(0),
             reserved: AtomicI64::new(0),
         }
     }

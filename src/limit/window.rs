@@ -11,8 +11,8 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 /// What time it is, for windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
-    /// Nanoseconds on a clock that never steps. It began at the Unix time of the process's start, so that
-    /// what was written down by an earlier process can be read; nothing else is to be made of it.
+    /// Nanoseconds on a clock that never steps. It began at the Unix time of the process's start, or goes on where
+    /// that of the process stood that left a journal; nothing else is to be made of it.
     pub steady: u64,
     /// Seconds since the Unix epoch. It may step.
     pub unix: u64,
@@ -104,6 +104,18 @@ impl Window {
             Window::Held => End::Release,
             Window::Rolling(length) => End::Steady(bucket.saturating_add(PARTS + 1).saturating_mul(part(*length))),
             Window::Calendar(calendar) => End::Unix(calendar.unit_at(bucket).end),
+        }
+    }
+
+    /// Whether a bucket is ahead of the one in which time stands by more than one unit, or one window. A clock that is
+    /// put right by a little never shows so much; one that was wrong by years does, and no spend may wait for those.
+    pub fn is_far_ahead(&self, bucket: u64, current: u64) -> bool {
+        match self {
+            Window::Held => false,
+            Window::Rolling(_) => bucket > current.saturating_add(PARTS),
+            Window::Calendar(calendar) => {
+                bucket > current && bucket >= calendar.unit_at(calendar.unit_at(current).end).end
+            }
         }
     }
 }

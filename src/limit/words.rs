@@ -64,8 +64,12 @@ impl fmt::Display for Window {
             Window::Held => f.write_str("flight"),
             Window::Rolling(length) => f.write_str(&length_of(*length)),
             Window::Calendar(calendar) => {
-                let zone = calendar.zone.iana_name().unwrap_or("UTC");
-                write!(f, "a {} of {zone}", calendar.unit.as_str())
+                write!(f, "a {} of ", calendar.unit.as_str())?;
+                match (calendar.zone.iana_name(), calendar.zone.to_fixed_offset()) {
+                    (Some(name), _) => f.write_str(name),
+                    (None, Ok(offset)) => write!(f, "UTC{offset}"),
+                    (None, Err(_)) => f.write_str("a zone of its own"),
+                }
             }
         }
     }
@@ -108,6 +112,9 @@ mod tests {
     fn limits_in_words() {
         let calendar = window::Calendar { unit: window::Unit::Month, zone: TimeZone::get("Europe/Berlin").unwrap() };
         let universal = window::Calendar { unit: window::Unit::Day, zone: TimeZone::UTC };
+        let east = window::Calendar { unit: window::Unit::Day, zone: TimeZone::fixed(jiff::tz::offset(2)) };
+        let unnamed = TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").unwrap();
+        let unnamed = window::Calendar { unit: window::Unit::Day, zone: unnamed };
         let rolling = |seconds| Window::Rolling(Duration::from_secs(seconds));
         for (unit, amount, window, words) in [
             (Unit::Requests, 600, rolling(60), "600 requests in 1m"),
@@ -116,6 +123,8 @@ mod tests {
             (Unit::Tokens, 100_500, rolling(1), "100.5 tokens in 1s"),
             (Unit::Usd, 500_000_000_000, Window::Calendar(calendar), "500 USD in a Month of Europe/Berlin"),
             (Unit::Usd, 12_500, Window::Calendar(universal), "0.0000125 USD in a Day of UTC"),
+            (Unit::Requests, 2, Window::Calendar(east), "2 requests in a Day of UTC+02"),
+            (Unit::Requests, 2, Window::Calendar(unnamed), "2 requests in a Day of a zone of its own"),
             (Unit::Concurrency, 32, Window::Held, "32 calls at a time"),
         ] {
             assert_eq!(Limit::new("l", unit, amount, window).words(amount), words);

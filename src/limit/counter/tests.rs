@@ -64,14 +64,14 @@ proptest! {
             counter.advance(&limit.window, time(now));
             match step {
                 Step::Charge(amount) => {
-                    let charged = counter.charge(&limit, amount, 100);
+                    let charged = counter.charge(&limit, amount, 100, time(now));
                     prop_assert_eq!((charged.amount, charged.bucket), (amount, now / SECOND));
                     charges.push((now / SECOND, amount));
                 }
                 Step::Settle(back, to) => {
                     let Some(at) = charges.len().checked_sub(back + 1) else { continue };
                     let (part, from) = charges[at];
-                    counter.settle(&limit, part, from, to);
+                    counter.settle(&limit, part, from, to, time(now));
                     // Settled once: what it is now is another charge in the same part.
                     charges[at].1 = to;
                     if now / SECOND - part > 60 {
@@ -104,9 +104,9 @@ proptest! {
 fn time_does_not_go_back() {
     let limit = minute(&[]);
     let mut counter = Counter::new(&limit.window, steady(100));
-    counter.charge(&limit, 5, 100);
+    counter.charge(&limit, 5, 100, Time::default());
     counter.advance(&limit.window, steady(90));
-    assert_eq!(counter.charge(&limit, 5, 100).bucket, 100);
+    assert_eq!(counter.charge(&limit, 5, 100, Time::default()).bucket, 100);
     counter.advance(&limit.window, steady(160));
     assert_eq!(counter.used(), 10);
     counter.advance(&limit.window, steady(161));
@@ -114,12 +114,12 @@ fn time_does_not_go_back() {
 
     let limit = daily(&[]);
     let mut counter = Counter::new(&limit.window, unix(86_400));
-    counter.charge(&limit, 5, 100);
+    counter.charge(&limit, 5, 100, Time::default());
     counter.advance(&limit.window, unix(1_000));
     assert_eq!((counter.bucket(), counter.used()), (86_400, 5));
     assert_eq!(counter.reset(&limit.window, unix(1_000)), Duration::from_secs(2 * 86_400 - 1_000));
     assert_eq!(counter.idle(&limit.window), End::Unix(2 * 86_400));
-    counter.settle(&limit, 86_400, 5, 0);
+    counter.settle(&limit, 86_400, 5, 0, Time::default());
     assert!(!counter.idle(&limit.window).is_past(unix(1_000)), "it knows that the day had begun");
 }
 
@@ -127,10 +127,10 @@ fn time_does_not_go_back() {
 fn a_counter_ends_at_the_largest_amount() {
     for limit in [minute(&[]), daily(&[]), limit(Window::Held, &[])] {
         let mut counter = Counter::new(&limit.window, Time::default());
-        assert_eq!(counter.charge(&limit, MOST - 5, MOST).amount, MOST - 5);
-        assert_eq!(counter.charge(&limit, 10, MOST).amount, 5);
-        assert_eq!(counter.charge(&limit, u64::MAX, MOST).amount, 0);
-        counter.settle(&limit, 0, 5, u64::MAX);
+        assert_eq!(counter.charge(&limit, MOST - 5, MOST, Time::default()).amount, MOST - 5);
+        assert_eq!(counter.charge(&limit, 10, MOST, Time::default()).amount, 5);
+        assert_eq!(counter.charge(&limit, u64::MAX, MOST, Time::default()).amount, 0);
+        counter.settle(&limit, 0, 5, u64::MAX, Time::default());
         assert!(counter.used() <= MOST, "{}", counter.used());
         assert!(!counter.fits(u64::MAX, MOST));
         assert_eq!(
@@ -144,11 +144,52 @@ fn a_counter_ends_at_the_largest_amount() {
 fn a_charge_that_is_settled_twice_takes_no_more_than_there_is() {
     for limit in [minute(&[]), daily(&[]), limit(Window::Held, &[])] {
         let mut counter = Counter::new(&limit.window, Time::default());
-        counter.charge(&limit, 5, 100);
-        counter.settle(&limit, 0, 5, 0);
-        counter.settle(&limit, 0, 5, 0);
+        counter.charge(&limit, 5, 100, Time::default());
+        counter.settle(&limit, 0, 5, 0, Time::default());
+        counter.settle(&limit, 0, 5, 0, Time::default());
         assert_eq!(counter.used(), 0);
     }
+}
+
+/// A call that reserves so much and settles at once.
+fn spend(counter: &mut Counter, limit: &Limit, (reserved, spent): (u64, u64), ceiling: u64, now: Time) -> Option<u8> {
+    let charged = counter.charge(limit, reserved, ceiling, now);
+    counter.settle(limit, charged.bucket, reserved, spent, now);
+    charged.passed.or(counter.close(limit, charged.bucket, reserved, ceiling, now))
+}
+
+#[test]
+fn a_reservation_is_no_spend() {
+    for limit in [minute(&[50]), daily(&[50])] {
+        let mut counter = Counter::new(&limit.window, steady(0));
+        let charged = counter.charge(&limit, 90, 100, steady(0));
+        let other = counter.charge(&limit, 10, 100, steady(0));
+        assert_eq!((charged.passed, other.passed), (None, None));
+        counter.settle(&limit, charged.bucket, 90, 3, steady(0));
+        assert_eq!(counter.close(&limit, charged.bucket, 90, 100, steady(0)), None);
+        // What it came to is what it had taken, so there is nothing to settle.
+        assert_eq!(counter.close(&limit, other.bucket, 10, 100, steady(0)), None);
+        assert_eq!(spend(&mut counter, &limit, (80, 37), 100, steady(0)), Some(50));
+        assert_eq!(spend(&mut counter, &limit, (40, 9), 100, steady(0)), None, "it has been told");
+    }
+    for limit in [limit(Window::Held, &[50]), Limit { unit: Unit::Requests, ..minute(&[50]) }] {
+        let limit = if limit.window == Window::Held { Limit { unit: Unit::Concurrency, ..limit } } else { limit };
+        let mut counter = Counter::new(&limit.window, steady(0));
+        assert_eq!(counter.charge(&limit, 49, 100, steady(0)).passed, None);
+        assert_eq!(counter.charge(&limit, 1, 100, steady(0)).passed, Some(50), "it is what it is when it is taken");
+    }
+}
+
+#[test]
+fn what_is_open_leaves_the_window_with_its_part() {
+    let limit = minute(&[50]);
+    let mut counter = Counter::new(&limit.window, steady(0));
+    // A call that lasts longer than its window.
+    let long = counter.charge(&limit, 40, 100, steady(0)).bucket;
+    counter.advance(&limit.window, steady(61));
+    assert_eq!(spend(&mut counter, &limit, (60, 50), 100, steady(61)), Some(50));
+    counter.settle(&limit, long, 40, 10, steady(62));
+    assert_eq!((counter.close(&limit, long, 40, 100, steady(62)), counter.used()), (None, 50));
 }
 
 #[test]
@@ -156,34 +197,84 @@ fn warnings_go_by_the_ceiling_of_the_call() {
     let limit = minute(&[80]);
     let mut counter = Counter::new(&limit.window, steady(0));
     // Of 75 that are not kept for others, 60 are 80 %; of all they are less.
-    assert_eq!(counter.charge(&limit, 62, 75).passed, Some(80));
-    assert_eq!(counter.charge(&limit, 1, 100).passed, None);
-    assert_eq!(counter.charge(&limit, 1, 75).passed, None, "it has not fallen in between");
-    counter.settle(&limit, 0, 64, 59);
-    assert_eq!(counter.charge(&limit, 1, 75).passed, Some(80), "it has");
+    assert_eq!(spend(&mut counter, &limit, (62, 62), 75, steady(0)), Some(80));
+    assert_eq!(spend(&mut counter, &limit, (1, 1), 100, steady(1)), None);
+    assert_eq!(spend(&mut counter, &limit, (1, 1), 75, steady(1)), None, "it has not fallen in between");
+    counter.settle(&limit, 0, 62, 46, steady(2));
+    assert_eq!(spend(&mut counter, &limit, (12, 12), 75, steady(60)), None, "48 are 80 % of 60: not far enough");
+    counter.settle(&limit, 0, 46, 32, steady(60));
+    assert_eq!(spend(&mut counter, &limit, (14, 14), 75, steady(60)), Some(80), "it has fallen to 46");
 }
 
 #[test]
-fn a_fall_between_two_charges_is_not_forgotten() {
-    let limit = minute(&[50]);
+fn what_rises_and_falls_is_told_once_a_minute() {
+    let limit = Limit { unit: Unit::Concurrency, ..limit(Window::Held, &[50]) };
     let mut counter = Counter::new(&limit.window, steady(0));
-    assert_eq!(counter.charge(&limit, 60, 100).passed, Some(50));
-    counter.settle(&limit, 0, 60, 10);
-    counter.settle(&limit, 0, 10, 60);
-    assert_eq!(counter.charge(&limit, 1, 100).passed, Some(50));
+    let told = (0..600).filter(|second| spend(&mut counter, &limit, (1, 0), 2, steady(*second)).is_some());
+    assert_eq!(told.count(), 10);
 }
 
 #[test]
 fn a_warned_day_is_remembered_when_nothing_is_used() {
     let limit = daily(&[50]);
     let mut counter = Counter::new(&limit.window, unix(10));
-    assert_eq!(counter.charge(&limit, 60, 100).passed, Some(50));
-    counter.settle(&limit, 0, 60, 0);
+    assert_eq!(spend(&mut counter, &limit, (60, 60), 100, unix(10)), Some(50));
+    counter.settle(&limit, 0, 60, 0, unix(10));
     assert_eq!((counter.used(), counter.idle(&limit.window)), (0, End::Unix(86_400)));
+}
+
+const YEARS: u64 = 10 * 365 * 86_400;
+
+#[test]
+fn what_a_wrong_clock_has_seen_comes_back_to_now() {
+    let hour = Limit { window: Window::Rolling(Duration::from_secs(3_600)), ..minute(&[]) };
+    for (limit, at) in [(minute(&[]), steady as fn(u64) -> Time), (hour, steady), (daily(&[]), unix)] {
+        let (now, mut counter) = (at(100_000), Counter::new(&limit.window, at(100_000 + YEARS)));
+        let bucket = counter.charge(&limit, 60, 100, at(100_000 + YEARS)).bucket;
+        assert!(counter.advance(&limit.window, now), "it is said");
+        assert!(!counter.advance(&limit.window, now), "once");
+        let alike = Counter::new(&limit.window, now);
+        assert_eq!((counter.bucket(), counter.used()), (alike.bucket(), 60));
+        // Of a call of that time nothing is given back.
+        counter.settle(&limit, bucket, 60, 5, now);
+        assert_eq!(counter.used(), 60);
+        counter.settle(&limit, bucket, 5, 15, now);
+        assert_eq!(counter.used(), 70);
+        let end = counter.reset(&limit.window, now).as_secs();
+        assert!(end <= 86_400, "{end}");
+        counter.advance(&limit.window, at(100_000 + end));
+        assert_eq!(counter.used(), 0, "it leaves with the window in which it is now");
+    }
+}
+
+#[test]
+fn parts_come_back_as_old_as_they_were() {
+    let limit = minute(&[]);
+    let mut counter = Counter::new(&limit.window, steady(YEARS));
+    counter.charge(&limit, 10, 100, steady(YEARS));
+    counter.advance(&limit.window, steady(YEARS + 20));
+    counter.charge(&limit, 20, 100, steady(YEARS + 20));
+    assert!(counter.advance(&limit.window, steady(1_000)));
+    assert_eq!(counter.charges().collect::<Vec<_>>(), [(980, 10), (1_000, 20)]);
+}
+
+#[test]
+fn the_next_unit_is_not_far_ahead() {
+    let berlin = TimeZone::get("Europe/Berlin").unwrap();
+    for unit in [CalendarUnit::Hour, CalendarUnit::Day, CalendarUnit::Week, CalendarUnit::Month, CalendarUnit::Year] {
+        let calendar = Calendar { unit, zone: berlin.clone() };
+        // A year by weeks, over both changes of the clocks.
+        for at in (0..53).map(|week| 1_774_692_000 + week * 7 * 86_400) {
+            let now = calendar.unit_at(at);
+            let (next, window) = (calendar.unit_at(now.end), Window::Calendar(calendar.clone()));
+            assert!(!window.is_far_ahead(now.begin, now.begin) && !window.is_far_ahead(next.begin, now.begin));
+            assert!(window.is_far_ahead(next.end, now.begin) && !window.is_far_ahead(now.begin, next.begin));
+        }
+    }
 }
 
 /// What a key costs: the counter itself, and eight bytes more for each part of a rolling window in which it was used.
 #[test]
 fn a_counter_is_small() {
-    assert!(size_of::<Counter>() <= 80, "{}", size_of::<Counter>());
+    assert!(size_of::<Counter>() <= 72, "{}", size_of::<Counter>());
 }

@@ -101,25 +101,33 @@ impl Directory {
         File::open(&self.path)?.sync_all()
     }
 
-    /// Keeps the file that is there under another name, for whoever wants to know what had become of it.
+    /// Keeps the file that is there under another name, for whoever wants to know what had become of it; as a copy where
+    /// the volume has no links.
     pub fn keep_damaged(&self) -> io::Result<PathBuf> {
         let damaged = self.path.join(DAMAGED);
         match fs::remove_file(&damaged) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        fs::hard_link(self.file(), &damaged)?;
+        keep(&self.file(), &damaged, |from, to| fs::hard_link(from, to))?;
         Ok(damaged)
     }
 
     /// Removes what is there, and the directory if that was all.
     pub fn remove(&self) -> io::Result<()> {
         fs::remove_file(self.file())?;
+        // One that was begun when the process ended.
+        let _ = fs::remove_file(self.path.join(NEW));
         match fs::remove_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => removed,
         }
     }
+}
+
+/// By a link, or else by a copy.
+pub fn keep(from: &Path, to: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    link(from, to).or_else(|_| fs::copy(from, to).map(drop))
 }
 
 pub enum ReadError {

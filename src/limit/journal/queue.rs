@@ -1,5 +1,6 @@
-//! [io] What is to be written, between those that take of limits and the thread that writes. A reservation for which
-//! there is no room is not taken in; a settlement always is, for there are no more of them than calls that run.
+//! [io] What is to be written, between those that take of limits and the thread that writes. There is room for a
+//! minute of a busy process; what comes while there is none is lost, and whoever brought it is told. Nobody waits any
+//! more once one has waited in vain, until something is written again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,9 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::limit::Limit;
 
-/// Reservations that may wait. Each is some hundred bytes, and the thread that writes takes all that wait at once, so
-/// there are this many only where the disk has stood still for long.
-const ROOM: usize = 16_384;
+/// What may wait: some two hundred bytes each. The thread that writes takes all that waits at once, so there is this
+/// much only where the disk has stood still for long.
+const ROOM: usize = 65_536;
 
 /// `to` instead of `from`.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Change {
     pub bucket: u64,
     pub from: u64,
     pub to: u64,
+    /// It is a reservation, so the bucket is the newest that its counter has.
+    pub is_taken: bool,
 }
 
 /// The changes of one grant, all or none of them.
@@ -27,6 +30,16 @@ pub struct Item {
     pub changes: Vec<Change>,
     /// Who waits until they are written, and is told whether they are.
     pub done: Option<oneshot::Sender<bool>>,
+}
+
+/// What becomes of what somebody waits for.
+pub enum Asked {
+    /// It is told.
+    Waits(oneshot::Receiver<bool>),
+    /// It is written some time; nothing has been for so long that it is no use to wait.
+    Later,
+    /// There is no room, or nobody writes any more.
+    Lost,
 }
 
 #[derive(Default)]
@@ -39,36 +52,44 @@ pub struct Queue {
 struct State {
     items: Vec<Item>,
     is_closed: bool,
+    /// Somebody has waited in vain, and nothing was taken since.
+    is_stalled: bool,
 }
 
 // === impl Queue ===
 
 impl Queue {
-    /// None where there is no room, or nobody writes any more.
-    pub fn ask(&self, changes: Vec<Change>) -> Option<oneshot::Receiver<bool>> {
+    /// Has it written, and says so then.
+    pub fn ask(&self, changes: Vec<Change>) -> Asked {
         let (done, answer) = oneshot::channel();
         let mut state = self.state();
-        if state.is_closed || state.items.len() >= ROOM {
-            return None;
+        let is_stalled = state.is_stalled;
+        let done = (!is_stalled).then_some(done);
+        match state.push(Item { changes, done }) {
+            true => {
+                drop(state);
+                self.wake.notify_one();
+                if is_stalled { Asked::Later } else { Asked::Waits(answer) }
+            }
+            false => Asked::Lost,
         }
-        state.items.push(Item { changes, done: Some(done) });
-        drop(state);
+    }
+
+    /// Has it written, some time. False where it is lost.
+    pub fn tell(&self, changes: Vec<Change>) -> bool {
+        let is_taken = self.state().push(Item { changes, done: None });
         self.wake.notify_one();
-        Some(answer)
+        is_taken
     }
 
-    /// Has it written, some time.
-    pub fn tell(&self, changes: Vec<Change>) {
-        let mut state = self.state();
-        if !state.is_closed {
-            state.items.push(Item { changes, done: None });
-            drop(state);
-            self.wake.notify_one();
-        }
+    /// Somebody has waited in vain. Whether that is news.
+    pub fn stall(&self) -> bool {
+        !std::mem::replace(&mut self.state().is_stalled, true)
     }
 
-    /// Waits until something is there, at most so long. False when nothing will come any more.
-    pub fn take(&self, items: &mut Vec<Item>, patience: Option<Duration>) -> bool {
+    /// Waits until something is there, at most so long, and says whether anybody had waited in vain for this. None when
+    /// nothing will come any more.
+    pub fn take(&self, items: &mut Vec<Item>, patience: Option<Duration>) -> Option<bool> {
         let mut state = self.state();
         while state.items.is_empty() && !state.is_closed {
             let Some(patience) = patience else {
@@ -82,7 +103,8 @@ impl Queue {
             }
         }
         std::mem::swap(items, &mut state.items);
-        !(items.is_empty() && state.is_closed)
+        let was_stalled = std::mem::replace(&mut state.is_stalled, false);
+        (!items.is_empty() || !state.is_closed).then_some(was_stalled)
     }
 
     /// What is there is still written, and nothing else.
@@ -93,5 +115,18 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// False where it is not taken in.
+    fn push(&mut self, item: Item) -> bool {
+        if self.is_closed || self.items.len() >= ROOM {
+            return false;
+        }
+        self.items.push(item);
+        true
     }
 }

@@ -1,7 +1,9 @@
 //! Files that are whole, torn and damaged; a journal that is killed at any moment, against a model.
 
+mod ahead;
 mod crash;
 mod disk;
+mod full;
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::kind;
+use super::{kind, overflow};
 use crate::limit::Limit;
 use crate::limit::counter::{Charged, Counter};
 use crate::limit::take::{Take, Taken};
@@ -14,11 +14,22 @@ use crate::limit::window::{End, Time, Window};
 pub struct Shard {
     most: usize,
     slots: HashMap<u64, Slot, BuildHasherDefault<Place>>,
+    /// How many of them each limit has, by its id.
+    keys: HashMap<Arc<str>, usize>,
     /// Until when, on either clock, no counter can be dropped.
     quiet: Time,
     /// When one was dropped last. A new counter begins no earlier: the one before it may have seen that time.
     floor: Time,
+    /// A counter with spend has been found far ahead of the clock, and nobody has been told.
+    pub receded: bool,
 }
+
+/// Beyond what there is room for: for the counters of keys that find none.
+const SPARE: usize = 64;
+
+/// The longest that no pass is made while keys find no room, in seconds: what a clock that was wrong has seen would
+/// not end for years.
+const PATIENCE: u64 = 3_600;
 
 /// One key.
 pub struct Slot {
@@ -37,7 +48,8 @@ pub struct Place(u64);
 
 impl Shard {
     pub fn new(most: usize) -> Shard {
-        Shard { most, slots: HashMap::default(), quiet: Time::default(), floor: Time::default() }
+        let (quiet, floor) = (Time::default(), Time::default());
+        Shard { most, slots: HashMap::default(), keys: HashMap::new(), quiet, floor, receded: false }
     }
 
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -53,7 +65,7 @@ impl Shard {
     /// The counter of a take as it is now.
     pub fn at(&mut self, place: u64, take: &Take, now: Time) -> Option<&Slot> {
         let slot = self.slots.get_mut(&place).filter(|slot| slot.is_of(&take.limit, &take.key))?;
-        slot.counter.advance(&take.limit.window, now);
+        self.receded |= slot.counter.advance(&take.limit.window, now);
         Some(slot)
     }
 
@@ -61,36 +73,49 @@ impl Shard {
     pub fn charge(&mut self, place: u64, take: &Take, now: Time) -> Option<Charged> {
         let slot = self.open(place, &take.limit, &take.key, now)?;
         slot.ceiling = take.ceiling;
-        let charged = slot.counter.charge(&take.limit, take.amount, take.ceiling);
+        let charged = slot.counter.charge(&take.limit, take.amount, take.ceiling, now);
         let idle = slot.counter.idle(&take.limit.window);
         self.stir(idle);
         Some(charged)
     }
 
-    /// Charges `amount` instead of what was taken. False where it should have been charged and there is no room.
-    pub fn settle(&mut self, place: u64, taken: &Taken, amount: u64, now: Time) -> bool {
+    /// Charges `amount` instead of what was taken, and says which share is reached by that. None where it should have
+    /// been charged and there is no room.
+    pub fn settle(&mut self, place: u64, taken: &Taken, amount: u64, now: Time) -> Option<Option<u8>> {
         let window = &taken.limit.window;
         let known = self.find(place, &taken.limit, &taken.key).is_some();
-        let counts = || *window != Window::Held && !window.end(taken.bucket).is_past(now.latest(self.floor));
+        let counts = || *window != Window::Held && self.begin(window, now).counts(window, taken.bucket);
         if !known && (amount == 0 || !counts()) {
-            return true;
+            return Some(None);
         }
-        let Some(slot) = self.open(place, &taken.limit, &taken.key, now) else { return false };
-        slot.counter.settle(&taken.limit, taken.bucket, taken.amount, amount);
+        let slot = self.open(place, &taken.limit, &taken.key, now)?;
+        slot.counter.settle(&taken.limit, taken.bucket, taken.amount, amount, now);
+        let passed = slot.counter.close(&taken.limit, taken.bucket, taken.amount, taken.standing.ceiling, now);
         let idle = slot.counter.idle(window);
         // Were these left for the next pass, a pass could find but one of them, and the next call need another pass.
         if idle.is_past(now) && self.slots.len() >= self.most.div_ceil(2) {
-            self.slots.remove(&place);
+            self.remove(place);
             self.floor = self.floor.latest(now);
         } else {
             self.stir(idle);
         }
-        true
+        Some(passed)
     }
 
-    /// Puts a counter in the place of a key. False where there is no room for it.
+    /// What was taken is what it came to: nothing changes but that it is settled. Which share is reached by that.
+    pub fn close(&mut self, place: u64, taken: &Taken, now: Time) -> Option<u8> {
+        let slot = self.slots.get_mut(&place).filter(|slot| slot.is_of(&taken.limit, &taken.key))?;
+        self.receded |= slot.counter.advance(&taken.limit.window, now);
+        slot.counter.close(&taken.limit, taken.bucket, taken.amount, taken.standing.ceiling, now)
+    }
+
+    /// Puts a counter in the place of a key. False where there is no room for it. Its limit may have more keys than it
+    /// would get now: in another process they were divided otherwise.
     pub fn restore(&mut self, place: u64, limit: &Arc<Limit>, key: &Arc<str>, counter: Counter, now: Time) -> bool {
         let idle = counter.idle(&limit.window);
+        if !self.slots.contains_key(&place) && self.slots.len() < self.most.saturating_add(SPARE) {
+            self.insert(place, limit, key, now);
+        }
         let Some(slot) = self.open(place, limit, key, now) else { return false };
         slot.counter = counter;
         self.stir(idle);
@@ -100,43 +125,80 @@ impl Shard {
     /// The counter of a key, a new one if it has none and there is room.
     fn open(&mut self, place: u64, limit: &Arc<Limit>, key: &Arc<str>, now: Time) -> Option<&mut Slot> {
         if !self.slots.contains_key(&place) {
-            if !self.has_room(now) {
+            if !self.has_room(limit, key, now) {
                 return None;
             }
-            let counter = Counter::new(&limit.window, now.latest(self.floor));
-            self.slots.insert(place, Slot { limit: limit.clone(), key: key.clone(), ceiling: limit.amount, counter });
+            self.insert(place, limit, key, now);
         }
         let slot = self.slots.get_mut(&place).filter(|slot| slot.is_of(limit, key))?;
         if !Arc::ptr_eq(&slot.limit, limit) {
             slot.limit = limit.clone();
         }
-        slot.counter.advance(&limit.window, now);
+        self.receded |= slot.counter.advance(&limit.window, now);
         Some(slot)
     }
 
-    fn has_room(&mut self, now: Time) -> bool {
-        if self.slots.len() < self.most {
+    fn insert(&mut self, place: u64, limit: &Arc<Limit>, key: &Arc<str>, now: Time) {
+        let counter = self.begin(&limit.window, now);
+        self.slots.insert(place, Slot { limit: limit.clone(), key: key.clone(), ceiling: limit.amount, counter });
+        *self.keys.entry(limit.id.clone()).or_default() += 1;
+    }
+
+    /// A new counter.
+    fn begin(&self, window: &Window, now: Time) -> Counter {
+        let mut counter = Counter::new(window, now.latest(self.floor));
+        // What was dropped last may have been dropped by a clock that was wrong.
+        counter.advance(window, now);
+        counter
+    }
+
+    /// Whether there is room for one more key of a limit. It may have as many as are still free, so that one alone gets
+    /// half of the room, any number of them leave some, and a limit of few keys always finds some.
+    pub fn has_room(&mut self, limit: &Limit, key: &str, now: Time) -> bool {
+        let is_spare = overflow::is_one(limit, key);
+        if self.has_free(limit, is_spare) {
             return true;
         }
         if now.steady < self.quiet.steady && now.unix < self.quiet.unix {
             return false;
         }
-        let mut quiet = Time { steady: u64::MAX, unix: u64::MAX };
+        let hour = PATIENCE.saturating_mul(1_000_000_000);
+        let mut quiet = Time { steady: now.steady.saturating_add(hour), unix: now.unix.saturating_add(PATIENCE) };
+        let before = self.slots.len();
         self.slots.retain(|_, slot| {
+            self.receded |= slot.counter.advance(&slot.limit.window, now);
             let idle = slot.counter.idle(&slot.limit.window);
-            quiet = sooner(quiet, idle);
-            !idle.is_past(now)
+            if !idle.is_past(now) {
+                quiet = sooner(quiet, idle);
+                return true;
+            }
+            forget(&mut self.keys, &slot.limit.id);
+            false
         });
         self.quiet = quiet;
-        if self.slots.len() < self.most {
+        if self.slots.len() < before {
             self.floor = self.floor.latest(now);
         }
-        self.slots.len() < self.most
+        self.has_free(limit, is_spare)
+    }
+
+    fn has_free(&self, limit: &Limit, is_spare: bool) -> bool {
+        if is_spare {
+            return self.slots.len() < self.most.saturating_add(SPARE);
+        }
+        self.keys.get(&limit.id).copied().unwrap_or(0) < self.most.saturating_sub(self.slots.len())
+    }
+
+    fn remove(&mut self, place: u64) {
+        if let Some(slot) = self.slots.remove(&place) {
+            forget(&mut self.keys, &slot.limit.id);
+        }
     }
 
     /// Drops counters as if they had never been, and gives them.
     pub fn take_all(&mut self, wanted: impl Fn(&Slot) -> bool, now: Time) -> Vec<Slot> {
         let taken: Vec<Slot> = self.slots.extract_if(|_, slot| wanted(slot)).map(|(_, slot)| slot).collect();
+        taken.iter().for_each(|slot| forget(&mut self.keys, &slot.limit.id));
         if !taken.is_empty() {
             self.floor = self.floor.latest(now);
         }
@@ -146,6 +208,16 @@ impl Shard {
     /// A counter can be dropped from then on.
     fn stir(&mut self, idle: End) {
         self.quiet = sooner(self.quiet, idle);
+    }
+}
+
+/// A limit has one key less.
+fn forget(keys: &mut HashMap<Arc<str>, usize>, id: &Arc<str>) {
+    if let Some(count) = keys.get_mut(id) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            keys.remove(id);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is particular to counters in process: their bound, and what is dropped for it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -44,46 +44,128 @@ fn fit(grant: &Grant) -> Vec<(Fit, u64)> {
     grant.taken.iter().map(|taken| (taken.fit, taken.amount)).collect()
 }
 
-#[test]
-fn a_key_without_room_is_unchecked_and_no_spend_is_dropped_for_it() {
-    for (limit, window) in [(minute(), 61), (daily(), 86_400)] {
-        let store = Memory::new(3);
-        for key in 0..3 {
-            reserve(&store, &[take(&limit, key, 10)], at(0));
-        }
-        let grant = reserve(&store, &[take(&limit, 3, 10), take(&limit, 0, 10)], at(1));
-        assert_eq!(fit(&grant), [(Fit::Unchecked, 0), (Fit::Fits, 10)]);
-        assert_eq!(grant.taken[0].standing, Standing { ceiling: 100, left: 100, reset: Duration::ZERO });
-        let more_than_there_is = store.reserve(2, &[take(&limit, 3, 101)], at(1)).expect_err("room or not");
-        assert_eq!(more_than_there_is.wait, None);
-        for (key, used) in [(0, 20), (1, 10), (2, 10), (3, 0)] {
-            assert_eq!(store.peek(&[take(&limit, key, 0)], at(window - 1))[0].left, 100 - used);
-        }
-        // All of these have left the window by now.
-        let grant = reserve(&store, &[take(&limit, 3, 10)], at(window + 1));
-        assert_eq!(fit(&grant), [(Fit::Fits, 10)]);
-    }
+/// Where keys of a limit count that find no room.
+fn crowd(limit: &Arc<Limit>, window: Window) -> Take {
+    let key = format!("{} (no room)", limit.id);
+    take(&Arc::new(Limit { window, ..Limit::clone(limit) }), key, 0)
+}
+
+fn left(store: &Memory, take: Take, now: Time) -> u64 {
+    store.peek(&[Take { amount: 0, ..take }], now)[0].left
 }
 
 #[test]
-fn an_unchecked_take_is_counted_when_there_is_room_at_last() {
-    let (limit, held) = (minute(), limit("held", Unit::Concurrency, Window::Held));
-    let store = Memory::new(1);
-    let first = reserve(&store, &[take(&limit, "a", 10)], at(0));
-    let second = reserve(&store, &[take(&limit, "b", 10)], at(0));
-    let third = reserve(&store, &[take(&held, "c", 1)], at(0));
-    assert_eq!((fit(&second), fit(&third)), (vec![(Fit::Unchecked, 0)], vec![(Fit::Unchecked, 0)]));
-    settle(&store, &second, 30, at(1));
-    assert_eq!(store.uncounted(), 1, "there is none yet, and that is said");
-    settle(&store, &first, 0, at(1));
-    settle(&store, &third, 1, at(1));
-    settle(&store, &second, 30, at(1));
-    assert_eq!((store.uncounted(), store.peek(&[take(&limit, "b", 0)], at(1))[0].left), (1, 70));
+fn keys_without_room_are_counted_together_and_no_spend_is_dropped_for_them() {
+    let hour = Window::Rolling(Duration::from_secs(3_600));
+    for (limit, window, of_crowd) in [(minute(), 61, minute().window.clone()), (daily(), 86_400, hour)] {
+        let store = Memory::new(4);
+        for key in 0..2 {
+            assert_eq!(fit(&reserve(&store, &[take(&limit, key, 10)], at(0))), [(Fit::Fits, 10)]);
+        }
+        let grant = reserve(&store, &[take(&limit, 2, 10), take(&limit, 0, 10), take(&limit, 3, 60)], at(1));
+        assert_eq!(fit(&grant), [(Fit::Fits, 10), (Fit::Fits, 10), (Fit::Fits, 60)]);
+        assert_eq!(grant.taken[0].key, grant.taken[2].key, "those of 2 and 3 are one");
+        assert_eq!((&*grant.taken[1].key, grant.taken[2].standing.left), ("0", 30));
+        // It is enforced there, with the ceiling of the limit.
+        let refused = store.reserve(2, &[take(&limit, 4, 31)], at(1)).expect_err("70 of 100 are used");
+        let longest = Duration::from_secs(3_661);
+        assert!(refused.wait.is_some_and(|wait| wait > Duration::ZERO && wait <= longest), "{:?}", refused.wait);
+        settle(&store, &Grant { id: 1, taken: grant.taken[2..].to_vec() }, 5, at(2));
+        assert_eq!(left(&store, crowd(&limit, of_crowd.clone()), at(2)), 85);
+        for (key, used) in [(0, 20), (1, 10), (2, 0), (3, 0)] {
+            assert_eq!(left(&store, take(&limit, key, 0), at(window - 1)), 100 - used);
+        }
+        // All of these have left the window by now.
+        let grant = reserve(&store, &[take(&limit, 3, 10)], at(window + 1));
+        assert_eq!((&*grant.taken[0].key, fit(&grant)), ("3", vec![(Fit::Fits, 10)]));
+    }
+}
+
+/// Made-up keys under a monthly limit, each of which uses a little.
+#[test]
+fn who_makes_up_keys_takes_no_room_from_other_limits_and_locks_nobody_out_for_long() {
+    let calendar = Calendar { unit: CalendarUnit::Month, zone: TimeZone::UTC };
+    let flooded = limit("flooded", Unit::Usd, Window::Calendar(calendar));
+    let also = Arc::new(Limit { id: "policy/also".into(), ..Limit::clone(&flooded) });
+    let (team, store) = (daily(), Memory::new(20_000));
+    let known = |now| fit(&reserve(&store, &[take(&flooded, "known", 1)], now))[0].0;
+    assert_eq!(known(at(0)), Fit::Fits);
+    for key in 0..40_000 {
+        let _ = store.reserve(1, &[take(&flooded, format!("f{key}"), 1)], at(1));
+        let _ = store.reserve(1, &[take(&also, format!("a{key}"), 1)], at(1));
+    }
+    let keys: Vec<_> = store.totals(at(1)).iter().map(|total| total.keys).collect();
+    assert!(keys.iter().all(|keys| (6_000..=7_000).contains(keys)), "a third each: {keys:?}");
+    // Another limit has room for its keys, as one that has its counter has.
+    for key in 0..1_000 {
+        let grant = reserve(&store, &[take(&team, format!("t{key}"), 1)], at(2));
+        assert_eq!((fit(&grant), &*grant.taken[0].key), (vec![(Fit::Fits, 1)], &*format!("t{key}")));
+    }
+    assert_eq!(known(at(2)), Fit::Fits);
+    // Those who come now share what each would have had, and it comes back within the hour.
+    let refused = store.reserve(1, &[take(&flooded, "late", 50)], at(2)).expect_err("all is used");
+    assert!(refused.wait.is_some_and(|wait| wait <= Duration::from_secs(3_661)), "{:?}", refused.wait);
+    assert_eq!(fit(&reserve(&store, &[take(&flooded, "late", 50)], at(3_700))), [(Fit::Fits, 50)]);
+    assert!(store.reset("policy/flooded", None, at(3_700)).keys > 6_000);
+    assert_eq!(&*reserve(&store, &[take(&flooded, "late", 50)], at(3_700)).taken[0].key, "late");
+}
+
+#[test]
+fn an_unchecked_take_is_counted_when_it_is_settled() {
+    let (limit, store) = (minute(), Memory::new(10));
+    let mut grant = reserve(&store, &[take(&limit, "b", 0)], at(0));
+    grant.taken[0].fit = Fit::Unchecked;
+    settle(&store, &grant, 30, at(1));
+    assert_eq!(left(&store, take(&limit, "b", 0), at(1)), 70);
     // In its own part: it is forgotten with that.
-    assert_eq!(store.peek(&[take(&limit, "b", 0)], at(60))[0].left, 70);
-    assert_eq!(store.peek(&[take(&limit, "b", 0)], at(61))[0].left, 100);
-    settle(&store, &second, 30, at(200));
-    assert_eq!(store.peek(&[take(&limit, "b", 0)], at(200))[0].left, 100, "too late to be charged");
+    assert_eq!(left(&store, take(&limit, "b", 0), at(60)), 70);
+    assert_eq!(left(&store, take(&limit, "b", 0), at(61)), 100);
+    settle(&store, &grant, 30, at(200));
+    assert_eq!(left(&store, take(&limit, "b", 0), at(200)), 100, "too late to be charged");
+}
+
+#[test]
+fn what_finds_no_room_at_all_is_said() {
+    let store = Memory::new(1);
+    let mut grants = Vec::new();
+    // Of each limit one key finds no room, until there is none for the counters of those either.
+    for number in 0..70 {
+        let limit = limit(&format!("l{number}"), Unit::Requests, Window::Rolling(Duration::from_secs(60)));
+        grants.push(reserve(&store, &[take(&limit, format!("k{number}"), 10)], at(0)));
+    }
+    let unchecked = grants.iter().filter(|grant| fit(grant) == [(Fit::Unchecked, 0)]).count();
+    assert_eq!(unchecked, 70 - 65);
+    settle(&store, &grants[69], 30, at(1));
+    assert_eq!(store.uncounted(), 1);
+}
+
+const YEARS: u64 = 10 * 365 * 86_400;
+
+#[test]
+fn a_clock_that_was_wrong_for_a_while_holds_nothing_up() {
+    let (limit, store) = (daily(), Memory::new(10));
+    for key in ["a", "b"] {
+        settle(&store, &reserve(&store, &[take(&limit, key, 60)], at(YEARS)), 50, at(YEARS));
+    }
+    assert_eq!(store.reset("policy/daily", Some("b"), at(YEARS)).keys, 1);
+    // The key that was reset begins now, and what "a" has used counts now.
+    assert_eq!(reserve(&store, &[take(&limit, "b", 1)], at(10)).taken[0].bucket, 0);
+    store.reserve(1, &[take(&limit, "a", 51)], at(10)).expect_err("50 are used");
+    reserve(&store, &[take(&limit, "a", 50)], at(10));
+    assert_eq!(reserve(&store, &[take(&limit, "a", 100)], at(86_400)).taken[0].bucket, 86_400);
+    // What came to more than was taken, of a key that is not known any more.
+    let grant = reserve(&store, &[take(&limit, "c", 0)], at(86_400));
+    settle(&store, &grant, 7, at(86_400));
+    assert_eq!(left(&store, take(&limit, "c", 0), at(86_400)), 93);
+}
+
+#[test]
+fn what_a_wrong_clock_has_left_makes_room_again() {
+    let (limit, store) = (daily(), Memory::new(2));
+    assert_eq!(&*reserve(&store, &[take(&limit, "old", 60)], at(YEARS)).taken[0].key, "old");
+    let key = |now| reserve(&store, &[take(&limit, "new", 1)], now).taken[0].key.to_string();
+    assert_eq!(key(at(10)), "policy/daily (no room)", "it moves to today");
+    assert_eq!(key(at(86_400)), "new");
 }
 
 #[test]
@@ -164,14 +246,26 @@ fn the_list_is_of_those_who_used_most() {
 
 #[test]
 fn the_bound_is_that_of_all_shards_together() {
-    for bound in [0, 1, 1_023, 1_024, 5_000, 20_011] {
-        let (limit, store) = (minute(), Memory::new(bound));
-        let takes = |key| [take(&limit, key, 1)];
-        let granted = (0..2 * bound + 10).map(|key| reserve(&store, &takes(key), at(0)).taken[0].fit);
-        let kept = granted.filter(|fit| *fit == Fit::Fits).count();
-        assert_eq!(store.totals(at(0))[0].keys, kept);
-        assert_eq!(kept, store.bound(), "{bound}");
+    for bound in [0, 1, 2, 1_023, 1_024, 5_000, 20_011] {
+        let store = Memory::new(bound);
+        // One limit alone gets half of it, and many limits all but nothing of it.
+        let one = minute();
+        let kept = (0..2 * bound + 10).filter(|key| {
+            let key = format!("k{key}");
+            store.reserve(1, &[take(&one, &key, 1)], at(0)).is_ok_and(|grant| *grant.taken[0].key == *key)
+        });
+        let (kept, shards) = (kept.count(), store.shards.len());
+        // One of them is that of those that find no room.
+        let half = store.bound() / 2;
+        assert!((half.saturating_sub(1)..=half + shards).contains(&kept), "{kept} of {bound}");
     }
+    let store = Memory::new(1_000);
+    let kept = (0..5_000).filter(|number| {
+        let limit = limit(&format!("l{}", number % 99), Unit::Requests, minute().window.clone());
+        let key = format!("k{number}");
+        store.reserve(1, &[take(&limit, &key, 1)], at(0)).is_ok_and(|grant| *grant.taken[0].key == *key)
+    });
+    assert_eq!(kept.count(), 990, "99 of 100 parts");
 }
 
 #[derive(Clone, Debug)]
@@ -190,30 +284,42 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// A take is unchecked just where as many other keys as there is room for have spend that counts, and whatever
+    /// A key finds no room just where its limit has as many as are free, counting those whose spend counts; and whatever
     /// is dropped, nothing that counts is.
     #[test]
     fn room_is_found_whenever_there_is_some(steps in prop::collection::vec(step(), 1..150)) {
-        const BOUND: usize = 4;
+        const BOUND: usize = 6;
         let store = Memory::new(BOUND);
         let limits = [minute(), limit("held", Unit::Concurrency, Window::Held)];
         let limit = |key: u8| &limits[usize::from(key % 2)];
+        // Those of the crowds are 100 and 101.
         let mut charges: Vec<(u8, u64, u64)> = Vec::new();
         let mut open: Vec<(usize, u8, Grant)> = Vec::new();
-        let mut now = 100;
+        let (mut now, mut seen) = (100, HashSet::new());
         let used = |charges: &[(u8, u64, u64)], key: u8, now: u64| -> u64 {
             let live = charges.iter().filter(|(of, part, _)| *of == key && (key % 2 == 1 || now - part <= 60));
             live.map(|(_, _, amount)| *amount).sum()
         };
+        let all = || (0..12).chain([100, 101]);
         for step in steps {
             match step {
                 Step::Take(key, amount) => {
                     let observed = Take { posture: Posture::Observe, ..take(limit(key), key, amount) };
-                    let others = (0..12).filter(|other| *other != key && used(&charges, *other, now) > 0).count();
+                    let counts = |other: &u8| used(&charges, *other, now) > 0;
+                    let own = all().filter(|other| other % 2 == key % 2).filter(counts).count();
+                    let free = BOUND.saturating_sub(all().filter(counts).count());
+                    let is_new = amount > 0 && used(&charges, key, now) == 0;
                     let grant = reserve(&store, &[observed], at(now));
-                    let is_unchecked = amount > 0 && used(&charges, key, now) == 0 && others >= BOUND;
-                    prop_assert_eq!(grant.taken[0].fit == Fit::Unchecked, is_unchecked);
-                    charges.push((key, now, grant.taken[0].amount));
+                    prop_assert_eq!(grant.taken[0].fit, Fit::Fits);
+                    let is_crowded = grant.taken[0].key.ends_with("(no room)");
+                    // A key that was there before may still have its place, though nothing of it counts.
+                    let was_there = seen.contains(&key);
+                    if amount > 0 && !is_crowded {
+                        seen.insert(key);
+                    }
+                    prop_assert!(!is_crowded || is_new && own >= free, "{} of {}", own, free);
+                    prop_assert!(is_crowded || was_there || !(is_new && own >= free), "{} of {}", own, free);
+                    charges.push((if is_crowded { 100 + key % 2 } else { key }, now, grant.taken[0].amount));
                     open.push((charges.len() - 1, key, grant));
                 }
                 Step::Settle(which, to) => {
@@ -229,9 +335,12 @@ proptest! {
                 }
                 Step::Pass(secs) => now += secs,
             }
-            let expected: HashMap<u8, u64> = (0..12).map(|key| (key, used(&charges, key, now))).collect();
-            for (key, used) in expected {
-                prop_assert_eq!(store.peek(&[take(limit(key), key, 0)], at(now))[0].left, 100u64.saturating_sub(used));
+            for key in all() {
+                let found = match key {
+                    100.. => crowd(limit(key), limit(key).window.clone()),
+                    _ => take(limit(key), key, 0),
+                };
+                prop_assert_eq!(left(&store, found, at(now)), 100u64.saturating_sub(used(&charges, key, now)));
             }
             prop_assert_eq!(store.uncounted(), 0);
         }

@@ -112,6 +112,10 @@ impl Collector for Limits {
         let help = "Times a share of warnAt was passed";
         counters(&mut encoder, "weir_limit_warnings", help, warned.collect())?;
 
+        let crowded = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.overflowed.load(Relaxed)));
+        let help = "Times a key found no room and was counted together with all others of its limit that found none";
+        counters(&mut encoder, "weir_limit_overflows", help, crowded.collect())?;
+
         let held = |tally: &&Tally| {
             let parts = tally.reserved.load(Relaxed).max(0);
             (of(&tally.limit, tally.unit), parts as f64 / tally.unit.scale() as f64)
@@ -185,7 +189,7 @@ mod tests {
 
     use super::*;
     use crate::limit::memory::Memory;
-    use crate::limit::take::{Posture, Settlement, Take};
+    use crate::limit::take::{Fit, Posture, Settlement, Take};
     use crate::limit::tally::Tallies;
     use crate::limit::window::{Time, Window};
     use crate::limit::{Limit, Unit};
@@ -217,7 +221,13 @@ mod tests {
         ask(&[take(&tokens, 61, Posture::Shadow)]).unwrap();
         ask(&[take(&calls, 2, Posture::Observe)]).unwrap();
         // There is room for two keys.
-        ask(&[take(&limit("other/rpm", Unit::Requests, 2), 1, Posture::Enforce)]).unwrap();
+        let other = limit("other/rpm", Unit::Requests, 2);
+        let crowded = [take(&other, 1, Posture::Enforce)];
+        let mut grant_there = ask(&crowded).unwrap();
+        assert!(grant_there.taken[0].key != crowded[0].key && tallies.overflowed(&other));
+        memory.settle(&Settlement { grant: grant_there.clone(), amounts: vec![0] }, NOW);
+        grant_there.taken[0].fit = Fit::Unchecked;
+        tallies.count(&crowded, &Ok(grant_there));
         let metrics = Metrics::new();
         assert!(metrics.render().contains("\nweir_limit_uncounted_settlements_total 0\n"));
         let seen = {
@@ -233,6 +243,8 @@ mod tests {
             "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"shadow_denied\"} 1",
             "weir_limit_decisions_total{limit=\"fair-use/rpm\",decision=\"observed\"} 1",
             "weir_limit_decisions_total{limit=\"other/rpm\",decision=\"unchecked\"} 1",
+            "weir_limit_overflows_total{limit=\"other/rpm\",unit=\"Requests\"} 1",
+            "weir_limit_overflows_total{limit=\"fair-use/tpm\",unit=\"Tokens\"} 0",
             "weir_limit_warnings_total{limit=\"fair-use/tpm\",unit=\"Tokens\"} 0",
             "weir_limit_reserved{limit=\"fair-use/tpm\",unit=\"Tokens\"} 40.0",
             "weir_limit_utilization_ratio{limit=\"fair-use/tpm\",unit=\"Tokens\"} 0.4",
@@ -263,7 +275,7 @@ mod tests {
         metrics.limits.watch(move || Seen { tallies: all.clone(), totals: totals.clone(), uncounted: 0 });
         let text = metrics.render();
         let of_limits = |line: &&str| line.starts_with("weir_limit_") && line.contains("{limit=");
-        assert_eq!(text.lines().filter(of_limits).count(), LIMITS * (5 + 1 + 1 + 1 + 1));
+        assert_eq!(text.lines().filter(of_limits).count(), LIMITS * (5 + 1 + 1 + 1 + 1 + 1));
         assert!(text.lines().all(|line| line.len() < NAME + 128));
     }
 

@@ -2,7 +2,7 @@
 //! taken of them that the next one would not know.
 
 use super::Limits;
-use crate::limit::journal::{self, Found, Journal};
+use crate::limit::journal::{self, Found, Journal, Spend};
 use crate::limit::take::{Fit, Grant, Settlement, Taken};
 
 /// A grant that nobody has heard of yet. It is given back where nobody ever does.
@@ -18,10 +18,11 @@ impl Limits {
     pub fn kept(journal: Journal, found: Found) -> Limits {
         let limits = Limits { clock: found.clock, journal: Some(journal), ..Limits::default() };
         let now = limits.clock.now();
-        for spend in found.counters {
-            if !limits.memory.restore(&spend.limit, &spend.key, &spend.charges, spend.end, now) {
-                tracing::warn!(limit = &*spend.limit.id, "there is no room for what an earlier process has spent");
-            }
+        let count = found.counters.len();
+        let restored = |spend: &Spend| limits.memory.restore(&spend.limit, &spend.key, &spend.charges, spend.end, now);
+        let lost = count - found.counters.iter().filter(|spend| restored(spend)).count();
+        if lost > 0 {
+            tracing::warn!(counters = count, lost, "there is no room for all that earlier processes have spent");
         }
         limits
     }

@@ -125,7 +125,7 @@ impl Drop for Own<'_> {
     fn drop(&mut self) {
         let Some(grant) = self.grant.take() else { return };
         // A share that was passed for a moment is told all the same: a calendar's unit tells it once.
-        warn(&grant);
+        grant.taken.iter().for_each(warn);
         let amounts = vec![0; grant.taken.len()];
         self.limits.memory.settle(&Settlement { grant, amounts }, self.limits.clock.now());
     }

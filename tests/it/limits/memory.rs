@@ -15,8 +15,8 @@ impl Store for Memory {
         Memory::reserve(self, id, takes, now)
     }
 
-    async fn settle(&self, settlement: &Settlement, now: Time) {
-        Memory::settle(self, settlement, now);
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
+        Memory::settle(self, settlement, now).iter().map(|passed| passed.share).collect()
     }
 
     async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
@@ -25,6 +25,7 @@ impl Store for Memory {
 }
 
 behaviours!(async { Memory::new(10_000) });
+behaviours!(beyond async { Memory::new(10_000) });
 
 fn on_a_new_store(script: &[random::Step]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

@@ -4,6 +4,17 @@
 
 /// Every behaviour of [`suite`] as a test of its own, each on a new store.
 macro_rules! behaviours {
+    // What not every store does yet.
+    (beyond $make:expr) => {
+        behaviours! { $make =>
+            a_reservation_alone_warns_of_nothing
+            a_warning_comes_again_only_after_a_deep_fall
+            what_is_far_ahead_comes_back_to_now
+            what_was_taken_far_ahead_is_not_given_back
+            a_unit_that_runs_ends_as_it_began
+            what_was_unchecked_is_charged_in_its_own_part
+        }
+    };
     ($make:expr) => {
         behaviours! { $make =>
             up_to_the_amount_and_no_further
@@ -59,7 +70,8 @@ use weir::limit::{Limit, Unit};
 pub trait Store {
     async fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused>;
 
-    async fn settle(&self, settlement: &Settlement, now: Time);
+    /// Which shares of `warnAt` are told to be reached by it; a store that does not say it here says it to the next call.
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8>;
 
     async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing>;
 }

@@ -30,7 +30,8 @@ pub enum Step {
     /// Nobody will ever settle it. A call that is held is given back, as a store does for a replica that is gone.
     Crash(prop::sample::Index),
     Pass(Duration),
-    /// The wall clock, forward or back, in seconds.
+    /// The wall clock, forward or back, in seconds; back by no more than an hour from the latest that it has shown, for
+    /// what is further ahead than a unit is no more believed.
     Jump(i64),
 }
 
@@ -101,13 +102,15 @@ struct Run<'a, S> {
     /// Granted and not yet settled.
     open: Vec<(Grant, Vec<Take>)>,
     now: Time,
+    /// The latest that the wall clock has shown.
+    latest: u64,
     last: u128,
 }
 
 /// Plays a script on a new store.
 pub async fn follow(store: &impl Store, script: &[Step]) {
     let now = Time { steady: BEGIN * 1_000_000_000, unix: BEGIN };
-    let mut run = Run { store, model: Model::default(), open: Vec::new(), now, last: 0 };
+    let mut run = Run { store, model: Model::default(), open: Vec::new(), now, latest: now.unix, last: 0 };
     // Of a second what is not yet whole on the wall clock.
     let mut rest = Duration::ZERO;
     for step in script {
@@ -122,8 +125,11 @@ pub async fn follow(store: &impl Store, script: &[Step]) {
                 run.now.unix += rest.as_secs();
                 rest -= secs(rest.as_secs());
             }
-            Step::Jump(by) => run.now.unix = run.now.unix.saturating_add_signed(*by),
+            Step::Jump(by) => {
+                run.now.unix = run.now.unix.saturating_add_signed(*by).max(run.latest.saturating_sub(3_600));
+            }
         }
+        run.latest = run.latest.max(run.now.unix);
     }
     run.looks_the_same().await;
     for counter in 0..COUNTERS {

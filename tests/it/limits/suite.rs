@@ -1,7 +1,11 @@
 //! What every store does. Each behaviour gets a new store.
 
+mod beyond;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use beyond::*;
 
 use weir::limit::take::{Fit, Posture, Take};
 use weir::limit::window::{Calendar, Time, Unit as CalendarUnit, Window};
@@ -219,7 +223,7 @@ fn warned(mut limit: Limit, shares: &[u8]) -> Arc<Limit> {
 
 pub async fn a_warning_is_given_once_a_unit(store: &impl Store) {
     let window = Window::Calendar(Calendar { unit: CalendarUnit::Day, zone: jiff::tz::TimeZone::UTC });
-    let limit = warned(limit("budget", Unit::Usd, 100, window), &[50, 80]);
+    let limit = warned(limit("calls", Unit::Requests, 100, window), &[50, 80]);
     let midnight = secs(14 * 3600);
     let rows = [
         (49, NOW, None),
@@ -242,13 +246,13 @@ pub async fn a_warning_is_given_once_a_unit(store: &impl Store) {
 }
 
 pub async fn a_rolling_warning_is_given_again_after_a_fall(store: &impl Store) {
-    let limit = warned(limit("tpm", Unit::Tokens, 100, Window::Rolling(MINUTE)), &[50, 80]);
+    let limit = warned(limit("rpm", Unit::Requests, 100, Window::Rolling(MINUTE)), &[50, 80]);
     let rows = [
         (60, NOW, Some(50)),
-        (10, secs(1), None),
+        (5, secs(1), None),
         // The 60 are gone.
         (30, secs(61), None),
-        (10, secs(61), Some(50)),
+        (15, secs(61), Some(50)),
         (50, secs(61), Some(80)),
         // All is gone, and everything begins anew.
         (79, secs(200), Some(50)),

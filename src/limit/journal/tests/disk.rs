@@ -1,6 +1,6 @@
 //! Locks, ends, files that grow, and a disk that is full.
 
-use super::super::file::Directory;
+use super::super::file::{Directory, keep};
 use super::super::writer::Log;
 use super::*;
 use crate::limit::memory::Memory;
@@ -96,6 +96,85 @@ fn a_torn_end_is_cut_counted_and_kept() {
     drop(second);
     let third = open(&settings).expect("opened");
     assert_eq!((third.spent(), third.counts.cut.get()), (vec![("a", 5), ("b", 7)], 0));
+}
+
+#[test]
+fn what_cannot_be_kept_of_a_torn_end_keeps_nobody_from_starting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings(directory.path());
+    let first = open(&settings).expect("opened");
+    assert!(first.reserve(&daily(), "a", 5) && first.reserve(&daily(), "b", 6));
+    first.journal.close();
+    drop(first);
+    let path = directory.path().join("limits.journal");
+    let whole = std::fs::read(&path).expect("there");
+    std::fs::write(&path, &whole[..whole.len() - 3]).expect("written");
+    // Nothing can take the place of this.
+    std::fs::create_dir_all(directory.path().join("limits.journal.damaged/full")).expect("made");
+    let second = open(&settings).expect("opened");
+    assert_eq!((second.spent(), second.counts.cut.get() > 0), (vec![("a", 5)], true));
+}
+
+#[test]
+fn a_volume_without_links_keeps_a_copy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    std::fs::write(&from, b"torn").expect("written");
+    keep(&from, &to, |_, _| Err(io::ErrorKind::PermissionDenied.into())).expect("copied");
+    assert_eq!(std::fs::read(to).expect("there"), b"torn");
+}
+
+/// More counters than one piece of the shorter file takes, which are charged while it is written.
+#[test]
+fn what_is_charged_while_a_shorter_file_is_written_is_in_it_once() {
+    const KEYS: usize = 6_000;
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings(directory.path());
+    let (journal, found) = Journal::open(&settings, 2 * KEYS, Counts::default()).expect("opened");
+    let (memory, day) = (Memory::new(8 * KEYS), daily());
+    let key = |n: usize| format!("{n:05}{}", "k".repeat(200));
+    let take = |n: usize| Take {
+        limit: day.clone(),
+        key: key(n).into(),
+        ceiling: 1 << 40,
+        amount: 1,
+        posture: Posture::Enforce,
+    };
+    let mut spent = vec![0_u64; KEYS + 2_000];
+    let mut rows = Vec::new();
+    for (n, spent) in spent.iter_mut().enumerate().take(KEYS) {
+        let grant = memory.reserve(1, &[take(n)], found.clock.now()).expect("it fits");
+        rows.push(grant.taken[0].clone());
+        journal.settle(&Settlement {
+            grant: Grant { id: 1, taken: vec![Taken { amount: 0, ..rows[n].clone() }] },
+            amounts: vec![1],
+        });
+        *spent = 1;
+    }
+    let (mut at, mut new) = (0, KEYS);
+    while journal.counts.compactions.get() == 0 {
+        for _ in 0..500 {
+            at = (at + 7_919) % KEYS;
+            let grant = Grant { id: 1, taken: vec![rows[at].clone()] };
+            journal.settle(&Settlement { grant, amounts: vec![2] });
+            spent[at] += 1;
+        }
+        // Now and then one that nobody knew when the shorter file was begun.
+        if new < spent.len() {
+            let grant = memory.reserve(1, &[take(new)], found.clock.now()).expect("it fits");
+            drop(journal.reserve(&grant));
+            spent[new] = 1;
+            new += 1;
+        }
+        journal.flush();
+    }
+    journal.close();
+    drop(journal);
+    let (_, found) = Journal::open(&settings, 2 * KEYS, Counts::default()).expect("opened");
+    let mut read: Vec<_> = found.counters.iter().map(|one| (one.key.to_string(), one.charges[0].1)).collect();
+    read.sort();
+    let expected: Vec<_> = (0..new).map(|n| (key(n), spent[n])).collect();
+    assert_eq!(read, expected);
 }
 
 #[test]

@@ -49,9 +49,10 @@ impl Store for Counted {
         self.redis.reserve(id, takes).await.expect("the store answers")
     }
 
-    async fn settle(&self, settlement: &Settlement, now: Time) {
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
         self.set(now);
         self.redis.settle(std::slice::from_ref(settlement)).await.expect("the store answers");
+        Vec::new()
     }
 
     async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
@@ -65,8 +66,8 @@ impl Store for Alone {
         self.0.reserve(id, takes, now).await
     }
 
-    async fn settle(&self, settlement: &Settlement, now: Time) {
-        self.0.settle(settlement, now).await;
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
+        self.0.settle(settlement, now).await
     }
 
     async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {

@@ -92,7 +92,7 @@ impl Store for Leased {
         }
     }
 
-    async fn settle(&self, settlement: &Settlement, now: Time) {
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
         self.set(now).await;
         let Settlement { mut grant, mut amounts } = settlement.clone();
         for (taken, amount) in grant.taken.iter_mut().zip(&mut amounts) {
@@ -102,6 +102,7 @@ impl Store for Leased {
         }
         self.leases.settle_later(Settlement { grant, amounts });
         self.leases.turn().await;
+        Vec::new()
     }
 
     async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
@@ -117,8 +118,8 @@ impl Store for Alone {
         self.0.reserve(id, takes, now).await
     }
 
-    async fn settle(&self, settlement: &Settlement, now: Time) {
-        self.0.settle(settlement, now).await;
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
+        self.0.settle(settlement, now).await
     }
 
     async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
