@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{Pipeline, Value};
+use redis::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;
-use super::link::Verb;
+use super::scripts::Verb;
 use crate::limit::take::{Grant, Taken};
 use crate::limit::window::Window;
 
@@ -113,15 +113,12 @@ pub(super) async fn beat(shared: Arc<Shared>) {
         ticks.tick().await;
         let beats = shared.held.beats();
         for beats in beats.chunks(AT_ONCE) {
-            let mut commands = Pipeline::new();
-            for beat in beats {
-                let digest = shared.link.digest(Verb::Heartbeat);
-                commands.add_command(shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at()));
-            }
+            let digest = shared.link.digest(Verb::Heartbeat);
+            let command = |beat: &Beat| shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at());
+            let answers = shared.link.send(beats.iter().map(command).collect()).await;
             // What is not heard is said again.
-            let values = shared.link.send(&commands).await.unwrap_or_default();
-            for (beat, value) in beats.iter().zip(values) {
-                if matches!(value, Value::Int(_)) {
+            for (beat, answer) in beats.iter().zip(answers) {
+                if matches!(answer, Ok(Value::Int(_))) {
                     shared.held.heard(beat);
                 }
             }
