@@ -266,9 +266,9 @@ impl<F: Follower> Reload<F> {
 
     /// A password may have changed; where the store is, only a new process takes over.
     fn authenticate(&self, store: Option<Store>) {
-        let (Some(redis), Some(Store { redis: next, password })) = (&self.running.store, store) else { return };
-        if self.running.bootstrap.redis.as_ref() == Some(&next)
-            && let Err(error) = redis.authenticate(password)
+        let (Some(redis), Some(store)) = (&self.running.store, store) else { return };
+        if self.running.bootstrap.redis.as_ref() == Some(&store.redis)
+            && let Err(error) = redis.authenticate(super::store::options(store))
         {
             tracing::error!("{error}");
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Store;
-use crate::limit::redis::{Options, Redis, Unusable};
+use crate::limit::redis::{Options, Redis, Tls, Unusable};
 
 /// How long the end waits for what the store has not heard of yet.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
@@ -13,12 +13,24 @@ pub(super) const DRAIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// Where what is configured can never work.
 pub(super) fn connect(store: Store) -> Result<Redis, Unusable> {
-    let Store { redis, password } = store;
-    Redis::connect(Options {
+    Redis::connect(options(store))
+}
+
+pub(super) fn options(store: Store) -> Options {
+    let Store { redis, password, sentinel_password, ca, pair } = store;
+    Options {
+        urls: redis.urls,
         username: redis.username,
         password,
+        sentinel_username: redis.sentinel.username,
+        sentinel_password,
+        tls: Tls {
+            // Where they are stated and not to be had, no server is trusted.
+            authorities: redis.tls.ca.is_some().then(|| ca.unwrap_or_default().into_bytes()),
+            client: pair.map(|(certificate, key)| (certificate.into_bytes(), key)),
+        },
         timeout: redis.timeout,
         prefix: redis.prefix,
-        ..Options::new(redis.url)
-    })
+        ..Options::new("")
+    }
 }

@@ -10,6 +10,7 @@ use super::provider::{ProviderFacts, Providers};
 use super::reach::Reach;
 use super::secret::{self, SecretError, Secrets};
 use super::spec::{AzureEndpoint, CredentialRow, CredentialSpec, HeaderEdits, Kind, LlmBackend, Tls};
+use super::store::Lack;
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, KeysAre, Options, Store};
@@ -115,10 +116,13 @@ fn warn_of_overload(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
 }
 
 fn store(set: &Set<'_>, options: &Options, secrets: &dyn Secrets, warnings: &mut Vec<ConfigError>) -> Option<Store> {
-    let (store, missing) = Store::load(set.bootstrap.redis.as_ref()?, options, secrets);
+    let (store, lacks) = Store::load(set.bootstrap.redis.as_ref()?, options, secrets);
     let document = set.documents.iter().find(|document| document.kind == Kind::WeirBootstrap);
-    if let (Some(document), Some(missing)) = (document, missing) {
-        warnings.push(document.at.error("spec.stores.redis.password", missing));
+    if let Some(document) = document {
+        warnings.extend(lacks.into_iter().map(|Lack { field, why }| {
+            let path = format!("spec.stores.redis.{field}");
+            document.at.error(&path, why)
+        }));
     }
     Some(store)
 }

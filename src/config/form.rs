@@ -158,13 +158,23 @@ pub(super) fn account_glob(text: &str) -> Parsed<(Glob, Glob)> {
     part(namespace).zip(part(name)).ok_or(ValueError::AccountPattern)
 }
 
-/// `redis://HOST:PORT[/DATABASE]` or `rediss://…`; user and password are fields of their own.
+/// `redis://HOST:PORT[/DATABASE]`, or `redis+sentinel://HOST:PORT/MASTER[/DATABASE]`; `rediss` for TLS. User and
+/// password are fields of their own.
 pub(super) fn redis_url(text: &str) -> Parsed<String> {
-    let rest = text.strip_prefix("redis://").or_else(|| text.strip_prefix("rediss://")).ok_or(ValueError::RedisUrl)?;
+    let (scheme, rest) = text.split_once("://").ok_or(ValueError::RedisUrl)?;
+    let is_sentinel = match scheme {
+        "redis" | "rediss" => false,
+        "redis+sentinel" | "rediss+sentinel" => true,
+        _ => return Err(ValueError::RedisUrl),
+    };
     if rest.contains('@') {
         return Err(ValueError::UserInfo);
     }
-    let (address, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (address, behind) = rest.split_once('/').unwrap_or((rest, ""));
+    let (master, database) = if is_sentinel { behind.split_once('/').unwrap_or((behind, "")) } else { ("", behind) };
+    if is_sentinel && (master.is_empty() || identifier(master).is_err()) {
+        return Err(ValueError::RedisUrl);
+    }
     let numbered = database.len() <= 4 && database.bytes().all(|byte| byte.is_ascii_digit());
     let with_port = super::value::address(address).or_else(|_| super::value::address(&format!("{address}:6379")));
     if numbered && with_port.is_ok() { Ok(text.to_owned()) } else { Err(ValueError::RedisUrl) }

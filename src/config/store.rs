@@ -1,31 +1,57 @@
-//! The store that replicas share, with the password that its source holds now.
+//! The store that replicas share, with what its sources hold now.
 
-use super::secret::{self, Secrets};
+use std::path::PathBuf;
+
+use super::secret::{self, SecretSource, Secrets};
 use super::spec::SharedRedis;
 use super::{KeysAre, Options};
 use crate::base::secret::Secret;
 
-/// A store to connect to.
+/// A store to connect to. What is not stated is none, and so is what is not to be had: then the store says that it
+/// wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     pub redis: SharedRedis,
-    /// None where none is stated, or where it is not to be had: then the store says that it wants one.
     pub password: Option<Secret>,
+    pub sentinel_password: Option<Secret>,
+    /// Certificates in PEM.
+    pub ca: Option<String>,
+    /// A certificate and its key in PEM.
+    pub pair: Option<(String, Secret)>,
+}
+
+/// A field below `stores.redis` whose source does not hold what it should, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    pub field: &'static str,
+    pub why: String,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// With what is wrong where there is no password that should be there.
-    pub fn load(redis: &SharedRedis, options: &Options, secrets: &dyn Secrets) -> (Store, Option<String>) {
-        let dir = options.secrets_dir.as_deref();
-        let sources = redis.password.as_slice();
-        let loaded = (!sources.is_empty()).then(|| secret::load_text(sources, secrets, dir)).transpose();
-        let (password, missing) = match loaded {
-            Ok(password) => (password, None),
-            Err(missing) => (None, Some(missing.to_string())),
+    /// With what is not to be had.
+    pub fn load(redis: &SharedRedis, options: &Options, secrets: &dyn Secrets) -> (Store, Vec<Lack>) {
+        let mut lacks = Vec::new();
+        let mut load = |field, source: Option<&SecretSource>| {
+            let loaded = secret::load_text(std::slice::from_ref(source?), secrets, options.secrets_dir.as_deref());
+            let loaded = loaded.map_err(|missing| lacks.push(Lack { field, why: missing.to_string() })).ok();
+            loaded.filter(|_| options.keys == KeysAre::Read)
         };
-        let password = password.filter(|_| options.keys == KeysAre::Read);
-        (Store { redis: redis.clone(), password }, missing)
+        let file = |path: &PathBuf| SecretSource::File(path.clone());
+        let password = load("password", redis.password.as_ref());
+        let sentinel_password = load("sentinel.password", redis.sentinel.password.as_ref());
+        let ca = load("tls.ca", redis.tls.ca.as_ref().map(file).as_ref());
+        let (certificate, key) = redis.tls.pair.as_ref().map(|(one, other)| (file(one), file(other))).unzip();
+        let certificate = load("tls.certificate", certificate.as_ref());
+        let key = load("tls.key", key.as_ref());
+        let store = Store {
+            redis: redis.clone(),
+            password,
+            sentinel_password,
+            ca: ca.map(|ca| ca.expose().to_owned()),
+            pair: certificate.map(|certificate| certificate.expose().to_owned()).zip(key),
+        };
+        (store, lacks)
     }
 }

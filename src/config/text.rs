@@ -203,9 +203,12 @@ pub(super) const ENDPOINT: Form = Form {
 };
 pub(super) const REDIS_URL: Form = Form {
     exact: false,
-    ..open(&[around_host!("^rediss?://", "(:[0-9]+)?(/[0-9]{0,4})?$")], 512, "redis://127.0.0.1:6379/0", |t| {
-        ok(f::redis_url(t))
-    })
+    ..open(
+        &[around_host!(r"^rediss?(\+sentinel)?://", r"(:[0-9]+)?(/[0-9]{0,4}|/[-A-Za-z0-9_.:]+(/[0-9]{0,4})?)?$")],
+        512,
+        "redis://127.0.0.1:6379/0",
+        |t| ok(f::redis_url(t)),
+    )
 };
 pub(super) const VERSION: Form = form(&[r"^[0-9]{1,4}(\.[0-9]{1,4}){1,2}$"], 14, "1.40", |t| ok(f::version(t)));
 pub(super) const IDENTIFIER: Form = form(&["^[-A-Za-z0-9_.:]+$"], 253, "us-east-1", |t| ok(f::identifier(t)));

@@ -112,7 +112,10 @@ pub(super) enum ValueError {
     SpiffeId,
     #[error("a peer is pinned by its whole SPIFFE id, and this has a `*` in it: write each one in full")]
     PeerPattern,
-    #[error("not a URL of Redis: write redis://HOST:PORT/DATABASE, or rediss:// for TLS")]
+    #[error(
+        "not a URL of Redis: write redis://HOST:PORT/DATABASE, or rediss:// for TLS; of a Sentinel \
+         redis+sentinel://HOST:PORT/MASTER/DATABASE"
+    )]
     RedisUrl,
     #[error("not a name or a pattern over names: use lower-case letters, digits, '-', '.' and '*'")]
     NamePattern,

@@ -2,38 +2,58 @@
 //! round trip by one script, all or nothing, on the store's clock. What is asked twice is taken once: a grant
 //! leaves a mark under its id.
 //!
+//! In a Cluster one script does what is in one slot: a call's takes are divided by slot and asked at the same time,
+//! and a part that is granted in vain is taken back ([`parts`]). Each server has its own breaker: where one is away,
+//! its limits alone follow their `onError`, at once or within the timeout, and the others are asked as ever. Under
+//! Sentinels there is one server, and they are asked which one that is, at each connection and while there is one.
+//!
 //! Nothing here waits longer than [`Options::timeout`] for the store, and nothing fails for want of it at the
 //! start. What must reach it and may be late, settlements and cancels, waits in a bounded queue while it is away.
-//! The store must not evict keys (`maxmemory-policy noeviction`, its default).
+//! The store must not evict keys (`maxmemory-policy noeviction`, its default). A replica that becomes the master may
+//! not have what its master did last: the spend of about its lag is lost, and charged again where it is settled. One
+//! that Sentinels make the master beside one that lives is found within half a second, and what went to the other
+//! until then is lost likewise.
 
+mod access;
+mod answers;
 mod ask;
 mod beat;
+mod board;
 mod breaker;
 mod keys;
 mod lease;
 mod link;
+mod map;
 mod options;
+mod parts;
 mod queue;
+mod route;
+mod scripts;
+mod sentinel;
+mod server;
+mod slot;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::{Pipeline, Value};
-use tokio::time::timeout;
+use redis::Value;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::take::{Grant, Refused, Settlement, Standing, Take};
-use crate::base::secret::Secret;
-use ask::{Answer, At, Voice};
+use ask::{Answer, At, Undo, Voice};
 use beat::Held;
 pub use breaker::State;
 use keys::Names;
 pub use lease::{Back, Change, Slice, Wanted};
-use link::{Link, Verb};
+use link::Link;
 pub use options::{Options, Tls};
+use parts::{Joined, Part};
 use queue::{Queue, Work};
+use scripts::Verb;
+use slot::Command;
 
 /// Told of each state, when it begins. It must not wait for anything.
 pub type OnState = Arc<dyn Fn(State) + Send + Sync>;
@@ -72,7 +92,7 @@ pub enum Down {
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-    options: Arc<Options>,
+    urls: Arc<[String]>,
     _tasks: Arc<[AbortOnDropHandle<()>; 3]>,
 }
 
@@ -123,11 +143,11 @@ impl Redis {
     #[doc(hidden)]
     pub fn connect_at(options: Options, clock: Clock) -> Result<Redis, Unusable> {
         let names = Names::new(&options.prefix);
-        let client = options.client().map_err(Unusable::Address)?;
+        let (place, access) = options.read().map_err(Unusable::Address)?;
         let number = getrandom::u64().map_err(Unusable::Random)?;
         let replica = format!("{number:016x}");
         let shared = Arc::new(Shared {
-            link: Arc::new(Link::new(client, names.probe(), options.timeout, Arc::clone(&options.on_state))),
+            link: Arc::new(Link::new(place, access, names.clone(), options.timeout, Arc::clone(&options.on_state))),
             voice: Voice { names, number, replica, hold: options.hold },
             queue: Queue::new(options.queue),
             held: Held::default(),
@@ -140,21 +160,23 @@ impl Redis {
             AbortOnDropHandle::new(tokio::spawn(queue::work(Arc::clone(&shared)))),
             AbortOnDropHandle::new(tokio::spawn(beat::beat(Arc::clone(&shared)))),
         ];
-        Ok(Redis { shared, options: Arc::new(options), _tasks: Arc::new(tasks) })
+        Ok(Redis { shared, urls: options.urls.into(), _tasks: Arc::new(tasks) })
     }
 
-    /// Says another password from the next connection on: the server asks for it once a connection.
+    /// Says of who comes, and whom TLS trusts, what these options say, from the next connection on: a server asks for
+    /// it once a connection. Nothing else of them counts.
     ///
     /// # Errors
     /// As [`Redis::connect`].
-    pub fn authenticate(&self, password: Option<Secret>) -> Result<(), Unusable> {
-        let client = Options { password, ..Options::clone(&self.options) }.client().map_err(Unusable::Address)?;
-        self.shared.link.connect_as(client);
+    pub fn authenticate(&self, options: Options) -> Result<(), Unusable> {
+        let (_, access) = Options { urls: self.urls.to_vec(), ..options }.read().map_err(Unusable::Address)?;
+        self.shared.link.connect_as(access);
         Ok(())
     }
 
     /// Takes all or nothing. Asked again with the same id and takes, it gives the same grant and takes nothing
-    /// more. An id is no other grant's, of any replica.
+    /// more. An id is no other grant's, of any replica. Of a Cluster, takes whose server does not answer are
+    /// `Unchecked` in the grant, as long as another server answers.
     ///
     /// # Errors
     /// Then nothing is taken, or what may have been taken is given back as soon as the store can be asked. The
@@ -163,10 +185,14 @@ impl Redis {
         if takes.is_empty() {
             return Ok(Ok(Grant { id, taken: Vec::new() }));
         }
+        let deadline = Instant::now() + self.shared.link.timeout();
         let unheard = Unheard { shared: &self.shared, id, takes };
-        let answer = self.ask(Some(id), takes).await;
-        if !matches!(answer, Err(Down::Late(_) | Down::Lost(_) | Down::Strange)) {
-            unheard.heard();
+        let parts = self.ask(Some(id), takes, deadline).await;
+        unheard.heard();
+        let Joined { answer, undone } = Joined::of(id, takes.len(), parts);
+        for takes in undone {
+            // Nobody waits for it.
+            let _ = self.shared.queue.push(Work::Cancel(Undo::of(id, &takes)));
         }
         if let Ok(Ok(grant)) = &answer {
             self.shared.held.begin(&self.shared, grant);
@@ -177,13 +203,17 @@ impl Redis {
     /// How each limit stands, in order. Nothing is taken.
     ///
     /// # Errors
-    /// When the store does not say.
+    /// When the store does not say. Of a Cluster, what a server does not say is [`Standing::UNKNOWN`], as long as
+    /// another says something.
     pub async fn peek(&self, takes: &[Take]) -> Result<Vec<Standing>, Down> {
         if takes.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = self.ask(None, takes).await?;
-        Ok(answer.map_or_else(|refused| refused.standings, |grant| grant.taken.iter().map(|it| it.standing).collect()))
+        let parts = self.ask(None, takes, Instant::now() + self.shared.link.timeout()).await;
+        match parts.iter().find_map(|part| part.said.as_ref().err()) {
+            Some(down) if parts.iter().all(|part| part.said.is_err()) => Err(down.clone()),
+            _ => Ok(parts::standings(takes.len(), &parts)),
+        }
     }
 
     /// Charges what grants came to. Settling a grant again changes nothing.
@@ -209,7 +239,7 @@ impl Redis {
 
     /// Lets go of the calls that a grant holds, for it is settled only when what it came to is known.
     pub fn release_later(&self, grant: &Grant) {
-        if let Some(held) = self.shared.voice.held(grant) {
+        if let Some(held) = Undo::held(grant) {
             self.shared.held.end(&self.shared, grant);
             let _ = self.shared.queue.push(Work::Release(held));
         }
@@ -224,8 +254,7 @@ impl Redis {
         if takes.is_empty() {
             return Ok(());
         }
-        let undo = self.shared.voice.undo(id, takes);
-        self.done(vec![self.shared.queue.push(Work::Cancel(undo))]).await
+        self.done(vec![self.shared.queue.push(Work::Cancel(Undo::of(id, takes)))]).await
     }
 
     /// How it stands with the store.
@@ -248,22 +277,44 @@ impl Redis {
         timeout(limit, self.shared.queue.empty()).await.is_ok()
     }
 
-    async fn ask(&self, id: Option<u128>, takes: &[Take]) -> Result<Result<Grant, Refused>, Down> {
+    /// What is said of each part of the takes, of which there is one unless they are in several slots.
+    async fn ask<'a>(&self, id: Option<u128>, takes: &'a [Take], deadline: Instant) -> Vec<Part<'a>> {
+        let link = &self.shared.link;
+        let counters: Vec<&str> = takes.iter().map(|take| &*take.key).collect();
+        let mut parts = match link.groups(&counters, deadline).await {
+            Ok(None) => vec![Part::whole(takes)],
+            Ok(Some(groups)) => Part::divide(groups, takes),
+            Err(down) => return vec![Part { said: Err(down), ..Part::whole(takes) }],
+        };
+        let mut open: Vec<usize> = (0..parts.len()).collect();
+        // Once more where it is another time there.
         for _ in 0..2 {
-            let digest = self.shared.link.digest(Verb::Reserve);
-            let mut commands = Pipeline::new();
-            commands.add_command(self.shared.voice.reserve(digest, id, takes, self.shared.at()));
-            let values = self.shared.link.send(&commands).await?;
-            let value = values.first().ok_or(Down::Strange)?;
-            match ask::read(value, id.unwrap_or_default(), takes)? {
-                Answer::Granted(grant) => return Ok(Ok(grant)),
-                Answer::Refused(refused) => return Ok(Err(refused)),
-                Answer::Over => return Err(Down::Over),
-                Answer::OtherTime(unix) => self.shared.learn(unix),
-                Answer::Nothing => return Err(Down::Strange),
+            let command =
+                |part: &Part| self.shared.voice.reserve(link.digest(Verb::Reserve), id, &part.takes, self.shared.at());
+            let commands: Vec<Command> = open.iter().filter_map(|at| parts.get(*at)).map(command).collect();
+            let answers = link.send_by(commands, deadline).await;
+            let asked = std::mem::take(&mut open);
+            for (at, answer) in asked.into_iter().zip(answers) {
+                let Some(part) = parts.get_mut(at) else { continue };
+                let read = answer.and_then(|value| ask::read(&value, id.unwrap_or_default(), &part.takes));
+                part.said = match read {
+                    Ok(Answer::Granted(grant)) => Ok(Ok(grant)),
+                    Ok(Answer::Refused(refused)) => Ok(Err(refused)),
+                    Ok(Answer::Over) => Err(Down::Over),
+                    Ok(Answer::Nothing) => Err(Down::Strange),
+                    Ok(Answer::OtherTime(unix)) => {
+                        self.shared.learn(unix);
+                        open.push(at);
+                        Err(Down::Strange)
+                    }
+                    Err(down) => Err(down),
+                };
+            }
+            if open.is_empty() {
+                break;
             }
         }
-        Err(Down::Strange)
+        parts
     }
 
     async fn done(&self, jobs: Vec<Option<tokio::sync::oneshot::Receiver<()>>>) -> Result<(), Down> {
@@ -325,7 +376,7 @@ impl Unheard<'_> {
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         // Who waits for it is nobody.
-        let _ = self.shared.queue.push(Work::Cancel(self.shared.voice.undo(self.id, self.takes)));
+        let _ = self.shared.queue.push(Work::Cancel(Undo::of(self.id, self.takes)));
     }
 }
 
@@ -339,13 +390,8 @@ impl Down {
     /// A server's error, or what is no answer at all.
     fn of(value: &Value) -> Down {
         match value {
-            Value::ServerError(_) => Down::Answer(link::words(value)),
+            Value::ServerError(_) => Down::Answer(answers::words(value)),
             _ => Down::Strange,
         }
     }
-}
-
-/// Whether nothing was sent.
-fn shut(down: &Down) -> bool {
-    *down == Down::Shut
 }

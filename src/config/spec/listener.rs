@@ -40,7 +40,7 @@ pub(super) const TLS: Fields = Fields::of(&[
     need("clientCA", Shape::Object(&FILE), "Whose certificates peers may have."),
     need("peers", set(&Shape::Text(&text::SPIFFE), 64), "The SPIFFE ids of the proxies that may call."),
 ]);
-const FILE: Fields = Fields::of(&[need("file", Shape::Text(&text::FILE_PATH), "A PEM file.")]);
+pub(super) const FILE: Fields = Fields::of(&[need("file", Shape::Text(&text::FILE_PATH), "A PEM file.")]);
 
 /// Reads `extProc` and `tls` of a `listen`; `default` is what holds where there is no `extProc`.
 pub(super) fn read(listen: &Object<'_>, default: Listen) -> Listen {

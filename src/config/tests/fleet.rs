@@ -23,9 +23,9 @@ fn the_store_has_its_password_and_what_is_not_said_is_usual() {
     let compiled =
         load_text(&(STORE.to_owned() + &policy("counting: Fleet, ")), &fakes(&[("/keys/redis", "pw\n")])).unwrap();
     assert_eq!(lines(&compiled.warnings), "");
-    let Store { redis, password } = compiled.store.unwrap();
+    let Store { redis, password, .. } = compiled.store.unwrap();
     assert_eq!(
-        (redis.url.as_str(), redis.username.as_deref(), redis.prefix.as_str()),
+        (redis.urls[0].as_str(), redis.username.as_deref(), redis.prefix.as_str()),
         ("rediss://cache:6380/1", Some("weir"), "weir")
     );
     assert_eq!((redis.timeout.as_millis(), password.unwrap().expose()), (20, "pw"));

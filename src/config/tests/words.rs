@@ -178,8 +178,14 @@ fn the_forms_that_policies_use() {
     for text in ["spiffe://d", "spiffe://d/ns/a-*/sa/*"] {
         assert!(spiffe_id(text).is_ok(), "{text}");
     }
-    for text in ["redis://h", "redis://h:1/0", "rediss://[::1]:6379"] {
+    for text in
+        ["redis://h", "redis://h:1/0", "rediss://[::1]:6379", "redis+sentinel://h/m", "rediss+sentinel://h:1/m.a/2"]
+    {
         assert!(redis_url(text).is_ok(), "{text}");
+    }
+    for text in ["redis://h/m", "redis+sentinel://h", "redis+sentinel://h/", "redis+sentinel://h/m/x", "redis+x://h/m"]
+    {
+        assert_eq!(redis_url(text), Err(ValueError::RedisUrl), "{text}");
     }
     assert!(
         label_key("a.b/c").is_ok() && label_value("").is_ok() && label_key("a/").is_err() && label_key("").is_err()

@@ -7,6 +7,8 @@ use redis::{Cmd, Value};
 
 use super::Down;
 use super::keys::Names;
+use super::slot::{self, Command};
+use crate::limit::Limit;
 use crate::limit::take::{Fit, Grant, Posture, Refused, Settlement, Standing, Take, Taken};
 use crate::limit::window::{self, Window};
 
@@ -48,21 +50,20 @@ pub(super) enum Answer {
     Nothing,
 }
 
-/// What is taken back of a grant that may have been made: of each counter its key, kind and length.
+/// What is taken back of a grant that may have been made: the counters of its takes.
 #[derive(Clone, Debug)]
 pub(super) struct Undo {
-    id: u128,
-    mark: String,
-    counters: Vec<(String, char, u64)>,
+    pub id: u128,
+    pub counters: Vec<(Arc<Limit>, Arc<str>)>,
 }
 
 // === impl Voice ===
 
 impl Voice {
     /// The command that reserves, or that only looks.
-    pub(super) fn reserve(&self, digest: &str, id: Option<u128>, takes: &[Take], at: At) -> Cmd {
+    pub(super) fn reserve(&self, digest: &str, id: Option<u128>, takes: &[Take], at: At) -> Command {
         let first = takes.first().map_or("", |take| &take.key);
-        let mut command = self.eval(digest, &self.names.mark(first, id.unwrap_or_default()), takes.len());
+        let mut command = self.eval(digest, first, id.unwrap_or_default(), takes.len());
         for take in takes {
             command.arg(self.names.counter(&take.limit, &take.key));
         }
@@ -71,14 +72,14 @@ impl Voice {
         for take in takes {
             say(&mut command, take, at.unix);
         }
-        command
+        Command { slot: slot::of_counter(first), words: command }
     }
 
     /// The command that settles.
-    pub(super) fn settle(&self, digest: &str, settlement: &Settlement, at: At) -> Cmd {
+    pub(super) fn settle(&self, digest: &str, settlement: &Settlement, at: At) -> Command {
         let taken = &settlement.grant.taken;
         let first = taken.first().map_or("", |taken| &taken.key);
-        let mut command = self.eval(digest, &self.names.mark(first, settlement.grant.id), taken.len());
+        let mut command = self.eval(digest, first, settlement.grant.id, taken.len());
         for taken in taken {
             command.arg(self.names.counter(&taken.limit, &taken.key));
         }
@@ -97,52 +98,36 @@ impl Voice {
             let (kind, length) = kind(&taken.limit.window, u64::try_from(bucket).ok());
             command.arg(String::from(kind)).arg(amount).arg(bucket).arg(length);
         }
-        command
+        Command { slot: slot::of_counter(first), words: command }
     }
 
     /// What has to be remembered to cancel these takes.
-    pub(super) fn undo(&self, id: u128, takes: &[Take]) -> Undo {
-        let counter = |take: &Take| {
-            let (kind, length) = kind(&take.limit.window, None);
-            (self.names.counter(&take.limit, &take.key), kind, length)
-        };
-        let first = takes.first().map_or("", |take| &take.key);
-        Undo { id, mark: self.names.mark(first, id), counters: takes.iter().map(counter).collect() }
-    }
-
     /// The command that cancels.
-    pub(super) fn cancel(&self, digest: &str, undo: &Undo, at: At) -> Cmd {
+    pub(super) fn cancel(&self, digest: &str, undo: &Undo, at: At) -> Command {
         self.take_back("cancel", digest, undo, at)
     }
 
-    fn take_back(&self, verb: &str, digest: &str, undo: &Undo, at: At) -> Cmd {
-        let mut command = self.eval(digest, &undo.mark, undo.counters.len());
-        for (key, _, _) in &undo.counters {
-            command.arg(key);
+    fn take_back(&self, verb: &str, digest: &str, undo: &Undo, at: At) -> Command {
+        let first = undo.counters.first().map_or("", |(_, key)| key);
+        let mut command = self.eval(digest, first, undo.id, undo.counters.len());
+        for (limit, key) in &undo.counters {
+            command.arg(self.names.counter(limit, key));
         }
         command.arg(verb).arg(at.store).arg(hex(undo.id)).arg(millis(CLOSED));
-        for (_, kind, length) in &undo.counters {
-            command.arg(String::from(*kind)).arg(0).arg(0).arg(length);
+        for (limit, _) in &undo.counters {
+            let (kind, length) = kind(&limit.window, None);
+            command.arg(String::from(kind)).arg(0).arg(0).arg(length);
         }
-        command
-    }
-
-    /// What has to be remembered to let go of the calls that a grant holds; none where it holds none.
-    pub(super) fn held(&self, grant: &Grant) -> Option<Undo> {
-        let holds = grant.taken.iter().filter(|taken| taken.limit.window == Window::Held && taken.amount > 0);
-        let counter = |taken: &Taken| (self.names.counter(&taken.limit, &taken.key), 'h', 0);
-        let first = holds.clone().next()?;
-        let mark = self.names.mark(&first.key, grant.id);
-        Some(Undo { id: grant.id, mark, counters: holds.map(counter).collect() })
+        Command { slot: slot::of_counter(first), words: command }
     }
 
     /// The command that lets go of them, and leaves the rest of the grant to be settled.
-    pub(super) fn release(&self, digest: &str, held: &Undo, at: At) -> Cmd {
+    pub(super) fn release(&self, digest: &str, held: &Undo, at: At) -> Command {
         self.take_back("release", digest, held, at)
     }
 
     /// The command that says which calls are held of one counter.
-    pub(super) fn beat(&self, digest: &str, key: &str, calls: &[(u128, u64)], gone: &[u128], at: At) -> Cmd {
+    pub(super) fn beat(&self, digest: &str, key: &str, calls: &[(u128, u64)], gone: &[u128], at: At) -> Command {
         let mut command = Cmd::new();
         command.arg("EVALSHA").arg(digest).arg(1).arg(key);
         command.arg(at.store).arg(&self.replica).arg(millis(self.hold)).arg(calls.len());
@@ -152,13 +137,30 @@ impl Voice {
         for id in gone {
             command.arg(hex(*id));
         }
-        command
+        Command::new(key, command)
     }
 
-    pub(super) fn eval(&self, digest: &str, mark: &str, counters: usize) -> Cmd {
+    /// The mark of a grant is beside its first counter.
+    pub(super) fn eval(&self, digest: &str, first: &str, id: u128, counters: usize) -> Cmd {
         let mut command = Cmd::new();
-        command.arg("EVALSHA").arg(digest).arg(counters + 1).arg(mark);
+        command.arg("EVALSHA").arg(digest).arg(counters + 1).arg(self.names.mark(first, id));
         command
+    }
+}
+
+// === impl Undo ===
+
+impl Undo {
+    /// What has to be remembered to cancel these takes.
+    pub(super) fn of(id: u128, takes: &[Take]) -> Undo {
+        Undo { id, counters: takes.iter().map(|take| (take.limit.clone(), take.key.clone())).collect() }
+    }
+
+    /// What has to be remembered to let go of the calls that a grant holds; none where it holds none.
+    pub(super) fn held(grant: &Grant) -> Option<Undo> {
+        let holds = grant.taken.iter().filter(|taken| taken.limit.window == Window::Held && taken.amount > 0);
+        let counters: Vec<_> = holds.map(|taken| (taken.limit.clone(), taken.key.clone())).collect();
+        (!counters.is_empty()).then_some(Undo { id: grant.id, counters })
     }
 }
 

@@ -4,14 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{Pipeline, Value};
+use redis::Value;
 use tokio::select;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;
-use super::breaker::State;
-use super::link::Verb;
+use super::scripts::Verb;
 use crate::limit::take::{Grant, Taken};
 use crate::limit::window::Window;
 
@@ -108,13 +106,6 @@ fn holds(grant: &Grant) -> impl Iterator<Item = &Taken> {
     grant.taken.iter().filter(|taken| taken.limit.window == Window::Held && taken.amount > 0)
 }
 
-/// Waits until the store was down and is not any more.
-async fn comes_back(state: &mut watch::Receiver<State>) -> Result<(), watch::error::RecvError> {
-    state.wait_for(|state| *state == State::Down).await?;
-    state.wait_for(|state| *state != State::Down).await?;
-    Ok(())
-}
-
 /// Beats until it is dropped.
 pub(super) async fn beat(shared: Arc<Shared>) {
     let mut ticks = interval(shared.voice.hold / BEATS);
@@ -124,19 +115,16 @@ pub(super) async fn beat(shared: Arc<Shared>) {
         // Who could not reach the store says at once that it lives.
         select! {
             _ = ticks.tick() => {}
-            Ok(()) = comes_back(&mut state) => {}
+            Ok(()) = state.changed() => {}
         }
         let beats = shared.held.beats();
         for beats in beats.chunks(AT_ONCE) {
-            let mut commands = Pipeline::new();
-            for beat in beats {
-                let digest = shared.link.digest(Verb::Heartbeat);
-                commands.add_command(shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at()));
-            }
+            let digest = shared.link.digest(Verb::Heartbeat);
+            let command = |beat: &Beat| shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at());
+            let answers = shared.link.send(beats.iter().map(command).collect()).await;
             // What is not heard is said again.
-            let values = shared.link.send(&commands).await.unwrap_or_default();
-            for (beat, value) in beats.iter().zip(values) {
-                if matches!(value, Value::Int(_)) {
+            for (beat, answer) in beats.iter().zip(answers) {
+                if matches!(answer, Ok(Value::Int(_))) {
                     shared.held.heard(beat);
                 }
             }

@@ -4,7 +4,7 @@
 //! |------------------------------|-------------------------------------------------------------------------|
 //! | `PREFIX:{COUNTER}:KIND`      | a counter; KIND is its unit and window, `tokens:r60000000`, so that one whose unit or length was changed begins anew |
 //! | `PREFIX:{COUNTER}:g:ID`      | the mark of a grant, beside its first counter                           |
-//! | `PREFIX:probe`               | what a probe writes                                                     |
+//! | `PREFIX:probe`               | what a probe writes; of a Cluster's server `PREFIX:{N}:probe`, so that it is one of its own |
 //!
 //! The braces are a Cluster's: what belongs to a counter is on one node. No other key is touched, so a user of
 //! the store needs no more than this, for the prefix `weir`:
@@ -12,7 +12,10 @@
 //! ```text
 //! ACL SETUSER weir on >PASSWORD resetkeys ~weir:* resetchannels -@all +evalsha +script|load
 //!   +time +get +set +del +pexpire +hget +hset +hsetnx +hmget +hgetall +hdel +hincrby
+//!   +cluster|slots +asking
 //! ```
+//!
+//! The last line is a Cluster's, and does no harm elsewhere. Each of its servers needs the user.
 
 use std::fmt::Write;
 
@@ -53,7 +56,11 @@ impl Names {
         format!("{}:{{{first}}}:g:{id:032x}", self.prefix)
     }
 
-    pub(super) fn probe(&self) -> String {
-        format!("{}:probe", self.prefix)
+    /// Where there are several servers, `tag` is that of one.
+    pub(super) fn probe(&self, tag: Option<u32>) -> String {
+        match tag {
+            None => format!("{}:probe", self.prefix),
+            Some(tag) => format!("{}:{{{tag}}}:probe", self.prefix),
+        }
     }
 }

@@ -4,11 +4,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
 
-use super::ask::{self, Answer, At, CLOSED, OPEN_MS, Voice, hex, kind, micros, millis, natural};
-use super::link::Verb;
+use super::ask::{self, Answer, At, CLOSED, OPEN_MS, Undo, Voice, hex, kind, micros, millis, natural};
 use super::queue::Work;
+use super::scripts::Verb;
+use super::slot::{self, Command};
 use super::{Down, Redis};
 use crate::limit::take::{Take, Taken};
 use crate::limit::window::Window;
@@ -73,16 +74,10 @@ impl Redis {
     /// # Errors
     /// Then it is not known whether it was granted: ask again, or [`Redis::give_up`].
     pub async fn lease(&self, wanted: &[Wanted]) -> Vec<Result<Slice, Down>> {
-        let mut commands = Pipeline::new();
-        for wanted in wanted {
-            let digest = self.shared.link.digest(Verb::Reserve);
-            commands.add_command(self.shared.voice.lease(digest, wanted, self.shared.at()));
-        }
-        let values = match self.shared.link.send(&commands).await {
-            Ok(values) => values,
-            Err(down) => return vec![Err(down); wanted.len()],
-        };
-        wanted.iter().zip(values).map(|(wanted, value)| self.slice(wanted, &value)).collect()
+        let digest = self.shared.link.digest(Verb::Reserve);
+        let command = |wanted: &Wanted| self.shared.voice.lease(digest, wanted, self.shared.at());
+        let answers = self.shared.link.send(wanted.iter().map(command).collect()).await;
+        wanted.iter().zip(answers).map(|(wanted, answer)| self.slice(wanted, &answer?)).collect()
     }
 
     fn slice(&self, wanted: &Wanted, value: &Value) -> Result<Slice, Down> {
@@ -108,7 +103,7 @@ impl Redis {
 
     /// Takes back a slice of which nobody knows whether it was granted. It is done in time or later.
     pub fn give_up(&self, wanted: &Wanted) {
-        let undo = self.shared.voice.undo(wanted.id, std::slice::from_ref(&wanted.take));
+        let undo = Undo::of(wanted.id, std::slice::from_ref(&wanted.take));
         let _ = self.shared.queue.push(Work::Cancel(undo));
     }
 
@@ -145,29 +140,29 @@ impl Redis {
 // === impl Voice ===
 
 impl Voice {
-    fn lease(&self, digest: &str, wanted: &Wanted, at: At) -> Cmd {
+    fn lease(&self, digest: &str, wanted: &Wanted, at: At) -> Command {
         let Wanted { take, .. } = wanted;
-        let mut command = self.eval(digest, &self.names.mark(&take.key, wanted.id), 1);
+        let mut command = self.eval(digest, &take.key, wanted.id, 1);
         command.arg(self.names.counter(&take.limit, &take.key)).arg("lease").arg(at.store);
         command.arg(hex(wanted.id)).arg(&self.replica).arg(OPEN_MS).arg(millis(self.hold));
         ask::say(&mut command, take, at.unix);
         let cell = u64::try_from(wanted.cell.as_micros()).unwrap_or(u64::MAX);
         command.arg(wanted.least).arg(wanted.most).arg(cell).arg(wanted.after).arg(wanted.known);
-        command
+        Command { slot: slot::of_counter(&take.key), words: command }
     }
 
-    pub(super) fn give_back(&self, digest: &str, back: &Back, at: At) -> Cmd {
+    pub(super) fn give_back(&self, digest: &str, back: &Back, at: At) -> Command {
         let Taken { grant, key, limit, .. } = &back.row;
-        let mut command = self.eval(digest, &self.names.mark(key, *grant), 1);
+        let mut command = self.eval(digest, key, *grant, 1);
         command.arg(self.names.counter(limit, key)).arg("return").arg(at.store).arg(hex(*grant)).arg(millis(CLOSED));
         say_row(&mut command, &limit.window, back.row.bucket, &back.used.to_string());
         command.arg(back.ends).arg(back.row.amount);
-        command
+        Command { slot: slot::of_counter(key), words: command }
     }
 
-    pub(super) fn change(&self, digest: &str, change: &Change, at: At) -> Cmd {
+    pub(super) fn change(&self, digest: &str, change: &Change, at: At) -> Command {
         let Change { id, row, parts } = change;
-        let mut command = self.eval(digest, &self.names.mark(&row.key, *id), parts.len());
+        let mut command = self.eval(digest, &row.key, *id, parts.len());
         for _ in parts {
             command.arg(self.names.counter(&row.limit, &row.key));
         }
@@ -175,7 +170,7 @@ impl Voice {
         for (bucket, amount) in parts {
             say_row(&mut command, &row.limit.window, *bucket, &amount.to_string());
         }
-        command
+        Command { slot: slot::of_counter(&row.key), words: command }
     }
 }
 

@@ -1,298 +1,351 @@
-//! [io] The connection: made anew for as long as there is none, watched, and not asked where that is in vain.
+//! [io] The way to the store: who asks it knows neither how many servers it has nor which of them has what.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Script, Value};
+use redis::{ConnectionAddr, Pipeline, Value};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::breaker::{Breaker, State};
+use super::access::Access;
+use super::answers::{elsewhere, words};
+use super::board::Board;
+use super::breaker::State;
+use super::keys::Names;
+use super::map::{self, Map, Member, Range};
+use super::options::Place;
+use super::route;
+use super::scripts::{Scripts, Verb};
+use super::sentinel::Watched;
+use super::server::{CONNECT, Common, PAUSE, Seat, Server};
+use super::slot::{self, Command};
 use super::{Down, OnState};
 
-/// The longest that a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(1);
-/// Between probes, and between attempts to connect: from the first to the second, twice as long each time.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-/// Commands that wait for the connection to take them; what comes above waits in its caller.
-const WRITES: usize = 1024;
+/// How long one server is waited for that is asked where slots are.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// Codes of errors that concern the whole store and not one key. An older server says some of them only in
-/// the text of a script's error.
-const OF_STORE: &[&str] = &[
-    "OOM",
-    "LOADING",
-    "READONLY",
-    "MISCONF",
-    "NOPERM",
-    "NOAUTH",
-    "WRONGPASS",
-    "BUSY",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "NOREPLICAS",
-    "TRYAGAIN",
-];
-
-/// One server, as long as it is configured.
+/// The store, as long as it is configured.
 pub(super) struct Link {
-    /// With the password that the next connection says.
-    client: ArcSwap<Client>,
-    scripts: [Script; 3],
-    /// The key that a probe writes.
-    probe: String,
-    timeout: Duration,
-    lane: watch::Sender<Option<Lane>>,
-    breaker: Mutex<Breaker>,
-    state: watch::Sender<State>,
-    /// Something failed.
-    failed: Notify,
-    on_state: OnState,
-    began: Instant,
+    common: Arc<Common>,
+    names: Names,
+    /// Where to begin; none where the map is there from the beginning.
+    seeds: Vec<ConnectionAddr>,
+    /// More than one was named, so that a server which is of no Cluster is a mistake.
+    is_cluster: bool,
+    map: watch::Sender<Option<Arc<Map>>>,
+    /// The map is wrong, or may be.
+    stale: Notify,
+    /// The next server's.
+    number: AtomicU64,
+    /// Which server is asked first where slots are: not the same by all replicas, and another one each time.
+    turn: AtomicUsize,
 }
 
-/// A connection.
-#[derive(Clone)]
-struct Lane {
-    connection: MultiplexedConnection,
-    /// Another one has another.
-    number: u64,
-}
-
-/// Which script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Reserve,
-    Settle,
-    Heartbeat,
+/// What a server says of the store.
+enum Found {
+    Alone,
+    /// With the names of the servers.
+    Cluster(Vec<(Range, String)>),
 }
 
 // === impl Link ===
 
 impl Link {
-    /// Not connected yet: that is [`Link::keep`]'s.
-    pub(super) fn new(client: Client, probe: String, timeout: Duration, on_state: OnState) -> Link {
-        Link {
-            client: ArcSwap::from_pointee(client),
-            scripts: [
-                Script::new(concat!(include_str!("window.lua"), include_str!("reserve.lua"))),
-                Script::new(concat!(include_str!("window.lua"), include_str!("settle.lua"))),
-                Script::new(include_str!("heartbeat.lua")),
-            ],
-            probe,
-            timeout,
-            lane: watch::Sender::new(None),
-            breaker: Mutex::new(Breaker::new()),
-            state: watch::Sender::new(State::Degraded),
-            failed: Notify::new(),
-            on_state,
-            began: Instant::now(),
+    /// Not connected yet: that is [`Link::keep`]'s. Needs a tokio runtime.
+    pub(super) fn new(place: Place, access: Access, names: Names, timeout: Duration, on_state: OnState) -> Link {
+        let (scripts, board) = (Scripts::new(), Board::new(on_state));
+        let common = Arc::new(Common { access: ArcSwap::from_pointee(access), scripts, timeout, board });
+        let (seeds, is_cluster, watched) = match place {
+            Place::One(address) => (vec![address], false, None),
+            Place::Cluster(addresses) => (addresses, true, None),
+            Place::Sentinels(sentinels) => (Vec::new(), false, Some(Watched::new(sentinels))),
+        };
+        let (map, stale, number) = (watch::Sender::new(None), Notify::new(), AtomicU64::new(0));
+        let turn = AtomicUsize::new(getrandom::u32().map_or(0, |turn| usize::from(turn.to_le_bytes()[0])));
+        let link = Link { common, names, seeds, is_cluster, map, stale, number, turn };
+        if let Some(watched) = watched {
+            link.put(Map::alone(link.member(None, Seat::Watched(watched))));
         }
+        link
     }
 
-    /// Connections that are made from now on are this client's.
-    pub(super) fn connect_as(&self, client: Client) {
-        self.client.store(Arc::new(client));
+    /// Connections that are made from now on say this.
+    pub(super) fn connect_as(&self, access: Access) {
+        self.common.access.store(Arc::new(access));
     }
 
+    /// How it stands with all servers together.
     pub(super) fn state(&self) -> State {
-        *self.state.borrow()
+        self.common.board.state()
     }
 
-    /// How it stands, now and later.
+    /// [`Link::state`], now and later. It is new as well where only some server's own state is another.
     pub(super) fn watch(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+        self.common.board.watch()
+    }
+
+    /// Whether the server of a slot is asked, as far as it is known.
+    pub(super) fn is_asked(&self, slot: u16) -> bool {
+        match &*self.map.borrow() {
+            Some(map) => map.server(slot).is_none_or(|member| member.server.state() != State::Down),
+            None => self.state() != State::Down,
+        }
     }
 
     /// The longest that anything waits.
     pub(super) fn timeout(&self) -> Duration {
-        self.timeout
+        self.common.timeout
     }
 
-    /// The digest under which a server knows the script.
+    /// The digest under which servers know the script.
     pub(super) fn digest(&self, verb: Verb) -> &str {
-        let [reserve, settle, heartbeat] = &self.scripts;
-        match verb {
-            Verb::Reserve => reserve.get_hash(),
-            Verb::Settle => settle.get_hash(),
-            Verb::Heartbeat => heartbeat.get_hash(),
+        self.common.scripts.digest(verb)
+    }
+
+    /// What is answered to each command, in their order. It is one round trip to each server that has one of the
+    /// slots, to all of them at the same time, unless a script is not known, a connection is lost or a slot has
+    /// moved: then commands are sent once more, so it must do no harm to send them twice.
+    ///
+    /// A server's own error is an answer, a [`Value::ServerError`]. After [`Down::Shut`] the command was not sent;
+    /// after any other it may have been carried out.
+    pub(super) async fn send(&self, commands: Vec<Command>) -> Vec<Result<Value, Down>> {
+        self.send_by(commands, Instant::now() + self.timeout()).await
+    }
+
+    /// [`Link::send`] until a moment that is not further away than [`Link::timeout`].
+    pub(super) async fn send_by(&self, commands: Vec<Command>, deadline: Instant) -> Vec<Result<Value, Down>> {
+        if commands.is_empty() {
+            return Vec::new();
+        }
+        let map = match self.map(deadline).await {
+            Ok(map) => map,
+            Err(down) => return vec![Err(down); commands.len()],
+        };
+        match map.server(0) {
+            Some(member) if map.is_alone() => self.send_alone(&member.server, commands, deadline).await,
+            _ => route::send(self, commands, deadline).await,
         }
     }
 
-    /// What the server says to each command, in one round trip unless it does not know a script or the connection
-    /// is lost: then all are sent once more, so it must do no harm to send them twice.
+    async fn send_alone(&self, server: &Server, commands: Vec<Command>, deadline: Instant) -> Vec<Result<Value, Down>> {
+        let mut all = Pipeline::with_capacity(commands.len());
+        for command in commands {
+            all.add_command(command.words);
+        }
+        match server.send(&all, deadline).await {
+            Ok(values) => {
+                if values.iter().any(|value| elsewhere(value).is_some()) {
+                    self.doubt();
+                }
+                values.into_iter().map(Ok).collect()
+            }
+            Err(down) => vec![Err(down); all.len()],
+        }
+    }
+
+    /// The places of these counters' takes by slot, each group in its order: what is done to one group is done by
+    /// one script. None where one script does all.
     ///
     /// # Errors
-    /// [`Down::Shut`] when nothing was sent; after any other the commands may have been carried out.
-    pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Down> {
+    /// When nothing is known of the store in time.
+    pub(super) async fn groups(&self, counters: &[&str], deadline: Instant) -> Result<Option<Vec<Vec<usize>>>, Down> {
+        let map = self.map(deadline).await?;
+        Ok((!map.is_alone()).then(|| slot::groups(counters)).filter(|groups| groups.len() > 1))
+    }
+
+    /// Whether what is done to several counters is done to each slot by itself, as far as it is known.
+    pub(super) fn is_divided(&self) -> bool {
+        self.map.borrow().as_ref().is_some_and(|map| !map.is_alone())
+    }
+
+    // --- where servers are ---
+
+    /// What is known, or will be in time.
+    pub(super) async fn map(&self, deadline: Instant) -> Result<Arc<Map>, Down> {
+        if let Some(map) = &*self.map.borrow() {
+            return Ok(Arc::clone(map));
+        }
         if self.state() == State::Down {
             return Err(Down::Shut);
         }
-        let sent = timeout(self.timeout, self.send_twice(commands)).await.unwrap_or(Err(Down::Late(self.timeout)));
-        match &sent {
-            Ok(values) if !values.iter().any(is_of_store) => self.note(|breaker, now| breaker.succeed(now), ""),
-            Ok(values) => self.fail(&values.iter().find(|value| is_of_store(value)).map(words).unwrap_or_default()),
-            Err(down) => self.fail(&down.to_string()),
-        }
-        sent
+        let mut maps = self.map.subscribe();
+        let map = timeout_at(deadline, maps.wait_for(Option::is_some)).await;
+        let map = map.ok().and_then(Result::ok).and_then(|map| map.clone());
+        map.ok_or(Down::Late(self.timeout()))
     }
 
-    async fn send_twice(&self, commands: &Pipeline) -> Result<Vec<Value>, Down> {
-        let mut lane = self.lane().await?;
-        let first = self.send_once(&mut lane, commands).await;
-        match first {
-            Ok(values) if values.iter().any(is_no_script) => {
-                self.load(&mut lane).await.map_err(Down::lost)?;
-                self.send_once(&mut lane, commands).await.map_err(Down::lost)
+    /// The server of this name, which has the slot from now on where one is named.
+    pub(super) fn learn(&self, host: &str, port: u16, slot: Option<u16>) -> Option<Arc<Member>> {
+        let name = name(host, port);
+        self.map.send_if_modified(|map| {
+            let Some(old) = map else { return false };
+            let known = old.named(&name);
+            let is_right = |slot| known.as_ref().is_some_and(|known| old.has(&known.server, slot));
+            if old.is_alone() || known.is_some() && slot.is_none_or(is_right) {
+                return false;
             }
-            Ok(values) => Ok(values),
-            Err(error) if !error.is_unrecoverable_error() => Err(Down::lost(error)),
-            Err(_) => {
-                let mut lane = self.lane().await?;
-                self.send_once(&mut lane, commands).await.map_err(Down::lost)
-            }
-        }
-    }
-
-    async fn send_once(&self, lane: &mut Lane, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        let sent = lane.connection.send_packed_commands(commands, 0, commands.len()).await;
-        if sent.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
-            self.drop_lane(lane.number);
-        }
-        sent
-    }
-
-    /// The connection that there is or will be.
-    async fn lane(&self) -> Result<Lane, Down> {
-        let mut lanes = self.lane.subscribe();
-        let lane = lanes.wait_for(Option::is_some).await.ok().and_then(|lane| lane.clone());
-        lane.ok_or(Down::Shut)
-    }
-
-    fn drop_lane(&self, number: u64) {
-        let gone = |lane: &mut Option<Lane>| lane.take_if(|lane| lane.number == number).is_some();
-        if self.lane.send_if_modified(gone) {
-            self.failed.notify_one();
-        }
-    }
-
-    async fn load(&self, lane: &mut Lane) -> Result<(), RedisError> {
-        for script in &self.scripts {
-            script.load_async(&mut lane.connection).await?;
-        }
-        Ok(())
-    }
-
-    /// Connects and probes until it is dropped.
-    pub(super) async fn keep(self: Arc<Self>) {
-        let mut number = 0;
-        let mut pause = PAUSE.0;
-        loop {
-            if self.lane.borrow().is_none() {
-                number += 1;
-                match self.connect(number).await {
-                    Ok(lane) => drop(self.lane.send_replace(Some(lane))),
-                    Err(words) => self.note(|breaker, now| breaker.cut(now), &words),
-                }
-            }
-            if self.state() == State::Ok || (self.lane.borrow().is_some() && self.probe().await) {
-                pause = PAUSE.0;
-            } else {
-                pause = (pause * 2).min(PAUSE.1);
-            }
-            match self.state() {
-                State::Ok => self.failed.notified().await,
-                State::Degraded => sleep(PAUSE.0).await,
-                State::Down => sleep(pause).await,
-            }
-        }
-    }
-
-    async fn connect(&self, number: u64) -> Result<Lane, String> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(WRITES);
-        let made = timeout(CONNECT, async {
-            let connection = self.client.load_full().get_multiplexed_async_connection_with_config(&config).await?;
-            let mut lane = Lane { connection, number };
-            self.load(&mut lane).await.map(|()| lane)
+            let new = old.with(slot, &name, |name| self.remote(name, host, port));
+            self.change(Some(old), &new);
+            *map = Some(Arc::new(new));
+            true
         });
-        match made.await {
-            Ok(lane) => lane.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no connection within {CONNECT:?}")),
-        }
+        self.map.borrow().as_ref().and_then(|map| map.named(&name))
     }
 
-    /// Whether it takes a write in time. One that has no room for more, or is not to be written to, does not.
-    async fn probe(&self) -> bool {
-        let Some(mut lane) = self.lane.borrow().clone() else { return false };
-        let mut commands = Pipeline::new();
-        commands.cmd("SET").arg(&self.probe).arg("1").arg("PX").arg(60_000);
-        let failed = match timeout(self.timeout, self.send_once(&mut lane, &commands)).await {
-            Ok(Ok(values)) => values.iter().find(|value| matches!(value, Value::ServerError(_))).map(words),
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => {
-                // A connection on which nothing comes may be dead without a word.
-                if self.state() == State::Down {
-                    self.drop_lane(lane.number);
+    /// The map may be wrong.
+    pub(super) fn doubt(&self) {
+        self.stale.notify_one();
+    }
+
+    /// Looks where servers are until it is dropped: at the beginning until it is found, then whenever that may have
+    /// changed, and as long as a Cluster has a server that is not well: another one may have its slots by now.
+    pub(super) async fn keep(self: Arc<Self>) {
+        let mut pause = PAUSE.0;
+        let mut states = self.watch();
+        while !self.seeds.is_empty() {
+            let looked = self.look().await;
+            let is_new = looked.is_ok();
+            match looked {
+                Ok(found) => self.adopt(found),
+                Err(words) => self.common.board.lost(&words),
+            }
+            let known = self.map.borrow().clone();
+            let is_settled = known.is_some_and(|map| map.is_alone() || self.state() == State::Ok);
+            pause = if is_new && is_settled { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+            // However often it is doubted, servers are not asked all the time.
+            sleep(PAUSE.0).await;
+            let doubted = async {
+                if is_settled {
+                    let worse = states.wait_for(|state| *state != State::Ok && self.is_divided());
+                    tokio::select! {
+                        () = self.stale.notified() => {}
+                        _ = worse => {}
+                    }
+                } else {
+                    let _ = timeout(pause, self.stale.notified()).await;
                 }
-                Some(Down::Late(self.timeout).to_string())
-            }
-        };
-        match failed {
-            None => self.note(|breaker, now| breaker.probed(now), ""),
-            Some(ref words) => self.note(|breaker, now| breaker.fail(now), words),
-        }
-        failed.is_none()
-    }
-
-    fn fail(&self, words: &str) {
-        self.note(|breaker, now| breaker.fail(now), words);
-        self.failed.notify_one();
-    }
-
-    /// Tells the breaker, and whoever wants to know where its state is another.
-    fn note(&self, what: impl FnOnce(&mut Breaker, Duration), words: &str) {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        what(&mut breaker, self.began.elapsed());
-        let state = breaker.state();
-        // Under the lock, so that states are told in their order.
-        if self.state.send_replace(state) != state {
-            (self.on_state)(state);
-            match state {
-                State::Ok => tracing::info!("the limit store is ok"),
-                State::Degraded => tracing::warn!("the limit store is degraded: {words}"),
-                State::Down => tracing::error!("the limit store is down; limits follow their onError: {words}"),
-            }
+            };
+            doubted.await;
         }
     }
+
+    /// Asks one server after another, those first that are well, then those that were named.
+    async fn look(&self) -> Result<Found, String> {
+        let mut command = Pipeline::new();
+        command.cmd("CLUSTER").arg("SLOTS");
+        let known = self.map.borrow().clone();
+        let mut servers: Vec<_> = known.iter().filter(|map| !map.is_alone()).flat_map(|map| map.servers()).collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % servers.len().max(1);
+        servers.rotate_left(turn);
+        servers.sort_by_key(|server| server.state() != State::Ok);
+        for server in servers {
+            let host = server.name.as_deref().and_then(|name| name.rsplit_once(':')).map(|(host, _)| host);
+            if let (Some(value), Some(host)) = (server.ask(&command, LOOK).await, host)
+                && let Ok(found) = self.understand(&value, host)
+            {
+                return Ok(found);
+            }
+        }
+        let access = self.common.access.load_full();
+        let mut said = String::new();
+        for seed in &self.seeds {
+            let asked = timeout(CONNECT, async {
+                let client = access.client(seed.clone())?;
+                let mut connection = client.get_multiplexed_async_connection().await?;
+                connection.send_packed_commands(&command, 0, 1).await
+            });
+            let found = match asked.await {
+                Ok(Ok(values)) => self.understand(values.first().unwrap_or(&Value::Nil), &host(seed)),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no answer within {CONNECT:?}")),
+            };
+            match found {
+                Ok(found) => return Ok(found),
+                Err(words) if self.is_cluster => said = format!("{seed}: {words}"),
+                Err(words) => said = words,
+            }
+        }
+        Err(said)
+    }
+
+    /// A server that does not say is alone, unless more than one was named: one that is of no Cluster has no such
+    /// command, and a user of it need not be allowed it.
+    fn understand(&self, value: &Value, asked: &str) -> Result<Found, String> {
+        match map::read(value) {
+            Some(ranges) if !ranges.is_empty() => {
+                let named = |range: Range| {
+                    let name = name(range.host.as_deref().unwrap_or(asked), range.port);
+                    (range, name)
+                };
+                Ok(Found::Cluster(ranges.into_iter().map(named).collect()))
+            }
+            Some(_) => Err("it is of a Cluster that has no slots".to_owned()),
+            None if self.is_cluster || self.is_divided() => {
+                Err(format!("asked for the slots of its Cluster, {}", words(value)))
+            }
+            None => Ok(Found::Alone),
+        }
+    }
+
+    fn adopt(&self, found: Found) {
+        let old = self.map.borrow().clone();
+        match found {
+            Found::Alone if old.is_some() => {}
+            Found::Alone => {
+                if let Some(seed) = self.seeds.first() {
+                    self.put(Map::alone(self.member(None, Seat::Fixed(seed.clone()))));
+                }
+            }
+            Found::Cluster(ranges) => {
+                let member = |name: &str| {
+                    let (host, port) = name.rsplit_once(':').unwrap_or((name, ""));
+                    self.remote(name, host, port.parse().unwrap_or_default())
+                };
+                let map = Map::of(&ranges, old.as_deref(), member);
+                for server in map.servers() {
+                    server.probe_with(self.names.probe(Some(slot::tag(|slot| map.has(server, slot)))));
+                }
+                self.put(map);
+            }
+        }
+    }
+
+    fn put(&self, map: Map) {
+        self.map.send_modify(|old| {
+            self.change(old.as_deref(), &map);
+            *old = Some(Arc::new(map));
+        });
+    }
+
+    /// Tells the board which servers go and come.
+    fn change(&self, old: Option<&Map>, new: &Map) {
+        let numbers = |map: &Map| map.servers().map(|server| server.number).collect::<HashSet<u64>>();
+        let (old, new) = (old.map(numbers).unwrap_or_default(), numbers(new));
+        self.common.board.change(old.difference(&new).copied(), new.difference(&old).copied());
+    }
+
+    fn remote(&self, name: &str, host: &str, port: u16) -> Arc<Member> {
+        let address = self.common.access.load().address(host, port);
+        self.member(Some(name), Seat::Fixed(address))
+    }
+
+    fn member(&self, name: Option<&str>, seat: Seat) -> Arc<Member> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let probe = self.names.probe(name.map(|_| 0));
+        Member::new(Server::new(number, name.map(Into::into), seat, probe, Arc::clone(&self.common)))
+    }
 }
 
-// === answers ===
-
-fn is_no_script(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
+fn name(host: &str, port: u16) -> String {
+    format!("{host}:{port}")
 }
 
-/// Whether it is an error of the whole store.
-pub(super) fn is_of_store(value: &Value) -> bool {
-    let Value::ServerError(error) = value else { return false };
-    let text = error.details().unwrap_or_default();
-    OF_STORE.contains(&error.code()) || OF_STORE.iter().any(|code| within(text, code))
-}
-
-/// Whether a script's error repeats that of a command: `… -OOM command not allowed …`.
-fn within(text: &str, code: &str) -> bool {
-    text.split_ascii_whitespace().any(|word| word.strip_prefix('-') == Some(code))
-}
-
-/// An error's code, and not its text: that may repeat a key, and so who calls.
-pub(super) fn words(value: &Value) -> String {
-    let Value::ServerError(error) = value else { return String::new() };
-    let text = error.details().unwrap_or_default();
-    let code = OF_STORE.iter().find(|code| within(text, code)).copied().unwrap_or(error.code());
-    format!("it answers {code}")
+fn host(address: &ConnectionAddr) -> String {
+    match address {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+        _ => "127.0.0.1".to_owned(),
+    }
 }

@@ -1,25 +1,28 @@
 //! [io] What has to reach the store and may reach it late: settlements, and cancels of grants that nobody knows
-//! to have been made. It waits here while the store is away, in order and bounded.
+//! to have been made. It waits here while the store is away, in order and bounded. What belongs to servers of a
+//! Cluster that are away lets pass what belongs to others.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
+use super::answers::{goes_away, words};
 use super::ask::{CLOSED, Undo};
-use super::breaker::State;
 use super::lease::{Back, Change};
-use super::link::{Verb, is_of_store, words};
-use super::{Shared, shut};
-use crate::limit::take::Settlement;
+use super::link::Link;
+use super::scripts::Verb;
+use super::slot::{self, Command};
+use super::{Down, Shared};
+use crate::limit::take::{Grant, Settlement, Taken};
 
 /// Jobs of one round trip.
 const AT_ONCE: usize = 128;
-/// After a failure, before they are sent again.
+/// After a failure, before it is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a job that may have been done is repeated: for less long than the store remembers it.
 const REPEATED: Duration = CLOSED.saturating_sub(Duration::from_secs(60));
@@ -37,10 +40,18 @@ pub(super) struct Queue {
 
 pub(super) struct Job {
     work: Work,
+    /// Of the first counter. In a Cluster it is divided before it is sent, so that it has no others.
+    slot: u16,
     /// When it was sent first.
     sent: Option<Instant>,
-    /// Who waits for it.
-    told: Option<oneshot::Sender<()>>,
+    /// Not before this.
+    after: Option<Instant>,
+    told: Arc<Told>,
+}
+
+/// Who waits for a job, and for how many parts of it.
+struct Told {
+    waits: Mutex<(usize, Option<oneshot::Sender<()>>)>,
 }
 
 pub(super) enum Work {
@@ -76,7 +87,8 @@ impl Queue {
             self.drop_one("there is no more room for settlements until the store is back");
             return None;
         }
-        jobs.push_back(Job { work, sent: None, told: Some(told) });
+        let told = Arc::new(Told { waits: Mutex::new((1, Some(told))) });
+        jobs.push_back(Job { slot: work.slot(), work, sent: None, after: None, told });
         drop(jobs);
         self.more.notify_one();
         Some(done)
@@ -115,20 +127,48 @@ impl Queue {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next jobs, for one round trip.
-    async fn next(&self) -> Vec<Job> {
+    /// The next jobs, for one round trip: those that may be sent now.
+    async fn next(&self, link: &Link) -> Vec<Job> {
+        let mut states = link.watch();
         loop {
             let more = self.more.notified();
-            {
-                let mut jobs = self.lock();
-                let count = jobs.len().min(AT_ONCE);
-                if count > 0 {
-                    self.running.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
-                    return jobs.drain(..count).collect();
-                }
+            states.borrow_and_update();
+            let (ready, later) = self.ready(link);
+            if !ready.is_empty() {
+                return ready;
             }
-            more.await;
+            let later = async {
+                match later {
+                    Some(later) => sleep_until(later).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = more => {}
+                () = later => {}
+                _ = states.changed() => {}
+            }
         }
+    }
+
+    /// And when the next may be that only has to wait.
+    fn ready(&self, link: &Link) -> (Vec<Job>, Option<Instant>) {
+        let now = Instant::now();
+        let (mut ready, mut later) = (Vec::new(), None::<Instant>);
+        let mut jobs = self.lock();
+        let mut rest = VecDeque::with_capacity(jobs.len());
+        for job in jobs.drain(..) {
+            let after = job.after.filter(|after| *after > now);
+            if ready.len() < AT_ONCE && after.is_none() && link.is_asked(job.slot) {
+                ready.push(job);
+                continue;
+            }
+            later = [later, after].into_iter().flatten().min();
+            rest.push_back(job);
+        }
+        *jobs = rest;
+        self.running.store(u64::try_from(ready.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        (ready, later)
     }
 
     /// What was not done comes first again.
@@ -145,18 +185,10 @@ impl Queue {
 
 /// Does the jobs until it is dropped.
 pub(super) async fn work(shared: Arc<Shared>) {
-    let mut state = shared.link.watch();
     loop {
-        let jobs = shared.queue.next().await;
-        if state.wait_for(|state| *state != State::Down).await.is_err() {
-            return;
-        }
+        let jobs = shared.queue.next(&shared.link).await;
         let left = round(&shared, jobs).await;
-        let failed = !left.is_empty();
         shared.queue.back(left);
-        if failed {
-            sleep(PAUSE).await;
-        }
     }
 }
 
@@ -171,42 +203,30 @@ async fn round(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
         }
         !old
     });
-    let mut commands = Pipeline::new();
-    for job in &jobs {
-        commands.add_command(job.command(shared));
+    if shared.link.is_divided() {
+        jobs = jobs.into_iter().flat_map(Job::divide).collect();
     }
-    if jobs.is_empty() {
-        return jobs;
-    }
-    let values = match shared.link.send(&commands).await {
-        Ok(values) => values,
-        Err(down) => {
-            for job in jobs.iter_mut().filter(|_| !shut(&down)) {
-                job.sent.get_or_insert(now);
-            }
-            return jobs;
-        }
-    };
+    let answers = shared.link.send(jobs.iter().map(|job| job.command(shared)).collect()).await;
     let mut left = Vec::new();
-    for (mut job, value) in jobs.into_iter().zip(values) {
-        match value {
-            Value::ServerError(_) if is_of_store(&value) => left.push(job),
-            Value::ServerError(_) => shared.queue.drop_one(&words(&value)),
-            _ => {
-                if let Some(told) = job.told.take() {
-                    // Whoever waited may be gone.
-                    let _ = told.send(());
-                }
+    for (mut job, answer) in jobs.into_iter().zip(answers) {
+        match answer {
+            Ok(value @ Value::ServerError(_)) if !goes_away(&value) => shared.queue.drop_one(&words(&value)),
+            Ok(Value::ServerError(_)) | Err(Down::Shut) => left.push(job),
+            Ok(_) => job.told.done(),
+            Err(_) => {
+                job.sent.get_or_insert(now);
+                left.push(job);
             }
         }
     }
+    left.iter_mut().for_each(|job| job.after = Some(Instant::now() + PAUSE));
     left
 }
 
 // === impl Job ===
 
 impl Job {
-    fn command(&self, shared: &Shared) -> Cmd {
+    fn command(&self, shared: &Shared) -> Command {
         let digest = shared.link.digest(Verb::Settle);
         match &self.work {
             Work::Settle(settlement) => shared.voice.settle(digest, settlement, shared.at()),
@@ -214,6 +234,80 @@ impl Job {
             Work::Release(held) => shared.voice.release(digest, held, shared.at()),
             Work::Return(back) => shared.voice.give_back(digest, back, shared.at()),
             Work::Change(change) => shared.voice.change(digest, change, shared.at()),
+        }
+    }
+
+    /// A job for each slot.
+    fn divide(self) -> Vec<Job> {
+        let groups = slot::groups(&self.work.counters());
+        if groups.len() < 2 {
+            return vec![self];
+        }
+        self.told.await_all(groups.len());
+        let part = |places: &Vec<usize>| {
+            let work = self.work.part(places);
+            Job { slot: work.slot(), work, sent: self.sent, after: None, told: Arc::clone(&self.told) }
+        };
+        groups.iter().map(part).collect()
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    fn counters(&self) -> Vec<&str> {
+        match self {
+            Work::Settle(settlement) => settlement.grant.taken.iter().map(|taken| &*taken.key).collect(),
+            Work::Cancel(undo) | Work::Release(undo) => undo.counters.iter().map(|(_, key)| &**key).collect(),
+            Work::Return(Back { row, .. }) | Work::Change(Change { row, .. }) => vec![&row.key],
+        }
+    }
+
+    fn slot(&self) -> u16 {
+        self.counters().first().map_or(0, |first| slot::of_counter(first))
+    }
+
+    /// What of it concerns these counters.
+    fn part(&self, places: &[usize]) -> Work {
+        let undo = |undo: &Undo| Undo { id: undo.id, counters: pick(&undo.counters, places) };
+        match self {
+            Work::Settle(Settlement { grant, amounts }) => {
+                let taken = pick(&grant.taken, places);
+                // An amount that is not stated leaves what was taken.
+                let stated = |(place, taken): (&usize, &Taken)| amounts.get(*place).copied().unwrap_or(taken.amount);
+                let amounts = places.iter().zip(&taken).map(stated).collect();
+                Work::Settle(Settlement { grant: Grant { id: grant.id, taken }, amounts })
+            }
+            Work::Cancel(of) => Work::Cancel(undo(of)),
+            Work::Release(of) => Work::Release(undo(of)),
+            // These have one counter, and so no parts.
+            Work::Return(back) => Work::Return(back.clone()),
+            Work::Change(change) => Work::Change(change.clone()),
+        }
+    }
+}
+
+fn pick<T: Clone>(all: &[T], places: &[usize]) -> Vec<T> {
+    places.iter().filter_map(|place| all.get(*place).cloned()).collect()
+}
+
+// === impl Told ===
+
+impl Told {
+    /// It has so many parts now, of which none is done.
+    fn await_all(&self, parts: usize) {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).0 = parts;
+    }
+
+    /// A part is done.
+    fn done(&self) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.0 = waits.0.saturating_sub(1);
+        if waits.0 == 0
+            && let Some(told) = waits.1.take()
+        {
+            // Whoever waited may be gone.
+            let _ = told.send(());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod behaves;
 mod both;
+mod cluster;
 mod exact;
 mod held;
 mod leased;
@@ -10,6 +11,8 @@ mod outage;
 pub(super) mod proxy;
 mod replies;
 mod secured;
+mod sentinel;
+mod shards;
 mod slices;
 mod speed;
 mod turns;

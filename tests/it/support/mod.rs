@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod certs;
+pub mod cluster;
 pub mod envoy_stats;
 pub mod http1;
 pub mod http1_parse;

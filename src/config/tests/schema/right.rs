@@ -20,6 +20,7 @@ const BEYOND: &[(&str, &[&str])] = &[
             "space-profile-twice",
         ],
     ),
+    ("what the URLs of one store have in common", &["bootstrap-store-kinds"]),
     (
         "documents that do not go together",
         &[

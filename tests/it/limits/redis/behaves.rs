@@ -12,11 +12,11 @@ use weir::limit::window::Time;
 
 use super::super::Store;
 use super::super::random::{self, Clocks};
-use super::{patient, ready};
+use super::{PATIENCE, patient, ready};
 use crate::support::redis::{Server, packaged, usual};
 
 /// A store whose clock is the test's.
-struct Counted {
+pub(super) struct Counted {
     redis: Redis,
     clock: Arc<AtomicU64>,
 }
@@ -28,10 +28,14 @@ struct Alone(Counted, #[expect(dead_code, reason = "it ends when it is dropped")
 
 impl Counted {
     async fn new(server: &Server, prefix: &str) -> Counted {
+        Counted::at(vec![server.url()], prefix).await
+    }
+
+    pub(super) async fn at(urls: Vec<String>, prefix: &str) -> Counted {
         let clock = Arc::new(AtomicU64::new(1));
         // Time passes by hours here, and the replica lives.
         let hold = Duration::from_secs(1_000_000_000);
-        let options = Options { prefix: prefix.into(), hold, ..patient(server.url()) };
+        let options = Options { prefix: prefix.into(), hold, urls, ..patient(String::new()) };
         let timed = Clock { store: Some(Arc::clone(&clock)), skew: 0 };
         Counted { redis: ready(Redis::connect_at(options, timed).expect("usable options")).await, clock }
     }
@@ -46,7 +50,10 @@ impl Counted {
 impl Store for Counted {
     async fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused> {
         self.set(now);
-        self.redis.reserve(id, takes).await.expect("the store answers")
+        let answer = self.redis.reserve(id, takes).await.expect("the store answers");
+        // What was taken in vain in one slot is given back after the answer of the other.
+        assert!(self.redis.drain(PATIENCE).await);
+        answer
     }
 
     async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {

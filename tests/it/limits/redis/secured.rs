@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use weir::base::secret::Secret;
 use weir::limit::Unit;
 use weir::limit::redis::{Options, Redis, State, Tls};
@@ -14,21 +15,27 @@ use weir::limit::window::Window;
 
 use super::proxy::Proxy;
 use super::{MINUTE, all, granted, id, left, limit, patient, ready, take, until};
-use crate::support::certs::Authority;
+use crate::support::certs::{Authority, Pair};
 use crate::support::redis::{Server, packaged, usual};
 use crate::support::tls::certificates;
 
-const PASSWORD: &str = "weir-password-of-a-test";
+pub(super) const PASSWORD: &str = "weir-password-of-a-test";
 
-/// The rights that the documentation of the keys names, for this prefix, and no others.
-fn allow(server: &Server, prefix: &str) {
+/// The command for the rights that the documentation of the keys names, for this user and prefix, and no others.
+pub(super) fn rights(user: &str, prefix: &str) -> Vec<String> {
     let source = include_str!("../../../../src/limit/redis/keys.rs");
-    let lines = source.lines().skip_while(|line| !line.contains("ACL SETUSER")).take(2);
-    let words: Vec<String> = lines
-        .flat_map(|line| line.trim_start_matches("//!").split_whitespace())
-        .map(|word| word.replace(">PASSWORD", &format!(">{PASSWORD}")).replace("weir:", &format!("{prefix}:")))
-        .collect();
-    server.say::<()>(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines =
+        source.lines().skip_while(|line| !line.contains("ACL SETUSER")).take_while(|line| !line.contains("```"));
+    let words = lines.flat_map(|line| line.trim_start_matches("//!").split_whitespace());
+    let word = |word: &str| match word {
+        "weir" => user.to_owned(),
+        _ => word.replace(">PASSWORD", &format!(">{PASSWORD}")).replace("weir:", &format!("{prefix}:")),
+    };
+    words.map(word).collect()
+}
+
+fn allow(server: &Server, prefix: &str) {
+    server.say::<()>(&rights("weir", prefix).iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 fn user(server: &Server, password: &str) -> Options {
@@ -76,18 +83,31 @@ async fn a_wrong_password_is_an_outage_and_is_never_shown() {
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 
+/// Of a server with this pair, which asks who comes where it has an authority for that.
+pub(crate) fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let config = config.expect("versions");
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates(&authority.certificate));
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            config.with_client_cert_verifier(verifier.expect("an authority"))
+        }
+    };
+    let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
+    TlsAcceptor::from(Arc::new(config.with_single_cert(certificates(&pair.certificate), key).expect("a pair")))
+}
+
 #[tokio::test]
 async fn tls_trusts_its_authorities_and_no_others() {
     let server = Server::new();
     let directory = tempfile::tempdir().expect("a directory");
     let (ours, theirs) = (Authority::new(directory.path(), "ours"), Authority::new(directory.path(), "theirs"));
     let pair = ours.server("store");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(certificates(&pair.certificate), PrivateKeyDer::from_pem_file(&pair.key).expect("a key"));
-    let acceptor = TlsAcceptor::from(Arc::new(config.expect("a pair")));
+    let acceptor = acceptor(&pair, None);
     let proxy = Proxy::new(server.socket(), Some(acceptor)).await;
     for (authority, state) in [(&ours, State::Ok), (&theirs, State::Down)] {
         let authorities = Some(std::fs::read(&authority.certificate).expect("a file of our own"));
@@ -97,6 +117,33 @@ async fn tls_trusts_its_authorities_and_no_others() {
         until("it has tried", || redis.state() == state).await;
         if state == State::Ok {
             granted(&redis, &[take(&limit("rpm", Unit::Requests, 5, MINUTE), 1)]).await;
+        }
+    }
+}
+
+/// A server that asks who comes takes the certificate of its authority, and no other, and nobody without one. What a
+/// replica shows is another from the next connection on.
+#[tokio::test]
+async fn a_client_certificate_is_shown() {
+    let server = Server::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (ours, theirs) = (Authority::new(directory.path(), "ours"), Authority::new(directory.path(), "theirs"));
+    let proxy = Proxy::new(server.socket(), Some(acceptor(&ours.server("store"), Some(&ours)))).await;
+    let read = |path: &std::path::Path| std::fs::read(path).expect("a file of our own");
+    let shown = |pair: Option<Pair>| {
+        let text = |pair: &Pair| String::from_utf8(read(&pair.key)).expect("PEM");
+        let client = pair.map(|pair| (read(&pair.certificate), Secret::new(&text(&pair))));
+        let tls = Tls { authorities: Some(read(&ours.certificate)), client };
+        Options { tls, ..patient(format!("rediss://{}", proxy.address)) }
+    };
+    for (pair, state) in
+        [(None, State::Down), (Some(theirs.server("b")), State::Down), (Some(ours.server("a")), State::Ok)]
+    {
+        let redis = Redis::connect(shown(pair)).expect("usable options");
+        until("it has tried", || redis.state() == state).await;
+        if state == State::Down {
+            redis.authenticate(shown(Some(ours.server("later")))).expect("usable options");
+            until("it is ok", || redis.state() == State::Ok).await;
         }
     }
 }

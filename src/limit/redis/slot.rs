@@ -1,0 +1,113 @@
+//! [io] To which part of a Cluster a key belongs, and a command that knows it.
+
+use redis::Cmd;
+
+/// Into how many a Cluster divides all keys.
+pub(super) const SLOTS: u16 = 16_384;
+
+/// A command, and the slot of all its keys.
+#[derive(Clone)]
+pub(super) struct Command {
+    pub slot: u16,
+    pub words: Cmd,
+}
+
+// === impl Command ===
+
+impl Command {
+    /// `key` is one of its keys: they all have the same slot.
+    pub(super) fn new(key: &str, words: Cmd) -> Command {
+        Command { slot: of(key), words }
+    }
+}
+
+/// The slot of a key: by what is in its first braces, unless that is nothing (Cluster specification, "hash tags").
+pub(super) fn of(key: &str) -> u16 {
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    crc16(tag.filter(|tag| !tag.is_empty()).unwrap_or(key)) % SLOTS
+}
+
+/// The slot of all that belongs to a counter, whatever the prefix: its text stands in the braces. It begins with
+/// a limit's id, and so not with a brace.
+pub(super) fn of_counter(counter: &str) -> u16 {
+    crc16(counter.split_once('}').map_or(counter, |(tag, _)| tag)) % SLOTS
+}
+
+/// The places of counters by slot, each group in its order, and the groups in that of their first.
+pub(super) fn groups(counters: &[&str]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<(u16, Vec<usize>)> = Vec::new();
+    for (place, counter) in counters.iter().enumerate() {
+        let slot = of_counter(counter);
+        match groups.iter_mut().find(|(of, _)| *of == slot) {
+            Some((_, places)) => places.push(place),
+            None => groups.push((slot, vec![place])),
+        }
+    }
+    groups.into_iter().map(|(_, places)| places).collect()
+}
+
+/// A number that stands for a slot which is wanted, where it is a tag; 0 where there is none.
+pub(super) fn tag(is_wanted: impl Fn(u16) -> bool) -> u32 {
+    // So many hit each slot.
+    (0..20 * u32::from(SLOTS)).find(|number| is_wanted(crc16(&number.to_string()) % SLOTS)).unwrap_or_default()
+}
+
+/// CRC-16/XMODEM.
+fn crc16(text: &str) -> u16 {
+    text.bytes().fold(0, |crc, byte| (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| shifted(crc)))
+}
+
+const fn shifted(crc: u16) -> u16 {
+    if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::keys::Names;
+    use super::*;
+    use crate::limit::window::Window;
+    use crate::limit::{Limit, Unit};
+
+    /// The first is the specification's own check; the others are what `CLUSTER KEYSLOT` of Redis 7.0 says.
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(crc16("123456789"), 0x31C3);
+        for (key, slot) in [
+            ("foo", 12_182),
+            ("{user1000}.following", 3_443),
+            ("{user1000}.followers", 3_443),
+            ("foo{}{bar}", 8_363),
+            ("foo{{bar}}zap", 4_015),
+            ("foo{bar}{zap}", 5_061),
+            ("bar", 5_061),
+            ("", 0),
+        ] {
+            assert_eq!(of(key), slot, "{key}");
+        }
+    }
+
+    #[test]
+    fn every_slot_has_a_tag() {
+        for slot in 0..SLOTS {
+            assert_eq!(crc16(&tag(|wanted| wanted == slot).to_string()) % SLOTS, slot);
+        }
+    }
+
+    #[test]
+    fn counters_of_one_slot_are_one_group() {
+        assert_eq!(groups(&["a", "b}x", "a}y", "c", "b"]), [vec![0, 2], vec![1, 4], vec![3]]);
+    }
+
+    proptest! {
+        /// A counter and the marks beside it are in one slot, whatever a caller is called.
+        #[test]
+        fn all_of_a_counter_is_in_one_slot(value in "[{}|~a-c]{0,8}", prefix in "[-A-Za-z0-9_.:]{1,8}", id in any::<u128>()) {
+            let (names, counter) = (Names::new(&prefix), format!("policy/limit|{value}"));
+            let limit = Limit::new("policy/limit", Unit::Tokens, 1, Window::Held);
+            prop_assert_eq!(of(&names.counter(&limit, &counter)), of_counter(&counter));
+            prop_assert_eq!(of(&names.mark(&counter, id)), of_counter(&counter));
+        }
+    }
+}
