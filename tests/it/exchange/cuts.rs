@@ -9,7 +9,8 @@ use weir::limit::memory::Memory;
 use weir::llm::Dialect;
 use weir::policy::limits::Rule;
 use weir::policy::{OnError, Policy};
-use weir::target::{Backend, Serves, Targets};
+use weir::target::{self, Backend, Choice, Serves, Targets};
+use weir::wire::rewrite::{Action, Changes, Parameter};
 
 use super::limits::{TOKEN, own, used, with, words};
 use super::support::*;
@@ -168,6 +169,19 @@ fn what_a_model_thinks_in_silence_is_taken_whole() {
         world.call(path, body);
         assert_eq!(output(&world), if *is_whole { 5_000 } else { 256 }, "{body}");
         world.end();
+    }
+    // A rule that says how much a model shall think says so after the call was read.
+    let parameter = |name: &str| Parameter { name: name.to_owned(), action: Action::Override(b"\"high\"".to_vec()) };
+    for (name, taken) in [("reasoning_effort", 5_000), ("user", 256)] {
+        let mut policy = Policy::clone(&to(Dialect::OpenAi, ROOM, BodyMode::FullDuplex).policy);
+        let changes = Changes { parameters: vec![parameter(name)], ..Changes::default() };
+        let choices = vec![Choice { backend: 0, model: None, priority: 0, weight: 1 }];
+        let rule = target::Rule { name: "r/hard".into(), choices, changes: Some(changes.into()), ..Default::default() };
+        policy.targets.root.rules = vec![rule].into();
+        let mut world = World::new(policy);
+        world.store = Some(Memory::new(10));
+        world.call(CHAT, chat("gpt-5.2", "").1);
+        assert_eq!(output(&world), taken, "{name}");
     }
     // Where nothing bounds it, what was taken is what it may bring; then it is ended.
     let mut world = to(Dialect::OpenAi, 3_000, BodyMode::FullDuplex);
