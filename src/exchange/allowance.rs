@@ -119,8 +119,8 @@ impl Allowance {
 
     /// So much is not to be had; less may be, as long as the piece that waits can do with it.
     fn step_down(&mut self, asked: u64, need: u64) {
-        self.step = asked / 2;
-        self.over = self.step < need.max(1);
+        self.step = (asked / 2).max(need);
+        self.over = asked <= need.max(1);
     }
 }
 

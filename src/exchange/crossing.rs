@@ -349,7 +349,7 @@ impl Exchange {
             if let Delta::ToolCall { choice, .. } = &delta {
                 self.response.crossed.call(*choice);
             }
-            self.response.choices.see(&delta);
+            self.response.crossed.choices.see(&delta);
             self.response.crossed.complete |= delta == Delta::End;
             self.response.crossed.failed |= matches!(delta, Delta::Error(_));
             if let Some(writer) = &mut self.response.writer {

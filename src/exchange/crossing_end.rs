@@ -134,7 +134,7 @@ impl Exchange {
     /// that cannot be written.
     pub(super) fn write_end(&mut self, finish: Finish, out: &mut Vec<u8>) -> bool {
         let finish = |choice| Delta::Finish { choice, finish, stop_sequence: None };
-        let mut ends: Vec<Delta> = self.response.choices.open().map(finish).collect();
+        let mut ends: Vec<Delta> = self.response.crossed.choices.open().map(finish).collect();
         // Its client is told what it is billed.
         let measure = self.bill().measure;
         ends.extend((measure.source != UsageSource::Unknown).then_some(Delta::Usage(measure.usage)));

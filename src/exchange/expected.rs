@@ -27,7 +27,7 @@ pub(super) struct Expected {
     pub follows: bool,
 }
 
-/// How far an answer is that is written anew.
+/// How far an answer is that is written anew, or followed so that it can be ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Crossed {
     /// Its head was sent.
@@ -42,6 +42,8 @@ pub(super) struct Crossed {
     pub on: bool,
     /// What was begun is a stream.
     pub streams: bool,
+    /// What is open of it.
+    pub choices: Choices,
     /// The choices that call a tool, a bit each.
     calls: u128,
 }
@@ -138,7 +140,7 @@ impl Exchange {
         let codec = wire::codec_of(self.story.dialect, self.story.operation);
         // An earlier attempt may have gone to a provider that speaks otherwise.
         let writes = (crosses && chat.is_some()) || (follows && !is_plain);
-        self.response.choices = Choices::default();
+        self.response.crossed.choices = Choices::default();
         self.response.writer = if writes { codec.stream_writer(expected.to.clone()) } else { None };
         self.response.fold = deciding.lead.map(|_| Fold::default());
         self.response.expected = Some(expected);

@@ -99,7 +99,7 @@ impl Exchange {
     pub(super) fn follow_said(&mut self) {
         let mut written = Vec::new();
         for delta in self.allowance.said.drain(..) {
-            self.response.choices.see(&delta);
+            self.response.crossed.choices.see(&delta);
             if let Some(writer) = &mut self.response.writer {
                 writer.write(&delta, &mut written, &mut Dropped::default());
                 written.clear();

@@ -29,9 +29,13 @@ impl Exchange {
             return Ration::Whole;
         }
         let known = deciding.limits.ration;
+        let thinks = |deciding: &Deciding| {
+            let Deciding { fields, body, .. } = deciding;
+            wire::thinks_unseen(&target.model, &fields.call, body, target.changes.as_deref())
+        };
         let ration = known.unwrap_or_else(|| match self.may_be_cut(target, deciding) {
             false => Ration::Whole,
-            true if wire::thinks_unseen(&target.model, &deciding.fields.call, &deciding.body) => Ration::Ahead,
+            true if thinks(deciding) => Ration::Ahead,
             true => Ration::Steps,
         });
         deciding.limits.ration = Some(ration);

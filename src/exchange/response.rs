@@ -7,7 +7,7 @@ use super::Exchange;
 use super::carried::Carried;
 use super::choose::may_have_run;
 use super::event::{Action, Edits, Length, Meta, ResponseHead};
-use super::expected::{Choices, Crossed, Expected};
+use super::expected::{Crossed, Expected};
 use super::explain::EXPLAIN_HEADER;
 use super::local_reply::{LOCAL_REPLY_HEADER, code_of, is_local_reply};
 use super::phase::Phase;
@@ -55,8 +55,6 @@ pub(super) struct State {
     pub stated: Option<Usage>,
     /// How far an answer is that is written anew.
     pub crossed: Crossed,
-    /// The answers of a stream that may have to be ended, or is written anew.
-    pub choices: Choices,
     /// What its provider said of asking again.
     pub carried: Carried,
     /// The content coding of an answer that is written anew.

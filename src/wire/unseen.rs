@@ -12,18 +12,20 @@
 
 use super::codec_of;
 use super::openai::model::Model;
+use super::rewrite::Changes;
 use super::{anthropic, gemini};
 use crate::base::json::Tree;
 use crate::llm::chat::Reasoning;
 use crate::llm::{Call, Dropped};
 
-/// Whether `model` may think unseen when it is asked this. Where the request cannot be read, or the model is not
+/// Whether `model` may think unseen when it is asked this, and a rule makes these changes. Where the request cannot be read, or the model is not
 /// known, it goes by the worse of what there can be.
-pub fn thinks_unseen(model: &str, call: &Call, body: &[u8]) -> bool {
+pub fn thinks_unseen(model: &str, call: &Call, body: &[u8], changes: Option<&Changes>) -> bool {
     let read = |tree: &Tree<'_>| {
         codec_of(call.dialect, call.operation).read_chat(tree, &mut Dropped::default()).ok().map(|chat| chat.reasoning)
     };
-    let asked = Tree::read(body).ok().and_then(|tree| read(&tree));
+    let is_said = !changes.is_some_and(Changes::touch_thinking);
+    let asked = Tree::read(body).ok().filter(|_| is_said).and_then(|tree| read(&tree));
     thinks(model, asked.unwrap_or(Some(Reasoning { enabled: Some(true), ..Reasoning::default() })))
 }
 

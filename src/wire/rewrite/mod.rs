@@ -113,6 +113,20 @@ impl Changes {
         })
     }
 
+    /// True when a call may be told to think that was not, or not to be told that it shall not.
+    pub fn touch_thinking(&self) -> bool {
+        const SAID: &[&str] = &[
+            "reasoning",
+            "reasoning_effort",
+            "thinking",
+            "output_config",
+            "generationConfig",
+            "generation_config",
+            "additionalModelRequestFields",
+        ];
+        self.parameters.iter().any(|parameter| SAID.contains(&parameter.name.as_str()))
+    }
+
     /// Collects the edits of one call.
     ///
     /// # Errors

@@ -9,12 +9,15 @@ use weir::limit::memory::Memory;
 use weir::llm::Dialect;
 use weir::policy::limits::Rule;
 use weir::policy::{OnError, Policy};
-use weir::target::{Backend, Serves, Targets};
+use weir::target::{self, Backend, Choice, Serves, Targets};
+use weir::wire::rewrite::{Action, Changes, Parameter};
 
 use super::limits::{TOKEN, own, used, with, words};
 use super::support::*;
 
 const ROOM: u64 = 100_000;
+
+const PROMPT: u64 = 100;
 
 /// A world whose only backend speaks this dialect, under a limit that cuts.
 fn to(dialect: Dialect, amount: u64, mode: BodyMode) -> World {
@@ -27,12 +30,14 @@ fn under(rule: Rule, dialect: Dialect, mode: BodyMode) -> World {
     let targets = Targets::new(vec![(backend, Serves::default())], [].into());
     let mut world = World::in_mode(Policy { targets, ..with([rule]) }, mode);
     world.store = Some(Memory::new(10));
+    // More than by what is known of its bytes.
+    world.tokens = PROMPT;
     world
 }
 
 /// What is taken now, without the prompt.
 fn output(world: &World) -> u64 {
-    used(world, "tpm") / TOKEN - world.tokens
+    used(world, "tpm") / TOKEN - PROMPT
 }
 
 fn messages(model: &str) -> String {
@@ -126,7 +131,7 @@ fn what_cannot_be_ended_is_taken_whole_before_it_leaves() {
         let mut world = to(*dialect, ROOM, *mode);
         world.call(path, body);
         let taken = output(&world);
-        assert_eq!(if taken <= 256 { true } else { taken < 5_000 }, *is_stepwise, "{path} {mode:?}: {taken}");
+        assert_eq!(taken <= 256, *is_stepwise, "{path} {mode:?}: {taken}");
         world.end();
         let mut world = to(*dialect, 4_000, *mode);
         world.call(path, body);
@@ -169,6 +174,19 @@ fn what_a_model_thinks_in_silence_is_taken_whole() {
         assert_eq!(output(&world), if *is_whole { 5_000 } else { 256 }, "{body}");
         world.end();
     }
+    // A rule that says how much a model shall think says so after the call was read.
+    let parameter = |name: &str| Parameter { name: name.to_owned(), action: Action::Override(b"\"high\"".to_vec()) };
+    for (name, taken) in [("reasoning_effort", 5_000), ("user", 256)] {
+        let mut policy = Policy::clone(&to(Dialect::OpenAi, ROOM, BodyMode::FullDuplex).policy);
+        let changes = Changes { parameters: vec![parameter(name)], ..Changes::default() };
+        let choices = vec![Choice { backend: 0, model: None, priority: 0, weight: 1 }];
+        let rule = target::Rule { name: "r/hard".into(), choices, changes: Some(changes.into()), ..Default::default() };
+        policy.targets.root.rules = vec![rule].into();
+        let mut world = World::new(policy);
+        (world.store, world.tokens) = (Some(Memory::new(10)), PROMPT);
+        world.call(CHAT, chat("gpt-5.2", "").1);
+        assert_eq!(output(&world), taken, "{name}");
+    }
     // Where nothing bounds it, what was taken is what it may bring; then it is ended.
     let mut world = to(Dialect::OpenAi, 3_000, BodyMode::FullDuplex);
     world.call(CHAT, chat("gpt-5-mini", "").1.replace(r#""max_completion_tokens":5000,"#, ""));
@@ -204,7 +222,7 @@ fn no_byte_overtakes_one_that_waits_where_an_event_cannot_be_read() {
 #[test]
 fn a_stream_with_an_event_that_cannot_be_read_ends_before_it_or_goes_on_to_its_end() {
     for before in 0..40 {
-        let mut world = to(Dialect::Anthropic, 300, BodyMode::FullDuplex);
+        let mut world = to(Dialect::Anthropic, 291 + PROMPT, BodyMode::FullDuplex);
         world.call("/v1/messages", messages("m")).send(Event::Response(sse(), false));
         world.send(Event::Chunk(bytes(opening()), false));
         let all = said(10 * before) + BROKEN + &said(200) + CLOSING;

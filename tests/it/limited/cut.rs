@@ -86,12 +86,11 @@ const RESPONSES: &[&str] =
 const GEMINI: &[&str] = &["\"finishReason\":\"MAX_TOKENS\""];
 const CONVERSE: &[&str] = &["contentBlockStop", "\"stopReason\":\"max_tokens\"", "\"totalTokens\""];
 
-/// Every pair of a client's and a provider's format, streams that pass and streams that are written anew. None is
-/// compressed, whatever its client takes.
-async fn each_client_sees_the_end_of_its_own_api(mode: BodyMode) {
-    let limit = "name: tpm, unit: Tokens, amount: 600, period: {rolling: 1h}, onExhausted: Cut, per: [Model]";
-    let documents = PROVIDERS.to_owned() + CLOUDS + &super::limit(limit);
-    let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
+/// Where a call goes, what it says and how its answer ends.
+type Row = (String, Value, &'static [&'static str]);
+
+/// Every pair of a client's and a provider's format, streams that pass and streams that are written anew.
+fn pairs() -> Vec<Row> {
     let prompt = json!([{"role": "user", "content": "How high?"}]);
     let chat = |model: &str| {
         let mut body = ask(model, true);
@@ -104,7 +103,7 @@ async fn each_client_sees_the_end_of_its_own_api(mode: BodyMode) {
     let converse = || json!({"messages": [{"role": "user", "content": [{"text": "How high?"}]}]});
     let gemini = |model: &str, query: &str| format!("/v1beta/models/{model}:streamGenerateContent{query}");
     let own = |path: &str| path.to_owned();
-    let rows: Vec<(String, Value, &[&str])> = vec![
+    vec![
         (own("/v1/chat/completions"), chat("main/a"), CHAT),
         (own("/v1/chat/completions"), chat("claude/b"), CHAT),
         (own("/v1/chat/completions"), chat("bed/b2"), CHAT),
@@ -120,8 +119,15 @@ async fn each_client_sees_the_end_of_its_own_api(mode: BodyMode) {
         (gemini("claude%2Fi", ""), contents(), &["\"finishReason\":\"MAX_TOKENS\"", "]"]),
         (own("/model/bed%2Fj/converse-stream"), converse(), CONVERSE),
         (own("/model/main%2Fk/converse-stream"), converse(), CONVERSE),
-    ];
-    for (path, body, ends) in rows {
+    ]
+}
+
+/// None is compressed, whatever its client takes.
+async fn each_client_sees_the_end_of_its_own_api(mode: BodyMode) {
+    let limit = "name: tpm, unit: Tokens, amount: 600, period: {rolling: 1h}, onExhausted: Cut, per: [Model]";
+    let documents = PROVIDERS.to_owned() + CLOUDS + &super::limit(limit);
+    let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
+    for (path, body, ends) in pairs() {
         let headers = [
             ("x-mock-tokens", "1500"),
             ("x-mock-encoding", "gzip"),
