@@ -12,6 +12,7 @@ use crate::policy::limits::Rule;
 use crate::target::Target;
 use crate::tokens::bpe;
 use crate::tokens::learned::Key;
+use crate::wire::parts::Parts;
 
 /// Tokens out that are assumed of a call that states no bound, where neither its limit says a number nor
 /// anything was learned of its caller and model.
@@ -128,20 +129,16 @@ impl Exchange {
         let estimate = self.setup.learned.estimate_input(key, text);
         let counted = deciding.limits.counted.map(|tokens| tokens.saturating_add(added));
         let (most, likely) = match counted {
-            Some(counted) if bpe::is_exact(&target.model) => (counted, counted),
-            // Another tokenizer's count is no bound.
-            Some(counted) => (counted.max(estimate), counted),
+            // Another tokenizer's count is no bound, where its own is known to make more of such bytes.
+            Some(counted) if !bpe::is_exact(&target.model) && self.setup.learned.knows_input(key) => {
+                (counted.max(estimate), counted)
+            }
+            Some(counted) => (counted, counted),
             // What could not be counted before it is refused is held to what is known of its model.
             None if deciding.limits.is_counted => (estimate, estimate),
             None => (text, estimate),
         };
-        let window = self.window(target).unwrap_or(WINDOW);
-        let referred = match self.setup.learned.expected_input(&self.story.caller.name, key) {
-            _ if !parts.refers => 0,
-            Some(before) => before.max(REFERRED),
-            None => window,
-        };
-        let assumed = parts.tokens.saturating_add(referred).min(window);
+        let assumed = if parts == Parts::default() { 0 } else { self.assumed(parts, target) };
         let makes_text = matches!(call.operation, Operation::Chat | Operation::Completion | Operation::Responses);
         let output = if makes_text { self.stated_output(target, deciding) } else { Some(0) };
         Bounds {
@@ -153,6 +150,16 @@ impl Exchange {
             choices,
             is_guess: false,
         }
+    }
+
+    /// What is taken for the parts of a prompt that are no text: for what it only refers to as much as the largest
+    /// prompt before, and before there was one, all that its model reads.
+    fn assumed(&self, parts: Parts, target: &Target) -> u64 {
+        let key = Key { backend: &target.backend.name, model: &target.model };
+        let window = self.window(target).unwrap_or(WINDOW);
+        let before = || self.setup.learned.expected_input(&self.story.caller.name, key);
+        let referred = if parts.refers { before().map_or(window, |before| before.max(REFERRED)) } else { 0 };
+        parts.tokens.saturating_add(referred).min(window)
     }
 
     pub(super) fn stated_output(&self, target: &Target, deciding: &Deciding) -> Option<u64> {

@@ -48,19 +48,23 @@ impl Exchange {
         if let Some((call, media)) = call.zip(media) {
             return self.most_of_media(plain, target, call, media);
         }
-        let asked = Tariff {
-            geo: call.and_then(|call| call.geo.as_deref()),
-            speed: call.and_then(|call| call.speed.as_deref()),
-            ..plain
-        };
-        // Cohere bills a rerank by the search, whatever its tokens are.
-        let queries = u64::from(self.story.operation == Operation::Rerank);
-        let read = Usage { input, output, units: Units { queries, ..Units::default() }, ..Usage::default() };
+        let read = Usage { input, output, ..Usage::default() };
         let written = Usage { input: 0, cache_write_1h: input, ..read };
-        let unsearched = Usage { units: Units::default(), ..read };
-        let costs = [(plain, read), (asked, read), (plain, written), (asked, written), (plain, unsearched)];
+        let price = |tariff: Tariff<'_>, usage: Usage| tariff.price(&self.setup.policy, &usage).0;
         // A price without a cache has nothing to say of one.
-        costs.into_iter().filter_map(|(tariff, usage)| tariff.price(&self.setup.policy, &usage).0).max()
+        let most = price(plain, read).max(price(plain, written));
+        let Some(call) = call else { return most };
+        if call.speed.is_some() || call.geo.is_some() {
+            let asked = Tariff { geo: call.geo.as_deref(), speed: call.speed.as_deref(), ..plain };
+            return most.max(price(asked, read)).max(price(asked, written));
+        }
+        // Cohere bills a rerank by the search, whatever its tokens are.
+        match call.operation {
+            Operation::Rerank => {
+                most.max(price(plain, Usage { units: Units { queries: 1, ..Units::default() }, ..read }))
+            }
+            _ => most,
+        }
     }
 
     /// The most that images, speech or a transcript cost: what the call states, and the dearest where it states

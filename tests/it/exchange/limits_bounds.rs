@@ -127,15 +127,20 @@ fn what_is_referred_to_is_taken_for_all_that_the_model_reads_until_more_is_known
 }
 
 #[test]
-fn another_tokenizers_count_is_no_bound() {
+fn another_tokenizers_count_is_no_bound_where_its_own_is_known() {
     let text = "word ".repeat(200);
-    for (model, counted) in [("gpt-4o-mini", 9), ("one/claude-opus-4-1", 0)] {
+    for (model, knows, half) in
+        [("gpt-4o-mini", true, false), ("claude-opus-4-1", false, false), ("claude-opus-4-1", true, true)]
+    {
         let body =
-            format!(r#"{{"model":"{model}","max_tokens":20,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+            format!(r#"{{"model":"one/{model}","max_tokens":20,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
         let mut world = world([Rule { exact: true, ..Rule::new(own("tpm", Unit::Tokens, 1_000_000)) }]);
+        if knows {
+            world.learned.observe_input(Key { model, ..KEY }, 500, 1_000);
+        }
         world.call(CHAT, &body);
-        let most = if counted > 0 { counted } else { (body.len() as u64 + 2) / 4 };
-        assert_eq!(taken(&world), [(most + 20) * TOKEN], "{model}");
+        let most = if half { (body.len() as u64).div_ceil(2) } else { 9 };
+        assert_eq!(taken(&world), [(most + 20) * TOKEN], "{model} {knows}");
     }
 }
 
