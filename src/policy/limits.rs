@@ -172,8 +172,13 @@ impl Policy {
 
     /// Whether any limit is counted in the store that replicas share.
     pub fn asks_store(&self) -> bool {
-        let mut rules = self.limits.iter().flat_map(|policy| policy.rules.iter());
-        rules.any(|rule| matches!(rule.limit.counting, Counting::Fleet { .. }))
+        self.shared().next().is_some()
+    }
+
+    /// The limits that are counted in the store that replicas share.
+    pub fn shared(&self) -> impl Iterator<Item = &Limit> {
+        let rules = self.limits.iter().flat_map(|policy| policy.rules.iter());
+        rules.map(|rule| &*rule.limit).filter(|limit| matches!(limit.counting, Counting::Fleet { .. }))
     }
 }
 

@@ -155,6 +155,12 @@ impl Limits {
         keys
     }
 
+    /// What a limit that replicas share, by one key or by all, is called in the store: a pattern in the sense of
+    /// `SCAN`. None where there is no store.
+    pub fn in_store(&self, limit: &Limit, key: Option<&str>) -> Option<String> {
+        self.store.get().map(|store| store.redis().pattern(limit, key))
+    }
+
     /// The keys of which most is used, of all limits or of one.
     pub fn list(&self, limit: Option<&str>, most: usize) -> Vec<Row> {
         self.memory.list(limit, most, self.clock.now())
