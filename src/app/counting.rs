@@ -43,6 +43,7 @@ pub(super) fn share(limits: &Arc<Limits>, store: Option<Store>, metrics: &Metric
     metrics.limits.watch(move || Seen {
         tallies: seen.tallies().all(),
         totals: seen.totals(),
+        peaks: seen.peaks(),
         uncounted: seen.uncounted(),
     });
     Ok(store)

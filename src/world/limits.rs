@@ -5,8 +5,8 @@ mod kept;
 mod shared;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +16,7 @@ use crate::limit::lease::Leases;
 use crate::limit::memory::Memory;
 use crate::limit::memory::list::{Reset, Row, Total};
 use crate::limit::take::{Grant, Passed, Settlement, Take, Taken};
-use crate::limit::tally::Tallies;
+use crate::limit::tally::{Tallies, Tally};
 use crate::limit::{Ask, Counting, Decision, Limit, Settle, Unit};
 
 /// Keys that are counted at the same time, over all limits, of which one alone gets half: 60 MiB, as they are commonly
@@ -71,7 +71,7 @@ impl Limits {
         if let (Some(journal), Ok(grant)) = (&self.journal, decision.as_mut()) {
             self.keep(journal, grant).await;
         }
-        self.tallies.count(&ask.takes, &decision);
+        self.tallies.count(&ask.takes, &decision, || self.clock.now());
         if let Ok(grant) = &decision {
             grant.taken.iter().for_each(warn);
             self.tell_overflows(&ask.takes, grant);
@@ -133,6 +133,14 @@ impl Limits {
     /// What became of the takes of each limit.
     pub fn tallies(&self) -> &Tallies {
         &self.tallies
+    }
+
+    /// The part that is used of each limit that replicas share, in millionths, by the key that used most of it of
+    /// those that were asked for here within the last minute.
+    pub fn peaks(&self) -> Vec<(Arc<Tally>, u32)> {
+        let now = self.clock.now();
+        let all = self.tallies.all().into_iter();
+        all.filter_map(|tally| tally.peak.highest(now).map(|peak| (tally, peak))).collect()
     }
 
     /// Settlements that found no room for what they should have charged.
