@@ -238,6 +238,7 @@ impl Core {
             explain: Arc::new(move |record| status::explained(&explained_by, record)),
             config: Arc::new(move || status.page()),
             limits: self.limits.clone(),
+            in_store: counting::in_store(self.policies.clone(), self.limits.clone()),
             mutations,
         }
     }

@@ -1,5 +1,6 @@
 //! `GET /limits[?limit=ID&most=N]`: the keys that have used most of their limits. `POST /limits/reset?limit=ID
-//! [&key=COUNTER]`: what they have used is forgotten.
+//! [&key=COUNTER]`: what they have used is forgotten. Only the owner of a store resets what it counts for all
+//! replicas: of such a limit the answer says what to do there.
 //!
 //! Amounts are exact decimal numbers in the limit's unit, as texts.
 
@@ -61,6 +62,9 @@ pub fn reset<B>(admin: &Admin, peer: Peer, request: &Request<B>) -> Answer {
         );
     };
     let key = found.get("key");
+    if let Some(pattern) = (admin.in_store)(limit, key) {
+        return error(StatusCode::CONFLICT, &shared(&pattern, key.is_some()));
+    }
     let keys = admin.limits.reset(limit, key);
     // Both are somebody's words: written so that no line is made of them that is not one.
     tracing::warn!(by = %peer, limit = ?limit, counter = ?key, keys, "what was used of a limit was reset");
@@ -70,6 +74,18 @@ pub fn reset<B>(admin: &Admin, peer: Peer, request: &Request<B>) -> Answer {
         return error(StatusCode::NOT_FOUND, message);
     }
     page(&json!({"limit": limit, "counter": key, "reset": keys}))
+}
+
+/// What to do about a limit that all replicas count in one store. No key has a character that ends a line.
+fn shared(pattern: &str, is_one: bool) -> String {
+    let quoted = format!("'{}'", pattern.replace('\'', r"'\''"));
+    let command = match is_one {
+        true => format!("redis-cli unlink {quoted}"),
+        false => format!(r"redis-cli --scan --pattern {quoted} | xargs -r -d '\n' redis-cli unlink"),
+    };
+    format!(
+        "it is counted in the Redis that all replicas share, and nothing was changed; there it is forgotten by: {command}"
+    )
 }
 
 fn row(row: &Row) -> Value {

@@ -73,9 +73,14 @@ pub struct Admin {
     /// The configuration as text, without any secret.
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
     pub limits: Arc<Limits>,
+    pub in_store: Arc<InStore>,
     /// Whether anything may be changed.
     pub mutations: bool,
 }
+
+/// What a limit by its id is called in the store that replicas share, by one key or by all; none where it is not
+/// counted there.
+pub type InStore = dyn Fn(&str, Option<&str>) -> Option<String> + Send + Sync;
 
 /// Who is connected, as far as the socket knows.
 #[derive(Clone, Copy, Debug)]

@@ -34,6 +34,7 @@ fn admin(ready: &Arc<AtomicBool>) -> Admin {
         explain: Arc::new(|record| serde_json::json!({"of": &*record.id})),
         config: Arc::new(|| "role: Sidecar\n".to_owned()),
         limits: Arc::default(),
+        in_store: Arc::new(|_, _| None),
         mutations: false,
     };
     admin.metrics.observe(&sample());
@@ -248,6 +249,22 @@ async fn limits_are_shown_the_fullest_first_in_the_words_of_their_units() {
     }
     let (head, _) = serve(Scope::Public).await.get("/limits").await;
     assert!(head.starts_with("http/1.1 404 "));
+}
+
+#[tokio::test]
+async fn of_a_limit_that_replicas_share_is_said_how_it_is_reset_there() {
+    let in_store: Arc<InStore> = Arc::new(|limit, key| Some(format!("w:{{{}}}", key.unwrap_or(limit))));
+    let admin = Admin { in_store, ..used(true).await };
+    for (query, command) in [
+        ("limit=team/monthly", r"redis-cli --scan --pattern 'w:{team/monthly}' | xargs -r -d '\\n' redis-cli unlink"),
+        ("limit=team/monthly&key=a'%3Bb", r"redis-cli unlink 'w:{a'\\'';b}'"),
+    ] {
+        let head = "host: localhost\r\nx-weir-admin: 1\r\ncontent-length: 0\r\n\r\n";
+        let request = format!("POST /limits/reset?{query} HTTP/1.1\r\n{head}");
+        let (head, body) = ask(admin.clone(), true, &request).await;
+        assert!(head.starts_with("http/1.1 409 ") && body.contains(command), "{head}{body}");
+    }
+    assert_eq!(counters(&admin).len(), 3);
 }
 
 #[tokio::test]

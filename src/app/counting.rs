@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::{AppError, store};
+use crate::admin::InStore;
 use crate::config::{Bootstrap, Store};
 use crate::limit::journal::Journal;
 use crate::limit::lease::Leases;
 use crate::limit::redis::Redis;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Seen;
-use crate::world::{KEYS, Limits, Local};
+use crate::world::{KEYS, Limits, Local, Policies};
 
 /// A world that goes on with what an earlier process spent.
 ///
@@ -42,7 +43,17 @@ pub(super) fn share(limits: &Arc<Limits>, store: Option<Store>, metrics: &Metric
     metrics.limits.watch(move || Seen {
         tallies: seen.tallies().all(),
         totals: seen.totals(),
+        peaks: seen.peaks(),
         uncounted: seen.uncounted(),
     });
     Ok(store)
+}
+
+/// What a limit is called in the store, for who would reset it.
+pub(super) fn in_store(policies: Policies, limits: Arc<Limits>) -> Arc<InStore> {
+    Arc::new(move |id, key| {
+        let policy = policies.get();
+        let limit = policy.shared().find(|limit| *limit.id == *id)?;
+        limits.in_store(limit, key)
+    })
 }

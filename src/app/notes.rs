@@ -69,6 +69,7 @@ pub(super) fn work_off(mut notes: Notes, sinks: Sinks, told: Told) {
                 Note::Record(record) => {
                     learn(record, &told.learned);
                     told.unaccepted.hear(record);
+                    told.limits.tallies().tell(&record.met);
                 }
                 Note::Settle(settle) => told.limits.settle(settle.clone()),
                 _ => {}

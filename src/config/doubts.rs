@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use super::ConfigError;
-use super::spec::limit::{Amount, Counting, Limit, LlmLimitPolicy, Period};
+use super::spec::limit::{Amount, Counting, Limit, LlmLimitPolicy, Period, WhenExceeded};
 use super::spec::{Document, Spec};
 use super::validate::Set;
 use crate::identity::{Role, Said};
 use crate::limit::Unit;
 use crate::limit::key::{Fact, Key, WhenKeyMissing};
+use crate::policy::Mode;
 
 /// Where calls can get a value for a key from.
 struct Known<'a> {
@@ -34,7 +35,7 @@ pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
     let consumers = set.consumers.iter().flat_map(|(_, consumer)| &consumer.tags).map(|(name, _)| name.as_str());
     let listed = set.profile.identity.tags.iter().flatten().map(String::as_str);
     let known = Known { tags: consumers.chain(listed).collect(), said };
-    for (document, policy) in policies {
+    for &(document, policy) in &policies {
         let mut doubt = |path: &str, message: String| warnings.push(document.at.error(path, message));
         // One that is not even kept is warned of with what is forgotten.
         let is_kept = set.bootstrap.journal.is_some();
@@ -44,6 +45,9 @@ pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
         for (at, limit) in policy.limits.iter().enumerate() {
             if let Some(message) = known.lacks(limit) {
                 doubt(&format!("spec.limits[{at}].per"), message);
+            }
+            if let Some(message) = spends_on(set, limit, document, &policies) {
+                doubt(&format!("spec.limits[{at}].whenExceeded"), message);
             }
             if let Some(message) = keeps_nothing(limit) {
                 doubt(&format!("spec.limits[{at}].reserve.share"), message);
@@ -64,6 +68,31 @@ fn counted_alone(policy: &LlmLimitPolicy, role: Role) -> Option<String> {
         format!(
             "is Process, so each pod of this gateway allows the whole of {} by itself; state Fleet, or run one pod",
             names.join(", ")
+        )
+    })
+}
+
+/// A budget that sends calls on refuses none, so what they cost elsewhere has no end unless another one has it. A
+/// budget of root speaks for all, one of a namespace for its own.
+fn spends_on(
+    set: &Set<'_>,
+    limit: &Limit,
+    document: &Document,
+    policies: &[(&Document, &LlmLimitPolicy)],
+) -> Option<String> {
+    let WhenExceeded::Downgrade(backend, model) = &limit.when_exceeded else { return None };
+    let refuses = |limit: &Limit| {
+        limit.unit == Unit::Usd && matches!(limit.when_exceeded, WhenExceeded::Deny | WhenExceeded::Throttle(_))
+    };
+    let own = set.namespace(document);
+    let speaks = |other: &Document| set.namespace(other).is_none_or(|space| Some(space) == own);
+    let mut others = policies.iter().filter(|(other, policy)| speaks(other) && policy.scope.mode == Mode::Enforce);
+    let is_open = limit.unit == Unit::Usd && !others.any(|(_, policy)| policy.limits.iter().any(refuses));
+    is_open.then(|| {
+        format!(
+            "is Downgrade: when {:?} is used up, calls go on to {}/{model} without an end to what they cost; add a \
+             limit of USD that denies",
+            limit.name, backend.value
         )
     })
 }

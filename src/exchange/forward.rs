@@ -101,13 +101,14 @@ impl Exchange {
 
     /// Where another attempt goes, and with whose key.
     fn sign_attempt(&self, kept: &Deciding, backend: &str) -> Result<(Target, Signing), Refusal> {
-        let first = kept.target.as_ref();
-        let model = first.map(|target| target.model.clone()).unwrap_or_default();
+        let first = kept.target.clone();
+        let at_first = first.as_ref().is_some_and(|first| *first.backend.name == *backend);
+        let model = first.as_ref().map(|target| target.model.clone()).unwrap_or_default();
         let mut target = self.setup.policy.targets.named(&self.story.caller.namespace, backend, &model)?;
-        // The rule that matched the call holds wherever it goes.
-        target.changes = first.and_then(|first| first.changes.clone());
-        target.refuses_loss = first.is_some_and(|first| first.refuses_loss);
-        if first.is_some_and(|first| first.index == target.index) {
+        if let Some(first) = first {
+            target = target.instead_of(first);
+        }
+        if at_first {
             return Ok((target, kept.signing.clone()));
         }
         self.must_speak(&target, kept)?;

@@ -13,6 +13,7 @@ use super::story::NANOS;
 use crate::base::now::Instant;
 use crate::limit::key::Key as CounterKey;
 use crate::limit::take::{Fit, Grant, Refused};
+use crate::limit::tally::Outcome;
 use crate::limit::window::Window;
 use crate::limit::{self, Stage, Unit};
 use crate::llm::{Code, Refusal};
@@ -57,8 +58,8 @@ pub(super) struct Limits {
     pub parts: Option<Parts>,
     /// How output is taken of limits that end streams, where one is met.
     pub ration: Option<Ration>,
-    /// Limits that have sent the call elsewhere: it does not come back for them.
-    left: Vec<Arc<str>>,
+    /// The limit that has sent the call elsewhere, by its id, and the counter that had no room.
+    pub sent_on: Option<(Arc<str>, Arc<str>)>,
     /// When it asks again.
     pub waits: Option<Instant>,
     /// Since when it waits.
@@ -85,11 +86,13 @@ impl Exchange {
         let both = stage == Stage::Admit && policy.guards.rules.is_empty() && policy.cache.rules.is_none();
         let visit = Visit { place: Place::of(&target), model: &target.model, unix: self.now.unix_nanos / NANOS };
         let met = meet(&speaking, &self.story.caller, visit, |unit| both || unit.stage() == stage);
-        let mut met = match met {
-            Ok(met) => met,
+        let met = match met {
+            Ok(meeting) => {
+                self.tell_lacking(step, &meeting.lacking, out);
+                meeting.met
+            }
             Err(missing) => return self.refuse_over(&missing.rule.limit, lacks(&missing)),
         };
-        met.retain(|met| !deciding.limits.left.contains(&met.rule.limit.id));
         deciding.limits.reserved = both;
         if met.is_empty() {
             return Flow::Go;
@@ -129,11 +132,14 @@ impl Exchange {
             self.story.counted_input = Some(bounds.counted());
         }
         let mut asked = Vec::with_capacity(met.len());
-        for met in met {
+        for mut met in met {
+            let as_met = deciding.limits.as_met(&met);
+            let rule = std::mem::replace(&mut met.rule, as_met);
             let is_stepwise = met.rule.cuts && deciding.limits.ration == Some(Ration::Steps);
             let bounds = if is_stepwise { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
             let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
-                match self.without_price(&met.rule, target) {
+                // Without a price the budget would not even say what was spent.
+                match self.without_price(&rule, target) {
                     Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),
                     None => continue,
                 }
@@ -183,6 +189,7 @@ impl Exchange {
         let asked = std::mem::take(&mut deciding.limits.asked);
         for (met, ..) in &asked {
             let rule = &met.rule;
+            self.meets(&rule.limit, Outcome::Unchecked);
             match (rule.on_error, rule.mode) {
                 (OnError::Deny, Mode::Enforce) if rule.is_enforced() => {
                     return self.refuse_over(&rule.limit, store_unavailable(&rule.limit.name));
@@ -257,12 +264,10 @@ impl Exchange {
             deciding.limits.reserved = false;
             return Flow::Park;
         }
+        if let Some(flow) = self.downgrade(step, met, deciding, out) {
+            return flow;
+        }
         match &rule.exceeded {
-            Exceeded::Downgrade(backend, model) if !deciding.limits.left.contains(&rule.limit.id) => {
-                deciding.limits.left.push(rule.limit.id.clone());
-                self.over = Some(rule.limit.id.clone());
-                self.retarget(step, backend, model, deciding, out)
-            }
             Exceeded::Throttle(longest) => match self.throttle(&rule, *longest, &refused, deciding, out) {
                 true => Flow::Wait,
                 false => self.out_of(&rule, asked, &refused),

@@ -26,6 +26,7 @@ mod costs;
 mod count;
 mod crossing;
 mod crossing_end;
+mod downgrade;
 pub mod event;
 mod expected;
 pub mod explain;
@@ -36,6 +37,7 @@ mod limits;
 mod local_reply;
 mod models;
 mod orders;
+mod outcomes;
 pub mod phase;
 mod pieces;
 mod ration;
@@ -112,6 +114,8 @@ pub struct Exchange {
     over: Option<Arc<str>>,
     /// What limits were charged, for the record.
     charges: Vec<Charge>,
+    /// What limits made of the call that do not simply hold it.
+    met: Vec<outcomes::Met>,
     allowance: allowance::Allowance,
     /// The flight that is led and whose end was not published yet.
     lead: Option<Ticket>,
@@ -143,6 +147,7 @@ impl Exchange {
             refused_by: Vec::new(),
             over: None,
             charges: Vec::new(),
+            met: Vec::new(),
             allowance: allowance::Allowance::default(),
             lead: None,
             early_stop: None,

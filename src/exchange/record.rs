@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::outcomes::Met;
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
 use crate::identity::Principal;
@@ -65,6 +66,8 @@ pub struct Record {
     pub decisions: Vec<Decision>,
     /// What each limit was charged that the call met.
     pub limits: Vec<Charge>,
+    /// What each limit made of it.
+    pub met: Vec<Met>,
     /// Usage fields that no reader knows.
     pub unknown_usage_fields: u32,
     /// Of the policy it was decided by.

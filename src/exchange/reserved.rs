@@ -1,6 +1,8 @@
 //! What the operator is told of a call's limits: what was reserved, in the proxy's metadata, and what would have
 //! been, where nobody counts (`weir explain`).
 
+use std::sync::Arc;
+
 use super::Exchange;
 use super::event::Meta;
 use super::limits::Held;
@@ -9,8 +11,9 @@ use super::story::Bill;
 use crate::base::money::NanoUsd;
 use crate::limit::charge::Charge;
 use crate::limit::take::{Fit, Taken};
+use crate::limit::tally::Outcome;
 use crate::limit::{Limit, Stage, Unit};
-use crate::llm::{Refusal, UsageSource};
+use crate::llm::{Code, Refusal, UsageSource};
 use crate::tokens::learned::Key;
 
 // === impl Exchange ===
@@ -43,7 +46,9 @@ impl Exchange {
     }
 
     /// Refuses a call for a limit, and remembers for which: the caller is told its name, the operator its id.
-    pub(super) fn refuse_over(&mut self, limit: &Limit, refusal: Refusal) -> Flow {
+    pub(super) fn refuse_over(&mut self, limit: &Arc<Limit>, refusal: Refusal) -> Flow {
+        let is_unchecked = refusal.code == Code::LimitStoreUnavailable;
+        self.meets(limit, if is_unchecked { Outcome::Unchecked } else { Outcome::Denied });
         self.over = Some(limit.id.clone());
         Flow::Refuse(refusal)
     }

@@ -53,7 +53,7 @@ pub(super) struct Deciding {
     pub lead: Option<Ticket>,
     pub limits: Limits,
     /// The step that sent it back to Target. It is sent back once.
-    retargeted: Option<usize>,
+    pub retargeted: Option<usize>,
 }
 
 /// Which step's question is open.
@@ -307,43 +307,6 @@ impl Exchange {
         self.story.decide(step.as_str(), "would_refuse", reason, "");
         self.note(Note::Shadow { step: step.as_str(), reason }, out);
         Flow::Go
-    }
-
-    /// Back to the first step with another target, once. All that was granted is given back: there it meets
-    /// other limits.
-    pub(super) fn retarget(
-        &mut self,
-        step: Step,
-        backend: &str,
-        model: &str,
-        deciding: &mut Deciding,
-        out: &mut Vec<Action>,
-    ) -> Flow {
-        if deciding.retargeted.replace(deciding.cursor).is_some() {
-            return Flow::Refuse(Refusal::new(
-                Code::RateLimitExceeded,
-                "The limit is exhausted, and so is its fallback.",
-            ));
-        }
-        self.over = None;
-        self.undo_all(out);
-        deciding.limits.start_anew();
-        // The rule that matched the call holds wherever it goes.
-        let first = deciding.target.take();
-        let refuses_loss = first.as_ref().is_some_and(|target| target.refuses_loss);
-        let changes = first.and_then(|target| target.changes);
-        match self.policy().targets.named(&self.story.caller.namespace, backend, model) {
-            Ok(target) => {
-                let target = Target { changes, refuses_loss, ..target };
-                self.story.decide(step.as_str(), "retargeted", "downgrade", format!("{backend}/{model}"));
-                deciding.target = Some(target);
-                // What another model answers is no answer to what was led.
-                deciding.lead = None;
-                self.forsake(out);
-                Flow::Again
-            }
-            Err(refusal) => Flow::Refuse(refusal),
-        }
     }
 
     fn choose_signing(&mut self, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {

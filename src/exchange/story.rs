@@ -284,6 +284,7 @@ impl Exchange {
         }
         self.observe_after(None, out);
         let uncounted = self.uncounted(bill).filter(|_| !self.may_have_thought(bill));
+        self.met = self.outcomes(outcome);
         self.settle_all(bill, uncounted.as_ref(), out);
         self.forsake(out);
         let record = self.record(outcome, bill, uncounted);
@@ -333,6 +334,7 @@ impl Exchange {
             hides_model: story.hides_model,
             decisions: std::mem::take(&mut self.story.decisions),
             limits: std::mem::take(&mut self.charges),
+            met: std::mem::take(&mut self.met),
             generation: self.setup.policy.generation,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::Limit;
 
 /// What a counter is kept for.
@@ -69,12 +71,25 @@ pub enum Counter {
     Missing(Key),
 }
 
-/// What stands between the values, and for a value that is not there. In a value it stands twice.
+/// What stands between the values. In none it stands as itself.
 const BAR: char = '|';
 
-/// The counter of a call: the limit's id and the value of each key behind it, `fair-use/rpm|search|gpt-4o`.
-/// Two calls have the same text only if every value is the same: a bar in a value is doubled, and a value
-/// that is missing is a single tilde where a tilde at a value's head is doubled.
+/// What stands for a value that is not there. At the head of none it stands as itself.
+const NONE: char = '~';
+
+/// The longest value that stands as it is, in bytes: what callers say of themselves is no longer.
+const LONGEST: usize = 256;
+
+/// So much of a longer one stands before its digest, in bytes at most.
+const HEAD: usize = 64;
+
+/// The counter of a call: the limit's id and the value of each key behind it, `fair-use/rpm|search|gpt-4o`. It is
+/// what memory, the journal and the store know a counter by.
+///
+/// Two calls have the same text only if every value is the same, and it has no character that ends a line, a pattern
+/// of keys or the hash tag of a Cluster: in a value bars, percent signs, braces and control characters are written as
+/// in a URL (`%7C`), and so is a tilde at its head, for a value that is missing is a single tilde. Of a value that is
+/// longer than 256 bytes stand the first 64, `%#` and the first 128 bits of its SHA-256 in hexadecimal digits.
 pub fn counter(limit: &Limit, facts: &Facts<'_>) -> Counter {
     let mut text = String::with_capacity(limit.id.len() + 24 * limit.per.len());
     text.push_str(&limit.id);
@@ -85,7 +100,7 @@ pub fn counter(limit: &Limit, facts: &Facts<'_>) -> Counter {
         text.push(BAR);
         match (facts.value(key), limit.when_key_missing) {
             (Some(value), _) => push_value(&mut text, value),
-            (None, WhenKeyMissing::Shared) => text.push('~'),
+            (None, WhenKeyMissing::Shared) => text.push(NONE),
             (None, WhenKeyMissing::Skip) => return Counter::Skipped,
             (None, WhenKeyMissing::Deny) => return Counter::Missing(key.clone()),
         }
@@ -94,14 +109,37 @@ pub fn counter(limit: &Limit, facts: &Facts<'_>) -> Counter {
 }
 
 fn push_value(text: &mut String, value: &str) {
-    if value.starts_with('~') {
-        text.push('~');
+    if value.len() <= LONGEST {
+        return push_escaped(text, value);
     }
-    for letter in value.chars() {
-        text.push(letter);
-        if letter == BAR {
-            text.push(BAR);
+    push_escaped(text, value.get(..value.floor_char_boundary(HEAD)).unwrap_or_default());
+    text.push_str("%#");
+    // Callers choose such values: a digest that could be forged would let one spend from another's counter.
+    let digest = Sha256::digest(value.as_bytes());
+    digest.iter().take(16).for_each(|byte| push_hex(text, *byte));
+}
+
+fn push_escaped(text: &mut String, value: &str) {
+    for (at, letter) in value.char_indices() {
+        match letter {
+            BAR | '%' | '{' | '}' => push_percent(text, letter),
+            NONE if at == 0 => push_percent(text, letter),
+            _ if letter.is_control() => push_percent(text, letter),
+            _ => text.push(letter),
         }
+    }
+}
+
+fn push_percent(text: &mut String, letter: char) {
+    for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+        text.push('%');
+        push_hex(text, byte);
+    }
+}
+
+fn push_hex(text: &mut String, byte: u8) {
+    for digit in [byte >> 4, byte & 15] {
+        text.extend(char::from_digit(digit.into(), 16).map(|digit| digit.to_ascii_uppercase()));
     }
 }
 
@@ -164,3 +202,6 @@ impl<'a> Facts<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod journal;
 pub mod key;
 pub mod lease;
 pub mod memory;
+pub mod peak;
 pub mod redis;
 pub mod take;
 pub mod tally;

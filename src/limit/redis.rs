@@ -42,6 +42,7 @@ use redis::Value;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Limit;
 use super::take::{Grant, Refused, Settlement, Standing, Take};
 use ask::{Answer, At, Undo, Voice};
 use beat::Held;
@@ -270,6 +271,11 @@ impl Redis {
     /// Settlements that were given up since the start: what was reserved stayed charged.
     pub fn dropped(&self) -> u64 {
         self.shared.queue.dropped()
+    }
+
+    /// What a limit is called there, by one key or by all: a pattern in the sense of `SCAN`.
+    pub fn pattern(&self, limit: &Limit, key: Option<&str>) -> String {
+        self.shared.voice.names.pattern(limit, key)
     }
 
     /// Waits until no settlement waits any more, and no longer than `limit`. Whether that is so.

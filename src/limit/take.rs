@@ -144,4 +144,15 @@ impl Standing {
     pub fn is_known(&self) -> bool {
         *self != Standing::UNKNOWN
     }
+
+    /// The part of the ceiling that is used, in millionths; none where nobody knows. What is above it is not told.
+    pub fn utilisation(self) -> Option<u32> {
+        if !self.is_known() {
+            return None;
+        }
+        let used = u128::from(self.ceiling.saturating_sub(self.left));
+        // Of nothing, nothing is left.
+        let share = (used * 1_000_000).checked_div(self.ceiling.into()).unwrap_or(1_000_000);
+        u32::try_from(share).ok()
+    }
 }

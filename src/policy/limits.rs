@@ -78,6 +78,14 @@ pub struct Met {
     pub ceiling: u64,
 }
 
+/// All that a call meets of its limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meeting {
+    pub met: Vec<Met>,
+    /// Limits that refuse nobody, whose key the call must have and has not: nothing is counted of it.
+    pub lacking: Vec<Missing>,
+}
+
 /// A call that has no value for a key, and must have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
@@ -113,18 +121,17 @@ pub struct Visit<'a> {
 /// The policies that speak for one caller.
 pub type Speaking<'a> = combine::Speaking<'a, LimitPolicy>;
 
-/// The rules that a visit of this caller meets, in the order of the documents: those of enforced limits
-/// whose key is missing refuse it, those in Shadow are left out.
+/// The rules that a visit of this caller meets, in the order of the documents.
 ///
 /// # Errors
-/// The first limit that must have a key and has none.
+/// The first enforced limit that must have a key and has none.
 pub fn meet(
     policies: &Speaking<'_>,
     caller: &Principal,
     visit: Visit<'_>,
     wanted: impl Fn(Unit) -> bool,
-) -> Result<Vec<Met>, Missing> {
-    let mut met = Vec::new();
+) -> Result<Meeting, Missing> {
+    let Meeting { mut met, mut lacking } = Meeting::default();
     for policy in policies.at(visit.place) {
         let Some(view) = View::of(policy.scope.namespace.as_deref(), caller) else { continue };
         let tag = |name: &str| view.tag(name);
@@ -135,14 +142,18 @@ pub fn meet(
                     let ceiling = rule.ceiling(view, &facts, visit.unix);
                     met.push(Met { rule: rule.clone(), key, ceiling });
                 }
-                Counter::Missing(key) if rule.mode == Mode::Enforce => {
-                    return Err(Missing { rule: rule.clone(), key });
+                Counter::Missing(key) => {
+                    let missing = Missing { rule: rule.clone(), key };
+                    if rule.is_enforced() {
+                        return Err(missing);
+                    }
+                    lacking.push(missing);
                 }
-                Counter::Missing(_) | Counter::Skipped => {}
+                Counter::Skipped => {}
             }
         }
     }
-    Ok(met)
+    Ok(Meeting { met, lacking })
 }
 
 fn facts<'a>(view: View<'a>, visit: Visit<'a>, tag: &'a dyn Fn(&str) -> Option<&'a str>) -> Facts<'a> {
@@ -172,8 +183,13 @@ impl Policy {
 
     /// Whether any limit is counted in the store that replicas share.
     pub fn asks_store(&self) -> bool {
-        let mut rules = self.limits.iter().flat_map(|policy| policy.rules.iter());
-        rules.any(|rule| matches!(rule.limit.counting, Counting::Fleet { .. }))
+        self.shared().next().is_some()
+    }
+
+    /// The limits that are counted in the store that replicas share.
+    pub fn shared(&self) -> impl Iterator<Item = &Limit> {
+        let rules = self.limits.iter().flat_map(|policy| policy.rules.iter());
+        rules.map(|rule| &*rule.limit).filter(|limit| matches!(limit.counting, Counting::Fleet { .. }))
     }
 }
 

@@ -117,7 +117,7 @@ pub struct Target {
     pub backend: Arc<Backend>,
     /// The model name that leaves.
     pub model: Arc<str>,
-    /// Which rule chose it; none for `BACKEND/MODEL` and bare names.
+    /// Which rule took the call; none for `BACKEND/MODEL` and bare names.
     pub rule: Option<RuleName>,
     /// What that rule says of another attempt.
     pub retry: Option<Arc<Retry>>,
@@ -246,6 +246,18 @@ impl Targets {
 
     fn pass_to(&self, index: usize, route: Option<RuleName>) -> Pass {
         Pass { index, backend: self.backends[index].clone(), signed: route.is_some(), route }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// This place, for a call that was to go to `first`: the rule that took it holds wherever the call is sent, and
+    /// so does what policies say of that rule. What the rule says of trying again is left as it is.
+    #[must_use]
+    pub fn instead_of(self, first: Target) -> Target {
+        let Target { rule, changes, refuses_loss, .. } = first;
+        Target { rule, changes, refuses_loss, ..self }
     }
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn sample() -> Record {
             charge("fair-use/tpm", Unit::Tokens, 40_000, 26_500),
             charge("fair-use/usd", Unit::Usd, 99_000, 12_500),
         ],
+        met: Vec::new(),
         generation: 0,
         unknown_usage_fields: 2,
     }

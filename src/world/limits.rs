@@ -5,8 +5,8 @@ mod kept;
 mod shared;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +16,7 @@ use crate::limit::lease::Leases;
 use crate::limit::memory::Memory;
 use crate::limit::memory::list::{Reset, Row, Total};
 use crate::limit::take::{Grant, Passed, Settlement, Take, Taken};
-use crate::limit::tally::Tallies;
+use crate::limit::tally::{Tallies, Tally};
 use crate::limit::{Ask, Counting, Decision, Limit, Settle, Unit};
 
 /// Keys that are counted at the same time, over all limits, of which one alone gets half: 60 MiB, as they are commonly
@@ -71,7 +71,7 @@ impl Limits {
         if let (Some(journal), Ok(grant)) = (&self.journal, decision.as_mut()) {
             self.keep(journal, grant).await;
         }
-        self.tallies.count(&ask.takes, &decision);
+        self.tallies.count(&ask.takes, &decision, || self.clock.now());
         if let Ok(grant) = &decision {
             grant.taken.iter().for_each(warn);
             self.tell_overflows(&ask.takes, grant);
@@ -135,6 +135,14 @@ impl Limits {
         &self.tallies
     }
 
+    /// The part that is used of each limit that replicas share, in millionths, by the key that used most of it of
+    /// those that were asked for here within the last minute.
+    pub fn peaks(&self) -> Vec<(Arc<Tally>, u32)> {
+        let now = self.clock.now();
+        let all = self.tallies.all().into_iter();
+        all.filter_map(|tally| tally.peak.highest(now).map(|peak| (tally, peak))).collect()
+    }
+
     /// Settlements that found no room for what they should have charged.
     pub fn uncounted(&self) -> u64 {
         self.memory.uncounted()
@@ -153,6 +161,12 @@ impl Limits {
             journal.settle(&settlement);
         }
         keys
+    }
+
+    /// What a limit that replicas share, by one key or by all, is called in the store: a pattern in the sense of
+    /// `SCAN`. None where there is no store.
+    pub fn in_store(&self, limit: &Limit, key: Option<&str>) -> Option<String> {
+        self.store.get().map(|store| store.redis().pattern(limit, key))
     }
 
     /// The keys of which most is used, of all limits or of one.

@@ -9,6 +9,7 @@ fn warned(bootstrap: &str, profile: &str, policy: &str) -> String {
         ("LLMProfile", "default", profile),
         ("LLMConsumer", "ci", "{match: [{namespaces: [ops]}], tags: {feature: search}}"),
         ("LLMLimitPolicy", "p", policy),
+        ("LLMBackend", "cheap", "{endpoint: \"http://127.0.0.1:1/v1\", dialect: OpenAI, credentials: [{type: None}]}"),
     ];
     let document = |(kind, name, spec): (&str, &str, &str)| {
         format!("--- {{apiVersion: {API}, kind: {kind}, metadata: {{name: {name}}}, spec: {spec}}}\n")
@@ -83,4 +84,31 @@ fn a_share_that_keeps_nothing() {
         assert_eq!(warned(SIDECAR, PLAIN, &policy(unit, &least.to_string(), share)), "");
     }
     assert_eq!(warned(SIDECAR, PLAIN, &policy("Tokens", "3", "25%")), "", "tokens are counted in thousandths");
+}
+
+#[test]
+fn a_budget_that_sends_calls_on_where_nothing_ends_what_they_cost() {
+    let limit = |name: &str, unit: &str, exceeded: &str| {
+        format!("{{name: {name}, unit: {unit}, amount: \"5\", period: {{rolling: 1h}}, whenExceeded: {exceeded}}}")
+    };
+    let down = "{action: Downgrade, to: {backend: cheap, model: mini}}";
+    let words = "weir.yaml:4:spec.limits[0].whenExceeded: is Downgrade: when \"month\" is used up, calls go on to \
+                 cheap/mini without an end to what they cost; add a limit of USD that denies";
+    for (unit, beside, mode, doubts) in [
+        ("USD", None, "Enforce", true),
+        ("USD", Some(limit("all", "USD", "{action: Deny}")), "Enforce", false),
+        ("USD", Some(limit("all", "USD", "{action: Throttle, maxDelay: 1s}")), "Enforce", false),
+        ("USD", Some(limit("all", "USD", "{action: Observe}")), "Enforce", true),
+        ("USD", Some(limit("all", "USD", "{action: Deny}")), "Shadow", true),
+        ("USD", Some(limit("all", "Requests", "{action: Deny}").replace('"', "")), "Enforce", true),
+        ("Requests", None, "Enforce", false),
+    ] {
+        let mut first = limit("month", unit, down);
+        if unit == "Requests" {
+            first = first.replace('"', "");
+        }
+        let all: Vec<String> = std::iter::once(first).chain(beside).collect();
+        let found = warned(SIDECAR, PLAIN, &format!("{{mode: {mode}, limits: [{}]}}", all.join(", ")));
+        assert_eq!(found, if doubts { words } else { "" }, "{unit} {mode} {all:?}");
+    }
 }

@@ -19,6 +19,7 @@
 
 use std::fmt::Write;
 
+use crate::limit::key::{Fact, Key};
 use crate::limit::window::Window;
 use crate::limit::{Limit, Unit};
 
@@ -52,6 +53,16 @@ impl Names {
         key
     }
 
+    /// The counter of one key of a limit, or a pattern for those of all keys: what stands in it of the limit is no
+    /// pattern itself.
+    pub(super) fn pattern(&self, limit: &Limit, counter: Option<&str>) -> String {
+        let all = || match limit.per.iter().any(|key| *key != Key::Fact(Fact::Global)) {
+            true => format!("{}|*", limit.id),
+            false => limit.id.to_string(),
+        };
+        self.counter(limit, &counter.map_or_else(all, str::to_owned))
+    }
+
     pub(super) fn mark(&self, first: &str, id: u128) -> String {
         format!("{}:{{{first}}}:g:{id:032x}", self.prefix)
     }
@@ -61,6 +72,26 @@ impl Names {
         match tag {
             None => format!("{}:probe", self.prefix),
             Some(tag) => format!("{}:{{{tag}}}:probe", self.prefix),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_counters_of_a_limit_and_those_of_no_other() {
+        let names = Names::new("test");
+        let limit =
+            |per| Limit { per, ..Limit::new("fair/rpm", Unit::Requests, 9, Window::Rolling(Duration::from_secs(60))) };
+        let by_team = limit(vec![Key::Fact(Fact::Team)]);
+        assert_eq!(names.pattern(&by_team, None), "test:{fair/rpm|*}:requests:r60000000");
+        assert_eq!(names.pattern(&by_team, Some("fair/rpm|a")), names.counter(&by_team, "fair/rpm|a"));
+        for for_all in [limit(vec![]), limit(vec![Key::Fact(Fact::Global)])] {
+            assert_eq!(names.pattern(&for_all, None), "test:{fair/rpm}:requests:r60000000");
         }
     }
 }

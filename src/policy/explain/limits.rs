@@ -54,6 +54,8 @@ pub enum Told {
     Skipped(String),
     /// It has no value for this key, and must have one.
     Missing(String),
+    /// The same, of a limit that only observes: the call goes on, and is counted nowhere.
+    Uncounted(String),
 }
 
 /// The limits of a policy that speaks for the call. None for a path without a model: it meets no limit.
@@ -72,6 +74,7 @@ fn met(question: &Question<'_>, stand: Stand<'_>) -> Met {
     let counter = match stand.counter {
         Counter::Of(text) => Told::Of(clip(&text)),
         Counter::Skipped => Told::Skipped(without()),
+        Counter::Missing(key) if rule.mode == Mode::Enforce && !rule.is_enforced() => Told::Uncounted(word(&key)),
         Counter::Missing(key) => Told::Missing(word(&key)),
     };
     let mut because = Vec::new();
@@ -135,6 +138,7 @@ impl Met {
             Told::Of(text) => shown["counter"] = json!(text),
             Told::Skipped(key) => shown["skippedWithout"] = json!(key),
             Told::Missing(key) => shown["refusedWithout"] = json!(key),
+            Told::Uncounted(key) => shown["uncountedWithout"] = json!(key),
         }
         if let Some(took) = self.took {
             shown["atMost"] = json!(decimal(took.most));
@@ -164,6 +168,7 @@ impl fmt::Display for Met {
             Told::Missing(key) if self.is_enforced => {
                 return write!(f, "refuses, for the call has no {key} and must have one");
             }
+            Told::Uncounted(key) => return write!(f, "only observes, and counts nothing, for the call has no {key}"),
             Told::Missing(key) => return write!(f, "would refuse, for the call has no {key} and must have one"),
             Told::Of(text) => text,
         };

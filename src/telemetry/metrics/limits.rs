@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::limit::Unit;
 use crate::limit::memory::list::Total;
-use crate::limit::tally::Tally;
+use crate::limit::tally::{Outcome, Tally};
 use crate::telemetry::record::clip;
 
 /// Most limits that are told apart; of more, those with the first ids. A tally is no longer kept beyond that either.
@@ -26,6 +26,8 @@ const NAME: usize = 512;
 pub struct Seen {
     pub tallies: Vec<Arc<Tally>>,
     pub totals: Vec<Total>,
+    /// Of each limit that replicas share what is used of it, in millionths, by the fullest key of the last minute.
+    pub peaks: Vec<(Arc<Tally>, u32)>,
     /// Settlements that found no room for what they should have charged.
     pub uncounted: u64,
 }
@@ -81,55 +83,23 @@ impl fmt::Debug for Limits {
 impl Collector for Limits {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let seen = self.0.get().map(|look| look()).unwrap_or_default();
-        let of = |id: &str, unit: Unit| Of { limit: clip(id, NAME).into_owned(), unit: unit.as_str() };
         // In order, for one page differs from the next by what has changed.
         let tallies: BTreeMap<&str, &Tally> = seen.tallies.iter().map(|tally| (&*tally.limit, &**tally)).collect();
         let tallies: Vec<&Tally> = tallies.into_values().take(LIMITS).collect();
         let totals = || seen.totals.iter().take(LIMITS);
 
-        let decisions = tallies.iter().flat_map(|tally| {
-            let limit = clip(&tally.limit, NAME).into_owned();
-            let words = decisions(tally).into_iter();
-            words.map(move |(decision, count)| (Decision { limit: limit.clone(), decision }, count))
-        });
-        let help = "Times a limit was asked, by what came of it";
-        counters(&mut encoder, "weir_limit_decisions", help, decisions.collect())?;
+        calls(&tallies, &mut encoder)?;
 
-        let leases = tallies.iter().flat_map(|tally| {
-            let limit = clip(&tally.limit, NAME).into_owned();
-            let words = [("hit", tally.leased.load(Relaxed)), ("miss", tally.asked.load(Relaxed))];
-            let is_leased = words.iter().any(|(_, count)| *count > 0);
-            words
-                .into_iter()
-                .filter(move |_| is_leased)
-                .map(move |(result, count)| (Leased { limit: limit.clone(), result }, count))
-        });
-        let help = "Calls that took of a limit with leases, by whether a slice that this process holds bore them \
-                    (hit) or the store was asked (miss)";
-        counters(&mut encoder, "weir_limit_leases", help, leases.collect())?;
-
-        let warned = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.warned.load(Relaxed)));
-        let help = "Times a share of warnAt was passed";
-        counters(&mut encoder, "weir_limit_warnings", help, warned.collect())?;
-
-        let crowded = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.overflowed.load(Relaxed)));
-        let help = "Times a key found no room and was counted together with all others of its limit that found none";
-        counters(&mut encoder, "weir_limit_overflows", help, crowded.collect())?;
-
-        let held = |tally: &&Tally| {
-            let parts = tally.reserved.load(Relaxed).max(0);
-            (of(&tally.limit, tally.unit), parts as f64 / tally.unit.scale() as f64)
-        };
-        let help = "What calls that are not over have taken of a limit, in its unit";
-        gauges(&mut encoder, "weir_limit_reserved", help, tallies.iter().map(held).collect())?;
-
-        let share = |total: &Total| (of(&total.limit.id, total.limit.unit), total.utilisation as f64 / 1e6);
         let help = "What is used of a limit by the key that has used most of it; above 1 where calls came to more \
-                    than was taken, absent where nothing is used";
-        gauges(&mut encoder, "weir_limit_utilization_ratio", help, totals().map(share).collect())?;
+                    than was taken, absent where nothing is used. Of a limit that replicas share: of the keys that \
+                    this process asked for within the last minute, at most 1, absent where it asked for none";
+        let shares = shares(&seen).into_iter().take(LIMITS);
+        let shares = shares.map(|((id, unit), share)| (Of { limit: clip(id, NAME).into_owned(), unit }, share));
+        gauges(&mut encoder, "weir_limit_utilization_ratio", help, shares.collect())?;
 
         let keys = |total: &Total| (of(&total.limit.id, total.limit.unit), total.keys as f64);
-        let help = "Keys by which something is used of a limit; absent where nothing is used";
+        let help = "Keys by which something is used of a limit; absent where nothing is used, and of limits that \
+                    replicas share, whose keys the store alone knows";
         gauges(&mut encoder, "weir_limit_keys", help, totals().map(keys).collect())?;
 
         let help = "Calls whose use of a limit could not be charged: there was no room for one more key";
@@ -139,16 +109,64 @@ impl Collector for Limits {
     }
 }
 
-/// The words, and how often it came to each.
-fn decisions(tally: &Tally) -> [(&'static str, u64); 5] {
-    [
-        ("granted", &tally.granted),
-        ("denied", &tally.denied),
-        ("shadow_denied", &tally.shadow_denied),
-        ("observed", &tally.observed),
-        ("unchecked", &tally.unchecked),
-    ]
-    .map(|(word, count)| (word, count.load(Relaxed)))
+/// What calls made of limits, and took of them.
+fn calls(tallies: &[&Tally], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let decisions = tallies.iter().flat_map(|tally| {
+        let limit = clip(&tally.limit, NAME).into_owned();
+        let words = Outcome::ALL.into_iter();
+        words.map(move |word| (Decision { limit: limit.clone(), decision: word.as_str() }, tally.calls(word)))
+    });
+    let help = "Calls that met a limit, once each, by what it made of them; counted when they are over";
+    counters(encoder, "weir_limit_decisions", help, decisions.collect())?;
+
+    let leases = tallies.iter().flat_map(|tally| {
+        let limit = clip(&tally.limit, NAME).into_owned();
+        let words = [("hit", tally.leased.load(Relaxed)), ("miss", tally.asked.load(Relaxed))];
+        let is_leased = words.iter().any(|(_, count)| *count > 0);
+        words
+            .into_iter()
+            .filter(move |_| is_leased)
+            .map(move |(result, count)| (Leased { limit: limit.clone(), result }, count))
+    });
+    let help = "Calls that took of a limit with leases, by whether a slice that this process holds bore them \
+                (hit) or the store was asked (miss)";
+    counters(encoder, "weir_limit_leases", help, leases.collect())?;
+
+    let asked = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.asks.load(Relaxed)));
+    let help = "Times a limit's counter was asked; a call asks more than once where it waits, is counted first, or \
+                takes more while it runs";
+    counters(encoder, "weir_limit_asks", help, asked.collect())?;
+
+    let warned = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.warned.load(Relaxed)));
+    let help = "Times a share of warnAt was passed";
+    counters(encoder, "weir_limit_warnings", help, warned.collect())?;
+
+    let crowded = tallies.iter().map(|tally| (of(&tally.limit, tally.unit), tally.overflowed.load(Relaxed)));
+    let help = "Times a key found no room and was counted together with all others of its limit that found none";
+    counters(encoder, "weir_limit_overflows", help, crowded.collect())?;
+
+    let held = |tally: &&Tally| {
+        let parts = tally.reserved.load(Relaxed).max(0);
+        (of(&tally.limit, tally.unit), parts as f64 / tally.unit.scale() as f64)
+    };
+    let help = "What calls that are not over have taken of a limit, in its unit";
+    gauges(encoder, "weir_limit_reserved", help, tallies.iter().map(held).collect())
+}
+
+fn of(id: &str, unit: Unit) -> Of {
+    Of { limit: clip(id, NAME).into_owned(), unit: unit.as_str() }
+}
+
+/// By id and unit what is used of each limit. One that was counted here until a reload may be in both lists.
+fn shares(seen: &Seen) -> BTreeMap<(&str, &'static str), f64> {
+    let here = seen.totals.iter().map(|total| (&*total.limit.id, total.limit.unit, total.utilisation as f64));
+    let shared = seen.peaks.iter().map(|(tally, share)| (&*tally.limit, tally.unit, f64::from(*share)));
+    let mut shares = BTreeMap::new();
+    for (id, unit, millionths) in here.chain(shared) {
+        let share: &mut f64 = shares.entry((id, unit.as_str())).or_default();
+        *share = share.max(millionths / 1e6);
+    }
+    shares
 }
 
 fn counters<L: EncodeLabelSet>(
@@ -189,10 +207,10 @@ mod tests {
 
     use super::*;
     use crate::limit::memory::Memory;
-    use crate::limit::take::{Fit, Posture, Settlement, Take};
+    use crate::limit::take::{Fit, Posture, Refused, Settlement, Standing, Take};
     use crate::limit::tally::Tallies;
     use crate::limit::window::{Time, Window};
-    use crate::limit::{Limit, Unit};
+    use crate::limit::{Counting, Limit, Unit};
     use crate::telemetry::Metrics;
 
     const NOW: Time = Time { steady: 1_790_000_000_000_000_000, unix: 1_790_000_000 };
@@ -213,9 +231,10 @@ mod tests {
         let (tokens, calls) = (limit("fair-use/tpm", Unit::Tokens, 100), limit("fair-use/rpm", Unit::Requests, 2));
         let ask = |takes: &[Take]| {
             let decision = memory.reserve(1, takes, NOW);
-            tallies.count(takes, &decision);
+            tallies.count(takes, &decision, || NOW);
             decision
         };
+        let told = |limit: &Arc<Limit>, outcome| tallies.tell(&[(limit.clone(), outcome)]);
         let grant = ask(&[take(&tokens, 40, Posture::Enforce), take(&calls, 1, Posture::Enforce)]).unwrap();
         assert!(ask(&[take(&tokens, 61, Posture::Enforce)]).is_err());
         ask(&[take(&tokens, 61, Posture::Shadow)]).unwrap();
@@ -227,24 +246,29 @@ mod tests {
         assert!(grant_there.taken[0].key != crowded[0].key && tallies.overflowed(&other));
         memory.settle(&Settlement { grant: grant_there.clone(), amounts: vec![0] }, NOW);
         grant_there.taken[0].fit = Fit::Unchecked;
-        tallies.count(&crowded, &Ok(grant_there));
+        tallies.count(&crowded, &Ok(grant_there), || NOW);
+        Outcome::ALL.into_iter().chain([Outcome::Denied]).for_each(|outcome| told(&tokens, outcome));
         let metrics = Metrics::new();
         assert!(metrics.render().contains("\nweir_limit_uncounted_settlements_total 0\n"));
         let seen = {
             let totals = memory.totals(NOW);
             let all = tallies.all();
-            move || Seen { tallies: all.clone(), totals: totals.clone(), uncounted: 3 }
+            move || Seen { tallies: all.clone(), totals: totals.clone(), uncounted: 3, ..Seen::default() }
         };
         metrics.limits.watch(seen);
         let text = metrics.render();
         for line in [
             "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"granted\"} 1",
-            "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"denied\"} 1",
+            "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"denied\"} 2",
+            "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"downgraded\"} 1",
+            "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"cut\"} 1",
             "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"shadow_denied\"} 1",
-            "weir_limit_decisions_total{limit=\"fair-use/rpm\",decision=\"observed\"} 1",
-            "weir_limit_decisions_total{limit=\"other/rpm\",decision=\"unchecked\"} 1",
             "weir_limit_overflows_total{limit=\"other/rpm\",unit=\"Requests\"} 1",
             "weir_limit_overflows_total{limit=\"fair-use/tpm\",unit=\"Tokens\"} 0",
+            "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"observed\"} 1",
+            "weir_limit_decisions_total{limit=\"fair-use/tpm\",decision=\"unchecked\"} 1",
+            "weir_limit_decisions_total{limit=\"fair-use/rpm\",decision=\"granted\"} 0",
+            "weir_limit_asks_total{limit=\"fair-use/tpm\",unit=\"Tokens\"} 3",
             "weir_limit_warnings_total{limit=\"fair-use/tpm\",unit=\"Tokens\"} 0",
             "weir_limit_reserved{limit=\"fair-use/tpm\",unit=\"Tokens\"} 40.0",
             "weir_limit_utilization_ratio{limit=\"fair-use/tpm\",unit=\"Tokens\"} 0.4",
@@ -262,20 +286,52 @@ mod tests {
     }
 
     #[test]
+    fn how_full_a_limit_is_that_replicas_share_is_told_for_a_minute() {
+        let tallies = Tallies::default();
+        let of_fleet = |limit: Arc<Limit>| Limit { counting: Counting::Fleet { lease: 0 }, ..Limit::clone(&limit) };
+        let shared = Arc::new(of_fleet(limit("p/shared", Unit::Usd, 8)));
+        let takes = [take(&shared, 1, Posture::Enforce)];
+        let standing = |left| Standing { ceiling: shared.amount, left, reset: Duration::ZERO };
+        let known = [6, 2, 7].map(|left| standing(left * 1_000_000_000));
+        for standing in known.into_iter().chain([Standing::UNKNOWN]) {
+            tallies.count(&takes, &Err(Refused { take: 0, wait: None, standings: vec![standing] }), || NOW);
+        }
+        let told = |seconds: u64| {
+            let now = Time { steady: NOW.steady + seconds * 1_000_000_000, ..NOW };
+            let all = tallies.all();
+            let peaks = all.iter().filter_map(|tally| Some((tally.clone(), tally.peak.highest(now)?))).collect();
+            let metrics = Metrics::new();
+            // Until a reload it was counted here.
+            let memory = Memory::new(10);
+            memory.reserve(1, &[take(&limit("p/shared", Unit::Usd, 8), 3, Posture::Enforce)], NOW).unwrap();
+            let seen = Seen { tallies: all, totals: memory.totals(NOW), peaks, uncounted: 0 };
+            let seen = std::sync::Mutex::new(seen);
+            metrics.limits.watch(move || std::mem::take(&mut *seen.lock().unwrap()));
+            metrics.render()
+        };
+        let text = told(59);
+        let ratio = |value| format!("\nweir_limit_utilization_ratio{{limit=\"p/shared\",unit=\"USD\"}} {value}\n");
+        assert!(text.contains(&ratio("0.75")) && text.matches("utilization_ratio{").count() == 1, "{text}");
+        assert!(text.contains("\nweir_limit_asks_total{limit=\"p/shared\",unit=\"USD\"} 4\n"), "{text}");
+        assert!(told(90).contains(&ratio("0.375")), "what is left of the time before");
+    }
+
+    #[test]
     fn the_series_are_bounded_whatever_is_configured() {
         let tallies = Tallies::default();
         let memory = Memory::new(10_000);
         for number in 0..3_000 {
             let limit = limit(&format!("{}/{number}", "p".repeat(1_000)), Unit::Requests, 5);
             let takes = [take(&limit, 1, Posture::Enforce)];
-            tallies.count(&takes, &memory.reserve(number, &takes, NOW));
+            tallies.count(&takes, &memory.reserve(number, &takes, NOW), || NOW);
         }
         let metrics = Metrics::new();
         let (all, totals) = (tallies.all(), memory.totals(NOW));
-        metrics.limits.watch(move || Seen { tallies: all.clone(), totals: totals.clone(), uncounted: 0 });
+        let seen = move || Seen { tallies: all.clone(), totals: totals.clone(), ..Seen::default() };
+        metrics.limits.watch(seen);
         let text = metrics.render();
         let of_limits = |line: &&str| line.starts_with("weir_limit_") && line.contains("{limit=");
-        assert_eq!(text.lines().filter(of_limits).count(), LIMITS * (5 + 1 + 1 + 1 + 1 + 1));
+        assert_eq!(text.lines().filter(of_limits).count(), LIMITS * (7 + 1 + 1 + 1 + 1 + 1 + 1));
         assert!(text.lines().all(|line| line.len() < NAME + 128));
     }
 
@@ -285,7 +341,7 @@ mod tests {
         let memory = Memory::new(10);
         for unit in [Unit::Requests, Unit::Usd] {
             let takes = [take(&limit("p/l", unit, 5), 1, Posture::Enforce)];
-            tallies.count(&takes, &memory.reserve(1, &takes, NOW));
+            tallies.count(&takes, &memory.reserve(1, &takes, NOW), || NOW);
         }
         tallies.settled(&limit("p/l", Unit::Requests, 5), 1);
         let all = tallies.all();

@@ -44,7 +44,7 @@ pub fn world(rules: impl IntoIterator<Item = Rule>) -> World {
 }
 
 /// The same store and the same policy, for the next call.
-fn next(world: &mut World) -> World {
+pub fn next(world: &mut World) -> World {
     settle(world);
     let mut next = World::new(Policy::clone(&world.policy));
     (next.store, next.clock) = (world.store.take(), world.clock);
@@ -52,7 +52,7 @@ fn next(world: &mut World) -> World {
 }
 
 /// What a world does with what its exchange left.
-fn settle(world: &World) {
+pub fn settle(world: &World) {
     let store = world.store.as_ref().expect("a store");
     for settled in world.settles() {
         store.settle(&settled.clone().settlement(), world.time());

@@ -16,6 +16,7 @@ mod counted_here;
 mod counts;
 mod crossings;
 mod cuts;
+mod downgrades;
 mod drops;
 mod edges;
 mod endpoints;

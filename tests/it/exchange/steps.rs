@@ -157,19 +157,19 @@ fn sent_away(recall: Recall) -> Vec<Answer> {
 #[test]
 fn an_exhausted_limit_can_send_the_call_elsewhere_once() {
     // What was judged stays so; there it meets its limits, the cache and the key anew. The limit that has
-    // sent it away, the only one of tokens, is not asked again.
+    // sent it away, the only one of tokens, counts it there.
     let mut answers = sent_away(Recall::Miss);
-    answers.extend([granted(2), Answer::Recall(Recall::Lead(Ticket(3)))]);
+    answers.extend([granted(2), Answer::Recall(Recall::Lead(Ticket(3))), granted(3)]);
     let mut world = called(downgrading("two", "other"), answers);
     assert_eq!(world.upstream(), chat(false).replace("gpt-4o-mini", "other"));
     assert_eq!(world.envoy.upstream.headers[":authority"], b"two.example");
     assert_eq!(world.upstream_header("authorization"), Some("Bearer k-two"));
     let names: Vec<&str> = world.asks.iter().map(name).collect();
-    assert_eq!(names, ["admit", "judge", "recall", "reserve", "count", "reserve", "admit", "recall"]);
+    assert_eq!(names, ["admit", "judge", "recall", "reserve", "count", "reserve", "admit", "recall", "reserve"]);
     world.reply(json(), DOCUMENT).end();
     let settled: Vec<(u128, bool)> =
         world.settles().iter().map(|settle| (settle.grant.id, settle.spent == Spent::Undone)).collect();
-    assert_eq!(settled, [(1, true), (2, false)]);
+    assert_eq!(settled, [(1, true), (2, false), (3, false)]);
 
     // Where it is sent another limit wants to send it on.
     let mut answers = sent_away(Recall::Miss);

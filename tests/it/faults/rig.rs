@@ -203,10 +203,19 @@ impl Rig {
 
     /// A page of Weir's admin socket.
     pub async fn admin(&self, path: &str) -> Response {
+        self.ask_admin("GET", path, &[]).await
+    }
+
+    /// What Weir's admin socket says to a request that changes something.
+    pub async fn change(&self, path: &str) -> Response {
+        self.ask_admin("POST", path, &[("x-weir-admin", "1"), ("content-length", "0")]).await
+    }
+
+    async fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut stream = UnixStream::connect(self.directory.file(&format!("admin-{}.sock", self.generation)))
             .await
             .expect("the admin socket");
-        let request = Request { method: "GET", path, headers: &[] }.head();
+        let request = Request { method, path, headers }.head();
         stream.write_all(&request).await.expect("the admin server reads");
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.expect("the admin server answers");
@@ -301,7 +310,7 @@ pub async fn wait<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
 fn start_weir(directory: &RunDir, config: &str, generation: u32, log: &str) -> (Child, String) {
     let path = directory.file(&format!("weir-{generation}.yaml"));
     std::fs::write(&path, config.replace("{admin}", &generation.to_string())).expect("the directory can be written to");
-    let mut command: Command = process::weir(&["run", "--config", &path.display().to_string()]);
+    let mut command: Command = process::weir(&["run", "--admin-mutations", "--config", &path.display().to_string()]);
     command.env("RIG_KEY", KEY).env("WEIR_LOG", log);
     let weir = Child::spawn("weir run", command);
     let line = weir.ready_line("ready ", LONG);

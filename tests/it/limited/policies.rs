@@ -4,7 +4,7 @@ use serde_json::json;
 use weir::render::envoy::BodyMode;
 
 use super::{PROVIDERS, code, decisions, exceeded, limit, ok, policy, rig};
-use crate::faults::rig::{Parts, Rig, ask};
+use crate::faults::rig::{Parts, Rig, ask, wait};
 use crate::support::envoy_stats::Exceptions;
 
 /// Who calls is said by a header, and by a key of the team `prod`.
@@ -94,17 +94,20 @@ async fn what_does_not_fit_goes_elsewhere_once(mode: BodyMode) {
     let mut models = Vec::new();
     for nth in 0..6 {
         let answer = rig.chat(&[], &ask("main/large", nth % 2 == 0)).await;
-        assert!(answer.status == 200 && answer.complete, "{answer:?}");
+        assert!(answer.complete, "{answer:?}");
         let record = rig.record_of(&answer).await;
-        models.push(super::text(&record["models"]["sent"]));
         let moved = ["admit", "retargeted", "downgrade"].map(str::to_owned);
         assert_eq!(decisions(&record).contains(&moved), nth >= 2, "{record}");
+        if answer.status == 200 {
+            models.push(super::text(&record["models"]["sent"]));
+            continue;
+        }
+        // It is sent on once, and the small model has a counter of its own.
+        assert_eq!(code(&answer), exceeded());
+        assert!(answer.json()["error"]["message"].as_str().is_some_and(|text| text.contains("\"premium\"")));
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
     }
-    assert_eq!(
-        models,
-        ["large", "large", "small", "small", "small", "small"],
-        "the limit sends on and is not asked again"
-    );
+    assert_eq!(models, ["large", "large", "small", "small"]);
     // What that backend cannot do is refused, and is no call of its.
     let before = rig.mock().tally().requests;
     let body = json!({"model": "main/vectors", "input": "hi"}).to_string();
@@ -117,10 +120,47 @@ async fn what_does_not_fit_goes_elsewhere_once(mode: BodyMode) {
     assert!((400..500).contains(&statuses[2]), "{answers:?}");
     assert!(answers[2].json()["error"]["message"].is_string(), "{answers:?}");
     assert_eq!(rig.mock().tally().requests, before + 2);
+    // Each call is counted once, by what became of it at last.
+    let counted = async |decision| {
+        let of = [("limit", "fair/premium"), ("decision", decision)];
+        rig.samples().await.sum("weir_limit_decisions_total", &of)
+    };
+    wait("the last record", || async { counted("downgraded").await == 3.0 }).await;
+    assert_eq!((counted("granted").await, counted("denied").await), (4.0, 2.0));
+    rig.end(&Exceptions::default()).await;
+}
+
+async fn limits_of_a_route_hold_where_a_limit_sends_its_calls(mode: BodyMode) {
+    let documents = PROVIDERS.to_owned()
+        + "---\napiVersion: weir.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: chat}\nspec:\n  rules:\n  - {name: all, \
+           matches: [{model: {value: chat}}], backends: [{name: main, model: large}]}\n"
+        + &policy(
+            "  targetRefs: [{kind: LLMRoute, name: chat}]\n  limits:\n  - {name: rph, unit: Requests, amount: 4, period: \
+             {rolling: 1h}, per: [Route]}\n  - {name: premium, unit: Requests, amount: 2, period: {rolling: 2h}, \
+             whenExceeded: {action: Downgrade, to: {backend: claude, model: small}}}",
+        );
+    let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
+    let mut models = Vec::new();
+    for nth in 0..4 {
+        let answer = rig.chat(&[], &ask("chat", nth % 2 == 0)).await;
+        assert_eq!(code(&answer), ok());
+        let record = rig.record_of(&answer).await;
+        assert_eq!(record["route"], "chat/all", "the rule took it, wherever it went: {record}");
+        models.push(super::text(&record["models"]["sent"]));
+    }
+    assert_eq!(models, ["large", "large", "small", "small"]);
+    let refused = rig.chat(&[], &ask("chat", false)).await;
+    assert_eq!(code(&refused), exceeded());
+    assert!(refused.json()["error"]["message"].as_str().is_some_and(|text| text.contains("\"rph\"")), "{refused:?}");
+    let used = rig.admin("/limits").await.json();
+    let used = used["limits"].as_array().expect("rows").iter().map(|row| (&row["counter"], &row["used"]));
+    let used: Vec<String> = used.map(|(counter, used)| format!("{counter} {used}")).collect();
+    assert_eq!(used, [r#""fair/premium" "4""#, r#""fair/rph|chat" "4""#], "what premium sends on it counts as well");
     rig.end(&Exceptions::default()).await;
 }
 
 every_mode!(
+    limits_of_a_route_hold_where_a_limit_sends_its_calls,
     a_call_without_a_key_is_counted_let_go_or_refused,
     an_override_holds_until_its_end,
     what_is_kept_for_some_is_for_nobody_else,

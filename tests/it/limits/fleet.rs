@@ -288,3 +288,56 @@ async fn a_process_starts_before_its_store() {
     assert_eq!([call(&rig, false).await.status, call(&rig, false).await.status], [200, 429]);
     rig.end(&Exceptions::default()).await;
 }
+
+/// What is used of a limit that replicas share is told by those who ask for it, and reset where it is counted.
+#[tokio::test]
+async fn what_replicas_share_is_told_and_reset_in_the_store() {
+    let shared = Shared::new().await;
+    let rig = shared
+        .process(
+            "{name: rpm, unit: Requests, amount: 4, period: {rolling: 1h}, per: [Model]}, {name: all, unit: Requests, \
+             amount: 100, period: {rolling: 1h}}, {name: other, unit: Requests, amount: 9, period: {rolling: 1h}, per: \
+             [Backend]}",
+        )
+        .await;
+    let full = async |limit: &str| {
+        let of = [("limit", limit), ("unit", "Requests")];
+        rig.samples().await.sum("weir_limit_utilization_ratio", &of)
+    };
+    assert_eq!(full("shared/rpm").await, 0.0, "absent");
+    for used in 1..=3_u32 {
+        assert_eq!(call(&rig, false).await.status, 200);
+        assert_eq!(full("shared/rpm").await, f64::from(used) / 4.0);
+    }
+    assert_eq!(full("shared/all").await, 0.03);
+    assert_eq!([call(&rig, false).await.status, call(&rig, false).await.status], [200, 429]);
+    assert_eq!(full("shared/rpm").await, 1.0);
+    // Counted with the record, which comes a little later than the answer; once for each call.
+    let counted = |limit: &'static str, decision: &'static str| {
+        let rig = &rig;
+        async move { rig.samples().await.sum("weir_limit_decisions_total", &[("limit", limit), ("decision", decision)]) }
+    };
+    wait("the refusal", || async { counted("shared/rpm", "denied").await == 1.0 }).await;
+    for (limit, decision, count) in [("rpm", "granted", 4.0), ("all", "granted", 4.0), ("all", "denied", 0.0)] {
+        let limit = if limit == "rpm" { "shared/rpm" } else { "shared/all" };
+        assert_eq!(counted(limit, decision).await, count, "{limit} {decision}");
+    }
+
+    let refused = async |query: &str| {
+        let answer = rig.change(&format!("/limits/reset?limit=shared/rpm{query}")).await;
+        assert_eq!(answer.status, 409, "{answer:?}");
+        let message = answer.json()["error"]["message"].as_str().expect("words").to_owned();
+        message.split_once(" is forgotten by: ").expect("a command").1.to_owned()
+    };
+    let command = refused("").await;
+    let pattern = "test:{shared/rpm|*}:requests:r3600000000";
+    assert_eq!(command, format!(r"redis-cli --scan --pattern '{pattern}' | xargs -r -d '\n' redis-cli unlink"));
+    let keys: Vec<String> = shared.server.say(&["KEYS", pattern]);
+    assert_eq!(keys, [pattern.replace('*', "alpha")], "the counters of this limit, and no mark of a grant");
+    assert_eq!(refused("&key=shared/rpm%7Calpha").await, format!("redis-cli unlink '{}'", keys[0]));
+    assert_eq!(shared.server.say::<u64>(&["UNLINK", &keys[0]]), 1);
+    let statuses = [call(&rig, false).await.status, call(&rig, false).await.status];
+    assert_eq!(statuses, [200, 200], "what was settled late of calls before is charged nowhere");
+    assert_eq!(shared.server.say::<Vec<String>>(&["KEYS", pattern]).len(), 1);
+    rig.end(&Exceptions::default()).await;
+}
