@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::redis::{Back, Down, Redis, State, Wanted};
 use super::take::{Grant, Posture, Refused, Settlement, Standing, Take, Taken};
-use super::{Decision, Limit};
+use super::{Decision, Limit, MOST};
 use book::{Answer, Book, Job};
 
 /// How often it is looked for what time brings, while anything is held.
@@ -110,8 +110,14 @@ impl Leases {
     /// # Errors
     /// When the store does not say.
     pub async fn peek(&self, takes: &[Take]) -> Result<Vec<Standing>, Down> {
-        let mut standings = self.shared.redis.peek(takes).await?;
-        self.shared.add_own(takes, standings.iter_mut());
+        // How far the use is above a ceiling is not said.
+        let highest: Vec<Take> = takes.iter().map(|take| Take { ceiling: MOST, ..take.clone() }).collect();
+        let mut standings = self.shared.redis.peek(&highest).await?;
+        let (now, book) = (self.shared.now(), self.shared.book());
+        for (take, standing) in takes.iter().zip(&mut standings).filter(|(_, standing)| standing.is_known()) {
+            let used = (MOST - standing.left).saturating_sub(book.left(&take.key, now));
+            (standing.ceiling, standing.left) = (take.ceiling, take.ceiling.saturating_sub(used));
+        }
         Ok(standings)
     }
 

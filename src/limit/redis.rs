@@ -20,6 +20,7 @@ mod ask;
 mod beat;
 mod board;
 mod breaker;
+mod down;
 mod keys;
 mod lease;
 mod link;
@@ -38,7 +39,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::Value;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,6 +47,7 @@ use super::take::{Grant, Refused, Settlement, Standing, Take};
 use ask::{Answer, At, Undo, Voice};
 use beat::Held;
 pub use breaker::State;
+pub use down::{Down, Unusable};
 use keys::Names;
 pub use lease::{Back, Change, Slice, Wanted};
 use link::Link;
@@ -58,36 +59,6 @@ use slot::Command;
 
 /// Told of each state, when it begins. It must not wait for anything.
 pub type OnState = Arc<dyn Fn(State) + Send + Sync>;
-
-/// It cannot be used at all.
-#[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// The library's words repeat no password, for there is none in a URL.
-    #[error("the address or the certificates of the limit store are not usable: {0}")]
-    Address(redis::RedisError),
-    #[error("no random numbers to name this replica with: {0}")]
-    Random(getrandom::Error),
-}
-
-/// The store did not do it, or nobody knows whether it did.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Down {
-    #[error("the limit store is down and is not asked")]
-    Shut,
-    #[error("the limit store has not answered within {0:?}")]
-    Late(Duration),
-    #[error("no connection to the limit store: {0}")]
-    Lost(String),
-    /// With its code.
-    #[error("the limit store does not do it: {0}")]
-    Answer(String),
-    #[error("the limit store's answer is not understood; is another version of Weir using this prefix?")]
-    Strange,
-    #[error("the grant was settled or cancelled before")]
-    Over,
-    #[error("the limit store is away and there is no room for more settlements")]
-    Full,
-}
 
 /// A store. Clones are the same; the last one that is dropped ends its tasks, and the connection with them.
 #[derive(Clone)]
@@ -383,21 +354,5 @@ impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         // Who waits for it is nobody.
         let _ = self.shared.queue.push(Work::Cancel(Undo::of(self.id, self.takes)));
-    }
-}
-
-// === impl Down ===
-
-impl Down {
-    fn lost(error: redis::RedisError) -> Down {
-        Down::Lost(error.to_string())
-    }
-
-    /// A server's error, or what is no answer at all.
-    fn of(value: &Value) -> Down {
-        match value {
-            Value::ServerError(_) => Down::Answer(answers::words(value)),
-            _ => Down::Strange,
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::limit::window::{self, Window};
 /// How long the mark of a grant lives that is neither settled nor cancelled: longer than any call.
 pub(super) const OPEN_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long the mark lives of one that is over: longer than anything is repeated.
-pub(super) const CLOSED: Duration = Duration::from_secs(10 * 60);
+pub(super) const CLOSED: Duration = Duration::from_secs(2 * 60);
 
 /// What every command says.
 #[derive(Clone, Debug)]

@@ -121,7 +121,7 @@ pub(super) async fn beat(shared: Arc<Shared>) {
         for beats in beats.chunks(AT_ONCE) {
             let digest = shared.link.digest(Verb::Heartbeat);
             let command = |beat: &Beat| shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at());
-            let answers = shared.link.send(beats.iter().map(command).collect()).await;
+            let answers = shared.link.send_later(beats.iter().map(command).collect()).await;
             // What is not heard is said again.
             for (beat, answer) in beats.iter().zip(answers) {
                 if matches!(answer, Ok(Value::Int(_))) {

@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! ACL SETUSER weir on >PASSWORD resetkeys ~weir:* resetchannels -@all +evalsha +script|load
-//!   +time +get +set +del +pexpire +hget +hset +hsetnx +hmget +hgetall +hdel +hincrby
+//!   +select +time +get +set +del +pexpire +hget +hset +hsetnx +hmget +hgetall +hdel +hincrby
 //!   +cluster|slots +asking
 //! ```
 //!

@@ -24,6 +24,9 @@ use super::server::{CONNECT, Common, PAUSE, Seat, Server};
 use super::slot::{self, Command};
 use super::{Down, OnState};
 
+/// How long the store has for what no request waits for.
+const LATER: Duration = Duration::from_secs(1);
+
 /// How long one server is waited for that is asked where slots are.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -115,7 +118,14 @@ impl Link {
         self.send_by(commands, Instant::now() + self.timeout()).await
     }
 
-    /// [`Link::send`] until a moment that is not further away than [`Link::timeout`].
+    /// [`Link::send`] of what no request waits for: it has more time, for many replicas send at once what has waited
+    /// while the store was away. Of a Cluster it has not: one server that is late would keep the others waiting.
+    pub(super) async fn send_later(&self, commands: Vec<Command>) -> Vec<Result<Value, Down>> {
+        let limit = if self.is_divided() { self.timeout() } else { self.timeout().max(LATER) };
+        self.send_by(commands, Instant::now() + limit).await
+    }
+
+    /// [`Link::send`] until this moment.
     pub(super) async fn send_by(&self, commands: Vec<Command>, deadline: Instant) -> Vec<Result<Value, Down>> {
         if commands.is_empty() {
             return Vec::new();

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 128;
 /// After a failure, before it is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a job that may have been done is repeated: for less long than the store remembers it.
-const REPEATED: Duration = CLOSED.saturating_sub(Duration::from_secs(60));
+const REPEATED: Duration = CLOSED.saturating_sub(Duration::from_secs(20));
 
 /// Jobs that wait.
 pub(super) struct Queue {
@@ -94,7 +94,7 @@ impl Queue {
         Some(done)
     }
 
-    /// Jobs that were given up: what they would have given back stays charged.
+    /// Jobs that were given up: what was reserved stays charged, and what went on unchecked is not charged.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -119,7 +119,9 @@ impl Queue {
     fn drop_one(&self, why: &str) {
         // The first and then each thousandth: an outage drops many.
         if self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
-            tracing::warn!("a settlement is dropped, what was reserved stays charged: {why}");
+            tracing::warn!(
+                "a settlement is dropped, what was reserved stays charged and what went on unchecked does not: {why}"
+            );
         }
     }
 
@@ -206,7 +208,7 @@ async fn round(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
     if shared.link.is_divided() {
         jobs = jobs.into_iter().flat_map(Job::divide).collect();
     }
-    let answers = shared.link.send(jobs.iter().map(|job| job.command(shared)).collect()).await;
+    let answers = shared.link.send_later(jobs.iter().map(|job| job.command(shared)).collect()).await;
     let mut left = Vec::new();
     for (mut job, answer) in jobs.into_iter().zip(answers) {
         match answer {

@@ -287,7 +287,8 @@ impl Server {
         what(&mut breaker, self.began.elapsed());
         let state = breaker.state();
         // Under the lock, so that states are told in their order.
-        if self.state.send_replace(state) != state {
+        let is_new = self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+        if is_new {
             self.common.board.tell(self.number, self.name.as_deref(), state, words);
         }
     }

@@ -27,8 +27,10 @@ local id = ARGV[3]
 local function apply_rolling(key, bucket, length, change)
   local state = rolling(key, length)
   if bucket < 0 then bucket = state.bucket end
-  -- A lease may be of the part to come.
-  if bucket < state.bucket - PARTS or bucket > state.bucket + 1 then return end
+  if bucket < state.bucket - PARTS then return end
+  -- A lease may be of the part to come. What was taken when the clock was wrong is in the present part now, mixed
+  -- with the rest: more is charged there, and nothing is given back.
+  if bucket > state.bucket + 1 then bucket, change = state.bucket, math.max(0, change) end
   local had = tonumber(redis.call('HGET', key, text(bucket))) or 0
   change = math.min(math.max(change, -had), MOST - state.used)
   if change == 0 then return end
@@ -39,8 +41,13 @@ end
 
 local function apply_calendar(key, bucket, ends, change)
   local state = calendar(key, {bucket, ends})
+  if not state then return end
   -- What was not admitted belongs to the unit that runs.
-  if not state or state.bucket ~= bucket and verb ~= 'unchecked' then return end
+  if state.bucket ~= bucket and verb ~= 'unchecked' then
+    if bucket < state.bucket then return end
+    -- The clock was wrong when it was taken, as for rolling counters.
+    change = math.max(0, change)
+  end
   change = math.min(math.max(change, -state.used), MOST - state.used)
   if change == 0 then return end
   redis.call('HSET', key, 'b', text(state.bucket), 'e', text(state.ends / 1000000), 't', text(state.used + change),

@@ -102,7 +102,7 @@ async fn a_call_whose_answer_comes_after_the_time_is_over_leaves_its_record(mode
     assert!(status.success(), "{status}: {}", rig.weir.written());
     let records = rig.records_when(1).await;
     assert_eq!(records[0]["outcome"], "OUTCOME_STOPPED", "{records:#?}");
-    assert_eq!(records[0]["usageSource"], "USAGE_SOURCE_ESTIMATED", "{records:#?}");
+    assert_eq!(records[0]["usageSource"], "USAGE_SOURCE_UNKNOWN", "{records:#?}");
     drop(live);
     rig.judge(&outage()).await;
 }

@@ -8,7 +8,7 @@ use weir::cache::{self, Recall};
 use weir::exchange::event::{Answer, Ask, Failure, Feed, Note};
 use weir::exchange::record::{Outcome, Record};
 use weir::guard::{self, Verdict};
-use weir::limit::take::{Grant, Refused};
+use weir::limit::take::{Grant, Posture, Refused};
 use weir::limit::window::Window;
 use weir::limit::{Limit, Spent, Unit};
 use weir::llm::reply::Choice;
@@ -135,7 +135,7 @@ async fn a_cut_stream_ends_in_good_order(mode: BodyMode) {
 }
 
 async fn a_limit_sends_a_call_to_another_backend_and_model(mode: BodyMode) {
-    // Two limits: the first sends the call away, and is not asked again; the second is granted there.
+    // Two limits: the first sends the call away, and then only counts it; the second is granted there.
     let adapt = |policy: &mut Policy| {
         let rule =
             |name: &str| Rule::new(Limit::new(name, Unit::Tokens, 1000, Window::Rolling(Duration::from_secs(60))));
@@ -143,9 +143,10 @@ async fn a_limit_sends_a_call_to_another_backend_and_model(mode: BodyMode) {
         policy.limits = vec![LimitPolicy::new([first, rule("then")])].into();
     };
     let script: Script = Box::new(|ask| match ask {
-        Ask::Reserve(ask) if ask.takes.len() == 2 => (NOW, refused(None)),
+        Ask::Reserve(ask) if ask.takes[0].posture == Posture::Enforce => (NOW, refused(None)),
         Ask::Reserve(ask) => {
-            assert_eq!(&*ask.takes[0].limit.id, "then");
+            let takes: Vec<_> = ask.takes.iter().map(|take| (&*take.limit.id, take.posture)).collect();
+            assert_eq!(takes, [("first", Posture::Observe), ("then", Posture::Enforce)]);
             (NOW, granted(7))
         }
         _ => (NOW, Answer::Count(5)),

@@ -56,7 +56,8 @@ async fn a_team_has_one_budget_over_its_namespaces(mode: BodyMode) {
     for share in ["50 % of a limit", "80 % of a limit"] {
         assert_eq!(written.matches(share).count(), 1, "{written}");
     }
-    assert!(written.contains("fair/monthly|search"), "{written}");
+    // Which limit, and not whose.
+    assert!(written.contains("limit=\"fair/monthly\"") && !written.contains("fair/monthly|"), "{written}");
     gateway.end(&Exceptions::default()).await;
 }
 

@@ -9,10 +9,6 @@ macro_rules! behaviours {
         behaviours! { $make =>
             a_reservation_alone_warns_of_nothing
             a_warning_comes_again_only_after_a_deep_fall
-            what_is_far_ahead_comes_back_to_now
-            what_was_taken_far_ahead_is_not_given_back
-            a_unit_that_runs_ends_as_it_began
-            what_was_unchecked_is_charged_in_its_own_part
         }
     };
     ($make:expr) => {
@@ -39,6 +35,10 @@ macro_rules! behaviours {
             a_day_is_as_long_as_it_is_in_its_zone
             a_wall_clock_that_steps_back_gives_nothing_twice
             nothing_leaves_a_window_early
+            what_is_far_ahead_comes_back_to_now
+            what_was_taken_far_ahead_is_not_given_back
+            a_unit_that_runs_ends_as_it_began
+            what_was_unchecked_is_charged_in_its_own_part
         }
     };
     ($make:expr => $($name:ident)*) => {
