@@ -4,26 +4,28 @@
 //! waits for anything but a lock, and a lock is held for one operation only.
 
 pub mod list;
+pub mod lock;
 mod overflow;
 mod shard;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::counter::Counter;
 use super::take::{Fit, Grant, Passed, Posture, Refused, Settlement, Standing, Take, Taken};
 use super::window::{self, Time, Window};
 use super::{Limit, Unit};
+use lock::{Lock, Locks, Std};
 use shard::Shard;
 
 /// The counters of all keys of all limits that are counted in this process.
-pub struct Memory {
+pub struct Memory<L: Locks = Std> {
     /// Seeded at random, for callers choose keys. What it makes of a key says which shard the key is in and finds it
     /// there.
     hasher: RandomState,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[L::Lock<Shard>]>,
     bound: usize,
     uncounted: AtomicU64,
     /// The hour of the Unix time in which counters from far ahead were told of last.
@@ -31,13 +33,15 @@ pub struct Memory {
 }
 
 /// The shards of one call, locked in their order, so that no two calls wait for one another.
-struct Locked<'a> {
+struct Locked<'a, L: Locks + 'a> {
     /// Of each take, and which of the guards has it.
     places: Vec<(u64, usize)>,
-    guards: Vec<MutexGuard<'a, Shard>>,
+    guards: Vec<Guard<'a, L>>,
     /// Takes whose counters are not there and find no room.
     lacking: Vec<usize>,
 }
+
+type Guard<'a, L> = <<L as Locks>::Lock<Shard> as Lock<Shard>>::Guard<'a>;
 
 /// More are of no use to a process of a few dozen threads that holds a lock for a microsecond.
 const SHARDS: usize = 16;
@@ -50,9 +54,16 @@ impl Memory {
     /// Room for `bound` keys, and for one at least; of one limit alone for half of them, rounded up. A shard is full
     /// with its share of them, so of very many keys about a twentieth may find no room before the last place is taken.
     pub fn new(bound: usize) -> Memory {
+        Memory::with_locks(bound)
+    }
+}
+
+impl<L: Locks> Memory<L> {
+    /// [`Memory::new`] with locks of this kind.
+    pub fn with_locks(bound: usize) -> Memory<L> {
         let bound = bound.max(1);
         let count = (bound / LEAST).clamp(1, SHARDS);
-        let shards = (0..count).map(|n| Mutex::new(Shard::new(bound / count + usize::from(n < bound % count))));
+        let shards = (0..count).map(|n| Lock::new(Shard::new(bound / count + usize::from(n < bound % count))));
         let (uncounted, told) = (AtomicU64::new(0), AtomicU64::new(0));
         Memory { hasher: RandomState::new(), shards: shards.collect(), bound, uncounted, told }
     }
@@ -158,7 +169,7 @@ impl Memory {
         self.hasher.hash_one((kind(limit), key))
     }
 
-    fn lock(&self, takes: &[Take]) -> Locked<'_> {
+    fn lock(&self, takes: &[Take]) -> Locked<'_, L> {
         let shard = |place: u64| shard_of(place, self.shards.len());
         let places: Vec<u64> = takes.iter().map(|take| self.place(&take.limit, &take.key)).collect();
         let mut wanted: Vec<usize> = places.iter().map(|place| shard(*place)).collect();
@@ -166,18 +177,13 @@ impl Memory {
         wanted.dedup();
         let guard = |place: u64| wanted.binary_search(&shard(place)).unwrap_or(usize::MAX);
         let places = places.into_iter().map(|place| (place, guard(place))).collect();
-        let guards = wanted.iter().filter_map(|n| self.shards.get(*n)).map(held).collect();
+        let guards = wanted.iter().filter_map(|n| self.shards.get(*n)).map(Lock::hold).collect();
         Locked { places, guards, lacking: Vec::new() }
     }
 
-    fn shard(&self, place: u64) -> Option<MutexGuard<'_, Shard>> {
-        self.shards.get(shard_of(place, self.shards.len())).map(held)
+    fn shard(&self, place: u64) -> Option<Guard<'_, L>> {
+        self.shards.get(shard_of(place, self.shards.len())).map(Lock::hold)
     }
-}
-
-/// A shard is whole after every step of an operation, so one that a panic left behind can be used on.
-fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// By the upper half of a place; a shard's table goes by the lowest and the uppermost bits.
@@ -211,7 +217,7 @@ fn is_longer(wait: Option<Duration>, than: Option<Duration>) -> bool {
 
 // === impl Locked ===
 
-impl Locked<'_> {
+impl<L: Locks> Locked<'_, L> {
     /// Whether each take fits, with those before it that have the same counter.
     fn judge(&mut self, takes: &[Take], now: Time) -> Result<Vec<bool>, Refused> {
         let mut fits: Vec<bool> = Vec::with_capacity(takes.len());

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Memory;
+use super::lock::{Lock, Locks};
 use super::shard::Slot;
-use super::{Memory, held};
 use crate::limit::Limit;
 use crate::limit::take::{Fit, Grant, Settlement, Standing, Taken};
 use crate::limit::window::{Time, Window};
@@ -56,7 +57,7 @@ fn utilisation(used: u64, ceiling: u64) -> u64 {
 
 // === impl Memory ===
 
-impl Memory {
+impl<L: Locks> Memory<L> {
     /// The `most` keys of which most is used, of all limits or of the one with this id, the highest utilisation first.
     /// Keys of which nothing is used are left out.
     pub fn list(&self, limit: Option<&str>, most: usize, now: Time) -> Vec<Row> {
@@ -108,7 +109,7 @@ impl Memory {
             keys: 0,
             settlement: Settlement { grant: Grant { id: 0, taken: Vec::new() }, amounts: Vec::new() },
         };
-        for slot in self.shards.iter().flat_map(|shard| held(shard).take_all(wanted, now)) {
+        for slot in self.shards.iter().flat_map(|shard| shard.hold().take_all(wanted, now)) {
             reset.keys += 1;
             let rows = slot.counter.charges().map(|(bucket, amount)| Taken {
                 grant: 0,
@@ -130,7 +131,7 @@ impl Memory {
     /// Every key of which something is used, and how much.
     fn each(&self, now: Time, mut see: impl FnMut(&Slot, u64)) {
         for shard in &self.shards {
-            for slot in held(shard).slots() {
+            for slot in shard.hold().slots() {
                 let used = slot.counter.used_at(&slot.limit.window, now);
                 if used > 0 {
                     see(slot, used);

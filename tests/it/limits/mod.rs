@@ -52,6 +52,7 @@ macro_rules! behaviours {
 
 mod fleet;
 mod hammer;
+mod interleaved;
 mod memory;
 mod model;
 mod random;
