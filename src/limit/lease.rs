@@ -30,8 +30,10 @@ use book::{Answer, Book, Job};
 
 /// How often it is looked for what time brings, while anything is held.
 const TICK: Duration = Duration::from_millis(50);
-/// So many calls of a counter within the time of two slices make one worth its round trips.
-const OFTEN: u32 = 4;
+/// So many calls of a counter within the time of two slices make one worth its round trips: a slice is asked for and
+/// given back, where each call would be reserved and settled.
+#[doc(hidden)]
+pub const OFTEN: u32 = 8;
 /// The longest that a turn by hand takes.
 const TURN: Duration = Duration::from_secs(30);
 /// Slices of one round trip.
