@@ -135,9 +135,13 @@ impl Leases {
                 book.settle(&taken, amount, now);
             }
         }
-        if !there.is_empty() {
-            let (taken, amounts) = there.into_iter().unzip();
-            self.shared.redis.settle_later(Settlement { grant: Grant { id: grant.id, taken }, amounts });
+        // Each under the id under which the store was asked.
+        let mut there = there;
+        while let Some(id) = there.first().map(|(taken, _)| taken.grant) {
+            let (rows, rest): (Vec<_>, Vec<_>) = there.into_iter().partition(|(taken, _)| taken.grant == id);
+            let (taken, amounts) = rows.into_iter().unzip();
+            self.shared.redis.settle_later(Settlement { grant: Grant { id, taken }, amounts });
+            there = rest;
         }
     }
 
@@ -259,7 +263,8 @@ impl Shared {
         self.end(takes.iter().filter(|take| take.posture != Posture::Enforce)).await;
         let mut answer = self.redis.reserve(id, takes).await;
         if matches!(answer, Ok(Err(_))) && self.end(takes.iter()).await {
-            answer = self.redis.reserve(id, takes).await;
+            // Under another id: a part of a Cluster may have granted the first, which is taken back.
+            answer = self.redis.reserve(self.redis.id(), takes).await;
         }
         match answer {
             Ok(Ok(mut grant)) => {

@@ -177,14 +177,14 @@ impl Held {
     pub(super) fn due(&mut self, now: Duration, id: &mut dyn FnMut() -> u128, jobs: &mut Vec<Job>) {
         self.need.pass(now);
         let is_idle = self.need.idle(now) >= IDLE;
-        let ended = self.end_if(|slice| is_idle || slice.until <= now);
-        // What was used up is over by itself.
-        jobs.extend(ended.into_iter().filter(|back| back.used < back.row.amount).map(Job::Back));
+        // Also what was used up: it is not held any more, and its mark goes.
+        jobs.extend(self.end_if(|slice| is_idle || slice.until <= now).into_iter().map(Job::Back));
         if let Some(asked) = self.asked.as_mut().filter(|asked| !asked.is_out) {
             if now.saturating_sub(asked.first) < UNHEARD {
                 asked.is_out = true;
                 jobs.push(Job::Lease(asked.wanted.clone()));
             } else {
+                self.not_before = now + self.cell.max(REFUSED);
                 jobs.extend(self.asked().map(Job::GiveUp));
             }
             return;

@@ -294,7 +294,8 @@ end
 if not takes_them then return answer end
 if verb == 'lease' then
   local state = states[KEYS[2]]
-  answer[#answer + 1] = state.ends_at - state.now
+  -- A calendar's time is a whole second that may have begun.
+  answer[#answer + 1] = state.ends_at - math.max(state.now, now)
   answer[#answer + 1] = state.ends_at
 end
 

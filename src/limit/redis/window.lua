@@ -51,6 +51,7 @@ local function rolling(key, length)
   if last - state.bucket > PARTS + 1 then
     write('DEL', key)
     write('HSET', key, 'b', state.bucket, 't', state.used, 'l', state.bucket, 'w', state.warned, state.bucket, state.used)
+    write('PEXPIRE', key, math.ceil((PARTS + 2) * length / 1000) + MINUTE)
     state.latest = state.bucket
   elseif last >= state.bucket then
     state.now = math.max(now, last * length)

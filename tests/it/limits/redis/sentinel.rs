@@ -107,12 +107,10 @@ async fn a_planned_failover_under_load_adds_up() {
         });
     }
     tokio::time::sleep(SHORT).await;
-    let before = granted.load(Ordering::SeqCst);
     watched.sentinels[0].say::<()>(&["SENTINEL", "FAILOVER", "mymaster"]);
     // A replica runs no scripts: it is told what they did.
     let is_asked = || says(&watched.servers[1], "commandstats", "cmdstat_evalsha:");
     until("the new one is asked", is_asked).await;
-    let between = granted.load(Ordering::SeqCst) - before;
     until("the old one follows", || says(&watched.servers[0], "replication", "role:slave")).await;
     until("it is ok", || redis.state() == State::Ok).await;
     tokio::time::sleep(SHORT).await;
@@ -121,10 +119,15 @@ async fn a_planned_failover_under_load_adds_up() {
     assert!(redis.drain(PATIENCE).await);
     let charged = AMOUNT - left(&redis, &tokens(1)).await;
     let count = granted.load(Ordering::SeqCst);
-    // Nothing but what the old master did after it was replaced, or had not told.
-    let lost = 7 * (between + 2 * TAKERS);
-    assert!(between < count / 2, "{between} of {count} before the new one was asked");
-    assert!(charged <= 7 * count + 10 * TAKERS && charged + lost >= 7 * count, "{charged} of {count} times 7");
+    // What the old master had not told its replica, and did after it was replaced, is lost; how much that is, is a
+    // matter of its speed. Nothing is charged twice, and nothing is lost any more.
+    assert!(charged <= 7 * count + 10 * TAKERS, "{charged} of {count} times 7");
+    for _ in 0..100 {
+        let answer = redis.reserve(id(), &[tokens(10)]).await.expect("it is the master").expect("there is room");
+        redis.settle_later(all(&answer, 7));
+    }
+    assert!(redis.drain(PATIENCE).await);
+    assert_eq!(AMOUNT - left(&redis, &tokens(1)).await, charged + 700);
     assert_eq!(redis.dropped(), 0);
 }
 

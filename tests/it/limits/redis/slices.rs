@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tokio::time::sleep;
 use weir::limit::lease::Leases;
 use weir::limit::redis::{Clock, Options, Redis, State};
 use weir::limit::take::{Fit, Posture, Take};
-use weir::limit::window::Window;
+use weir::limit::window::{Calendar, Unit as Span, Window};
 use weir::limit::{Counting, Limit, Unit};
 
 use super::proxy::{Proxy, Replies};
@@ -212,4 +213,22 @@ async fn many_takers_take_what_there_is_and_no_more() {
     }
     let shadow = Take { posture: Posture::Shadow, ..take };
     assert_eq!(left(replicas[0].redis(), &shadow).await, 5_000 - granted);
+}
+
+/// A unit of a calendar ends for a slice when it ends for the store, also within a second.
+#[tokio::test]
+async fn a_slice_ends_with_its_unit() {
+    // 100 ms before an hour.
+    let clock = Arc::new(AtomicU64::new(1_790_000_000 / 3_600 * 3_600 * 1_000_000 + 3_600_000_000 - 100_000));
+    let server = Server::new();
+    let leases = by_hand(server.url(), PATIENCE, &clock).await;
+    let hour = Window::Calendar(Calendar { unit: Span::Hour, zone: TimeZone::UTC });
+    let take = leased(Unit::Requests, 10_000, hour, 10);
+    for _ in 0..10 {
+        call(&leases, &take).await;
+    }
+    leases.turn().await;
+    assert_eq!(call(&leases, &take).await, Some(true));
+    clock.fetch_add(100_000, Ordering::Relaxed);
+    assert_eq!(call(&leases, &take).await, Some(false), "this is another hour");
 }
