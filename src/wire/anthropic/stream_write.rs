@@ -52,7 +52,7 @@ impl StreamWriter for Writer {
         if let Delta::Start { id, model, usage, .. } = delta {
             return self.start(id, model, *usage, out);
         }
-        if choice(delta) > 0 {
+        if delta.choice().unwrap_or_default() > 0 {
             return dropped.field("choices");
         }
         if self.state == State::New && !matches!(delta, Delta::Error(_)) {
@@ -91,22 +91,6 @@ impl StreamWriter for Writer {
 
     fn has_failed(&self) -> bool {
         self.state == State::Failed
-    }
-}
-
-fn choice(delta: &Delta) -> u32 {
-    match delta {
-        Delta::Text { choice, .. }
-        | Delta::Reasoning { choice, .. }
-        | Delta::Signature { choice, .. }
-        | Delta::Redacted { choice, .. }
-        | Delta::Refusal { choice, .. }
-        | Delta::ToolCall { choice, .. }
-        | Delta::Citation { choice, .. }
-        | Delta::Media { choice, .. }
-        | Delta::Logprobs { choice, .. }
-        | Delta::Finish { choice, .. } => *choice,
-        Delta::Start { .. } | Delta::Usage(_) | Delta::Ping | Delta::Error(_) | Delta::End => 0,
     }
 }
 

@@ -70,7 +70,7 @@ impl StreamWriter for Writer {
             }
             _ => self.start("", "", 0, out),
         }
-        if choice_of(delta) > 0 {
+        if delta.choice().unwrap_or_default() > 0 {
             // This API has one answer to a request.
             return dropped.field("choices");
         }
@@ -87,22 +87,6 @@ impl StreamWriter for Writer {
 
     fn has_failed(&self) -> bool {
         self.phase == Phase::Failed
-    }
-}
-
-fn choice_of(delta: &Delta) -> u32 {
-    match delta {
-        Delta::Text { choice, .. }
-        | Delta::Reasoning { choice, .. }
-        | Delta::Signature { choice, .. }
-        | Delta::Redacted { choice, .. }
-        | Delta::Refusal { choice, .. }
-        | Delta::ToolCall { choice, .. }
-        | Delta::Citation { choice, .. }
-        | Delta::Media { choice, .. }
-        | Delta::Logprobs { choice, .. }
-        | Delta::Finish { choice, .. } => *choice,
-        Delta::Start { .. } | Delta::Usage(_) | Delta::Ping | Delta::Error(_) | Delta::End => 0,
     }
 }
 

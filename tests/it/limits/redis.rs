@@ -23,15 +23,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use weir::limit::redis::{Clock, Options, Redis, State};
-use weir::limit::take::{Grant, Refused, Settlement, Take};
-use weir::limit::window::Window;
+use weir::limit::take::{Grant, Refused, Settlement, Standing, Take};
+use weir::limit::window::{Time, Window};
 use weir::limit::{Counting, Limit, Unit};
 
+use super::Store;
 use crate::support::redis::Server;
 
 /// Longer than anything here takes, also on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MINUTE: Window = Window::Rolling(Duration::from_secs(60));
+
+/// A store with the server that ends with it.
+struct Alone<S>(S, #[expect(dead_code, reason = "it ends when it is dropped")] Server);
 
 fn limit(id: &str, unit: Unit, amount: u64, window: Window) -> Arc<Limit> {
     let counting = Counting::Fleet { lease: 0 };
@@ -93,4 +97,18 @@ async fn refused(redis: &Redis, takes: &[Take]) -> Refused {
 
 async fn left(redis: &Redis, take: &Take) -> u64 {
     redis.peek(std::slice::from_ref(take)).await.expect("the store answers")[0].left
+}
+
+impl<S: Store> Store for Alone<S> {
+    async fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused> {
+        self.0.reserve(id, takes, now).await
+    }
+
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
+        self.0.settle(settlement, now).await
+    }
+
+    async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
+        self.0.peek(takes, now).await
+    }
 }

@@ -75,22 +75,29 @@ fn an_empty_journal_that_was_made_for_a_while_is_removed() {
     assert!(!path.exists(), "nothing is any more");
 }
 
+/// Leaves a journal of two charges in this directory, of which the second is torn: what is there.
+fn tear(settings: &Settings, directory: &Path) -> Vec<u8> {
+    let first = open(settings).expect("opened");
+    assert!(first.reserve(&daily(), "a", 5) && first.reserve(&daily(), "b", 6));
+    first.journal.close();
+    drop(first);
+    let path = directory.join("limits.journal");
+    let mut bytes = std::fs::read(&path).expect("there");
+    bytes.truncate(bytes.len() - 3);
+    std::fs::write(&path, &bytes).expect("written");
+    bytes
+}
+
 #[test]
 fn a_torn_end_is_cut_counted_and_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = settings(directory.path());
-    let first = open(&settings).expect("opened");
-    assert!(first.reserve(&daily(), "a", 5) && first.reserve(&daily(), "b", 6));
-    first.journal.close();
-    drop(first);
-    let path = directory.path().join("limits.journal");
-    let whole = std::fs::read(&path).expect("there");
-    std::fs::write(&path, &whole[..whole.len() - 3]).expect("written");
+    let torn = tear(&settings, directory.path());
     let second = open(&settings).expect("opened");
     assert_eq!(second.spent(), [("a", 5)]);
     assert_eq!(second.counts.cut.get(), (FRAME + 1 + Charge::BYTES - 3) as u64);
     let damaged = std::fs::read(directory.path().join("limits.journal.damaged")).expect("kept");
-    assert_eq!(damaged, whole[..whole.len() - 3]);
+    assert_eq!(damaged, torn);
     assert!(second.reserve(&daily(), "b", 7));
     second.journal.close();
     drop(second);
@@ -102,13 +109,7 @@ fn a_torn_end_is_cut_counted_and_kept() {
 fn what_cannot_be_kept_of_a_torn_end_keeps_nobody_from_starting() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = settings(directory.path());
-    let first = open(&settings).expect("opened");
-    assert!(first.reserve(&daily(), "a", 5) && first.reserve(&daily(), "b", 6));
-    first.journal.close();
-    drop(first);
-    let path = directory.path().join("limits.journal");
-    let whole = std::fs::read(&path).expect("there");
-    std::fs::write(&path, &whole[..whole.len() - 3]).expect("written");
+    tear(&settings, directory.path());
     // Nothing can take the place of this.
     std::fs::create_dir_all(directory.path().join("limits.journal.damaged/full")).expect("made");
     let second = open(&settings).expect("opened");

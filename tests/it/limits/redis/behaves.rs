@@ -12,7 +12,7 @@ use weir::limit::window::Time;
 
 use super::super::Store;
 use super::super::random::{self, Clocks};
-use super::{PATIENCE, patient, ready};
+use super::{Alone, PATIENCE, patient, ready};
 use crate::support::redis::{Server, packaged, usual};
 
 /// A store whose clock is the test's.
@@ -20,9 +20,6 @@ pub(super) struct Counted {
     redis: Redis,
     clock: Arc<AtomicU64>,
 }
-
-/// With the server that ends with it.
-struct Alone(Counted, #[expect(dead_code, reason = "it ends when it is dropped")] Server);
 
 // === impl Counted ===
 
@@ -68,21 +65,7 @@ impl Store for Counted {
     }
 }
 
-impl Store for Alone {
-    async fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused> {
-        self.0.reserve(id, takes, now).await
-    }
-
-    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
-        self.0.settle(settlement, now).await
-    }
-
-    async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
-        self.0.peek(takes, now).await
-    }
-}
-
-async fn alone(binary: PathBuf) -> Alone {
+async fn alone(binary: PathBuf) -> Alone<Counted> {
     let server = Server::start(binary, &[]);
     Alone(Counted::new(&server, "weir").await, server)
 }

@@ -14,7 +14,7 @@ use weir::limit::{Counting, Limit};
 
 use super::super::Store;
 use super::super::random::{self, Clocks, Step};
-use super::{patient, ready};
+use super::{Alone, patient, ready};
 use crate::support::redis::Server;
 
 /// Amounts of the suite are too small to be leased; these are so many times as large.
@@ -25,9 +25,6 @@ struct Leased {
     leases: Leases,
     clock: Arc<AtomicU64>,
 }
-
-/// With the server that ends with it.
-struct Alone(Leased, #[expect(dead_code, reason = "it ends when it is dropped")] Server);
 
 fn is_held(limit: &Limit) -> bool {
     limit.window == Window::Held
@@ -113,21 +110,7 @@ impl Store for Leased {
     }
 }
 
-impl Store for Alone {
-    async fn reserve(&self, id: u128, takes: &[Take], now: Time) -> Result<Grant, Refused> {
-        self.0.reserve(id, takes, now).await
-    }
-
-    async fn settle(&self, settlement: &Settlement, now: Time) -> Vec<u8> {
-        self.0.settle(settlement, now).await
-    }
-
-    async fn peek(&self, takes: &[Take], now: Time) -> Vec<Standing> {
-        self.0.peek(takes, now).await
-    }
-}
-
-async fn alone() -> Alone {
+async fn alone() -> Alone<Leased> {
     let server = Server::new();
     Alone(Leased::new(&server, "weir").await, server)
 }
