@@ -138,6 +138,11 @@ impl Limit {
             counting: Counting::Process,
         }
     }
+
+    /// Whether all replicas count it together.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.counting, Counting::Fleet { .. })
+    }
 }
 
 /// What it is called: all of it would be most of what is shown of a call.

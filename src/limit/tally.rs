@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::peak::Peak;
 use super::take::{Fit, Grant, Refused, Standing, Take, Taken};
 use super::window::Time;
-use super::{Counting, Limit, Unit, lease};
+use super::{Limit, Unit, lease};
 
 /// Most limits that are told apart: configurations may come and go without an end.
 const MOST: usize = 1024;
@@ -142,7 +142,7 @@ impl Tally {
         Tally {
             limit: limit.id.clone(),
             unit: limit.unit,
-            is_shared: is_shared(limit),
+            is_shared: limit.is_shared(),
             asks: AtomicU64::new(0),
             leased: AtomicU64::new(0),
             asked: AtomicU64::new(0),
@@ -173,7 +173,7 @@ impl Tally {
     }
 
     fn is_of(&self, limit: &Limit) -> bool {
-        self.unit == limit.unit && self.is_shared == is_shared(limit)
+        self.unit == limit.unit && self.is_shared == limit.is_shared()
     }
 
     fn lease(&self, taken: &Taken) {
@@ -188,10 +188,6 @@ impl Tally {
         let amount = i64::try_from(amount).unwrap_or(0);
         self.reserved.fetch_add(sign * amount, Ordering::Relaxed);
     }
-}
-
-fn is_shared(limit: &Limit) -> bool {
-    matches!(limit.counting, Counting::Fleet { .. })
 }
 
 // === impl Outcome ===

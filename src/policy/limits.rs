@@ -11,7 +11,7 @@ use super::{Mode, OnError, Policy};
 use crate::identity::Principal;
 use crate::limit::key::{self, Counter, Fact, Facts, Key};
 use crate::limit::take::{Posture, Take};
-use crate::limit::{Counting, Limit, Unit};
+use crate::limit::{Limit, Unit};
 
 /// One LLMLimitPolicy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +189,7 @@ impl Policy {
     /// The limits that are counted in the store that replicas share.
     pub fn shared(&self) -> impl Iterator<Item = &Limit> {
         let rules = self.limits.iter().flat_map(|policy| policy.rules.iter());
-        rules.map(|rule| &*rule.limit).filter(|limit| matches!(limit.counting, Counting::Fleet { .. }))
+        rules.map(|rule| &*rule.limit).filter(|limit| limit.is_shared())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::limit::memory::Memory;
 use crate::limit::memory::list::{Reset, Row, Total};
 use crate::limit::take::{Grant, Passed, Settlement, Take, Taken};
 use crate::limit::tally::{Tallies, Tally};
-use crate::limit::{Ask, Counting, Decision, Limit, Settle, Unit};
+use crate::limit::{Ask, Decision, Limit, Settle, Unit};
 
 /// Keys that are counted at the same time, over all limits, of which one alone gets half: 60 MiB, as they are commonly
 /// used. A journal keeps as many once more and a quarter, in as much; but where each key is used in every part of a
@@ -64,7 +64,7 @@ impl Limits {
     /// down is by then; where it cannot be, its takes are `Unchecked`.
     pub async fn reserve(&self, ask: &Ask) -> Decision {
         let id = u128::from(self.replica) << 64 | u128::from(self.grants.fetch_add(1, Ordering::Relaxed));
-        let mut decision = match ask.takes.iter().any(|take| is_shared(&take.limit)) {
+        let mut decision = match ask.takes.iter().any(|take| take.limit.is_shared()) {
             false => self.memory.reserve(id, &ask.takes, self.clock.now()),
             true => self.reserve_both(id, &ask.takes).await,
         };
@@ -85,7 +85,7 @@ impl Limits {
     pub fn settle_now(&self, settle: &mut Settle) {
         let taken = std::mem::take(&mut settle.grant.taken);
         let waits = settle.uncounted.is_some();
-        let is_later = |taken: &Taken| waits && (taken.limit.unit != Unit::Concurrency || is_shared(&taken.limit));
+        let is_later = |taken: &Taken| waits && (taken.limit.unit != Unit::Concurrency || taken.limit.is_shared());
         let (later, now) = taken.into_iter().partition(is_later);
         settle.grant.taken = later;
         if waits {
@@ -173,11 +173,6 @@ impl Limits {
     pub fn list(&self, limit: Option<&str>, most: usize) -> Vec<Row> {
         self.memory.list(limit, most, self.clock.now())
     }
-}
-
-/// Whether all replicas count it together.
-fn is_shared(limit: &Limit) -> bool {
-    matches!(limit.counting, Counting::Fleet { .. })
 }
 
 /// A share is passed once in a calendar's unit, and elsewhere once in a minute at most: no line for each call.

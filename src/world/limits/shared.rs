@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Limits, is_shared, warn};
+use super::{Limits, warn};
 use crate::limit::Decision;
 use crate::limit::take::{Fit, Grant, Refused, Settlement, Standing, Take, Taken};
 
@@ -19,7 +19,7 @@ struct Own<'a> {
 impl Limits {
     /// What the store does not say is `Unchecked`.
     pub(super) async fn reserve_both(&self, id: u128, takes: &[Take]) -> Decision {
-        let (shared, own): (Vec<Take>, Vec<Take>) = takes.iter().cloned().partition(|take| is_shared(&take.limit));
+        let (shared, own): (Vec<Take>, Vec<Take>) = takes.iter().cloned().partition(|take| take.limit.is_shared());
         let own = match self.memory.reserve(id, &own, self.clock.now()) {
             Ok(grant) => Own { limits: self, grant: Some(grant) },
             Err(refused) => return Err(widen(refused, takes, false)),
@@ -38,7 +38,7 @@ impl Limits {
     pub(super) fn release_shared(&self, grant: &Grant) {
         let Some(store) = self.store.get() else { return };
         for Settlement { grant, .. } in
-            by_grant(grant.taken.iter().filter(|row| is_shared(&row.limit)).map(|row| (row.clone(), 0)))
+            by_grant(grant.taken.iter().filter(|row| row.limit.is_shared()).map(|row| (row.clone(), 0)))
         {
             store.redis().release_later(&grant);
         }
@@ -47,11 +47,11 @@ impl Limits {
     /// Tells the store what its grants came to. What is left belongs to this process.
     pub(super) fn settle_shared(&self, settlement: Settlement) -> Settlement {
         let Settlement { grant, amounts } = settlement;
-        if !grant.taken.iter().any(|taken| is_shared(&taken.limit)) {
+        if !grant.taken.iter().any(|taken| taken.limit.is_shared()) {
             return Settlement { grant, amounts };
         }
         let rows = grant.taken.into_iter().zip(amounts);
-        let (shared, own): (Vec<_>, Vec<_>) = rows.partition(|(taken, _)| is_shared(&taken.limit));
+        let (shared, own): (Vec<_>, Vec<_>) = rows.partition(|(taken, _)| taken.limit.is_shared());
         if let Some(store) = self.store.get() {
             for settlement in by_grant(shared.into_iter()).into_iter().filter(is_told) {
                 store.settle_later(settlement);
@@ -96,13 +96,13 @@ fn is_told(settlement: &Settlement) -> bool {
 /// The rows of both in the order of the takes.
 fn merge(takes: &[Take], own: Vec<Taken>, shared: Vec<Taken>) -> Vec<Taken> {
     let (mut own, mut shared) = (own.into_iter(), shared.into_iter());
-    let next = |take: &Take| if is_shared(&take.limit) { shared.next() } else { own.next() };
+    let next = |take: &Take| if take.limit.is_shared() { shared.next() } else { own.next() };
     takes.iter().filter_map(next).collect()
 }
 
 /// A refusal of the shared takes alone, or of the others alone, as one of all takes.
 fn widen(refused: Refused, takes: &[Take], of_shared: bool) -> Refused {
-    let is_asked = |take: &Take| is_shared(&take.limit) == of_shared;
+    let is_asked = |take: &Take| take.limit.is_shared() == of_shared;
     let mut places = takes.iter().enumerate().filter(|(_, take)| is_asked(take)).map(|(place, _)| place);
     let mut standings = refused.standings.into_iter();
     let standing = |take: &Take| is_asked(take).then(|| standings.next()).flatten().unwrap_or(Standing::UNKNOWN);
