@@ -206,12 +206,12 @@ impl World for Local {
 
 async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>) -> Answer {
     match ask {
-        Ask::Count { operation, model, body } => {
-            counts.prompt(operation, model, body).await.map_or(UNAVAILABLE, Answer::Count)
+        Ask::Count { caller, operation, model, body } => {
+            counts.prompt(&caller, operation, model, body).await.map_or(UNAVAILABLE, Answer::Count)
         }
-        Ask::Wording { model, wording } => {
+        Ask::Wording { caller, model, wording } => {
             let count = move || wording.tokens(|text| bpe::count(&model, text));
-            counts.aside(count).await.map_or(UNAVAILABLE, Answer::Count)
+            counts.aside(&caller, count).await.map_or(UNAVAILABLE, Answer::Count)
         }
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),

@@ -102,5 +102,6 @@ fn learn(record: &Record, learned: &Learned) {
     };
     let key = Key { backend, model: &record.sent_model };
     meter::learn(&record.usage, through, learned, key);
-    learned.observe_answer(&record.caller.name, key, record.usage.total_input(), record.usage.total_output());
+    let each = record.usage.total_output().div_ceil(record.choices.max(1));
+    learned.observe_answer(&record.caller.name, key, record.usage.total_input(), each);
 }

@@ -138,6 +138,7 @@ mod tests {
             stream_usage: false,
             background: false,
             max_output: None,
+            output_alias: None,
             choices: 1,
             service_tier: None,
             speed: None,

@@ -141,7 +141,8 @@ impl Exchange {
                 let (limit, key, ceiling) = (taken.limit.clone(), taken.key.clone(), taken.standing.ceiling);
                 step = step.min(rule.step(ceiling));
                 // Where less was taken than is assumed, for the limit has no more, a step of it is surely there.
-                let is_whole = self.amount(rule, bounds, bounds.input, target) == Some(taken.amount);
+                let known = self.amount(rule, bounds, bounds.known_input(), target);
+                let is_whole = known.is_some_and(|known| known <= taken.amount);
                 let whole = bounds.whole(rule);
                 first = first.min(if ration == Ration::Ahead && is_whole { whole } else { whole.min(step) });
                 takes.push((Take { limit, key, ceiling, amount: 0, posture: Posture::Enforce }, rule.clone()));

@@ -3,12 +3,13 @@
 //! `wire::parts`, and what it costs in `costs`.
 
 use super::Exchange;
+use super::costs::most_tokens;
 use super::steps::Deciding;
 use super::translate::read_changed;
 use crate::limit::Unit;
 use crate::llm::{Call, Operation, Refusal};
 use crate::policy::Unpriced;
-use crate::policy::limits::Rule;
+use crate::policy::limits::{Met, Rule};
 use crate::target::Target;
 use crate::tokens::bpe;
 use crate::tokens::learned::Key;
@@ -20,6 +21,13 @@ const OUTPUT: u64 = 1024;
 
 /// The fewest tokens that are assumed of what a call refers to and does not bring.
 const REFERRED: u64 = 8 << 10;
+
+/// Of so many bytes of a document one token is made at least.
+const DOCUMENT: u64 = 8;
+
+/// Of a limit no call takes more than this part for what nothing is known of: several that refer to something have
+/// room beside each other, before the first of them has told what it came to.
+const GUESSED: u64 = 8;
 
 /// The most that a model is thought to read whose price does not say: the largest that is common.
 const WINDOW: u64 = 1 << 20;
@@ -33,16 +41,22 @@ pub(super) struct Bounds {
     pub input: u64,
     /// How much of the input is only assumed: what is no text.
     assumed: u64,
+    /// How much of that is a guess: nothing is known of it but that it may be there.
+    guessed: u64,
     /// What it probably is.
     pub likely: u64,
     /// As the call states it, or its model has it; none where nothing bounds it.
     output: Option<u64>,
     /// Tokens out that are expected where nothing is stated.
     expected: Option<u64>,
+    /// Tokens out that it asks for by a name which its server may pass over.
+    alias: u64,
     /// How many answers are made.
     choices: u64,
     /// What is made or heard has no size that the call states: the dearest is assumed.
     pub is_guess: bool,
+    /// It is no text: nobody knows whether its provider counts tokens of it.
+    pub is_media: bool,
 }
 
 // === impl Bounds ===
@@ -50,7 +64,7 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Some of it is only assumed.
     pub fn is_assumed(self) -> bool {
-        self.output.is_none() || self.assumed > 0 || self.is_guess
+        self.output.is_none() || self.assumed > 0
     }
 
     /// Tokens out that the answer has at most.
@@ -61,7 +75,8 @@ impl Bounds {
     /// Tokens out that are taken of a limit for all of the answer: what is stated, or what is assumed.
     pub fn whole(self, rule: &Rule) -> u64 {
         let each = |tokens: u64| tokens.saturating_mul(self.choices.max(1));
-        self.output.or(rule.output.map(each)).or(self.expected).unwrap_or(each(OUTPUT))
+        let assumed = || each(rule.output.or(self.expected).unwrap_or(OUTPUT).max(self.alias));
+        self.output.unwrap_or_else(assumed)
     }
 
     /// Of an answer that is ended when its limit runs out, no more than a step of output is taken beforehand.
@@ -74,9 +89,19 @@ impl Bounds {
         Bounds { output: Some(self.output.unwrap_or(0)), ..self }
     }
 
+    /// What is left when no text is counted.
+    pub fn without_text(self) -> Self {
+        Bounds { input: self.assumed, likely: self.assumed, ..self }
+    }
+
     /// The text of the prompt, where it was counted.
     pub fn counted(self) -> u64 {
-        self.likely.saturating_sub(self.assumed)
+        self.likely.saturating_sub(self.assumed.saturating_sub(self.guessed))
+    }
+
+    /// The prompt, without what is only a guess.
+    pub fn known_input(self) -> u64 {
+        self.input.saturating_sub(self.guessed)
     }
 
     /// The prompt, as far as it is not only assumed.
@@ -93,6 +118,27 @@ impl Exchange {
     pub(super) fn without_price(&self, rule: &Rule, target: &Target) -> Option<Refusal> {
         let allows = self.profile.unpriced == Unpriced::Allow || !rule.is_enforced();
         (!allows).then(|| super::access::unpriced(&target.model))
+    }
+
+    /// The most that this call takes of a limit, and what it probably comes to; none where money is counted and no
+    /// price is known.
+    pub(super) fn amounts(&self, met: &Met, bounds: Bounds, target: &Target) -> Option<(u64, u64)> {
+        let of = |bounds: Bounds, input: u64| self.amount(&met.rule, bounds, input, target);
+        let most = of(bounds, bounds.input)?;
+        let likely = of(bounds, bounds.likely).unwrap_or(most);
+        let most = match bounds.guessed {
+            0 => most,
+            _ => most.min(of(bounds, bounds.known_input())?.saturating_add(met.ceiling / GUESSED)),
+        };
+        // What is only assumed never makes a call more than the whole limit.
+        let is_guess = bounds.is_guess || (bounds.is_media && met.rule.limit.unit == Unit::Tokens);
+        let most = match bounds.is_assumed() || is_guess {
+            true if is_guess => most.min(met.ceiling),
+            true if most > met.ceiling => most.min(met.ceiling.max(of(bounds.certain(), bounds.certain_input())?)),
+            _ => most,
+        };
+        // Nothing is counted for a limit that refuses nothing, so it goes by what is probable.
+        Some(if met.rule.is_enforced() { (most, likely) } else { (likely.min(most), likely) })
     }
 
     /// The most that this call takes of a limit; none where money is counted and no price is known.
@@ -117,9 +163,14 @@ impl Exchange {
         let key = Key { backend: &target.backend.name, model: &target.model };
         let expected = self.setup.learned.expected_output(&self.story.caller.name, key);
         let choices = call.choices.max(1);
-        if call.operation.is_media() || call.operation == Operation::CountTokens {
+        if call.operation == Operation::CountTokens {
+            return Bounds { output: Some(0), ..Bounds::default() };
+        }
+        if call.operation.is_media() {
+            let (input, output) = most_tokens(call);
             let is_guess = self.is_guess(call);
-            return Bounds { output: Some(0), expected, choices, is_guess, ..Bounds::default() };
+            let output = Some(output);
+            return Bounds { input, likely: input, output, choices, is_guess, is_media: true, ..Bounds::default() };
         }
         let came = deciding.fields.call.body_bytes;
         let prompt = target.changes.as_ref().map_or(0, |changes| changes.prompt.text_bytes());
@@ -138,28 +189,48 @@ impl Exchange {
             None if deciding.limits.is_counted => (estimate, estimate),
             None => (text, estimate),
         };
-        let assumed = if parts == Parts::default() { 0 } else { self.assumed(parts, target) };
+        let likely = likely.min(most);
+        let (known, guessed) = match parts == Parts::default() {
+            true => (0, 0),
+            false => self.assumed(parts, likely, target),
+        };
+        let assumed = known.saturating_add(guessed);
         let makes_text = matches!(call.operation, Operation::Chat | Operation::Completion | Operation::Responses);
         let output = if makes_text { self.stated_output(target, deciding) } else { Some(0) };
         Bounds {
             input: most.saturating_add(assumed),
             assumed,
-            likely: likely.min(most).saturating_add(assumed),
+            guessed,
+            likely: likely.saturating_add(known),
             output,
             expected,
+            alias: call.output_alias.unwrap_or(0),
             choices,
-            is_guess: false,
+            ..Bounds::default()
         }
     }
 
-    /// What is taken for the parts of a prompt that are no text: for what it only refers to as much as the largest
-    /// prompt before, and before there was one, all that its model reads.
-    fn assumed(&self, parts: Parts, target: &Target) -> u64 {
+    /// What is taken for the parts of a prompt that are no text, beside `text` tokens that are: what is known of
+    /// them, and what is guessed beyond that. What a provider keeps is as much as the largest prompt before, and
+    /// what it reads elsewhere as much as that one was longer; before there was one, all that its model reads.
+    fn assumed(&self, parts: Parts, text: u64, target: &Target) -> (u64, u64) {
         let key = Key { backend: &target.backend.name, model: &target.model };
         let window = self.window(target).unwrap_or(WINDOW);
-        let before = || self.setup.learned.expected_input(&self.story.caller.name, key);
-        let referred = if parts.refers { before().map_or(window, |before| before.max(REFERRED)) } else { 0 };
-        parts.tokens.saturating_add(referred).min(window)
+        let before = self.setup.learned.expected_input(&self.story.caller.name, key);
+        let here = parts.tokens.saturating_add(parts.documents.div_ceil(DOCUMENT));
+        let referred = match before {
+            Some(before) if parts.goes_on => before,
+            Some(before) if parts.refers => before.saturating_sub(text.saturating_add(here)),
+            _ => 0,
+        };
+        let known = here.saturating_add(referred).min(window);
+        let may_refer = match before {
+            _ if !parts.goes_on && !parts.refers => 0,
+            Some(_) => REFERRED.saturating_sub(referred),
+            None => window,
+        };
+        let may_read = parts.documents.saturating_sub(parts.documents.div_ceil(DOCUMENT)).min(before.unwrap_or(window));
+        (known, may_refer.saturating_add(may_read).min(window.saturating_sub(known)))
     }
 
     pub(super) fn stated_output(&self, target: &Target, deciding: &Deciding) -> Option<u64> {

@@ -10,9 +10,12 @@ use crate::policy::Tariff;
 use crate::target::Target;
 use crate::wire::media::SOUND;
 
-/// Tokens of the largest image of the best quality (OpenAI, "Image generation": 1024x1536, high), for models that
-/// bill images by their tokens alone.
-const IMAGE: u64 = 6_240;
+/// Tokens of the largest image of each quality (OpenAI, "Image generation", GPT Image: 1024x1536), for models that
+/// bill images by their tokens alone; the last row for all others.
+const IMAGE: [(&str, u64); 3] = [("low", 408), ("medium", 1_584), ("", 6_240)];
+
+/// The most characters that a prompt of an image has (OpenAI, "Create image": 32,000 for the GPT image models).
+const IMAGE_PROMPT: u64 = 32_000;
 
 /// Tokens of sound for one character that is spoken, for models that bill speech by its tokens alone: 20 a second
 /// (OpenAI, "Pricing": a minute of gpt-4o-mini-tts is 0.015 USD, a million tokens are 12), at four characters a
@@ -86,17 +89,11 @@ impl Exchange {
                 price(Tariff { size, quality, ..tariff }, images)
             };
             let dearest = rows.iter().filter_map(of).max().or_else(|| rows.iter().filter_map(any).max());
-            let tokens = Usage { image_out: call.choices.saturating_mul(IMAGE), ..Usage::default() };
+            let tokens = Usage { image_out: tokens_of_images(call, media), ..Usage::default() };
             return dearest.or_else(|| price(tariff, images)).or_else(|| price(tariff, tokens));
         }
         let (characters, audio_in_ms) = (media.characters, heard(media));
-        let spoken = Usage {
-            input: characters,
-            audio_in: audio_in_ms.div_ceil(HEARD_MS),
-            audio_out: characters.saturating_mul(SPOKEN),
-            output: audio_in_ms.div_ceil(SAID_MS),
-            ..Usage::default()
-        };
+        let spoken = most_spoken(media);
         price(tariff, units(Units { characters, audio_in_ms, ..Units::default() })).or_else(|| price(tariff, spoken))
     }
 
@@ -123,6 +120,38 @@ impl Exchange {
         let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
         let models = Models { requested: &target.model, served: None, region: region::of(&target.backend.authority) };
         meter::image_terms(&policy.catalog, overlay, &target.backend.provider, models).collect()
+    }
+}
+
+/// The most tokens in and out that a call for images or sound comes to, where its provider counts any.
+pub(super) fn most_tokens(call: &Call) -> (u64, u64) {
+    let Some(media) = call.media.as_deref() else { return (0, 0) };
+    match call.operation {
+        Operation::Image => (call.body_bytes.min(IMAGE_PROMPT), tokens_of_images(call, media)),
+        Operation::Audio => {
+            let spoken = most_spoken(media);
+            (spoken.total_input(), spoken.total_output())
+        }
+        _ => (0, 0),
+    }
+}
+
+fn tokens_of_images(call: &Call, media: &Media) -> u64 {
+    let quality = media.quality.as_deref().unwrap_or_default();
+    let [.., (_, most)] = IMAGE;
+    let each = IMAGE.iter().find(|(name, _)| *name == quality).map_or(most, |(_, tokens)| *tokens);
+    call.choices.saturating_mul(each)
+}
+
+/// Of speech and of transcripts.
+fn most_spoken(media: &Media) -> Usage {
+    let audio_in_ms = heard(media);
+    Usage {
+        input: media.characters,
+        audio_in: audio_in_ms.div_ceil(HEARD_MS),
+        audio_out: media.characters.saturating_mul(SPOKEN),
+        output: audio_in_ms.div_ceil(SAID_MS),
+        ..Usage::default()
     }
 }
 

@@ -28,7 +28,8 @@ impl Exchange {
         };
         let key = Key { backend: &target.backend.name, model: &target.model };
         deciding.estimate = self.setup.learned.estimate_input(key, wording.bytes()).saturating_add(wording.added());
-        self.ask(Slot::Gate, Ask::Wording { model: target.model.to_string(), wording }, out);
+        let (caller, model) = (self.story.caller.name.clone(), target.model.to_string());
+        self.ask(Slot::Gate, Ask::Wording { caller, model, wording }, out);
         Flow::Park
     }
 

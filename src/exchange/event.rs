@@ -89,12 +89,15 @@ pub enum Ask {
     Embed(Bytes),
     /// The exact number of tokens of a request body, for a model.
     Count {
+        /// Whose it is: nobody fills the queue of those that wait to be counted.
+        caller: Arc<str>,
         operation: Operation,
         model: String,
         body: Bytes,
     },
     /// The tokens of a chat whose provider counts none.
     Wording {
+        caller: Arc<str>,
         model: String,
         wording: Wording,
     },

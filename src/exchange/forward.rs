@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Exchange;
-use super::event::{Action, Ask, Edits, Meta, RequestHead, Slot};
+use super::event::{Action, Edits, Meta, RequestHead, Slot};
 use super::keys::with_keys;
 use super::phase::Phase;
 use super::request::State;
@@ -61,11 +61,7 @@ impl Exchange {
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(body) = count {
             self.side_open = true;
-            self.ask(
-                Slot::Side,
-                Ask::Count { operation: self.story.operation, model: target.model.to_string(), body },
-                out,
-            );
+            self.ask(Slot::Side, self.count_of(&target, body), out);
         }
     }
 

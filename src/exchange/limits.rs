@@ -22,7 +22,6 @@ use crate::policy::select::Place;
 use crate::policy::{Mode, OnError};
 use crate::target::{Pass, Target};
 use crate::wire::parts::{self, Parts};
-use crate::wire::prompt::MAX_COUNTED;
 
 /// After how long a call that waits for a place among those in flight asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -53,7 +52,8 @@ pub(super) struct Limits {
     pub counted: Option<u64>,
     /// They cannot be counted, or were, or are just now.
     pub is_counted: bool,
-    is_counting: bool,
+    /// The open question is how many tokens the prompt has.
+    pub is_counting: bool,
     /// What of the prompt is no text, once that was read.
     pub parts: Option<Parts>,
     /// How output is taken of limits that end streams, where one is met.
@@ -108,18 +108,6 @@ impl Exchange {
         self.take_of(met, &target, deciding, out)
     }
 
-    /// Has the prompt counted. False where it was already, or cannot be.
-    fn count_first(&mut self, target: &Target, deciding: &mut Deciding, out: &mut Vec<Action>) -> bool {
-        let operation = self.story.operation;
-        if std::mem::replace(&mut deciding.limits.is_counted, true) || operation.is_media() {
-            return false;
-        }
-        let body = deciding.body.clone();
-        deciding.limits.is_counting = true;
-        self.ask(Slot::Gate, Ask::Count { operation, model: target.model.to_string(), body }, out);
-        true
-    }
-
     fn take_of(&mut self, met: Vec<Met>, target: &Target, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
         let is_sized = met.iter().any(|met| met.rule.limit.unit.stage() == Stage::Reserve);
         if is_sized && deciding.limits.parts.is_none() {
@@ -137,23 +125,13 @@ impl Exchange {
             let rule = std::mem::replace(&mut met.rule, as_met);
             let is_stepwise = met.rule.cuts && deciding.limits.ration == Some(Ration::Steps);
             let bounds = if is_stepwise { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
-            let Some(most) = self.amount(&met.rule, bounds, bounds.input, target) else {
+            let Some((most, likely)) = self.amounts(&met, bounds, target) else {
                 // Without a price the budget would not even say what was spent.
                 match self.without_price(&rule, target) {
                     Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),
                     None => continue,
                 }
             };
-            // What is only assumed never makes a call more than the whole limit.
-            let least = || self.amount(&met.rule, bounds.certain(), bounds.certain_input(), target).unwrap_or(most);
-            let most = match bounds.is_assumed() {
-                true if bounds.is_guess => most.min(met.ceiling),
-                true => most.min(met.ceiling.max(least())),
-                false => most,
-            };
-            let likely = self.amount(&met.rule, bounds, bounds.likely, target).unwrap_or(most);
-            // Nothing is counted for a limit that refuses nothing, so it goes by what is probable.
-            let most = if met.rule.is_enforced() { most } else { likely.min(most) };
             asked.push((met, most, most.saturating_sub(likely)));
         }
         if asked.is_empty() {
@@ -238,28 +216,19 @@ impl Exchange {
         }
     }
 
-    /// Whether the prompt is held to what is known of its model because too many were being counted.
-    fn was_too_busy(deciding: &Deciding) -> bool {
-        let (limits, operation) = (&deciding.limits, deciding.fields.call.operation);
-        let counts = !operation.is_media() && deciding.body.len() <= MAX_COUNTED;
-        counts && limits.is_counted && limits.counted.is_none()
-    }
-
     fn does_not_fit(
         &mut self,
         step: Step,
         asked: &[Asked],
-        refused: Refused,
+        mut refused: Refused,
         deciding: &mut Deciding,
         out: &mut Vec<Action>,
     ) -> Flow {
         let Some((met, ..)) = asked.get(refused.take) else { return Flow::Go };
         let rule = met.rule.clone();
         let target = deciding.target.clone();
-        // A bound never refuses what a count would admit.
         if let Some(target) = &target
-            && rule.limit.unit.stage() == Stage::Reserve
-            && self.count_first(target, deciding, out)
+            && self.count_what_does_not_fit(met, &mut refused, target, deciding, out)
         {
             deciding.limits.reserved = false;
             return Flow::Park;
@@ -332,11 +301,6 @@ impl Limits {
     pub fn count(&mut self, tokens: Option<u64>) {
         self.counted = tokens;
         self.is_counting = false;
-    }
-
-    /// The open question is how many tokens the prompt has.
-    pub fn is_counting(&self) -> bool {
-        self.is_counting
     }
 
     /// What is asked, for who does not wait for the answer.

@@ -24,6 +24,7 @@ mod carried;
 mod choose;
 mod costs;
 mod count;
+mod counted;
 mod crossing;
 mod crossing_end;
 mod downgrade;

@@ -53,6 +53,8 @@ pub struct Record {
     pub response_bytes: u64,
     /// Bytes of a request body that was read as a call.
     pub body_bytes: u64,
+    /// How many answers it asked for at once; at least 1 of a request that was read as a call.
+    pub choices: u64,
     /// Decoded bytes of text in the answer, where it could be read: what an estimate of the output
     /// is made from.
     pub text_bytes: Option<u64>,

@@ -64,7 +64,7 @@ impl Exchange {
 
     /// Nothing is counted here: what would be taken goes into the record.
     pub(super) fn limits_peeked(&mut self, deciding: &mut Deciding) -> Flow {
-        if deciding.limits.is_counting() {
+        if deciding.limits.is_counting {
             deciding.limits.count(None);
             return Flow::Redo;
         }

@@ -326,6 +326,7 @@ impl Exchange {
             request_bytes: story.request_bytes,
             response_bytes: story.response_bytes,
             body_bytes: call.map_or(0, |call| call.body_bytes),
+            choices: call.map_or(0, |call| call.choices),
             text_bytes: self.response.text_bytes(),
             timings: story.timings,
             signed: story.credential.is_some(),

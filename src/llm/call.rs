@@ -48,8 +48,11 @@ pub struct Call {
     pub stream_usage: bool,
     /// The answer is asked for later, by another request (OpenAI Responses `background`).
     pub background: bool,
-    /// The bound on output tokens that the client stated, under whichever of its names.
+    /// The bound on output tokens that the client stated, under whichever of its format's names.
     pub max_output: Option<u64>,
+    /// A bound that stands under another format's name alone. Most servers pass over it, some read it first: it may
+    /// tell that there will be more output than is assumed, and never that there will be less.
+    pub output_alias: Option<u64>,
     /// How many answers are asked for at once; at least 1.
     pub choices: u64,
     /// The service tier asked for, as the provider spells it.

@@ -54,6 +54,7 @@ pub(crate) fn sample() -> Record {
         request_bytes: 321,
         response_bytes: 4321,
         body_bytes: 300,
+        choices: 1,
         text_bytes: Some(28),
         timings: Timings {
             receive: Some(Duration::from_micros(100)),

@@ -97,7 +97,7 @@ impl Learned {
         self.observe(key, tokens, bytes, |entry| &mut entry.output);
     }
 
-    /// A complete call of this caller had so many tokens and was answered with so many, as the provider says.
+    /// A complete call of this caller had so many tokens and each of its answers so many, as the provider says.
     pub fn observe_answer(&self, caller: &str, key: Key<'_>, input: u64, output: u64) {
         self.outputs.observe(caller, key, input, output);
     }

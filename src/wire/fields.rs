@@ -75,7 +75,7 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
 
     let stream = flag("stream")?;
     let background = flag("background")?;
-    let max_output = stated::max_output(dialect, body, &members)?;
+    let stated = stated::max_output(dialect, operation, body, &members)?;
     let choices = stated::choices(dialect, operation, body, &members)?;
     let media = media::read(operation, text)?;
     let service_tier = text("service_tier")?.filter(|tier| tier.len() <= MAX_TIER);
@@ -103,7 +103,8 @@ pub fn read(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Field
             stream,
             stream_usage,
             background,
-            max_output,
+            max_output: stated.bound,
+            output_alias: stated.alias,
             choices,
             service_tier,
             speed,
@@ -156,6 +157,7 @@ pub(super) fn read_named(
             stream_usage: true,
             background: false,
             max_output,
+            output_alias: None,
             choices: choices.unwrap_or(1).max(1),
             service_tier,
             speed: None,

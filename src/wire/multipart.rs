@@ -85,6 +85,7 @@ pub fn read(content_type: &str, endpoint: Endpoint, body: &[u8]) -> Result<Field
         stream_usage: false,
         background: false,
         max_output: None,
+        output_alias: None,
         choices: choices.and_then(|said| said.trim().parse().ok()).unwrap_or(1).max(1),
         service_tier: None,
         speed: None,

@@ -5,8 +5,9 @@
 //! |---|---|
 //! | image, inline or by its address | the most that its model makes of one, see [`IMAGES`] |
 //! | inline sound | its bytes at [`SOUND`] a second, [`SOUND_TOKENS`] each |
-//! | inline document or video | one for each byte: what a provider reads out of them is not bounded otherwise |
-//! | document, sound or video by its address; an earlier answer, a stored prompt or cache; tools that the provider runs | it refers to what is not here |
+//! | inline document or video | at most one for each byte: what a provider reads out of them is not bounded otherwise |
+//! | document, sound or video by its address; tools that the provider runs | it refers to what is not here |
+//! | an earlier answer, a conversation, a stored prompt or cache | it goes on from what its provider keeps |
 //!
 //! A body without any of them is passed over once, for the words that name them, and not parsed.
 
@@ -17,11 +18,39 @@ use regex::bytes::Regex;
 use super::media::SOUND;
 use crate::base::json::{self, JsonError, Kind, Span};
 
-/// The most tokens of one image by what a model's name has in it, the first that fits: Claude's high resolution
-/// (Anthropic, "Vision", 2026: 4,784), Gemini's (Gemini API, "Media resolution": 2,240 at ultra high), and 2,833
-/// and 5,667 for each of eight tiles (OpenAI, "Images and vision", GPT-4o mini). Of all others as many as the
-/// largest of those that are known: 16,384 (Qwen-VL, `max_pixels` of 12,845,056; OpenAI's largest is below).
-const IMAGES: [(&str, u64); 4] = [("claude", 4_784), ("gemini", 2_240), ("gpt-4o-mini", 48_169), ("", 16_384)];
+/// What a model makes of an image, by what its name has in it; the first row that fits.
+struct Images {
+    name: &'static str,
+    /// The most tokens of one.
+    most: u64,
+    /// Of one that is to be seen in low detail, where its model knows that.
+    low: Option<u64>,
+}
+
+const fn images(name: &'static str, most: u64, low: Option<u64>) -> Images {
+    Images { name, most, low }
+}
+
+/// Claude's high resolution (Anthropic, "Vision", 2026: 4,784), Gemini's (Gemini API, "Media resolution": 2,240 at
+/// ultra high), and OpenAI's ("Images and vision", 2026): so many for an image and for each of eight tiles, or for
+/// each of 1,536 patches, of 10,000 in the newest. Of all others as many as the largest of those that are known:
+/// 16,384 (Qwen-VL, `max_pixels` of 12,845,056).
+const IMAGES: [Images; 13] = [
+    images("claude", 4_784, None),
+    images("gemini", 2_240, None),
+    images("gpt-4o-mini", 2_833 + 8 * 5_667, Some(2_833)),
+    images("gpt-4.1-mini", 3_779, None),
+    images("gpt-4.1-nano", 3_779, None),
+    images("gpt-4o", 85 + 8 * 170, Some(85)),
+    images("gpt-4.1", 85 + 8 * 170, Some(85)),
+    images("gpt-4-turbo", 85 + 8 * 170, Some(85)),
+    // Those with a smaller number behind the point are billed by patches, some in their original size.
+    images("gpt-5.", 16_384, None),
+    images("gpt-5", 3_779, None),
+    images("o4-mini", 3_779, None),
+    images("o3", 75 + 8 * 150, Some(75)),
+    images("", 16_384, None),
+];
 
 /// Tokens of a second of sound: Gemini's 32 (Gemini API, "Audio understanding"); OpenAI's are 10.
 const SOUND_TOKENS: u64 = 32;
@@ -29,12 +58,16 @@ const SOUND_TOKENS: u64 = 32;
 /// What a prompt has beside its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// The most tokens that they come to.
+    /// The most tokens that images and sound come to.
     pub tokens: u64,
-    /// Bytes of the body that are theirs and no text.
+    /// Bytes of inline documents and video: no more tokens are made of them.
+    pub documents: u64,
+    /// Bytes of the body that are no text.
     pub bytes: u64,
-    /// There is more, and nobody here knows how much.
+    /// There is more in this prompt, and nobody here knows how much.
     pub refers: bool,
+    /// Its provider puts before it what it keeps.
+    pub goes_on: bool,
 }
 
 /// What a part is.
@@ -49,7 +82,7 @@ enum Medium {
 /// Reads parts, all over a body.
 struct Reader<'a> {
     body: &'a [u8],
-    image: u64,
+    images: &'static Images,
     parts: Parts,
 }
 
@@ -58,8 +91,9 @@ pub fn read(model: &str, body: &[u8]) -> Parts {
     if !may_have(body) {
         return Parts::default();
     }
-    let image = IMAGES.iter().find(|(name, _)| model.contains(name)).map_or(0, |(_, tokens)| *tokens);
-    let mut reader = Reader { body, image, parts: Parts::default() };
+    let [.., other] = &IMAGES;
+    let images = IMAGES.iter().find(|images| model.contains(images.name)).unwrap_or(other);
+    let mut reader = Reader { body, images, parts: Parts::default() };
     // What is too deep or too long to be listed is bounded by its bytes, as far as it was not read.
     reader.top().ok();
     reader.parts
@@ -83,14 +117,12 @@ impl Reader<'_> {
         for member in json::object(self.body)? {
             let there = member.kind != Kind::Null;
             match &*member.key {
-                "previous_response_id"
-                | "conversation"
-                | "cachedContent"
-                | "cached_content"
-                | "mcp_servers"
-                | "web_search_options" => self.parts.refers |= there,
+                "previous_response_id" | "conversation" | "cachedContent" | "cached_content" => {
+                    self.parts.goes_on |= there;
+                }
+                "mcp_servers" | "web_search_options" => self.parts.refers |= there,
                 // Else it is text.
-                "prompt" => self.parts.refers |= member.kind == Kind::Object,
+                "prompt" => self.parts.goes_on |= member.kind == Kind::Object,
                 "tools" => self.tools(member.value, member.kind)?,
                 "messages" | "contents" | "input" | "system" | "systemInstruction" | "system_instruction"
                 | "documents" | "images" => self.walk(member.value, member.kind, medium(&member.key))?,
@@ -137,7 +169,7 @@ impl Reader<'_> {
                 for (value, kind) in json::elements(self.body, value)? {
                     match (kind, around) {
                         // Ollama's images are a list of texts.
-                        (Kind::String, Some(Medium::Image)) => self.add(Medium::Image, "", value),
+                        (Kind::String, Some(Medium::Image)) => self.add(Medium::Image, self.images.most, "", value),
                         _ => self.walk(value, kind, around)?,
                     }
                 }
@@ -150,16 +182,17 @@ impl Reader<'_> {
 
     fn object(&mut self, value: Span, around: Option<Medium>) -> Result<(), JsonError> {
         let members = json::members(self.body, value)?;
-        let mut here = around;
+        let (mut here, mut image) = (around, self.images.most);
         for member in members.iter().filter(|member| member.kind == Kind::String) {
-            let Some(text) = matches!(&*member.key, "type" | "mimeType" | "mime_type" | "media_type")
+            let Some(text) = matches!(&*member.key, "type" | "mimeType" | "mime_type" | "media_type" | "detail")
                 .then(|| json::string(member.value.slice(self.body)))
                 .flatten()
             else {
                 continue;
             };
             match (&*member.key, &*text) {
-                ("type", "item_reference") => self.parts.refers = true,
+                ("detail", detail) => image = self.images.low.filter(|_| detail == "low").unwrap_or(image),
+                ("type", "item_reference") => self.parts.goes_on = true,
                 // Of a source it says where it is.
                 ("type", "file") => here = here.or(Some(Medium::Document)),
                 ("type", name) => here = medium(name).or(here),
@@ -171,7 +204,7 @@ impl Reader<'_> {
             match (&*member.key, member.kind, inner) {
                 // What a model wrote, and what a tool answered: text, whatever its keys are.
                 ("input" | "arguments" | "args" | "response" | "json", Kind::Object, _) => {}
-                (key, Kind::String, Some(medium)) if is_place(key) => self.add(medium, key, member.value),
+                (key, Kind::String, Some(medium)) if is_place(key) => self.add(medium, image, key, member.value),
                 ("id", Kind::String, Some(Medium::Sound)) => self.parts.refers = true,
                 (_, Kind::Array | Kind::Object, _) => self.walk(member.value, member.kind, inner)?,
                 _ => {}
@@ -181,23 +214,25 @@ impl Reader<'_> {
     }
 
     /// One part, whose content or address is this text.
-    fn add(&mut self, medium: Medium, key: &str, value: Span) {
+    fn add(&mut self, medium: Medium, image: u64, key: &str, value: Span) {
         let text = value.slice(self.body);
         let is_inline = matches!(key, "" | "data" | "bytes" | "file_data" | "result") || text.starts_with(b"\"data:");
         let length = text.len() as u64;
         // Four characters of base64 are three bytes.
         let bytes = length.saturating_mul(3).div_ceil(4);
-        let tokens = match medium {
-            Medium::Image => self.image,
+        match medium {
+            Medium::Image => self.parts.tokens = self.parts.tokens.saturating_add(image),
             _ if !is_inline => {
                 self.parts.refers = true;
                 return;
             }
-            Medium::Sound => bytes.div_ceil(SOUND).saturating_mul(SOUND_TOKENS),
+            Medium::Sound => {
+                let tokens = bytes.div_ceil(SOUND).saturating_mul(SOUND_TOKENS);
+                self.parts.tokens = self.parts.tokens.saturating_add(tokens);
+            }
             // A text may stand there as it is.
-            Medium::Video | Medium::Document => length,
-        };
-        self.parts.tokens = self.parts.tokens.saturating_add(tokens);
+            Medium::Video | Medium::Document => self.parts.documents += length,
+        }
         self.parts.bytes += length;
     }
 }
@@ -238,7 +273,7 @@ mod tests {
     use super::*;
 
     fn parts(tokens: u64, bytes: u64, refers: bool) -> Parts {
-        Parts { tokens, bytes, refers }
+        Parts { tokens, bytes, refers, ..Parts::default() }
     }
 
     fn content(part: &str) -> String {
@@ -247,7 +282,9 @@ mod tests {
 
     #[test]
     fn each_kind_of_part_comes_to_what_is_documented() {
-        const REFERS: Parts = Parts { tokens: 0, bytes: 0, refers: true };
+        const REFERS: Parts = Parts { tokens: 0, documents: 0, bytes: 0, refers: true, goes_on: false };
+        const GOES_ON: Parts = Parts { goes_on: true, refers: false, ..REFERS };
+        let document = |bytes| Parts { documents: bytes, bytes, ..Parts::default() };
         for (part, expected) in [
             (r#"{"type":"text","text":"an \"image_url\" and a \"source\""}"#, Parts::default()),
             (r#"{"type":"image_url","image_url":{"url":"https://x/y"}}"#, parts(16_384, 13, false)),
@@ -264,19 +301,16 @@ mod tests {
             (r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#, parts(16_384, 6, false)),
             (r#"{"file_data":{"file_uri":"gs://x","mime_type":"image/png"}}"#, parts(16_384, 8, false)),
             (r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}}"#, parts(32, 6, false)),
-            (r#"{"type":"file","file":{"file_data":"data:x,AAAA","filename":"x"}}"#, parts(13, 13, false)),
-            (
-                r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"a text"}}"#,
-                parts(8, 8, false),
-            ),
-            (r#"{"inline_data":{"mime_type":"video/mp4","data":"AAAA"}}"#, parts(6, 6, false)),
+            (r#"{"type":"file","file":{"file_data":"data:x,AAAA","filename":"x"}}"#, document(13)),
+            (r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"a text"}}"#, document(8)),
+            (r#"{"inline_data":{"mime_type":"video/mp4","data":"AAAA"}}"#, document(6)),
             (r#"{"type":"document","source":{"type":"url","url":"https://x/y.pdf"}}"#, REFERS),
             (r#"{"type":"document","source":{"type":"file","file_id":"f-1"}}"#, REFERS),
             (r#"{"type":"input_file","file_url":"https://x/y.pdf"}"#, REFERS),
             (r#"{"type":"file","file":{"file_id":"f-1"}}"#, REFERS),
             (r#"{"fileData":{"fileUri":"gs://x","mimeType":"video/mp4"}}"#, REFERS),
             (r#"{"video":{"format":"mp4","source":{"s3Location":{"uri":"s3://x/y"}}}}"#, REFERS),
-            (r#"{"type":"item_reference","id":"msg_1"}"#, REFERS),
+            (r#"{"type":"item_reference","id":"msg_1"}"#, GOES_ON),
             (r#"{"type":"container_upload","file_id":"f-1"}"#, REFERS),
             (r#"{"type":"tool_use","id":"t","name":"f","input":{"file":{"url":"https://x"}}}"#, Parts::default()),
             (
@@ -290,21 +324,24 @@ mod tests {
 
     #[test]
     fn what_stands_outside_of_the_body_is_referred_to() {
-        for (body, refers) in [
-            (r#"{"model":"m","input":"hi","previous_response_id":"r"}"#, true),
-            (r#"{"model":"m","input":"hi","previous_response_id":null}"#, false),
-            (r#"{"model":"m","input":"hi","conversation":{"id":"c"}}"#, true),
-            (r#"{"model":"m","prompt":{"id":"p"}}"#, true),
-            (r#"{"model":"m","prompt":"p"}"#, false),
-            (r#"{"contents":[],"cachedContent":"c"}"#, true),
-            (r#"{"model":"m","input":"hi","tools":[{"type":"web_search"}]}"#, true),
-            (r#"{"model":"m","messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#, true),
-            (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"web_"}}]}"#, false),
-            (r#"{"contents":[],"tools":[{"googleSearch":{}}]}"#, true),
-            (r#"{"model":"m","messages":[],"mcp_servers":[{}]}"#, true),
-            (r#"no "image" at all"#, false),
+        const NONE: (bool, bool) = (false, false);
+        const REFERS: (bool, bool) = (true, false);
+        const GOES_ON: (bool, bool) = (false, true);
+        for (body, (refers, goes_on)) in [
+            (r#"{"model":"m","input":"hi","previous_response_id":"r"}"#, GOES_ON),
+            (r#"{"model":"m","input":"hi","previous_response_id":null}"#, NONE),
+            (r#"{"model":"m","input":"hi","conversation":{"id":"c"}}"#, GOES_ON),
+            (r#"{"model":"m","prompt":{"id":"p"}}"#, GOES_ON),
+            (r#"{"model":"m","prompt":"p"}"#, NONE),
+            (r#"{"contents":[],"cachedContent":"c"}"#, GOES_ON),
+            (r#"{"model":"m","input":"hi","tools":[{"type":"web_search"}]}"#, REFERS),
+            (r#"{"model":"m","messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#, REFERS),
+            (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"web_"}}]}"#, NONE),
+            (r#"{"contents":[],"tools":[{"googleSearch":{}}]}"#, REFERS),
+            (r#"{"model":"m","messages":[],"mcp_servers":[{}]}"#, REFERS),
+            (r#"no "image" at all"#, NONE),
         ] {
-            assert_eq!(read("m", body.as_bytes()), parts(0, 0, refers), "{body}");
+            assert_eq!(read("m", body.as_bytes()), Parts { refers, goes_on, ..Parts::default() }, "{body}");
         }
     }
 
@@ -316,10 +353,23 @@ mod tests {
             ("anthropic.claude-opus-5-v1:0", 4_784),
             ("gemini-3.5-flash", 2_240),
             ("gpt-4o-mini-2024-07-18", 48_169),
-            ("gpt-5", 16_384),
+            ("gpt-4o-2024-11-20", 1_445),
+            ("gpt-4.1", 1_445),
+            ("gpt-4.1-nano", 3_779),
+            ("gpt-5-mini", 3_779),
+            ("gpt-5.4", 16_384),
+            ("o3-pro", 1_275),
+            ("o4-mini", 3_779),
+            ("qwen3-vl", 16_384),
         ] {
             assert_eq!(read(model, body.as_bytes()).tokens, 2 * tokens, "{model}");
         }
+        let low = |model, part: &str| read(model, content(part).as_bytes()).tokens;
+        let chat = r#"{"type":"image_url","image_url":{"url":"u","detail":"low"}}"#;
+        let response = r#"{"type":"input_image","detail":"low","image_url":"u"}"#;
+        assert_eq!([low("gpt-4o", chat), low("gpt-4o", response), low("gpt-4o-mini", chat)], [85, 85, 2_833]);
+        assert_eq!([low("claude-opus-5", chat), low("gpt-5-mini", chat)], [4_784, 3_779], "these do not know it");
+        assert_eq!(low("gpt-4o", &chat.replace("low", "auto")), 1_445);
         assert_eq!(read("llava", br#"{"model":"llava","images":["AAAA","AAAA"]}"#), parts(32_768, 12, false));
     }
 }

@@ -4,23 +4,53 @@ use super::fields::only;
 use crate::base::json::{self, Kind, Member};
 use crate::llm::{Dialect, Operation, Refusal};
 
-/// The names under which formats state the bound on output tokens, and llama.cpp's own, which its server reads
-/// before any other (tools/server/README.md, `n_predict`). Servers pass over names that they do not know, so of
-/// several the largest counts.
-const MAX_OUTPUT: &[&str] = &["max_completion_tokens", "max_output_tokens", "max_tokens", "n_predict"];
+/// Names of the bound that a server may read although the request's format does not have them: those of the other
+/// formats, and llama.cpp's own, which its server reads before any other (tools/server/README.md, `n_predict`).
+const ALIASES: &[&str] = &["max_completion_tokens", "max_output_tokens", "max_tokens", PREDICT];
 
-/// The most output tokens that the body states under any name. None where it states none, or one of the names
-/// with what is no bound: nobody knows which of them its server goes by.
-pub(super) fn max_output(dialect: Dialect, body: &[u8], members: &[Member<'_>]) -> Result<Option<u64>, Refusal> {
-    let (mut most, mut holds) = (None, true);
-    for name in MAX_OUTPUT {
+/// llama.cpp's name of the bound, in every format that its server reads.
+pub(super) const PREDICT: &str = "n_predict";
+
+/// The bound on output tokens that a body states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stated {
+    /// The largest, where one stands under a name of the request's format. None where there is none, or one of the
+    /// names has what is no bound: nobody knows which of them its server goes by.
+    pub bound: Option<u64>,
+    /// Only another name has one, and most servers pass over that: they make as much as they like.
+    pub alias: Option<u64>,
+}
+
+/// The top-level names under which every server of a format reads the bound on an operation's output (OpenAI, API
+/// reference "Create chat completion", "Create completion" and "Create a model response"; Anthropic, "Messages").
+pub(super) fn names(dialect: Dialect, operation: Operation) -> &'static [&'static str] {
+    match (operation, dialect) {
+        (Operation::Chat, Dialect::Anthropic) | (Operation::Completion, _) => &["max_tokens"],
+        (Operation::Chat, _) => &["max_completion_tokens", "max_tokens"],
+        (Operation::Responses, _) => &["max_output_tokens"],
+        _ => &[],
+    }
+}
+
+/// Reads the bound. What another name says may raise it, and never lowers it.
+pub(super) fn max_output(
+    dialect: Dialect,
+    operation: Operation,
+    body: &[u8],
+    members: &[Member<'_>],
+) -> Result<Stated, Refusal> {
+    let read = names(dialect, operation);
+    let (mut most, mut is_bound, mut holds) = (None, false, true);
+    for name in ALIASES {
         let Some(member) = only(dialect, members, name)?.filter(|member| member.kind != Kind::Null) else { continue };
         // Anthropic answers 0 with no output. Servers that ask whether it is there, or not 0, take it for no bound.
         let stated = integer(body, member).filter(|bound| *bound > 0 || dialect == Dialect::Anthropic);
         holds &= stated.is_some();
+        is_bound |= read.contains(name);
         most = most.max(stated);
     }
-    Ok(most.filter(|_| holds))
+    let (bound, alias) = if is_bound { (most.filter(|_| holds), None) } else { (None, most) };
+    Ok(Stated { bound, alias })
 }
 
 /// How many answers are made, of which each may be as long as is stated: `n`, or those of which the best are
@@ -79,28 +109,44 @@ mod tests {
 
     #[test]
     fn of_several_bounds_the_largest_counts_and_of_an_odd_one_nothing_is_believed() {
-        let bound = |dialect, fields: &str| {
-            let body = format!(r#"{{"model":"m",{fields}}}"#);
-            read(dialect, Operation::Chat, &body).max_output
+        let bounds = |dialect, operation, fields: &str| {
+            let call = read(dialect, operation, &format!(r#"{{"model":"m",{fields}}}"#));
+            (call.max_output, call.output_alias)
         };
+        let bound = |dialect, fields: &str| bounds(dialect, Operation::Chat, fields);
         for (fields, expected) in [
-            (r#""max_tokens":5"#, Some(5)),
-            (r#""max_output_tokens":1,"max_tokens":100000"#, Some(100_000)),
-            (r#""max_completion_tokens":7,"max_tokens":3"#, Some(7)),
-            (r#""max_tokens":1,"n_predict":4000"#, Some(4_000)),
-            (r#""max_tokens":null,"max_completion_tokens":3"#, Some(3)),
-            (r#""max_tokens":1e5"#, Some(100_000)),
-            (r#""max_tokens":2.5"#, Some(3)),
-            (r#""max_tokens":"100""#, Some(100)),
-            (r#""max_tokens":1e99"#, Some(u64::MAX)),
-            (r#""max_tokens":-1,"max_output_tokens":1"#, None),
-            (r#""max_tokens":{},"max_output_tokens":1"#, None),
-            (r#""max_tokens":0"#, None),
-            (r#""max_tokens":null"#, None),
+            (r#""max_tokens":5"#, (Some(5), None)),
+            (r#""max_output_tokens":1,"max_tokens":100000"#, (Some(100_000), None)),
+            (r#""max_completion_tokens":7,"max_tokens":3"#, (Some(7), None)),
+            (r#""max_tokens":1,"n_predict":4000"#, (Some(4_000), None)),
+            (r#""max_tokens":1,"n_predict":-1"#, (None, None)),
+            (r#""max_tokens":null,"max_completion_tokens":3"#, (Some(3), None)),
+            (r#""max_tokens":1e5"#, (Some(100_000), None)),
+            (r#""max_tokens":2.5"#, (Some(3), None)),
+            (r#""max_tokens":"100""#, (Some(100), None)),
+            (r#""max_tokens":1e99"#, (Some(u64::MAX), None)),
+            (r#""max_tokens":-1,"max_output_tokens":1"#, (None, None)),
+            (r#""max_tokens":{},"max_output_tokens":1"#, (None, None)),
+            (r#""max_tokens":0"#, (None, None)),
+            (r#""max_tokens":null"#, (None, None)),
+            // Names that a server of this format passes over bound nothing.
+            (r#""n_predict":1"#, (None, Some(1))),
+            (r#""max_output_tokens":1"#, (None, Some(1))),
+            (r#""max_output_tokens":1,"n_predict":4000"#, (None, Some(4_000))),
+            (r#""max_tokens":null,"n_predict":1"#, (None, Some(1))),
         ] {
             assert_eq!(bound(Dialect::OpenAi, fields), expected, "{fields}");
         }
-        assert_eq!(bound(Dialect::Anthropic, r#""max_tokens":0"#), Some(0));
+        for (dialect, operation, fields, expected) in [
+            (Dialect::Anthropic, Operation::Chat, r#""max_completion_tokens":1"#, (None, Some(1))),
+            (Dialect::OpenAi, Operation::Completion, r#""max_completion_tokens":1"#, (None, Some(1))),
+            (Dialect::OpenAi, Operation::Responses, r#""max_tokens":1"#, (None, Some(1))),
+            (Dialect::OpenAi, Operation::Responses, r#""max_output_tokens":1"#, (Some(1), None)),
+            (Dialect::OpenAi, Operation::Responses, r#""max_output_tokens":1,"max_tokens":2"#, (Some(2), None)),
+        ] {
+            assert_eq!(bounds(dialect, operation, fields), expected, "{dialect} {operation:?} {fields}");
+        }
+        assert_eq!(bound(Dialect::Anthropic, r#""max_tokens":0"#), (Some(0), None));
     }
 
     #[test]

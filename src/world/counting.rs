@@ -1,6 +1,7 @@
 //! Prompts that are counted beside the I/O threads: a large one takes milliseconds.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -11,13 +12,31 @@ use crate::wire::prompt::{self, MAX_COUNTED};
 
 /// How many wait for their turn. Ordinary prompts take a millisecond, so the last of them waits for a tenth of a
 /// second; one that finds no room is not counted.
-pub(super) const QUEUE: usize = 64;
+pub(super) const QUEUE: usize = 128;
 
 /// Places for those that are being counted, and for those that wait. A clone shares them.
 #[derive(Clone)]
 pub(super) struct Counts {
     pub places: Arc<Semaphore>,
-    pub queue: Arc<Semaphore>,
+    pub queue: Arc<Queue>,
+}
+
+/// Who waits. Of one caller no more wait than there is room left for others: a single one has half of the queue,
+/// and whoever comes next finds room beside it.
+#[derive(Default)]
+pub(super) struct Queue(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    all: usize,
+    /// Those of each caller; none of 0.
+    of: HashMap<Arc<str>, usize>,
+}
+
+/// A place among those that wait, given back when it is dropped.
+struct Turn<'q> {
+    queue: &'q Queue,
+    caller: &'q Arc<str>,
 }
 
 // === impl Counts ===
@@ -25,24 +44,28 @@ pub(super) struct Counts {
 impl Counts {
     /// Room for so many at a time.
     pub fn new(cores: usize) -> Counts {
-        Counts { places: Arc::new(Semaphore::new(cores)), queue: Arc::new(Semaphore::new(QUEUE)) }
+        Counts { places: Arc::new(Semaphore::new(cores)), queue: Arc::default() }
     }
 
     /// The tokens of a request body's prompt; none where it is too large, or too many wait.
-    pub async fn prompt(self, operation: Operation, model: String, body: Bytes) -> Option<u64> {
+    pub async fn prompt(self, caller: &Arc<str>, operation: Operation, model: String, body: Bytes) -> Option<u64> {
         if body.len() > MAX_COUNTED {
             return None;
         }
-        self.aside(move || prompt::tokens(operation, &body, |text| bpe::count(&model, text))).await?
+        self.aside(caller, move || prompt::tokens(operation, &body, |text| bpe::count(&model, text))).await?
     }
 
     /// Counts when it has a place; none where too many wait. It keeps its place to its end, also when nobody waits
     /// for the answer any more.
-    pub async fn aside<T: Send + 'static>(self, count: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub async fn aside<T: Send + 'static>(
+        self,
+        caller: &Arc<str>,
+        count: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let place = match self.places.clone().try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {
-                let _waits = self.queue.try_acquire().ok()?;
+                let _waits = self.queue.join(caller)?;
                 self.places.clone().acquire_owned().await.ok()?
             }
         };
@@ -54,42 +77,101 @@ impl Counts {
     }
 }
 
+// === impl Queue ===
+
+impl Queue {
+    fn join<'q>(&'q self, caller: &'q Arc<str>) -> Option<Turn<'q>> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = waiting.of.get(caller).copied().unwrap_or(0);
+        if own >= QUEUE - waiting.all {
+            return None;
+        }
+        waiting.all += 1;
+        waiting.of.insert(caller.clone(), own + 1);
+        Some(Turn { queue: self, caller })
+    }
+
+    /// As if so many waited.
+    #[cfg(test)]
+    pub fn fill(&self, all: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).all = all;
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+}
+
+// === impl Turn ===
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.all -= 1;
+        if let Some(own) = waiting.of.get_mut(self.caller) {
+            *own -= 1;
+            if *own == 0 {
+                waiting.of.remove(self.caller);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn caller(name: &str) -> Arc<str> {
+        name.into()
+    }
+
+    async fn until(counts: &Counts, waiting: usize) {
+        while counts.queue.len() != waiting {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn wait(counts: &Counts, name: &str, at: usize) -> tokio::task::JoinHandle<Option<usize>> {
+        let (counts, caller) = (counts.clone(), caller(name));
+        tokio::spawn(async move { counts.aside(&caller, move || at).await })
+    }
+
     #[tokio::test]
-    async fn one_that_finds_no_place_waits_and_one_that_finds_no_room_is_not_counted() {
+    async fn nobody_fills_the_queue_for_others() {
         let counts = Counts::new(1);
         let place = counts.places.clone().acquire_owned().await.unwrap();
         let mut waiting = Vec::new();
-        for at in 0..QUEUE {
-            waiting.push(tokio::spawn(counts.clone().aside(move || at)));
+        for at in 0..QUEUE / 2 {
+            waiting.push(wait(&counts, "busy", at));
+            until(&counts, at + 1).await;
         }
-        while counts.queue.available_permits() > 0 {
-            tokio::task::yield_now().await;
+        assert_eq!(counts.clone().aside(&caller("busy"), || 0).await, None, "no more room for this caller");
+        // The next has half of what is left, and so on.
+        for at in QUEUE / 2..QUEUE / 2 + QUEUE / 4 {
+            waiting.push(wait(&counts, "other", at));
+            until(&counts, at + 1).await;
         }
-        assert_eq!(counts.clone().aside(|| 0).await, None, "no room");
+        assert_eq!(counts.clone().aside(&caller("other"), || 0).await, None);
         drop(place);
         for (at, one) in waiting.into_iter().enumerate() {
             assert_eq!(one.await.unwrap(), Some(at));
         }
-        assert_eq!(counts.queue.available_permits(), QUEUE);
-        assert_eq!(counts.aside(|| 1).await, Some(1));
+        assert!(counts.queue.0.lock().unwrap().of.is_empty());
+        assert_eq!(counts.aside(&caller("busy"), || 1).await, Some(1));
     }
 
     #[tokio::test]
     async fn one_that_is_given_up_gives_its_room_back() {
         let counts = Counts::new(1);
         let place = counts.places.clone().acquire_owned().await.unwrap();
-        let waiting = tokio::spawn(counts.clone().aside(|| ()));
-        while counts.queue.available_permits() == QUEUE {
-            tokio::task::yield_now().await;
-        }
+        let waiting = wait(&counts, "a", 0);
+        until(&counts, 1).await;
         waiting.abort();
         assert!(waiting.await.is_err());
-        assert_eq!(counts.queue.available_permits(), QUEUE);
+        assert_eq!(counts.queue.len(), 0);
         drop(place);
-        assert_eq!(counts.aside(|| 1).await, Some(1));
+        assert_eq!(counts.aside(&caller("a"), || 1).await, Some(1));
     }
 }

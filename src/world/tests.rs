@@ -1,7 +1,7 @@
 //! The places of notes, and the text that waits for its count.
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::*;
 use crate::base::now::Instant;
@@ -177,19 +177,20 @@ fn a_prompt_is_its_text_and_its_frame() {
     assert_eq!(count(Operation::Completion, r#"{"prompt":[15339,1917]}"#), Some(2));
 }
 
-/// No more can be counted, and no more can wait for it, until these are dropped.
-async fn busy(world: &Local) -> [OwnedSemaphorePermit; 2] {
-    let all = async |of: &Arc<Semaphore>| {
-        let all = u32::try_from(of.available_permits()).unwrap();
-        of.clone().acquire_many_owned(all).await.unwrap()
-    };
-    [all(&world.counts.places).await, all(&world.counts.queue).await]
+/// No more can be counted until this is dropped, and no more can wait for it.
+async fn busy(world: &Local) -> OwnedSemaphorePermit {
+    world.counts.queue.fill(counting::QUEUE);
+    let of = &world.counts.places;
+    of.clone().acquire_many_owned(u32::try_from(of.available_permits()).unwrap()).await.unwrap()
 }
 
 #[tokio::test]
 async fn counts_are_bounded_in_size_and_in_number() {
     let (world, _notes) = world(1);
-    let ask = |body: Bytes| world.answer(Ask::Count { operation: Operation::Chat, model: "gpt-4o".to_owned(), body });
+    let ask = |body: Bytes| {
+        let (caller, model) = ("a".into(), "gpt-4o".to_owned());
+        world.answer(Ask::Count { caller, operation: Operation::Chat, model, body })
+    };
     let small = Bytes::from_static(br#"{"messages":[{"role":"user","content":"hi"}]}"#);
     let large = Bytes::from(vec![b' '; MAX_COUNTED + 1]);
     assert_eq!(ask(small.clone()).await, Answer::Count(8));
@@ -197,6 +198,7 @@ async fn counts_are_bounded_in_size_and_in_number() {
     let taken = busy(&world).await;
     assert_eq!(ask(small.clone()).await, Answer::Failed(Failure::Unavailable));
     drop(taken);
+    world.counts.queue.fill(0);
     assert_eq!(ask(small).await, Answer::Count(8));
 }
 
@@ -250,7 +252,8 @@ async fn a_chat_is_counted_for_a_provider_that_counts_none() {
     let (world, _notes) = world(1);
     let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
     let wording = count::wording(Dialect::Anthropic, body).unwrap();
-    let ask = || world.answer(Ask::Wording { model: "gpt-4o".to_owned(), wording: wording.clone() });
+    let ask =
+        || world.answer(Ask::Wording { caller: "a".into(), model: "gpt-4o".to_owned(), wording: wording.clone() });
     assert_eq!(ask().await, Answer::Count(8));
     let _taken = busy(&world).await;
     assert_eq!(ask().await, Answer::Failed(Failure::Unavailable));

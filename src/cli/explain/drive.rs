@@ -99,11 +99,11 @@ impl Driven {
 /// What is counted takes no looking.
 fn answer(ask: Ask) -> Answer {
     match ask {
-        Ask::Count { operation, model, body } => {
+        Ask::Count { operation, model, body, .. } => {
             let tokens = prompt::tokens(operation, &body, |text| bpe::count(&model, text));
             tokens.map_or(Answer::Failed(Failure::Unavailable), Answer::Count)
         }
-        Ask::Wording { model, wording } => Answer::Count(wording.tokens(|text| bpe::count(&model, text))),
+        Ask::Wording { model, wording, .. } => Answer::Count(wording.tokens(|text| bpe::count(&model, text))),
         _ => Answer::Peeked,
     }
 }

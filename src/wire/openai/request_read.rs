@@ -34,8 +34,8 @@ pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Cha
             "response_format" => chat.output = read_format(value, dropped),
             "reasoning_effort" => read_effort(value, &mut chat, dropped),
             "reasoning" => read_reasoning(value, &mut chat, dropped),
-            "max_completion_tokens" => bound = value.whole(),
-            "max_tokens" => old_bound = value.whole(),
+            "max_completion_tokens" => bound = Some(read_bound(value, "max_completion_tokens")?),
+            "max_tokens" => old_bound = Some(read_bound(value, "max_tokens")?),
             "stop" => {
                 chat.stop.extend(value.text());
                 chat.stop.extend(value.elements().filter_map(Value::text));
@@ -65,6 +65,12 @@ pub(super) fn read<'a>(root: Value<'_, 'a>, dropped: &mut Dropped) -> Result<Cha
     chat.max_output = bound.or(old_bound);
     chat.sampling = sampling;
     Ok(chat)
+}
+
+/// A bound that could not be said on would be none.
+fn read_bound(value: Value<'_, '_>, name: &'static str) -> Result<u64, Refusal> {
+    let message = || format!("The field {name:?} must be a whole number.");
+    value.whole().ok_or_else(|| Refusal::new(Code::UnsupportedValue, message()).param(name))
 }
 
 fn read_sampling<'a>(key: &str, value: Value<'_, 'a>, sampling: &mut Sampling<'a>, dropped: &mut Dropped) {

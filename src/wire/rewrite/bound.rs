@@ -8,7 +8,7 @@ use crate::base::json::{self, Kind, Member};
 use crate::llm::{Code, Dialect, Operation, Refusal};
 use crate::wire::edit::Edits;
 use crate::wire::fields::{self, Nested, refuse};
-use crate::wire::keys;
+use crate::wire::{keys, stated};
 
 /// The names of the bound in the models' own formats, as they are served by Amazon Bedrock (user guide,
 /// "Inference request parameters and response fields"), and the objects in which some have it.
@@ -32,22 +32,22 @@ const OWN_BOUNDS: &[&str] = &[
 ///
 /// OpenAI's reasoning models refuse `max_tokens` and the others take `max_completion_tokens` as well
 /// (API reference "Create chat completion", `max_tokens`: deprecated). Both are looked at wherever
-/// either may be read: what one of them says would get past the other.
-fn bounds(subject: Subject<'_>, parameters: &[Parameter]) -> (&'static [&'static str], &'static [&'static str]) {
-    const CHAT: &[&str] = &["max_completion_tokens", "max_tokens"];
+/// either may be read: what one of them says would get past the other. So would llama.cpp's own name.
+fn bounds(subject: Subject<'_>, parameters: &[Parameter]) -> (Vec<&'static str>, &'static [&'static str]) {
     let call = &subject.fields.call;
-    match (call.operation, call.dialect) {
-        (Operation::Chat, Dialect::Anthropic) | (Operation::Completion, _) => (&["max_tokens"], &["max_tokens"]),
-        (Operation::Chat, _) => match quirk::only_bound(subject.quirks) {
-            // A name that is made the other one is read as that.
-            Some(_) if quirk::renamed(subject.members, subject.quirks, parameters).is_some() => (CHAT, CHAT),
-            Some("max_tokens") => (CHAT, &["max_tokens"]),
-            Some(_) => (CHAT, &["max_completion_tokens"]),
-            None => (CHAT, CHAT),
+    let names = stated::names(call.dialect, call.operation);
+    let alias = (!names.is_empty()).then_some(stated::PREDICT);
+    let looked_at = names.iter().copied().chain(alias).collect();
+    let read = match (call.operation, quirk::only_bound(subject.quirks)) {
+        // A name that is made the other one is read as that.
+        (Operation::Chat, Some(_)) if quirk::renamed(subject.members, subject.quirks, parameters).is_some() => names,
+        (Operation::Chat, Some(only)) => match names.iter().position(|name| *name == only) {
+            Some(at) => &names[at..=at],
+            None => names,
         },
-        (Operation::Responses, _) => (&["max_output_tokens"], &["max_output_tokens"]),
-        _ => (&[], &[]),
-    }
+        _ => names,
+    };
+    (looked_at, read)
 }
 
 /// Lowers every bound above `most` to it, and states it where the request states none.
@@ -65,7 +65,7 @@ pub(super) fn cap(
     let Some(wanted) = read.first() else { return Ok(false) };
     let number = || number(most);
     let (mut stated, mut empty, mut edited) = (false, None, false);
-    for name in names {
+    for name in &names {
         let Some(index) = keys::named(subject.dialect(), subject.members, name)? else { continue };
         let member = &subject.members[index];
         let counts = read.contains(name);

@@ -64,7 +64,7 @@ fn clients(model: &str) -> [Client; 4] {
 
 /// As the world of a process counts.
 fn count(ask: &Ask) -> u64 {
-    let Ask::Wording { model, wording } = ask else { panic!("{ask:?}") };
+    let Ask::Wording { model, wording, .. } = ask else { panic!("{ask:?}") };
     wording.tokens(|text| bpe::count(model, text))
 }
 

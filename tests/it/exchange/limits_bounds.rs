@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::exchange::event::{Answer, Ask, Event, Failure};
+use weir::limit::take::{Refused, Standing};
 use weir::limit::{Spent, Unit};
 use weir::llm::UsageSource;
 use weir::policy::limits::{Exceeded, Rule};
@@ -15,6 +16,7 @@ use super::limits::{TOKEN, own, with, world};
 use super::support::*;
 
 const COMPLETIONS: &str = "/v1/completions";
+const MESSAGES: &str = "/v1/messages";
 const RESPONSES: &str = "/v1/responses";
 const IMAGES: &str = "/v1/images/generations";
 const KEY: Key<'_> = Key { backend: "one", model: "gpt-4o-mini" };
@@ -51,6 +53,12 @@ fn the_largest_bound_counts_and_each_answer_that_is_made() {
         (CHAT, r#""messages":[],"n":3"#, 3 * 1_024),
         (COMPLETIONS, r#""prompt":["a","b","c"],"n":2,"best_of":4,"max_tokens":10"#, 120),
         (RESPONSES, r#""input":"hi","max_output_tokens":7"#, 7),
+        // What a server of this format passes over bounds nothing, and may be more than is assumed.
+        (CHAT, r#""messages":[],"n_predict":1"#, 1_024),
+        (CHAT, r#""messages":[],"max_output_tokens":1"#, 1_024),
+        (CHAT, r#""messages":[],"n_predict":4000"#, 4_000),
+        (MESSAGES, r#""messages":[],"max_completion_tokens":1"#, 1_024),
+        (RESPONSES, r#""input":"hi","max_tokens":1"#, 1_024),
     ] {
         let body = format!(r#"{{"model":"gpt-4o-mini",{fields}}}"#);
         assert_eq!(tokens_of(path, &body, 1_000_000), [body.len() as u64 + output], "{body}");
@@ -107,23 +115,90 @@ fn an_image_is_seen_behind_a_guard() {
     assert_eq!(taken(&world), [1, (body.len() as u64 - 3 + 48_169 + 20) * TOKEN]);
 }
 
-#[test]
-fn what_is_referred_to_is_taken_for_all_that_the_model_reads_until_more_is_known() {
-    let body = r#"{"model":"gpt-4o-mini","input":"hi","previous_response_id":"r","max_output_tokens":20}"#;
-    let rule = || Rule::new(own("tpm", Unit::Tokens, 1_000_000));
-    let known = body.len() as u64 + 20;
-    let mut first = world([rule()]);
-    first.call(RESPONSES, body);
-    assert_eq!(taken(&first), [(known + 128_000) * TOKEN]);
-    first.end();
-    let caller = first.record().caller.name.to_string();
-    for (before, referred) in [(50_000, 50_000), (10, 8_192)] {
-        let mut next = world([rule()]);
-        next.learned.observe_answer(&caller, KEY, before, 1);
-        next.call(RESPONSES, body);
-        assert_eq!(taken(&next), [(known + referred) * TOKEN], "{before}");
+/// Who calls here.
+fn caller() -> Arc<str> {
+    let mut world = world([Rule::new(own("rpm", Unit::Requests, 1))]);
+    world.call(CHAT, chat(false)).end();
+    world.record().caller.name.clone()
+}
+
+/// What is taken of a limit of a million tokens for a call that refers to something, beside its bytes and its bound,
+/// after prompts of `before` tokens.
+fn referred(path: &str, body: &str, before: Option<u64>) -> u64 {
+    let mut world = world([Rule::new(own("tpm", Unit::Tokens, 1_000_000))]);
+    if let Some(before) = before {
+        world.learned.observe_answer(&caller(), KEY, before, 1);
     }
-    assert_eq!(tokens_of(RESPONSES, body, 5_000), [5_000], "it is let through where nothing else runs");
+    world.call(path, body);
+    taken(&world)[0] / TOKEN - body.len() as u64 - 20
+}
+
+#[test]
+fn what_is_referred_to_is_taken_for_as_much_as_came_before() {
+    let earlier = r#"{"model":"gpt-4o-mini","input":"hi","previous_response_id":"r","max_output_tokens":20}"#;
+    // All that the model reads is 128,000, and what nothing is known of is no more than an eighth of the limit.
+    for (before, more) in [(None, 125_000), (Some(50_000), 50_000), (Some(10), 8_192)] {
+        assert_eq!(referred(RESPONSES, earlier, before), more, "{before:?}");
+    }
+    // A prompt that has its history in it is as long as those before, whatever its tools find.
+    let text = "a".repeat(40_000);
+    let found = format!(
+        r#"{{"model":"gpt-4o-mini","input":"{text}","tools":[{{"type":"web_search"}}],"max_output_tokens":20}}"#
+    );
+    for (before, more) in [(None, 125_000), (Some(50_000), 50_000 - found.len() as u64 / 4), (Some(10), 8_192)] {
+        assert!(referred(RESPONSES, &found, before).abs_diff(more) < 50, "{before:?}");
+    }
+    let small = |limit| tokens_of(RESPONSES, earlier, limit);
+    assert_eq!([small(5_000), small(50)], [vec![earlier.len() as u64 + 20 + 625], vec![earlier.len() as u64 + 20, 35]]);
+}
+
+#[test]
+fn a_document_is_taken_for_a_guess_until_prompts_are_known() {
+    let file = format!("data:application/pdf;base64,{}", "A".repeat(400_000));
+    let body = about(&format!(r#"{{"type":"file","file":{{"file_data":"{file}"}}}}"#));
+    let bytes = file.len() as u64 + 2;
+    let known = body.len() as u64 - bytes + 20 + bytes.div_ceil(8);
+    let taken_of = |limit: u64, before: Option<u64>| {
+        let mut world = world([Rule::new(own("tpm", Unit::Tokens, limit))]);
+        if let Some(before) = before {
+            world.learned.observe_answer(&caller(), KEY, before, 1);
+        }
+        world.call(CHAT, &body);
+        taken(&world)[0] / TOKEN
+    };
+    // The model reads 128,000, of which an eighth of the bytes are known.
+    assert_eq!(taken_of(10_000_000, None), known + 128_000 - bytes.div_ceil(8));
+    assert_eq!(taken_of(400_000, None), known + 50_000, "a guess is no more than an eighth of the limit");
+    assert_eq!([taken_of(800_000, Some(30_000)), taken_of(800_000, Some(0))], [known + 30_000, known]);
+}
+
+#[test]
+fn media_are_taken_of_a_limit_of_tokens_as_well() {
+    let sound = format!(r#"{{"model":"one/gpt-4o-mini-tts","input":"{}"}}"#, "a".repeat(100));
+    let image = r#"{"model":"one/gpt-image-1","prompt":"a","n":2}"#;
+    assert_eq!(tokens_of("/v1/audio/speech", &sound, 1_000_000), [100 + 500]);
+    assert_eq!(tokens_of(IMAGES, image, 1_000_000), [image.len() as u64 + 2 * 6_240]);
+    assert_eq!(tokens_of(IMAGES, image, 5_000), [5_000], "a guess is no more than the limit");
+    let sized = r#"{"model":"one/dall-e-3","prompt":"a","size":"1024x1024","quality":"hd"}"#;
+    assert_eq!(tokens_of(IMAGES, sized, 5_000), [5_000], "nobody knows whether it has tokens at all");
+    let low = r#"{"model":"one/gpt-image-1","prompt":"a","quality":"low"}"#;
+    assert_eq!(tokens_of(IMAGES, low, 5_000), [low.len() as u64 + 408]);
+}
+
+#[test]
+fn who_has_no_room_for_the_rest_of_a_call_is_not_counted() {
+    let text = "word ".repeat(200);
+    let body =
+        format!(r#"{{"model":"gpt-4o-mini","max_tokens":20,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let counts = |world: &World| world.asks.iter().filter(|ask| matches!(ask, Ask::Count { .. })).count();
+    for (left, counted) in [(0, 0), (19, 0), (20, 1), (500, 1)] {
+        let standing = Standing { ceiling: 1_000 * TOKEN, left: left * TOKEN, reset: Duration::from_secs(1) };
+        let refused = Answer::Reserve(Err(Refused { take: 0, wait: None, standings: vec![standing] }));
+        let mut world = world([Rule::new(own("tpm", Unit::Tokens, 1_000))]).answers([refused]);
+        world.call(CHAT, &body);
+        assert_eq!(counts(&world), counted, "{left}");
+        assert_eq!(world.envoy.upstream.began, counted > 0);
+    }
 }
 
 #[test]

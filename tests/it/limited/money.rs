@@ -80,7 +80,7 @@ fn image() -> Value {
     json!({"model": "gpt-image-1", "prompt": "A weir.", "size": "1024x1024", "quality": "low"})
 }
 
-/// What is no chat: it is charged what its usage comes to, and what is no text takes no tokens beforehand.
+/// What is no chat: it is charged what its usage comes to, whatever was taken beforehand.
 async fn other_endpoints_are_charged_by_their_own_usage(mode: BodyMode) {
     let two = "  limits:\n  - {name: tokens, unit: Tokens, amount: 2000, period: {rolling: 1h}, per: [Workload]}\n  - {name: \
                usd, unit: USD, amount: '0.05', period: {calendar: Day}, per: [Workload]}";

@@ -52,6 +52,9 @@ fn a_bound_of_a_rule_is_said_once_and_in_that_name() {
         (OLD, r#"{"model":"m"}"#, r#"{"model":"m","max_tokens":5}"#),
         (NEW, r#"{"model":"m","max_tokens":900}"#, r#"{"model":"m","max_completion_tokens":5}"#),
         (NEW, r#"{"model":"m"}"#, r#"{"model":"m","max_completion_tokens":5}"#),
+        // llama.cpp reads its own name first.
+        (OLD, r#"{"model":"m","max_tokens":4,"n_predict":900}"#, r#"{"model":"m","max_tokens":4,"n_predict":5}"#),
+        (OLD, r#"{"model":"m","n_predict":4}"#, r#"{"model":"m","n_predict":4,"max_tokens":5}"#),
     ] {
         assert_eq!(left_for(quirks, Some(&capped(5)), CHAT, body), wanted, "{quirks:?}");
     }
