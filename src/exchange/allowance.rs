@@ -257,14 +257,16 @@ impl Exchange {
     /// What was taken more is settled with what was taken first: what the call comes to is charged once.
     fn add(&mut self, grant: Grant) {
         let rules: Vec<_> = self.allowance.takes.iter().map(|(_, rule)| rule.clone()).collect();
-        let slack = std::iter::repeat_n(0, rules.len());
+        // All of it was seen to be needed.
+        let none = std::iter::repeat_n(0, rules.len());
         match self.grants.iter_mut().find(|held| held.rules.iter().any(|rule| rule.cuts)) {
             Some(held) => {
                 held.grant.taken.extend(grant.taken);
-                held.slack.extend(slack);
+                held.slack.extend(none.clone());
+                held.guessed.extend(none);
                 held.rules.extend(rules);
             }
-            None => self.grants.push(Held { grant, slack: slack.collect(), rules }),
+            None => self.grants.push(Held { grant, slack: none.clone().collect(), guessed: none.collect(), rules }),
         }
     }
 

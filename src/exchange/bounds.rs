@@ -22,7 +22,7 @@ const OUTPUT: u64 = 1024;
 /// The fewest tokens that are assumed of what a call refers to and does not bring.
 const REFERRED: u64 = 8 << 10;
 
-/// Of so many bytes of a document one token is made at least.
+/// Of so many bytes of a document one token is thought to be made; each of them may be one.
 const DOCUMENT: u64 = 8;
 
 /// Of a limit no call takes more than this part for what nothing is known of: several that refer to something have
@@ -59,12 +59,22 @@ pub(super) struct Bounds {
     pub is_media: bool,
 }
 
+/// What a call takes of one limit, in the parts of its unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amount {
+    pub most: u64,
+    /// What the call probably comes to.
+    pub likely: u64,
+    /// How much of the most is a guess, which nobody pays for a call of which nothing is known.
+    pub guessed: u64,
+}
+
 // === impl Bounds ===
 
 impl Bounds {
     /// Some of it is only assumed.
     pub fn is_assumed(self) -> bool {
-        self.output.is_none() || self.assumed > 0
+        self.output.is_none() || self.assumed > 0 || self.is_guess
     }
 
     /// Tokens out that the answer has at most.
@@ -120,25 +130,28 @@ impl Exchange {
         (!allows).then(|| super::access::unpriced(&target.model))
     }
 
-    /// The most that this call takes of a limit, and what it probably comes to; none where money is counted and no
-    /// price is known.
-    pub(super) fn amounts(&self, met: &Met, bounds: Bounds, target: &Target) -> Option<(u64, u64)> {
+    /// What this call takes of a limit; none where money is counted and no price is known.
+    pub(super) fn amounts(&self, met: &Met, bounds: Bounds, target: &Target) -> Option<Amount> {
         let of = |bounds: Bounds, input: u64| self.amount(&met.rule, bounds, input, target);
         let most = of(bounds, bounds.input)?;
+        let share = met.ceiling / GUESSED;
+        if bounds.is_media && met.rule.limit.unit == Unit::Tokens {
+            // Most providers bill these by other units, and count no tokens at all.
+            let most = if met.rule.is_enforced() { most.min(share) } else { 0 };
+            return Some(Amount { most, likely: 0, guessed: most });
+        }
         let likely = of(bounds, bounds.likely).unwrap_or(most);
-        let most = match bounds.guessed {
-            0 => most,
-            _ => most.min(of(bounds, bounds.known_input())?.saturating_add(met.ceiling / GUESSED)),
-        };
+        let known = if bounds.guessed == 0 { most } else { of(bounds, bounds.known_input())? };
+        let most = most.min(known.saturating_add(share));
         // What is only assumed never makes a call more than the whole limit.
-        let is_guess = bounds.is_guess || (bounds.is_media && met.rule.limit.unit == Unit::Tokens);
-        let most = match bounds.is_assumed() || is_guess {
-            true if is_guess => most.min(met.ceiling),
+        let most = match bounds.is_assumed() {
+            true if bounds.is_guess => most.min(met.ceiling),
             true if most > met.ceiling => most.min(met.ceiling.max(of(bounds.certain(), bounds.certain_input())?)),
             _ => most,
         };
         // Nothing is counted for a limit that refuses nothing, so it goes by what is probable.
-        Some(if met.rule.is_enforced() { (most, likely) } else { (likely.min(most), likely) })
+        let most = if met.rule.is_enforced() { most } else { likely.min(most) };
+        Some(Amount { most, likely, guessed: most.saturating_sub(known) })
     }
 
     /// The most that this call takes of a limit; none where money is counted and no price is known.
@@ -185,8 +198,8 @@ impl Exchange {
                 (counted.max(estimate), counted)
             }
             Some(counted) => (counted, counted),
-            // What could not be counted before it is refused is held to what is known of its model.
-            None if deciding.limits.is_counted => (estimate, estimate),
+            // What could not or need not be counted before it is refused is held to what is known of its model.
+            None if deciding.limits.is_counted || deciding.limits.is_estimated => (estimate, estimate),
             None => (text, estimate),
         };
         let likely = likely.min(most);
@@ -229,7 +242,7 @@ impl Exchange {
             Some(_) => REFERRED.saturating_sub(referred),
             None => window,
         };
-        let may_read = parts.documents.saturating_sub(parts.documents.div_ceil(DOCUMENT)).min(before.unwrap_or(window));
+        let may_read = parts.documents.saturating_sub(parts.documents.div_ceil(DOCUMENT));
         (known, may_refer.saturating_add(may_read).min(window.saturating_sub(known)))
     }
 

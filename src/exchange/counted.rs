@@ -5,9 +5,9 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Ask, Slot};
-use super::steps::Deciding;
+use super::steps::{Deciding, Flow};
 use crate::limit::Stage;
-use crate::limit::take::{Refused, Standing};
+use crate::limit::take::Refused;
 use crate::policy::limits::{Exceeded, Met};
 use crate::target::Target;
 use crate::wire::prompt::MAX_COUNTED;
@@ -31,32 +31,33 @@ impl Exchange {
         Ask::Count { caller: self.story.caller.name.clone(), operation: self.story.operation, model, body }
     }
 
-    /// Has a call counted that does not fit by its bytes: a bound never refuses what a count would admit. Not so
-    /// where the rest of it has no room either, which no count can change: it comes again when all is given back,
-    /// if it asks for less than there is at all. One that waits for room is counted, so as not to wait too long.
-    pub(super) fn count_what_does_not_fit(
+    /// Asks again for a call that does not fit by its bytes, with its tokens: a bound never refuses what a count
+    /// would admit. Where the rest of it has no room either, which no count can change, the estimate is enough to
+    /// say when it has, unless that is never. One that waits for room is counted, so as not to wait too long.
+    pub(super) fn look_closer(
         &mut self,
         met: &Met,
-        refused: &mut Refused,
+        refused: &Refused,
         target: &Target,
         deciding: &mut Deciding,
         out: &mut Vec<Action>,
-    ) -> bool {
+    ) -> Option<Flow> {
         if deciding.limits.is_counted || met.rule.limit.unit.stage() != Stage::Reserve {
-            return false;
+            return None;
         }
-        let bounds = self.bounds(target, deciding).without_text();
-        let least = self.amounts(met, bounds, target).map_or(0, |(least, _)| least.max(1));
-        let standing = refused.standings.get(refused.take).copied().unwrap_or(Standing::UNKNOWN);
-        let waits = matches!(met.rule.exceeded, Exceeded::Throttle(_));
-        let comes_back = refused.wait.is_some() || least > standing.ceiling || !standing.reset.is_zero();
-        if least <= standing.left || waits || !comes_back {
-            return self.count_first(target, deciding, out);
+        let has_room = || {
+            let bounds = self.bounds(target, deciding).without_text();
+            let left = refused.standings.get(refused.take).map_or(u64::MAX, |standing| standing.left);
+            self.amounts(met, bounds, target).is_none_or(|amount| amount.most.max(1) <= left)
+        };
+        match (deciding.limits.is_estimated, &met.rule.exceeded) {
+            (true, _) if refused.wait.is_some() => None,
+            (false, exceeded) if !matches!(exceeded, Exceeded::Throttle(_)) && !has_room() => {
+                deciding.limits.is_estimated = true;
+                Some(Flow::Redo)
+            }
+            _ => self.count_first(target, deciding, out).then_some(Flow::Park),
         }
-        if least <= standing.ceiling {
-            refused.wait = refused.wait.or(Some(standing.reset));
-        }
-        false
     }
 
     /// Whether the prompt is held to what is known of its model because too many were being counted.

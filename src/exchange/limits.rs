@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
+use super::bounds::Amount;
 use super::event::{Action, Ask, Note, Slot};
 use super::ration::Ration;
 use super::steps::{Deciding, Flow, Step};
@@ -36,10 +37,12 @@ pub(super) struct Held {
     pub rules: Vec<Arc<Rule>>,
     /// By how much each take is larger than what the call probably comes to.
     pub slack: Vec<u64>,
+    /// How much of each take is a guess.
+    pub guessed: Vec<u64>,
 }
 
-/// A limit that is asked, the amount, and by how much that is more than what the call probably comes to.
-pub(super) type Asked = (Met, u64, u64);
+/// A limit that is asked, and for how much.
+pub(super) type Asked = (Met, Amount);
 
 /// A call on its way through its limits.
 #[derive(Default)]
@@ -52,6 +55,8 @@ pub(super) struct Limits {
     pub counted: Option<u64>,
     /// They cannot be counted, or were, or are just now.
     pub is_counted: bool,
+    /// They need not be: the estimate says enough.
+    pub is_estimated: bool,
     /// The open question is how many tokens the prompt has.
     pub is_counting: bool,
     /// What of the prompt is no text, once that was read.
@@ -125,19 +130,19 @@ impl Exchange {
             let rule = std::mem::replace(&mut met.rule, as_met);
             let is_stepwise = met.rule.cuts && deciding.limits.ration == Some(Ration::Steps);
             let bounds = if is_stepwise { bounds.stepwise(met.rule.step(met.ceiling)) } else { bounds };
-            let Some((most, likely)) = self.amounts(&met, bounds, target) else {
+            let Some(amount) = self.amounts(&met, bounds, target) else {
                 // Without a price the budget would not even say what was spent.
                 match self.without_price(&rule, target) {
                     Some(refusal) => return self.refuse_over(&met.rule.limit, refusal),
                     None => continue,
                 }
             };
-            asked.push((met, most, most.saturating_sub(likely)));
+            asked.push((met, amount));
         }
         if asked.is_empty() {
             return Flow::Go;
         }
-        let takes = asked.iter().map(|(met, most, _)| met.take(*most)).collect();
+        let takes = asked.iter().map(|(met, amount)| met.take(amount.most)).collect();
         deciding.limits.asked = asked;
         self.ask(Slot::Gate, Ask::Reserve(limit::Ask { takes }), out);
         Flow::Park
@@ -184,7 +189,8 @@ impl Exchange {
 
     fn granted(&mut self, step: Step, asked: Vec<Asked>, grant: Grant, out: &mut Vec<Action>) -> Flow {
         let rules: Vec<_> = asked.iter().map(|(met, ..)| met.rule.clone()).collect();
-        let slack = asked.iter().map(|(.., slack)| *slack).collect();
+        let slack = asked.iter().map(|(_, amount)| amount.most.saturating_sub(amount.likely)).collect();
+        let guessed = asked.iter().map(|(_, amount)| amount.guessed).collect();
         let mut closed = None;
         for (taken, rule) in grant.taken.iter().zip(&rules) {
             match (taken.fit, rule.mode) {
@@ -206,7 +212,7 @@ impl Exchange {
         }
         match closed {
             None => {
-                self.grants.push(Held { grant, rules, slack });
+                self.grants.push(Held { grant, rules, slack, guessed });
                 Flow::Go
             }
             Some(limit) => {
@@ -220,7 +226,7 @@ impl Exchange {
         &mut self,
         step: Step,
         asked: &[Asked],
-        mut refused: Refused,
+        refused: Refused,
         deciding: &mut Deciding,
         out: &mut Vec<Action>,
     ) -> Flow {
@@ -228,10 +234,10 @@ impl Exchange {
         let rule = met.rule.clone();
         let target = deciding.target.clone();
         if let Some(target) = &target
-            && self.count_what_does_not_fit(met, &mut refused, target, deciding, out)
+            && let Some(flow) = self.look_closer(met, &refused, target, deciding, out)
         {
             deciding.limits.reserved = false;
-            return Flow::Park;
+            return flow;
         }
         if let Some(flow) = self.downgrade(step, met, deciding, out) {
             return flow;
@@ -311,7 +317,7 @@ impl Limits {
     /// The call starts anew elsewhere.
     pub fn start_anew(&mut self) {
         self.reserved = false;
-        (self.counted, self.is_counted, self.parts) = (None, false, None);
+        (self.counted, self.is_counted, self.is_estimated, self.parts) = (None, false, false, None);
         self.ration = None;
     }
 }

@@ -315,7 +315,7 @@ impl Exchange {
 
     /// Gives back what a grant took, as if it had never been asked for.
     fn undo(&mut self, grant: Grant, out: &mut Vec<Action>) {
-        self.note(Note::Settle(Settle { grant, spent: Spent::Undone, uncounted: None }), out);
+        self.note(Note::Settle(Settle { grant, guessed: Vec::new(), spent: Spent::Undone, uncounted: None }), out);
     }
 
     /// Settles everything that was granted with what it came to, or will have come to once it is counted.
@@ -330,9 +330,10 @@ impl Exchange {
         for held in std::mem::take(&mut self.grants) {
             // What was not seen of it was thought out of all that was taken: that stays, where it is more.
             let spent = if hides && held.covers(bill) { Spent::Unknown } else { spent };
-            Charge::of(&held.grant, &held.slack, spent, &mut self.charges);
+            let limits::Held { grant, slack, guessed, .. } = held;
+            Charge::of(&grant, &slack, &guessed, spent, &mut self.charges);
             let uncounted = uncounted.cloned();
-            self.note(Note::Settle(Settle { grant: held.grant, spent, uncounted }), out);
+            self.note(Note::Settle(Settle { grant, guessed, spent, uncounted }), out);
         }
     }
 }

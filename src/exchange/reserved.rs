@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Exchange;
+use super::bounds::Amount;
 use super::event::Meta;
 use super::limits::Held;
 use super::steps::{Deciding, Flow};
@@ -68,8 +69,8 @@ impl Exchange {
             deciding.limits.count(None);
             return Flow::Redo;
         }
-        for (met, reserved, slack) in deciding.limits.take_asked() {
-            let (limit, likely) = (met.rule.limit.clone(), reserved.saturating_sub(slack));
+        for (met, Amount { most: reserved, likely, .. }) in deciding.limits.take_asked() {
+            let (limit, likely) = (met.rule.limit.clone(), likely.min(reserved));
             self.charges.push(Charge { limit, key: met.key, reserved, likely, charged: None, is_shadow: false });
         }
         Flow::Go
@@ -79,12 +80,14 @@ impl Exchange {
 // === impl Held ===
 
 impl Held {
-    /// Whether as much was taken of every limit as this bill comes to.
+    /// Whether as much was taken of every limit as this bill comes to, without what was only a guess.
     pub(super) fn covers(&self, bill: &Bill) -> bool {
         let all = &self.grant.taken;
         all.iter().filter(|taken| taken.limit.unit.stage() == Stage::Reserve).all(|taken| {
-            let same = all.iter().filter(|other| other.limit.id == taken.limit.id && other.key == taken.key);
-            let reserved: u64 = same.map(|taken| taken.amount).fold(0, u64::saturating_add);
+            let is_same = |other: &Taken| other.limit.id == taken.limit.id && other.key == taken.key;
+            let same = all.iter().zip(&self.guessed).filter(|(other, _)| is_same(other));
+            let known = same.map(|(taken, guessed)| taken.amount.saturating_sub(*guessed));
+            let reserved: u64 = known.fold(0, u64::saturating_add);
             taken.limit.charge(&bill.measure.usage, bill.cost).is_none_or(|charged| charged <= reserved)
         })
     }

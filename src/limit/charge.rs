@@ -26,29 +26,31 @@ pub struct Charge {
 
 impl Charge {
     /// What a grant came to, a row for each limit and key in the order of the takes. `slack` is by how much each
-    /// take is larger than what was likely.
-    pub fn of(grant: &Grant, slack: &[u64], spent: Spent, into: &mut Vec<Charge>) {
-        for (taken, slack) in grant.taken.iter().zip(slack) {
+    /// take is larger than what was likely, and `guessed` how much of it is a guess.
+    pub fn of(grant: &Grant, slack: &[u64], guessed: &[u64], spent: Spent, into: &mut Vec<Charge>) {
+        for ((taken, slack), guessed) in grant.taken.iter().zip(slack).zip(guessed) {
             let likely = taken.amount.saturating_sub(*slack);
+            let known = taken.amount.saturating_sub(*guessed);
             let same = |charge: &&mut Charge| charge.limit.id == taken.limit.id && charge.key == taken.key;
             match into.iter_mut().find(same) {
                 // All that was taken is settled as one.
                 Some(charge) => {
                     charge.reserved = charge.reserved.saturating_add(taken.amount);
-                    charge.charged = Some(spent.of(taken).unwrap_or(charge.reserved));
+                    let before = charge.charged.unwrap_or(0);
+                    charge.charged = Some(spent.of(taken).unwrap_or(before.saturating_add(known)));
                 }
-                None => into.push(Charge::row(taken, likely, spent)),
+                None => into.push(Charge::row(taken, likely, known, spent)),
             }
         }
     }
 
-    fn row(taken: &Taken, likely: u64, spent: Spent) -> Charge {
+    fn row(taken: &Taken, likely: u64, known: u64, spent: Spent) -> Charge {
         Charge {
             limit: taken.limit.clone(),
             key: taken.key.clone(),
             reserved: taken.amount,
             likely,
-            charged: Some(spent.of(taken).unwrap_or(taken.amount)),
+            charged: Some(spent.of(taken).unwrap_or(known)),
             is_shadow: taken.fit == Fit::Over && taken.amount == 0,
         }
     }
@@ -94,7 +96,7 @@ mod tests {
         for (amount, fit, charged) in [(0, Fit::Over, 0), (7_000, Fit::Over, 12_000), (7_000, Fit::Fits, 12_000)] {
             let grant = Grant { id: 1, taken: vec![taken(Unit::Tokens, amount, fit)] };
             let mut charges = Vec::new();
-            Charge::of(&grant, &[0], Spent::Used { usage, cost: None }, &mut charges);
+            Charge::of(&grant, &[0], &[0], Spent::Used { usage, cost: None }, &mut charges);
             let counted = Usage { input: 12, ..usage };
             charges[0].recount(&counted, None);
             assert_eq!(charges[0].charged, Some(charged), "{fit:?} {amount}");
@@ -110,6 +112,7 @@ mod tests {
             input in 0..20_u64,
             cost in prop::option::of(0..20_000_i64),
             how in 0..3_u8,
+            share in 1..9_u64,
         ) {
             // Nobody counts requests twice for one call.
             let amounts = if unit.stage() == crate::limit::Stage::Admit { vec![1] } else { amounts };
@@ -122,8 +125,9 @@ mod tests {
             };
             let grant = Grant { id: 1, taken };
             let mut charges = Vec::new();
-            Charge::of(&grant, &vec![0; amounts.len()], spent, &mut charges);
-            let settled = Settle { grant, spent, uncounted: None }.settlement();
+            let guessed: Vec<u64> = amounts.iter().map(|amount| amount / share).collect();
+            Charge::of(&grant, &vec![0; amounts.len()], &guessed, spent, &mut charges);
+            let settled = Settle { grant, guessed, spent, uncounted: None }.settlement();
             prop_assert_eq!(charges.len(), 1);
             prop_assert_eq!(charges[0].charged, Some(settled.amounts.iter().sum::<u64>()));
             prop_assert_eq!(charges[0].reserved, amounts.iter().sum::<u64>());

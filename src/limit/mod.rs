@@ -100,6 +100,8 @@ pub type Decision = Result<Grant, Refused>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settle {
     pub grant: Grant,
+    /// How much of each take is a guess, in the order of the grant; of those without a row nothing is.
+    pub guessed: Vec<u64>,
     pub spent: Spent,
     /// The text that has to be counted before `spent` is exact. None in what a store is told.
     pub uncounted: Option<Uncounted>,
@@ -112,7 +114,7 @@ pub enum Spent {
     Undone,
     /// It never left. It counts as a request, and used nothing else.
     Nothing,
-    /// It left, and nobody can say what it used: what was taken stays.
+    /// It left, and nobody can say what it used: what was taken stays, without what was only a guess.
     Unknown,
     Used {
         usage: Usage,
@@ -195,7 +197,7 @@ impl Settle {
         let mut amounts: Vec<u64> = Vec::with_capacity(rows.len());
         for (at, taken) in rows.iter().enumerate() {
             let Some(all) = self.spent.of(taken) else {
-                amounts.push(taken.amount);
+                amounts.push(taken.amount.saturating_sub(self.guessed.get(at).copied().unwrap_or(0)));
                 continue;
             };
             let before = rows.iter().take(at).zip(&amounts).filter(|(row, _)| same(row, taken));

@@ -50,8 +50,8 @@ pub struct Call {
     pub background: bool,
     /// The bound on output tokens that the client stated, under whichever of its format's names.
     pub max_output: Option<u64>,
-    /// A bound that stands under another format's name alone. Most servers pass over it, some read it first: it may
-    /// tell that there will be more output than is assumed, and never that there will be less.
+    /// A bound that stands under another format's name alone, or beside one that is none. Some servers read it, and
+    /// others not: it may tell that there will be more output than is assumed, and never that there will be less.
     pub output_alias: Option<u64>,
     /// How many answers are asked for at once; at least 1.
     pub choices: u64,

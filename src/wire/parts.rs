@@ -5,7 +5,7 @@
 //! |---|---|
 //! | image, inline or by its address | the most that its model makes of one, see [`IMAGES`] |
 //! | inline sound | its bytes at [`SOUND`] a second, [`SOUND_TOKENS`] each |
-//! | inline document or video | at most one for each byte: what a provider reads out of them is not bounded otherwise |
+//! | inline document or video | one for eight bytes; nothing bounds what a provider reads out of them |
 //! | document, sound or video by its address; tools that the provider runs | it refers to what is not here |
 //! | an earlier answer, a conversation, a stored prompt or cache | it goes on from what its provider keeps |
 //!
@@ -60,7 +60,7 @@ const SOUND_TOKENS: u64 = 32;
 pub struct Parts {
     /// The most tokens that images and sound come to.
     pub tokens: u64,
-    /// Bytes of inline documents and video: no more tokens are made of them.
+    /// Bytes of inline documents and video, which seldom come to more tokens. A text is none of them.
     pub documents: u64,
     /// Bytes of the body that are no text.
     pub bytes: u64,
@@ -92,18 +92,25 @@ pub fn read(model: &str, body: &[u8]) -> Parts {
         return Parts::default();
     }
     let [.., other] = &IMAGES;
-    let images = IMAGES.iter().find(|images| model.contains(images.name)).unwrap_or(other);
+    let images = IMAGES.iter().find(|images| names(model, images.name)).unwrap_or(other);
     let mut reader = Reader { body, images, parts: Parts::default() };
-    // What is too deep or too long to be listed is bounded by its bytes, as far as it was not read.
-    reader.top().ok();
+    // In what is too deep or too long to be listed there may be anything.
+    reader.parts.refers |= matches!(reader.top(), Err(JsonError::Depth { .. } | JsonError::TooMany { .. }));
     reader.parts
+}
+
+/// Whether a model's name has this in it, from the beginning of a word on.
+fn names(model: &str, name: &str) -> bool {
+    let begins =
+        |at: usize| model.as_bytes().get(at.wrapping_sub(1)).is_none_or(|before| !before.is_ascii_alphanumeric());
+    name.is_empty() || model.match_indices(name).any(|(at, _)| begins(at))
 }
 
 /// Whether a body has any of the words that parts are named by. A key may be written in escapes.
 fn may_have(body: &[u8]) -> bool {
     const WORDS: &str = concat!(
-        r#""(?:image|input_|inline|file|video|audio|source"|document|container_upload|item_reference|computer_"#,
-        r#"|previous_response_id|conversation|prompt"|cached|mcp|web_|code_|google|url_?[cC]ontext)"#,
+        r#"(?i)"(?:image|input_|inline|file|video|audio|source"|document|container_upload|item_reference|computer_"#,
+        r#"|previous_response_id|conversation|prompt"|cached|mcp|web_|code_|google|url_?context|tool_search|search_p)"#,
         r"|\\u00[4-7]",
     );
     static NAMES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(WORDS).ok());
@@ -116,15 +123,16 @@ impl Reader<'_> {
     fn top(&mut self) -> Result<(), JsonError> {
         for member in json::object(self.body)? {
             let there = member.kind != Kind::Null;
-            match &*member.key {
-                "previous_response_id" | "conversation" | "cachedContent" | "cached_content" => {
+            // A server written in Go reads any case.
+            match &*member.key.to_ascii_lowercase() {
+                "previous_response_id" | "conversation" | "cachedcontent" | "cached_content" => {
                     self.parts.goes_on |= there;
                 }
-                "mcp_servers" | "web_search_options" => self.parts.refers |= there,
+                "mcp_servers" | "web_search_options" | "search_parameters" => self.parts.refers |= there,
                 // Else it is text.
                 "prompt" => self.parts.goes_on |= member.kind == Kind::Object,
                 "tools" => self.tools(member.value, member.kind)?,
-                "messages" | "contents" | "input" | "system" | "systemInstruction" | "system_instruction"
+                "messages" | "contents" | "input" | "system" | "systeminstruction" | "system_instruction"
                 | "documents" | "images" => self.walk(member.value, member.kind, medium(&member.key))?,
                 _ => {}
             }
@@ -182,7 +190,7 @@ impl Reader<'_> {
 
     fn object(&mut self, value: Span, around: Option<Medium>) -> Result<(), JsonError> {
         let members = json::members(self.body, value)?;
-        let (mut here, mut image) = (around, self.images.most);
+        let (mut here, mut image, mut is_text) = (around, self.images.most, false);
         for member in members.iter().filter(|member| member.kind == Kind::String) {
             let Some(text) = matches!(&*member.key, "type" | "mimeType" | "mime_type" | "media_type" | "detail")
                 .then(|| json::string(member.value.slice(self.body)))
@@ -195,10 +203,16 @@ impl Reader<'_> {
                 ("type", "item_reference") => self.parts.goes_on = true,
                 // Of a source it says where it is.
                 ("type", "file") => here = here.or(Some(Medium::Document)),
+                ("type", "text") => is_text = true,
                 ("type", name) => here = medium(name).or(here),
-                (_, mime) => here = Some(of_mime(mime)),
+                (_, mime) => match of_mime(mime) {
+                    Some(medium) => here = Some(medium),
+                    None => is_text = true,
+                },
             }
         }
+        // What is said to be text is, and counted as such.
+        here = here.filter(|_| !is_text);
         for member in &members {
             let inner = medium(&member.key).or(here);
             match (&*member.key, member.kind, inner) {
@@ -216,7 +230,8 @@ impl Reader<'_> {
     /// One part, whose content or address is this text.
     fn add(&mut self, medium: Medium, image: u64, key: &str, value: Span) {
         let text = value.slice(self.body);
-        let is_inline = matches!(key, "" | "data" | "bytes" | "file_data" | "result") || text.starts_with(b"\"data:");
+        let is_inline = matches!(key, "" | "data" | "bytes" | "file_data" | "result" | "input_audio")
+            || text.starts_with(b"\"data:");
         let length = text.len() as u64;
         // Four characters of base64 are three bytes.
         let bytes = length.saturating_mul(3).div_ceil(4);
@@ -230,7 +245,6 @@ impl Reader<'_> {
                 let tokens = bytes.div_ceil(SOUND).saturating_mul(SOUND_TOKENS);
                 self.parts.tokens = self.parts.tokens.saturating_add(tokens);
             }
-            // A text may stand there as it is.
             Medium::Video | Medium::Document => self.parts.documents += length,
         }
         self.parts.bytes += length;
@@ -242,7 +256,7 @@ fn is_place(key: &str) -> bool {
     matches!(
         key,
         "url" | "uri" | "data" | "bytes" | "file_data" | "file_id" | "file_url" | "fileUri" | "file_uri" | "result"
-    ) || matches!(key, "image_url" | "audio_url" | "video_url")
+    ) || matches!(key, "image_url" | "audio_url" | "video_url" | "document_url" | "input_audio")
 }
 
 /// What the name of a key or of a type says that is in it.
@@ -253,123 +267,22 @@ fn medium(name: &str) -> Option<Medium> {
         }
         "audio" | "input_audio" | "audio_url" => Medium::Sound,
         "video" | "input_video" | "video_url" => Medium::Video,
-        "file" | "input_file" | "document" | "container_upload" | "file_data" | "fileData" | "inlineData"
-        | "inline_data" => Medium::Document,
+        "file" | "input_file" | "document" | "document_url" | "container_upload" | "file_data" | "fileData"
+        | "inlineData" | "inline_data" => Medium::Document,
         _ => return None,
     })
 }
 
-fn of_mime(mime: &str) -> Medium {
+/// What a media type is of; none of text.
+fn of_mime(mime: &str) -> Option<Medium> {
     match mime.split('/').next().unwrap_or_default() {
-        "image" => Medium::Image,
-        "audio" => Medium::Sound,
-        "video" => Medium::Video,
-        _ => Medium::Document,
+        "image" => Some(Medium::Image),
+        "audio" => Some(Medium::Sound),
+        "video" => Some(Medium::Video),
+        "text" => None,
+        _ => Some(Medium::Document),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parts(tokens: u64, bytes: u64, refers: bool) -> Parts {
-        Parts { tokens, bytes, refers, ..Parts::default() }
-    }
-
-    fn content(part: &str) -> String {
-        format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"hi"}},{part}]}}]}}"#)
-    }
-
-    #[test]
-    fn each_kind_of_part_comes_to_what_is_documented() {
-        const REFERS: Parts = Parts { tokens: 0, documents: 0, bytes: 0, refers: true, goes_on: false };
-        const GOES_ON: Parts = Parts { goes_on: true, refers: false, ..REFERS };
-        let document = |bytes| Parts { documents: bytes, bytes, ..Parts::default() };
-        for (part, expected) in [
-            (r#"{"type":"text","text":"an \"image_url\" and a \"source\""}"#, Parts::default()),
-            (r#"{"type":"image_url","image_url":{"url":"https://x/y"}}"#, parts(16_384, 13, false)),
-            (r#"{"type":"image_url","image_url":"https://x/y"}"#, parts(16_384, 13, false)),
-            (r#"{"type":"\u0069mage_url","\u0069mage_url":{"url":"https://x/y"}}"#, parts(16_384, 13, false)),
-            (r#"{"type":"input_image","file_id":"f-1"}"#, parts(16_384, 5, false)),
-            (r#"{"type":"image","source":{"type":"url","url":"https://x/y"}}"#, parts(16_384, 13, false)),
-            (r#"{"type":"image","source":{"type":"file","file_id":"f-1"}}"#, parts(16_384, 5, false)),
-            (
-                r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}"#,
-                parts(16_384, 6, false),
-            ),
-            (r#"{"image":{"format":"png","source":{"bytes":"AAAA"}}}"#, parts(16_384, 6, false)),
-            (r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#, parts(16_384, 6, false)),
-            (r#"{"file_data":{"file_uri":"gs://x","mime_type":"image/png"}}"#, parts(16_384, 8, false)),
-            (r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}}"#, parts(32, 6, false)),
-            (r#"{"type":"file","file":{"file_data":"data:x,AAAA","filename":"x"}}"#, document(13)),
-            (r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"a text"}}"#, document(8)),
-            (r#"{"inline_data":{"mime_type":"video/mp4","data":"AAAA"}}"#, document(6)),
-            (r#"{"type":"document","source":{"type":"url","url":"https://x/y.pdf"}}"#, REFERS),
-            (r#"{"type":"document","source":{"type":"file","file_id":"f-1"}}"#, REFERS),
-            (r#"{"type":"input_file","file_url":"https://x/y.pdf"}"#, REFERS),
-            (r#"{"type":"file","file":{"file_id":"f-1"}}"#, REFERS),
-            (r#"{"fileData":{"fileUri":"gs://x","mimeType":"video/mp4"}}"#, REFERS),
-            (r#"{"video":{"format":"mp4","source":{"s3Location":{"uri":"s3://x/y"}}}}"#, REFERS),
-            (r#"{"type":"item_reference","id":"msg_1"}"#, GOES_ON),
-            (r#"{"type":"container_upload","file_id":"f-1"}"#, REFERS),
-            (r#"{"type":"tool_use","id":"t","name":"f","input":{"file":{"url":"https://x"}}}"#, Parts::default()),
-            (
-                r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"a"}]}}"#,
-                Parts::default(),
-            ),
-        ] {
-            assert_eq!(read("m", content(part).as_bytes()), expected, "{part}");
-        }
-    }
-
-    #[test]
-    fn what_stands_outside_of_the_body_is_referred_to() {
-        const NONE: (bool, bool) = (false, false);
-        const REFERS: (bool, bool) = (true, false);
-        const GOES_ON: (bool, bool) = (false, true);
-        for (body, (refers, goes_on)) in [
-            (r#"{"model":"m","input":"hi","previous_response_id":"r"}"#, GOES_ON),
-            (r#"{"model":"m","input":"hi","previous_response_id":null}"#, NONE),
-            (r#"{"model":"m","input":"hi","conversation":{"id":"c"}}"#, GOES_ON),
-            (r#"{"model":"m","prompt":{"id":"p"}}"#, GOES_ON),
-            (r#"{"model":"m","prompt":"p"}"#, NONE),
-            (r#"{"contents":[],"cachedContent":"c"}"#, GOES_ON),
-            (r#"{"model":"m","input":"hi","tools":[{"type":"web_search"}]}"#, REFERS),
-            (r#"{"model":"m","messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#, REFERS),
-            (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"web_"}}]}"#, NONE),
-            (r#"{"contents":[],"tools":[{"googleSearch":{}}]}"#, REFERS),
-            (r#"{"model":"m","messages":[],"mcp_servers":[{}]}"#, REFERS),
-            (r#"no "image" at all"#, NONE),
-        ] {
-            assert_eq!(read("m", body.as_bytes()), Parts { refers, goes_on, ..Parts::default() }, "{body}");
-        }
-    }
-
-    #[test]
-    fn an_image_is_as_large_as_its_model_makes_any() {
-        let body =
-            content(r#"{"type":"image_url","image_url":{"url":"u"}},{"type":"image_url","image_url":{"url":"u"}}"#);
-        for (model, tokens) in [
-            ("anthropic.claude-opus-5-v1:0", 4_784),
-            ("gemini-3.5-flash", 2_240),
-            ("gpt-4o-mini-2024-07-18", 48_169),
-            ("gpt-4o-2024-11-20", 1_445),
-            ("gpt-4.1", 1_445),
-            ("gpt-4.1-nano", 3_779),
-            ("gpt-5-mini", 3_779),
-            ("gpt-5.4", 16_384),
-            ("o3-pro", 1_275),
-            ("o4-mini", 3_779),
-            ("qwen3-vl", 16_384),
-        ] {
-            assert_eq!(read(model, body.as_bytes()).tokens, 2 * tokens, "{model}");
-        }
-        let low = |model, part: &str| read(model, content(part).as_bytes()).tokens;
-        let chat = r#"{"type":"image_url","image_url":{"url":"u","detail":"low"}}"#;
-        let response = r#"{"type":"input_image","detail":"low","image_url":"u"}"#;
-        assert_eq!([low("gpt-4o", chat), low("gpt-4o", response), low("gpt-4o-mini", chat)], [85, 85, 2_833]);
-        assert_eq!([low("claude-opus-5", chat), low("gpt-5-mini", chat)], [4_784, 3_779], "these do not know it");
-        assert_eq!(low("gpt-4o", &chat.replace("low", "auto")), 1_445);
-        assert_eq!(read("llava", br#"{"model":"llava","images":["AAAA","AAAA"]}"#), parts(32_768, 12, false));
-    }
-}
+mod tests;

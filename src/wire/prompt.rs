@@ -3,15 +3,16 @@
 //!
 //! | member of the body | text |
 //! |---|---|
-//! | `messages`, `contents`; `input`, `prompt`, `query`, `documents` | strings, and strings under the keys of `TEXT`, however deep |
+//! | `messages`, `contents`; `input`, `prompt`, `query`, `documents`, `suffix`, `prediction` | strings, and strings under other keys than those of `MUTE`, however deep |
 //! | `system`, `instructions`, `systemInstruction` | the same; a message of its own |
-//! | `tools`, `functions`, Converse's `toolConfig` | every string, and the names of `properties` |
+//! | `tools`, `functions`, Converse's `toolConfig`; the schema of an answer | every string, and the names of `properties` |
 //! | a tool's call or result in a message: `input`, `arguments`, `args`, `response`, `json`, where it is an object | as it stands |
 //!
 //! How a provider writes tools into the prompt is not published, and neither is how much any but
 //! OpenAI's chat format adds to the text.
 
-use crate::base::json::{self, JsonError, Kind, Span};
+use super::stated;
+use crate::base::json::{self, JsonError, Kind, Member, Span};
 use crate::llm::Operation;
 
 /// What the documentation of OpenAI's chat format adds to the text: so much for each message, and as
@@ -31,9 +32,43 @@ pub struct Shape {
     pub tokens: u64,
 }
 
-/// The keys whose string values are text.
-const TEXT: &[&str] =
-    &["content", "text", "role", "name", "arguments", "input", "output", "thinking", "reasoning_content", "refusal"];
+/// The keys whose string values are no text: names that servers go by, places, and what is read as `wire::parts`
+/// reads it. A seal of earlier thoughts is the provider's own, and as long as those were.
+const MUTE: &[&str] = &[
+    "type",
+    "id",
+    "tool_call_id",
+    "tool_use_id",
+    "toolUseId",
+    "call_id",
+    "item_id",
+    "status",
+    "url",
+    "uri",
+    "data",
+    "bytes",
+    "file_data",
+    "file_id",
+    "file_url",
+    "fileUri",
+    "file_uri",
+    "result",
+    "image_url",
+    "audio_url",
+    "video_url",
+    "document_url",
+    "input_audio",
+    "detail",
+    "format",
+    "media_type",
+    "mime_type",
+    "mimeType",
+    "signature",
+    "thoughtSignature",
+    "thought_signature",
+    "encrypted_content",
+    "ttl",
+];
 
 /// Reads a prompt, one string at a time.
 struct Reader<'a, 'f> {
@@ -73,15 +108,17 @@ pub fn read(body: &[u8], each: &mut dyn FnMut(&str)) -> Result<Shape, JsonError>
     let mut reader = Reader { body, each, shape: Shape::default() };
     for member in json::object(body)? {
         let (value, kind) = (member.value, member.kind);
-        match &*member.key {
+        // A server written in Go reads any case.
+        match &*member.key.to_ascii_lowercase() {
             "messages" | "contents" => reader.messages(value, kind)?,
             "input" if kind == Kind::Array => reader.messages(value, kind)?,
-            "input" | "prompt" | "query" | "documents" => reader.text(value, kind)?,
-            "system" | "instructions" | "systemInstruction" | "system_instruction" if kind != Kind::Null => {
+            "input" | "prompt" | "query" | "documents" | "suffix" | "prediction" => reader.text(value, kind)?,
+            "system" | "instructions" | "systeminstruction" | "system_instruction" if kind != Kind::Null => {
                 reader.shape.messages += 1;
                 reader.text(value, kind)?;
             }
-            "tools" | "functions" | "toolConfig" => reader.schema(value, kind, false)?,
+            "tools" | "functions" | "toolconfig" | "response_format" | "output_format" | "output_config"
+            | "generationconfig" | "generation_config" => reader.schema(value, kind, false)?,
             _ => {}
         }
     }
@@ -113,19 +150,29 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// A value whose strings are text, except those under other keys than [`TEXT`].
+    /// A value whose strings are text, except those under the keys of [`MUTE`].
     fn text(&mut self, value: Span, kind: Kind) -> Result<(), JsonError> {
         match kind {
             Kind::String => self.say(value),
             Kind::Number => self.shape.tokens += 1,
-            Kind::Array => {
-                for (value, kind) in json::elements(self.body, value)? {
-                    self.text(value, kind)?;
+            Kind::Array => match json::elements(self.body, value) {
+                Ok(all) => {
+                    for (value, kind) in all {
+                        self.text(value, kind)?;
+                    }
                 }
-            }
+                // Too long to be listed.
+                Err(_) if stated::is_list_of_numbers(value.slice(self.body)) => {
+                    let commas = value.slice(self.body).iter().filter(|byte| **byte == b',').count();
+                    self.shape.tokens += commas as u64 + 1;
+                }
+                Err(error) => return Err(error),
+            },
             Kind::Object => {
-                for member in json::members(self.body, value)? {
-                    let is_text = TEXT.contains(&&*member.key);
+                let members = json::members(self.body, value)?;
+                let holds_text = self.holds_text(&members);
+                for member in members {
+                    let is_text = !MUTE.contains(&&*member.key) || (holds_text && member.key == "data");
                     match (member.kind, &*member.key) {
                         (Kind::Object, "input" | "arguments" | "args" | "response" | "json") => self.raw(member.value),
                         (Kind::Array | Kind::Object, _) => self.text(member.value, member.kind)?,
@@ -137,6 +184,17 @@ impl Reader<'_, '_> {
             Kind::True | Kind::False | Kind::Null => {}
         }
         Ok(())
+    }
+
+    /// Whether what stands under `data` is said to be text.
+    fn holds_text(&self, members: &[Member<'_>]) -> bool {
+        let says = |member: &Member<'_>| json::string(member.value.slice(self.body));
+        members.iter().any(|member| member.key == "data")
+            && members.iter().filter(|member| member.kind == Kind::String).any(|member| match &*member.key {
+                "type" => says(member).is_some_and(|kind| kind == "text"),
+                "media_type" | "mime_type" | "mimeType" => says(member).is_some_and(|mime| mime.starts_with("text/")),
+                _ => false,
+            })
     }
 
     /// A value that a model wrote as JSON.

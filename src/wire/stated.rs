@@ -14,10 +14,10 @@ pub(super) const PREDICT: &str = "n_predict";
 /// The bound on output tokens that a body states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stated {
-    /// The largest, where one stands under a name of the request's format. None where there is none, or one of the
-    /// names has what is no bound: nobody knows which of them its server goes by.
+    /// The largest, where one stands under a name of the request's format. None where there is none, or a name that
+    /// may be read has what is no bound: nobody knows which of them its server goes by.
     pub bound: Option<u64>,
-    /// Only another name has one, and most servers pass over that: they make as much as they like.
+    /// The largest of those that do not hold, where none does: most servers make as much as they like.
     pub alias: Option<u64>,
 }
 
@@ -45,11 +45,12 @@ pub(super) fn max_output(
         let Some(member) = only(dialect, members, name)?.filter(|member| member.kind != Kind::Null) else { continue };
         // Anthropic answers 0 with no output. Servers that ask whether it is there, or not 0, take it for no bound.
         let stated = integer(body, member).filter(|bound| *bound > 0 || dialect == Dialect::Anthropic);
-        holds &= stated.is_some();
-        is_bound |= read.contains(name);
+        let is_read = read.contains(name);
+        holds &= stated.is_some() || !(is_read || *name == PREDICT);
+        is_bound |= is_read;
         most = most.max(stated);
     }
-    let (bound, alias) = if is_bound { (most.filter(|_| holds), None) } else { (None, most) };
+    let (bound, alias) = if is_bound && holds { (most, None) } else { (None, most) };
     Ok(Stated { bound, alias })
 }
 
@@ -79,7 +80,8 @@ pub(super) fn choices(
     Ok(made.saturating_mul(prompts.max(1)))
 }
 
-fn is_list_of_numbers(list: &[u8]) -> bool {
+/// A list of numbers alone, not nested.
+pub(super) fn is_list_of_numbers(list: &[u8]) -> bool {
     list.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace() || b"[],-+.eE".contains(byte))
         && list.iter().filter(|byte| **byte == b'[').count() == 1
 }
@@ -119,14 +121,16 @@ mod tests {
             (r#""max_output_tokens":1,"max_tokens":100000"#, (Some(100_000), None)),
             (r#""max_completion_tokens":7,"max_tokens":3"#, (Some(7), None)),
             (r#""max_tokens":1,"n_predict":4000"#, (Some(4_000), None)),
-            (r#""max_tokens":1,"n_predict":-1"#, (None, None)),
+            (r#""max_tokens":1,"n_predict":-1"#, (None, Some(1))),
+            (r#""max_tokens":100000,"max_output_tokens":0"#, (Some(100_000), None)),
+            (r#""max_tokens":100000,"max_completion_tokens":-1"#, (None, Some(100_000))),
             (r#""max_tokens":null,"max_completion_tokens":3"#, (Some(3), None)),
             (r#""max_tokens":1e5"#, (Some(100_000), None)),
             (r#""max_tokens":2.5"#, (Some(3), None)),
             (r#""max_tokens":"100""#, (Some(100), None)),
             (r#""max_tokens":1e99"#, (Some(u64::MAX), None)),
-            (r#""max_tokens":-1,"max_output_tokens":1"#, (None, None)),
-            (r#""max_tokens":{},"max_output_tokens":1"#, (None, None)),
+            (r#""max_tokens":-1,"max_output_tokens":1"#, (None, Some(1))),
+            (r#""max_tokens":{},"max_output_tokens":1"#, (None, Some(1))),
             (r#""max_tokens":0"#, (None, None)),
             (r#""max_tokens":null"#, (None, None)),
             // Names that a server of this format passes over bound nothing.

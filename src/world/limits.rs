@@ -84,15 +84,21 @@ impl Limits {
     /// together, so of its calls it is told beforehand.
     pub fn settle_now(&self, settle: &mut Settle) {
         let taken = std::mem::take(&mut settle.grant.taken);
-        let waits = settle.uncounted.is_some();
-        let is_later = |taken: &Taken| waits && (taken.limit.unit != Unit::Concurrency || taken.limit.is_shared());
-        let (later, now) = taken.into_iter().partition(is_later);
-        settle.grant.taken = later;
-        if waits {
+        let guessed = std::mem::take(&mut settle.guessed);
+        let mut now =
+            Settle { grant: Grant { id: settle.grant.id, taken }, guessed, spent: settle.spent, uncounted: None };
+        if settle.uncounted.is_some() {
+            let rows = std::mem::take(&mut now.grant.taken);
+            let guessed = std::mem::take(&mut now.guessed);
+            for (taken, guess) in rows.into_iter().zip(guessed.into_iter().chain(std::iter::repeat(0))) {
+                let is_now = taken.limit.unit == Unit::Concurrency && !taken.limit.is_shared();
+                let part = if is_now { &mut now } else { &mut *settle };
+                part.grant.taken.push(taken);
+                part.guessed.push(guess);
+            }
             self.release_shared(&settle.grant);
         }
-        let grant = Grant { id: settle.grant.id, taken: now };
-        self.settle(Settle { grant, spent: settle.spent, uncounted: None });
+        self.settle(now);
     }
 
     /// Charges what a grant came to.

@@ -89,7 +89,7 @@ fn notes_end_when_they_are_closed_although_an_exchange_goes_on() {
 
 fn settle(uncounted: &Uncounted) -> Note {
     let grant = Grant { id: 1, taken: Vec::new() };
-    Note::Settle(Settle { grant, spent: Spent::Unknown, uncounted: Some(uncounted.clone()) })
+    Note::Settle(Settle { grant, guessed: Vec::new(), spent: Spent::Unknown, uncounted: Some(uncounted.clone()) })
 }
 
 fn uncounted(bytes: usize) -> Uncounted {

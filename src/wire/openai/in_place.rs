@@ -47,8 +47,8 @@ pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Byte
         ask_usage(&mut edits, fields);
     }
     if concerned {
-        let parameters = want.changes.map_or(&[][..], |changes| &changes.parameters);
-        quirk::edit(body, &members, want.quirks, parameters, &mut edits);
+        let rule = want.changes.map_or((&[][..], false), |changes| (&changes.parameters, changes.max_output.is_some()));
+        quirk::edit(body, &members, want.quirks, rule, &mut edits);
     }
     let done = match want.changes {
         Some(changes) => changes.edit(Subject { body, members: &members, fields, quirks: want.quirks }, &mut edits)?,

@@ -102,3 +102,31 @@ proptest! {
         prop_assert_eq!((texts, seen), (vec![content, name], shape(1, 1, 0)));
     }
 }
+
+#[test]
+fn what_a_model_reads_is_text_whatever_it_is_called() {
+    let of = |body: &str| {
+        let mut all = Vec::new();
+        read(body.as_bytes(), &mut |text| all.push(text.to_owned())).map(|shape| (all, shape.tokens)).unwrap()
+    };
+    let chat = |part: &str| of(&format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{part}]}}]}}"#)).0;
+    for (part, texts) in [
+        (r#"{"type":"document","title":"T","context":"C","source":{"type":"url","url":"u"}}"#, &["T", "C"][..]),
+        (r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"D"}}"#, &["D"]),
+        (r#"{"inlineData":{"mimeType":"text/csv","data":"D"}}"#, &["D"]),
+        (r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"D"}}"#, &[]),
+        (r#"{"type":"image_url","image_url":{"url":"u","detail":"low"}}"#, &[]),
+        (r#"{"type":"thinking","thinking":"T","signature":"S"}"#, &["T"]),
+    ] {
+        assert_eq!(chat(part)[1..], *texts, "{part}");
+    }
+    let format =
+        r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"a":{}}}}}"#;
+    assert_eq!(of(&format!(r#"{{"model":"m",{format}}}"#)).0, ["json_schema", "n", "a"]);
+    assert_eq!(
+        of(r#"{"model":"m","Messages":[{"Role":"user","Content":"hi"}],"prompt":"p","suffix":"s"}"#).0,
+        ["user", "hi", "p", "s"]
+    );
+    let many = format!(r#"{{"model":"m","prompt":[{}]}}"#, vec!["1"; json::MAX_LISTED + 1].join(","));
+    assert_eq!(of(&many).1, json::MAX_LISTED as u64 + 1);
+}

@@ -36,6 +36,22 @@ pub(super) fn renamed<'m, 'b>(
     alone.then_some((member, wanted))
 }
 
+/// The bound under the name that the provider does not read, where the one that it does is null; and that one.
+fn misplaced<'m, 'b>(
+    members: &'m [Member<'b>],
+    quirks: &[Quirk],
+    parameters: &[Parameter],
+) -> Option<(&'m Member<'b>, &'m Member<'b>)> {
+    let wanted = only_bound(quirks)?;
+    let is_bound = |name: &str| BOUNDS.iter().any(|bound| bound.eq_ignore_ascii_case(name));
+    let mut stated = members.iter().filter(|member| is_bound(&member.key));
+    let (one, other) = (stated.next()?, stated.next()?);
+    let free = stated.next().is_none() && !parameters.iter().any(|parameter| is_bound(&parameter.name));
+    let (read, unread) = if one.key == wanted { (one, other) } else { (other, one) };
+    let is_misplaced = read.key == wanted && read.kind == Kind::Null && unread.kind != Kind::Null;
+    (free && is_misplaced && BOUNDS.contains(&&*unread.key)).then_some((unread, read))
+}
+
 /// The temperature that the provider takes in the place of this one; none where it takes it.
 pub fn cooled(temperature: &str, quirks: &[Quirk]) -> Option<&'static str> {
     let is_hot = || temperature.parse::<f64>().is_ok_and(|degrees| degrees > 1.99 && degrees <= 2.0);
@@ -47,8 +63,18 @@ pub fn concerns(quirks: &[Quirk]) -> bool {
     only_bound(quirks).is_some() || quirks.contains(&Quirk::TemperatureBelowTwo)
 }
 
-/// Renames and lowers what stands in the body; what a rule speaks of is the rule's.
-pub fn edit(body: &[u8], members: &[Member<'_>], quirks: &[Quirk], parameters: &[Parameter], edits: &mut Edits<'_>) {
+/// Renames and lowers what stands in the body; what a rule speaks of is the rule's, as is the bound if `is_capped`.
+pub fn edit<'b>(
+    body: &'b [u8],
+    members: &[Member<'_>],
+    quirks: &[Quirk],
+    (parameters, is_capped): (&[Parameter], bool),
+    edits: &mut Edits<'b>,
+) {
+    if let (Some((unread, read)), false) = (misplaced(members, quirks, parameters), is_capped) {
+        edits.replace(read.value, unread.value.slice(body));
+        edits.replace(unread.value, &b"null"[..]);
+    }
     if let Some((member, wanted)) = renamed(members, quirks, parameters) {
         edits.replace(member.key_span, format!("\"{wanted}\"").into_bytes());
     }

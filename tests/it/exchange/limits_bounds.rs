@@ -169,7 +169,7 @@ fn a_document_is_taken_for_a_guess_until_prompts_are_known() {
     // The model reads 128,000, of which an eighth of the bytes are known.
     assert_eq!(taken_of(10_000_000, None), known + 128_000 - bytes.div_ceil(8));
     assert_eq!(taken_of(400_000, None), known + 50_000, "a guess is no more than an eighth of the limit");
-    assert_eq!([taken_of(800_000, Some(30_000)), taken_of(800_000, Some(0))], [known + 30_000, known]);
+    assert_eq!(taken_of(400_000, Some(10)), known + 50_000, "short prompts before say nothing of it");
 }
 
 #[test]
@@ -178,11 +178,10 @@ fn media_are_taken_of_a_limit_of_tokens_as_well() {
     let image = r#"{"model":"one/gpt-image-1","prompt":"a","n":2}"#;
     assert_eq!(tokens_of("/v1/audio/speech", &sound, 1_000_000), [100 + 500]);
     assert_eq!(tokens_of(IMAGES, image, 1_000_000), [image.len() as u64 + 2 * 6_240]);
-    assert_eq!(tokens_of(IMAGES, image, 5_000), [5_000], "a guess is no more than the limit");
-    let sized = r#"{"model":"one/dall-e-3","prompt":"a","size":"1024x1024","quality":"hd"}"#;
-    assert_eq!(tokens_of(IMAGES, sized, 5_000), [5_000], "nobody knows whether it has tokens at all");
+    // Nobody knows whether it has tokens at all.
+    assert_eq!(tokens_of(IMAGES, image, 8_000), [1_000], "an eighth of the limit");
     let low = r#"{"model":"one/gpt-image-1","prompt":"a","quality":"low"}"#;
-    assert_eq!(tokens_of(IMAGES, low, 5_000), [low.len() as u64 + 408]);
+    assert_eq!(tokens_of(IMAGES, low, 8_000), [low.len() as u64 + 408]);
 }
 
 #[test]
@@ -191,14 +190,30 @@ fn who_has_no_room_for_the_rest_of_a_call_is_not_counted() {
     let body =
         format!(r#"{{"model":"gpt-4o-mini","max_tokens":20,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
     let counts = |world: &World| world.asks.iter().filter(|ask| matches!(ask, Ask::Count { .. })).count();
+    let wait = |seconds| Some(Duration::from_secs(seconds));
+    let refused = |left: u64, wait| {
+        let standing = Standing { ceiling: 1_000 * TOKEN, left: left * TOKEN, reset: Duration::from_secs(60) };
+        Answer::Reserve(Err(Refused { take: 0, wait, standings: vec![standing] }))
+    };
     for (left, counted) in [(0, 0), (19, 0), (20, 1), (500, 1)] {
-        let standing = Standing { ceiling: 1_000 * TOKEN, left: left * TOKEN, reset: Duration::from_secs(1) };
-        let refused = Answer::Reserve(Err(Refused { take: 0, wait: None, standings: vec![standing] }));
-        let mut world = world([Rule::new(own("tpm", Unit::Tokens, 1_000))]).answers([refused]);
-        world.call(CHAT, &body);
+        // It is asked again for the tokens that it probably has, and told when there are as many.
+        let mut answers = vec![refused(left, wait(50)), refused(left, wait(7))];
+        if counted > 0 {
+            answers.insert(1, Answer::Count(9));
+        }
+        let mut world = world([Rule::new(own("tpm", Unit::Tokens, 1_000))]).answers(answers);
+        world.call(CHAT, &body).end();
         assert_eq!(counts(&world), counted, "{left}");
-        assert_eq!(world.envoy.upstream.began, counted > 0);
+        let estimate = (body.len() as u64 + 2) / 4;
+        let most = if counted == 0 { estimate } else { 9 };
+        assert_eq!(taken(&world), [body.len() as u64 + 20, most + 20].map(|tokens| tokens * TOKEN), "{left}");
+        assert_eq!((world.refused().0, world.client_header("retry-after")), (429, Some("7")));
     }
+    // By the estimate it would never fit: that is for a count to say.
+    let answers = [refused(0, wait(50)), refused(0, None), Answer::Count(9), refused(0, wait(9))];
+    let mut never = world([Rule::new(own("tpm", Unit::Tokens, 1_000))]).answers(answers);
+    never.call(CHAT, &body).end();
+    assert_eq!((counts(&never), taken(&never).len(), never.client_header("retry-after")), (1, 3, Some("9")));
 }
 
 #[test]
@@ -339,4 +354,17 @@ fn who_could_not_be_counted_is_asked_to_come_again() {
     assert_eq!((counts, taken(&waits).last()), (2, Some(&(29 * TOKEN))));
     assert!(waits.envoy.upstream.began);
     waits.reply(json(), DOCUMENT).end();
+}
+
+#[test]
+fn a_guess_is_nobodys_where_nothing_is_known() {
+    let body = r#"{"model":"gpt-4o-mini","messages":[],"web_search_options":{},"max_tokens":20}"#;
+    let mut gone = world([Rule::new(own("tpm", Unit::Tokens, 1_000_000))]);
+    gone.call(CHAT, body).end();
+    let known = (body.len() as u64 + 20) * TOKEN;
+    assert_eq!(taken(&gone), [known + 125_000 * TOKEN]);
+    let charge = &gone.record().limits[0];
+    assert_eq!((charge.reserved, charge.charged), (known + 125_000 * TOKEN, Some(known)));
+    let [settle] = gone.settles()[..] else { panic!("{:?}", gone.settles()) };
+    assert_eq!((settle.spent, settle.clone().settlement().amounts), (Spent::Unknown, vec![known]));
 }

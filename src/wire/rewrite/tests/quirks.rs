@@ -28,6 +28,22 @@ fn a_field_has_the_name_that_the_provider_reads() {
             r#"{"model":"m","max_tokens":9,"max_completion_tokens":8}"#,
             r#"{"model":"m","max_tokens":9,"max_completion_tokens":8}"#,
         ),
+        // A null states nothing.
+        (
+            OLD,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":8}"#,
+            r#"{"model":"m","max_tokens":8,"max_completion_tokens":null}"#,
+        ),
+        (
+            NEW,
+            r#"{"model":"m","max_tokens":8,"max_completion_tokens":null}"#,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":8}"#,
+        ),
+        (
+            OLD,
+            r#"{"model":"m","max_tokens":8,"max_completion_tokens":null}"#,
+            r#"{"model":"m","max_tokens":8,"max_completion_tokens":null}"#,
+        ),
         (COOL, r#"{"model":"m","temperature":2}"#, r#"{"model":"m","temperature":1.99}"#),
         (COOL, r#"{"model":"m","temperature":2.0}"#, r#"{"model":"m","temperature":1.99}"#),
         (COOL, r#"{"model":"m","temperature":1.99}"#, r#"{"model":"m","temperature":1.99}"#),
@@ -52,6 +68,11 @@ fn a_bound_of_a_rule_is_said_once_and_in_that_name() {
         (OLD, r#"{"model":"m"}"#, r#"{"model":"m","max_tokens":5}"#),
         (NEW, r#"{"model":"m","max_tokens":900}"#, r#"{"model":"m","max_completion_tokens":5}"#),
         (NEW, r#"{"model":"m"}"#, r#"{"model":"m","max_completion_tokens":5}"#),
+        (
+            OLD,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":900}"#,
+            r#"{"model":"m","max_tokens":5,"max_completion_tokens":5}"#,
+        ),
         // llama.cpp reads its own name first.
         (OLD, r#"{"model":"m","max_tokens":4,"n_predict":900}"#, r#"{"model":"m","max_tokens":4,"n_predict":5}"#),
         (OLD, r#"{"model":"m","n_predict":4}"#, r#"{"model":"m","n_predict":4,"max_tokens":5}"#),

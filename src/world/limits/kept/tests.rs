@@ -54,7 +54,7 @@ fn a_reservation_that_nobody_waits_for_is_given_back_here_and_in_the_journal() {
             Poll::Pending => dropped += 1,
             Poll::Ready(decision) => {
                 let grant = decision.expect("it fits");
-                limits.settle(Settle { grant, spent: Spent::Undone, uncounted: None });
+                limits.settle(Settle { grant, guessed: Vec::new(), spent: Spent::Undone, uncounted: None });
             }
         }
     }
@@ -75,7 +75,7 @@ fn what_cannot_be_written_is_unchecked_and_counts_while_the_process_lives() {
     assert_eq!(lost.taken.iter().map(|taken| taken.fit).collect::<Vec<_>>(), [Fit::Unchecked, Fit::Fits]);
     assert_eq!(used(&limits), [("calls".to_owned(), 2), ("parallel".to_owned(), 2)]);
     // A limit with onError: Deny refuses the call: as if it had never been made.
-    limits.settle(Settle { grant: lost, spent: Spent::Undone, uncounted: None });
+    limits.settle(Settle { grant: lost, guessed: Vec::new(), spent: Spent::Undone, uncounted: None });
     assert_eq!(used(&limits), [("calls".to_owned(), 1), ("parallel".to_owned(), 1)]);
     drop(limits);
     assert_eq!(used(&open(&directory)), [("calls".to_owned(), 1)], "calls at a time end with their process");
@@ -88,7 +88,7 @@ fn what_is_reset_stays_so() {
     let grants = [(); 2].map(|()| block_on(limits.reserve(&ask())).expect("it fits"));
     assert_eq!((limits.reset("calls", None), limits.reset("parallel", None)), (1, 0));
     let [one, _open] = grants;
-    limits.settle(Settle { grant: one, spent: Spent::Nothing, uncounted: None });
+    limits.settle(Settle { grant: one, guessed: Vec::new(), spent: Spent::Nothing, uncounted: None });
     let now = used(&limits);
     limits.close();
     drop(limits);

@@ -40,7 +40,7 @@ async fn what_no_store_says_is_unchecked_and_the_rest_is_taken() {
     assert!(grant.taken.iter().all(|row| row.grant == grant.id));
     let process = [takes[1].clone(), takes[3].clone()];
     assert_eq!(left(&limits, &process), [4, 4]);
-    limits.settle(Settle { grant, spent: Spent::Undone, uncounted: None });
+    limits.settle(Settle { grant, guessed: Vec::new(), spent: Spent::Undone, uncounted: None });
     assert_eq!(left(&limits, &process), [5, 5]);
 }
 

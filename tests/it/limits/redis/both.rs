@@ -58,7 +58,7 @@ async fn what_the_store_refuses_takes_nothing_here() {
     // The place among the calls is as full, and nobody knows for how long.
     assert_eq!((refused.take, refused.wait, known), (2, None, vec![false, true, true]));
     assert_eq!(all_left(&limits, &redis).await, [3, 20_000, 0]);
-    limits.settle(Settle { grant: first, spent: Spent::Undone, uncounted: None });
+    limits.settle(Settle { grant: first, guessed: Vec::new(), spent: Spent::Undone, uncounted: None });
     assert_eq!(all_left(&limits, &redis).await, [4, 60_000, 1]);
 }
 
@@ -86,7 +86,7 @@ async fn what_is_taken_more_is_settled_under_its_own_grant() {
         assert_ne!(grant.id, more.id);
         grant.taken.extend(more.taken);
         assert_eq!(all_left(&limits, &redis).await[1], 20_000);
-        limits.settle(Settle { grant, spent: used(output), uncounted: None });
+        limits.settle(Settle { grant, guessed: Vec::new(), spent: used(output), uncounted: None });
         assert_eq!(all_left(&limits, &redis).await[1..], [100_000 - charged, 2]);
         server.say::<()>(&["FLUSHALL"]);
     }
@@ -100,7 +100,8 @@ async fn calls_are_free_before_their_text_is_counted() {
     let text = Text { kept: b" time".repeat(10), whole: 50, beyond: 0 };
     let bill = |output| Counted { usage: Usage { output, ..Usage::default() }, cost: None, price: None };
     let uncounted = Some(Uncounted::new("gpt-4o", text, bill));
-    let mut settle = Settle { grant: granted(&limits, &takes()).await, spent: used(40), uncounted };
+    let mut settle =
+        Settle { grant: granted(&limits, &takes()).await, guessed: Vec::new(), spent: used(40), uncounted };
     limits.settle_now(&mut settle);
     assert_eq!(all_left(&limits, &redis).await, [4, 60_000, 2]);
     settle.count(|_| {});
@@ -124,8 +125,8 @@ async fn what_went_on_unchecked_is_charged_when_the_store_is_back() {
     let fits: Vec<Fit> = grants[0].taken.iter().map(|row| row.fit).collect();
     assert_eq!(fits, [Fit::Fits, Fit::Unchecked, Fit::Unchecked]);
     let [went, stayed] = grants;
-    limits.settle(Settle { grant: went, spent: used(25), uncounted: None });
-    limits.settle(Settle { grant: stayed, spent: Spent::Undone, uncounted: None });
+    limits.settle(Settle { grant: went, guessed: Vec::new(), spent: used(25), uncounted: None });
+    limits.settle(Settle { grant: stayed, guessed: Vec::new(), spent: Spent::Undone, uncounted: None });
     server.signal("CONT");
     until("it is ok", || redis.state() == State::Ok).await;
     assert!(limits.drain(PATIENCE).await);
