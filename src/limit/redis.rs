@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -164,7 +165,7 @@ impl Redis {
         let Joined { answer, undone } = Joined::of(id, takes.len(), parts);
         for takes in undone {
             // Nobody waits for it.
-            let _ = self.shared.queue.push(Work::Cancel(Undo::of(id, &takes)));
+            let _ = self.shared.later(Work::Cancel(Undo::of(id, &takes)));
         }
         if let Ok(Ok(grant)) = &answer {
             self.shared.held.begin(&self.shared, grant);
@@ -192,12 +193,13 @@ impl Redis {
     ///
     /// # Errors
     /// When it is not known to be done in time. It is done later, unless it is [`Down::Full`]: then what was
-    /// reserved stays charged for those for which there was no room. There is nothing to repeat.
+    /// reserved stays charged for those for which there was no room, and heartbeats let go of the calls that they
+    /// held. There is nothing to repeat.
     pub async fn settle(&self, settlements: &[Settlement]) -> Result<(), Down> {
         let mut all = Vec::with_capacity(settlements.len());
         for settlement in settlements.iter().filter(|settlement| !settlement.grant.taken.is_empty()) {
             self.shared.held.end(&self.shared, &settlement.grant);
-            all.push(self.shared.queue.push(Work::Settle(settlement.clone())));
+            all.push(self.shared.later(Work::Settle(settlement.clone())));
         }
         self.done(all).await
     }
@@ -206,14 +208,14 @@ impl Redis {
     pub fn settle_later(&self, settlement: Settlement) {
         self.shared.held.end(&self.shared, &settlement.grant);
         // Whether it is done, or there was no room for it, is counted.
-        let _ = self.shared.queue.push(Work::Settle(settlement));
+        let _ = self.shared.later(Work::Settle(settlement));
     }
 
     /// Lets go of the calls that a grant holds, for it is settled only when what it came to is known.
     pub fn release_later(&self, grant: &Grant) {
         if let Some(held) = Undo::held(grant) {
             self.shared.held.end(&self.shared, grant);
-            let _ = self.shared.queue.push(Work::Release(held));
+            let _ = self.shared.later(Work::Release(held));
         }
     }
 
@@ -226,7 +228,7 @@ impl Redis {
         if takes.is_empty() {
             return Ok(());
         }
-        self.done(vec![self.shared.queue.push(Work::Cancel(Undo::of(id, takes)))]).await
+        self.done(vec![self.shared.later(Work::Cancel(Undo::of(id, takes)))]).await
     }
 
     /// How it stands with the store.
@@ -239,7 +241,8 @@ impl Redis {
         self.shared.queue.waiting()
     }
 
-    /// Settlements that were given up since the start: what was reserved stayed charged.
+    /// Settlements that were given up since the start: what was reserved stayed charged. Those that had only to let go
+    /// of calls are not among them, for heartbeats do that.
     pub fn dropped(&self) -> u64 {
         self.shared.queue.dropped()
     }
@@ -294,7 +297,7 @@ impl Redis {
         parts
     }
 
-    async fn done(&self, jobs: Vec<Option<tokio::sync::oneshot::Receiver<()>>>) -> Result<(), Down> {
+    async fn done(&self, jobs: Vec<Option<oneshot::Receiver<()>>>) -> Result<(), Down> {
         let full = jobs.iter().any(Option::is_none);
         if self.state() == State::Down && !jobs.is_empty() {
             return Err(if full { Down::Full } else { Down::Shut });
@@ -320,6 +323,22 @@ impl fmt::Debug for Redis {
 // === impl Shared ===
 
 impl Shared {
+    /// [`Queue::push`]. What finds no room is given up.
+    fn later(&self, work: Work) -> Option<oneshot::Receiver<()>> {
+        let why = "there is no more room for settlements until the store is back";
+        self.queue.push(work, |work| self.give_up(work, why))
+    }
+
+    /// It is not done. The calls that it ends are let go by heartbeats; if it is more than that, it is counted.
+    fn give_up(&self, work: &Work, why: &str) {
+        let calls = work.calls();
+        let is_told = calls.as_ref().is_none_or(|calls| self.held.give_up(self, calls));
+        let is_more = calls.is_none_or(|calls| calls.counters.len() < work.counters().len());
+        if is_more || !is_told {
+            self.queue.drop_one(why);
+        }
+    }
+
     fn at(&self) -> At {
         let store = self.clock.store.as_ref().map(|store| store.load(Ordering::Relaxed));
         At { store: store.unwrap_or(0), unix: self.unix().saturating_add_signed(self.offset.load(Ordering::Relaxed)) }
@@ -353,6 +372,6 @@ impl Unheard<'_> {
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         // Who waits for it is nobody.
-        let _ = self.shared.queue.push(Work::Cancel(Undo::of(self.id, self.takes)));
+        let _ = self.shared.later(Work::Cancel(Undo::of(self.id, self.takes)));
     }
 }

@@ -104,12 +104,12 @@ impl Redis {
     /// Takes back a slice of which nobody knows whether it was granted. It is done in time or later.
     pub fn give_up(&self, wanted: &Wanted) {
         let undo = Undo::of(wanted.id, std::slice::from_ref(&wanted.take));
-        let _ = self.shared.queue.push(Work::Cancel(undo));
+        let _ = self.shared.later(Work::Cancel(undo));
     }
 
     /// Gives a slice back, but for what was used of it. It is done in time or later.
     pub fn give_back(&self, back: Back) {
-        let _ = self.shared.queue.push(Work::Return(back));
+        let _ = self.shared.later(Work::Return(back));
     }
 
     /// [`Redis::give_back`], and waits for it.
@@ -117,7 +117,7 @@ impl Redis {
     /// # Errors
     /// When it is not known to be done in time. It is done later, as for [`Redis::settle`].
     pub async fn give_back_now(&self, back: Vec<Back>) -> Result<(), Down> {
-        let jobs = back.into_iter().map(|back| self.shared.queue.push(Work::Return(back))).collect();
+        let jobs = back.into_iter().map(|back| self.shared.later(Work::Return(back))).collect();
         self.done(jobs).await
     }
 
@@ -133,7 +133,7 @@ impl Redis {
 
     /// Charges the difference. It is done in time or later.
     pub fn change(&self, change: Change) {
-        let _ = self.shared.queue.push(Work::Change(change));
+        let _ = self.shared.later(Work::Change(change));
     }
 }
 

@@ -77,14 +77,13 @@ impl Queue {
         }
     }
 
-    /// Takes a job, unless there is no more room: then it is dropped and counted. What it gives is told when the
-    /// job is done.
-    pub(super) fn push(&self, work: Work) -> Option<oneshot::Receiver<()>> {
+    /// Takes a job, unless there is no more room: then it is `full`. What it gives is told when the job is done.
+    pub(super) fn push(&self, work: Work, full: impl FnOnce(&Work)) -> Option<oneshot::Receiver<()>> {
         let (told, done) = oneshot::channel();
         let mut jobs = self.lock();
         if jobs.len() >= self.most {
             drop(jobs);
-            self.drop_one("there is no more room for settlements until the store is back");
+            full(&work);
             return None;
         }
         let told = Arc::new(Told { waits: Mutex::new((1, Some(told))) });
@@ -116,7 +115,8 @@ impl Queue {
         }
     }
 
-    fn drop_one(&self, why: &str) {
+    /// Counts a job that is given up, and says so.
+    pub(super) fn drop_one(&self, why: &str) {
         // The first and then each thousandth: an outage drops many.
         if self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
             tracing::warn!(
@@ -201,7 +201,7 @@ async fn round(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
     jobs.retain(|job| {
         let old = job.sent.is_some_and(|sent| now.duration_since(sent) > REPEATED);
         if old {
-            shared.queue.drop_one("it may have been done, and the store may not remember it");
+            shared.give_up(&job.work, "it may have been done, and the store may not remember it");
         }
         !old
     });
@@ -212,7 +212,7 @@ async fn round(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
     let mut left = Vec::new();
     for (mut job, answer) in jobs.into_iter().zip(answers) {
         match answer {
-            Ok(value @ Value::ServerError(_)) if !goes_away(&value) => shared.queue.drop_one(&words(&value)),
+            Ok(value @ Value::ServerError(_)) if !goes_away(&value) => shared.give_up(&job.work, &words(&value)),
             Ok(Value::ServerError(_)) | Err(Down::Shut) => left.push(job),
             Ok(_) => job.told.done(),
             Err(_) => {
@@ -257,7 +257,16 @@ impl Job {
 // === impl Work ===
 
 impl Work {
-    fn counters(&self) -> Vec<&str> {
+    /// What it ends that holds calls; none where nothing does.
+    pub(super) fn calls(&self) -> Option<Undo> {
+        match self {
+            Work::Settle(settlement) => Undo::held(&settlement.grant),
+            Work::Cancel(undo) | Work::Release(undo) => undo.calls(),
+            Work::Return(_) | Work::Change(_) => None,
+        }
+    }
+
+    pub(super) fn counters(&self) -> Vec<&str> {
         match self {
             Work::Settle(settlement) => settlement.grant.taken.iter().map(|taken| &*taken.key).collect(),
             Work::Cancel(undo) | Work::Release(undo) => undo.counters.iter().map(|(_, key)| &**key).collect(),
