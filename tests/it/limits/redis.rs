@@ -8,6 +8,7 @@ mod held;
 mod leased;
 mod many;
 mod outage;
+mod outstanding;
 pub(super) mod proxy;
 mod replies;
 mod secured;
