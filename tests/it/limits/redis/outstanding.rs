@@ -2,7 +2,7 @@
 //! makes room.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -14,6 +14,7 @@ use super::{PATIENCE, limit, take, timed};
 use crate::support::redis::Server;
 
 const NOW: u64 = 1_790_000_000_000_000;
+const YEARS: u64 = 10 * 365 * 86_400 * 1_000_000;
 const CELL: Duration = Duration::from_secs(5);
 /// How much may be leased together.
 const MOST: u64 = 1_000;
@@ -63,4 +64,20 @@ async fn a_slice_that_nobody_heard_of_is_not_held_once_it_is_given_up() {
         assert_eq!(leased(&redis, &wanted(&redis, &window, ends)).await, None, "it is taken off once");
     }
     assert_eq!(redis.dropped(), 0);
+}
+
+/// What replicas hold they hold on their own clocks, whatever the store's shows.
+#[tokio::test]
+async fn what_is_held_stays_held_when_a_clock_that_was_far_ahead_is_set_right() {
+    let server = Server::new();
+    for window in windows() {
+        let clock = Arc::new(AtomicU64::new(NOW + YEARS));
+        let redis = timed(&server, &clock, 0).await;
+        exhaust(&redis, &window).await;
+        clock.store(NOW, Ordering::Relaxed);
+        assert_eq!(leased(&redis, &wanted(&redis, &window, 0)).await, None, "{window:?}");
+        // And no longer than it would otherwise.
+        clock.fetch_add(3 * 5_000_000, Ordering::Relaxed);
+        assert!(leased(&redis, &wanted(&redis, &window, 0)).await.is_some(), "{window:?}");
+    }
 }
