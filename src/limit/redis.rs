@@ -40,7 +40,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Limit;
@@ -155,10 +155,22 @@ impl Redis {
     /// Then nothing is taken, or what may have been taken is given back as soon as the store can be asked. The
     /// same holds when the future is dropped before it is done.
     pub async fn reserve(&self, id: u128, takes: &[Take]) -> Result<Result<Grant, Refused>, Down> {
+        self.reserve_by(id, takes, self.deadline()).await
+    }
+
+    /// [`Redis::reserve`] until this moment, which is no later than [`Redis::deadline`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::limit) async fn reserve_by(
+        &self,
+        id: u128,
+        takes: &[Take],
+        deadline: Instant,
+    ) -> Result<Result<Grant, Refused>, Down> {
         if takes.is_empty() {
             return Ok(Ok(Grant { id, taken: Vec::new() }));
         }
-        let deadline = Instant::now() + self.shared.link.timeout();
         let unheard = Unheard { shared: &self.shared, id, takes };
         let parts = self.ask(Some(id), takes, deadline).await;
         unheard.heard();
@@ -182,7 +194,7 @@ impl Redis {
         if takes.is_empty() {
             return Ok(Vec::new());
         }
-        let parts = self.ask(None, takes, Instant::now() + self.shared.link.timeout()).await;
+        let parts = self.ask(None, takes, self.deadline()).await;
         match parts.iter().find_map(|part| part.said.as_ref().err()) {
             Some(down) if parts.iter().all(|part| part.said.is_err()) => Err(down.clone()),
             _ => Ok(parts::standings(takes.len(), &parts)),
@@ -201,7 +213,7 @@ impl Redis {
             self.shared.held.end(&self.shared, &settlement.grant);
             all.push(self.shared.later(Work::Settle(settlement.clone())));
         }
-        self.done(all).await
+        self.done(all, self.deadline()).await
     }
 
     /// [`Redis::settle`] of one grant for which nobody waits: all rows that were taken under its id, in their order.
@@ -228,7 +240,12 @@ impl Redis {
         if takes.is_empty() {
             return Ok(());
         }
-        self.done(vec![self.shared.later(Work::Cancel(Undo::of(id, takes)))]).await
+        self.done(vec![self.shared.later(Work::Cancel(Undo::of(id, takes)))], self.deadline()).await
+    }
+
+    /// Until when a request may wait for the store that begins to ask it now.
+    pub(in crate::limit) fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.link.timeout()
     }
 
     /// How it stands with the store.
@@ -297,19 +314,18 @@ impl Redis {
         parts
     }
 
-    async fn done(&self, jobs: Vec<Option<oneshot::Receiver<()>>>) -> Result<(), Down> {
+    async fn done(&self, jobs: Vec<Option<oneshot::Receiver<()>>>, deadline: Instant) -> Result<(), Down> {
         let full = jobs.iter().any(Option::is_none);
         if self.state() == State::Down && !jobs.is_empty() {
             return Err(if full { Down::Full } else { Down::Shut });
         }
-        let limit = self.shared.link.timeout();
-        let told = timeout(limit, async {
+        let told = timeout_at(deadline, async {
             for job in jobs.into_iter().flatten() {
                 job.await.map_err(|_| Down::Strange)?;
             }
             Ok(())
         });
-        let told = told.await.unwrap_or(Err(Down::Late(limit)));
+        let told = told.await.unwrap_or_else(|_| Err(Down::Late(self.shared.link.timeout())));
         if full { Err(Down::Full) } else { told }
     }
 }

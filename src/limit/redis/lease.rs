@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::time::Instant;
 
 use super::ask::{self, Answer, At, CLOSED, OPEN_MS, Undo, Voice, hex, kind, micros, millis, natural};
 use super::queue::Work;
@@ -112,13 +113,13 @@ impl Redis {
         let _ = self.shared.later(Work::Return(back));
     }
 
-    /// [`Redis::give_back`], and waits for it.
+    /// [`Redis::give_back`], and waits for it until this moment.
     ///
     /// # Errors
     /// When it is not known to be done in time. It is done later, as for [`Redis::settle`].
-    pub async fn give_back_now(&self, back: Vec<Back>) -> Result<(), Down> {
+    pub(in crate::limit) async fn give_back_by(&self, back: Vec<Back>, deadline: Instant) -> Result<(), Down> {
         let jobs = back.into_iter().map(|back| self.shared.later(Work::Return(back))).collect();
-        self.done(jobs).await
+        self.done(jobs, deadline).await
     }
 
     /// An id for a slice or a change, other than that of any grant.
