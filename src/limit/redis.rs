@@ -23,6 +23,7 @@ mod breaker;
 mod down;
 mod keys;
 mod lease;
+mod line;
 mod link;
 mod map;
 mod options;
