@@ -10,6 +10,7 @@
 //! * The store is asked by each call for what has no slices (`Concurrency`, amounts under 100 units, windows under
 //!   15 s, `lease: 0%`), by a replica that calls seldom, and for a call that no slice bears.
 
+mod agenda;
 mod book;
 mod held;
 mod need;
