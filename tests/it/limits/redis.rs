@@ -15,6 +15,7 @@ mod secured;
 mod sentinel;
 mod shards;
 mod slices;
+mod slots;
 mod speed;
 mod turns;
 
