@@ -10,6 +10,7 @@
 //! * The store is asked by each call for what has no slices (`Concurrency`, amounts under 100 units, windows under
 //!   15 s, `lease: 0%`), by a replica that calls seldom, and for a call that no slice bears.
 
+mod agenda;
 mod book;
 mod held;
 mod need;
@@ -91,6 +92,9 @@ impl Leases {
 
     /// Takes all or nothing. What the store does not say is `Unchecked`. A future that is dropped before it is done
     /// has taken nothing.
+    ///
+    /// It waits no longer than the store's timeout for all that it says to the store together: at the edge of a limit
+    /// that is to give slices back, to ask, to give more back and to ask again.
     ///
     /// # Errors
     /// When it does not fit.
@@ -216,7 +220,7 @@ impl Shared {
         }
         if !back.is_empty() {
             // What is late is done all the same.
-            let _ = self.redis.give_back_now(back).await;
+            let _ = self.redis.give_back_by(back, self.redis.deadline()).await;
         }
         for wanted in wanted.chunks(AT_ONCE) {
             self.lease(wanted).await;
@@ -258,13 +262,16 @@ impl Shared {
     }
 
     /// Asks the store. Where it refuses what this replica holds something of, that is given back, and it is asked
-    /// once more. What is taken whether it fits or not would not be asked again, so there it is given back before.
+    /// once more; if there is no time for that, it is refused. What is taken whether it fits or not would not be asked
+    /// again, so there it is given back before. All of it has one deadline.
     async fn ask(&self, id: u128, takes: &[Take]) -> Result<Vec<Taken>, Refused> {
-        self.end(takes.iter().filter(|take| take.posture != Posture::Enforce)).await;
-        let mut answer = self.redis.reserve(id, takes).await;
-        if matches!(answer, Ok(Err(_))) && self.end(takes.iter()).await {
+        let deadline = self.redis.deadline();
+        self.end(takes.iter().filter(|take| take.posture != Posture::Enforce), deadline).await;
+        let mut answer = self.redis.reserve_by(id, takes, deadline).await;
+        if matches!(answer, Ok(Err(_))) && self.end(takes.iter(), deadline).await {
             // Under another id: a part of a Cluster may have granted the first, which is taken back.
-            answer = self.redis.reserve(self.redis.id(), takes).await;
+            let again = self.redis.reserve_by(self.redis.id(), takes, deadline).await;
+            answer = again.or(answer);
         }
         match answer {
             Ok(Ok(mut grant)) => {
@@ -277,8 +284,9 @@ impl Shared {
         }
     }
 
-    /// Gives back what is held of these, and says whether that was anything.
-    async fn end(&self, takes: impl Iterator<Item = &Take>) -> bool {
+    /// Gives back what is held of these, and says whether that was anything. At least half of the time is left then to
+    /// ask: what is not back yet is as if it were another's.
+    async fn end(&self, takes: impl Iterator<Item = &Take>, deadline: Instant) -> bool {
         let back: Vec<Back> = {
             let (now, mut book) = (self.now(), self.book());
             takes.flat_map(|take| book.end(&take.key, now)).collect()
@@ -286,8 +294,9 @@ impl Shared {
         if back.is_empty() {
             return false;
         }
-        // Late or lost, it is as if it were another's.
-        let _ = self.redis.give_back_now(back).await;
+        let now = Instant::now();
+        // Whether it is late or done, the store is asked.
+        let _ = self.redis.give_back_by(back, now + deadline.saturating_duration_since(now) / 2).await;
         true
     }
 

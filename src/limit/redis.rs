@@ -23,6 +23,7 @@ mod breaker;
 mod down;
 mod keys;
 mod lease;
+mod line;
 mod link;
 mod map;
 mod options;
@@ -39,7 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Instant, timeout};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Limit;
@@ -154,17 +156,29 @@ impl Redis {
     /// Then nothing is taken, or what may have been taken is given back as soon as the store can be asked. The
     /// same holds when the future is dropped before it is done.
     pub async fn reserve(&self, id: u128, takes: &[Take]) -> Result<Result<Grant, Refused>, Down> {
+        self.reserve_by(id, takes, self.deadline()).await
+    }
+
+    /// [`Redis::reserve`] until this moment, which is no later than [`Redis::deadline`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::limit) async fn reserve_by(
+        &self,
+        id: u128,
+        takes: &[Take],
+        deadline: Instant,
+    ) -> Result<Result<Grant, Refused>, Down> {
         if takes.is_empty() {
             return Ok(Ok(Grant { id, taken: Vec::new() }));
         }
-        let deadline = Instant::now() + self.shared.link.timeout();
         let unheard = Unheard { shared: &self.shared, id, takes };
         let parts = self.ask(Some(id), takes, deadline).await;
         unheard.heard();
         let Joined { answer, undone } = Joined::of(id, takes.len(), parts);
         for takes in undone {
             // Nobody waits for it.
-            let _ = self.shared.queue.push(Work::Cancel(Undo::of(id, &takes)));
+            let _ = self.shared.later(Work::Cancel(Undo::of(id, &takes)));
         }
         if let Ok(Ok(grant)) = &answer {
             self.shared.held.begin(&self.shared, grant);
@@ -181,7 +195,7 @@ impl Redis {
         if takes.is_empty() {
             return Ok(Vec::new());
         }
-        let parts = self.ask(None, takes, Instant::now() + self.shared.link.timeout()).await;
+        let parts = self.ask(None, takes, self.deadline()).await;
         match parts.iter().find_map(|part| part.said.as_ref().err()) {
             Some(down) if parts.iter().all(|part| part.said.is_err()) => Err(down.clone()),
             _ => Ok(parts::standings(takes.len(), &parts)),
@@ -192,28 +206,29 @@ impl Redis {
     ///
     /// # Errors
     /// When it is not known to be done in time. It is done later, unless it is [`Down::Full`]: then what was
-    /// reserved stays charged for those for which there was no room. There is nothing to repeat.
+    /// reserved stays charged for those for which there was no room, and heartbeats let go of the calls that they
+    /// held. There is nothing to repeat.
     pub async fn settle(&self, settlements: &[Settlement]) -> Result<(), Down> {
         let mut all = Vec::with_capacity(settlements.len());
         for settlement in settlements.iter().filter(|settlement| !settlement.grant.taken.is_empty()) {
             self.shared.held.end(&self.shared, &settlement.grant);
-            all.push(self.shared.queue.push(Work::Settle(settlement.clone())));
+            all.push(self.shared.later(Work::Settle(settlement.clone())));
         }
-        self.done(all).await
+        self.done(all, self.deadline()).await
     }
 
     /// [`Redis::settle`] of one grant for which nobody waits: all rows that were taken under its id, in their order.
     pub fn settle_later(&self, settlement: Settlement) {
         self.shared.held.end(&self.shared, &settlement.grant);
         // Whether it is done, or there was no room for it, is counted.
-        let _ = self.shared.queue.push(Work::Settle(settlement));
+        let _ = self.shared.later(Work::Settle(settlement));
     }
 
     /// Lets go of the calls that a grant holds, for it is settled only when what it came to is known.
     pub fn release_later(&self, grant: &Grant) {
         if let Some(held) = Undo::held(grant) {
             self.shared.held.end(&self.shared, grant);
-            let _ = self.shared.queue.push(Work::Release(held));
+            let _ = self.shared.later(Work::Release(held));
         }
     }
 
@@ -226,7 +241,12 @@ impl Redis {
         if takes.is_empty() {
             return Ok(());
         }
-        self.done(vec![self.shared.queue.push(Work::Cancel(Undo::of(id, takes)))]).await
+        self.done(vec![self.shared.later(Work::Cancel(Undo::of(id, takes)))], self.deadline()).await
+    }
+
+    /// Until when a request may wait for the store that begins to ask it now.
+    pub(in crate::limit) fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.link.timeout()
     }
 
     /// How it stands with the store.
@@ -239,7 +259,8 @@ impl Redis {
         self.shared.queue.waiting()
     }
 
-    /// Settlements that were given up since the start: what was reserved stayed charged.
+    /// Settlements that were given up since the start: what was reserved stayed charged. Those that had only to let go
+    /// of calls are not among them, for heartbeats do that.
     pub fn dropped(&self) -> u64 {
         self.shared.queue.dropped()
     }
@@ -294,19 +315,18 @@ impl Redis {
         parts
     }
 
-    async fn done(&self, jobs: Vec<Option<tokio::sync::oneshot::Receiver<()>>>) -> Result<(), Down> {
+    async fn done(&self, jobs: Vec<Option<oneshot::Receiver<()>>>, deadline: Instant) -> Result<(), Down> {
         let full = jobs.iter().any(Option::is_none);
         if self.state() == State::Down && !jobs.is_empty() {
             return Err(if full { Down::Full } else { Down::Shut });
         }
-        let limit = self.shared.link.timeout();
-        let told = timeout(limit, async {
+        let told = timeout_at(deadline, async {
             for job in jobs.into_iter().flatten() {
                 job.await.map_err(|_| Down::Strange)?;
             }
             Ok(())
         });
-        let told = told.await.unwrap_or(Err(Down::Late(limit)));
+        let told = told.await.unwrap_or_else(|_| Err(Down::Late(self.shared.link.timeout())));
         if full { Err(Down::Full) } else { told }
     }
 }
@@ -320,6 +340,22 @@ impl fmt::Debug for Redis {
 // === impl Shared ===
 
 impl Shared {
+    /// [`Queue::push`]. What finds no room is given up.
+    fn later(&self, work: Work) -> Option<oneshot::Receiver<()>> {
+        let why = "there is no more room for settlements until the store is back";
+        self.queue.push(work, |work| self.give_up(work, why))
+    }
+
+    /// It is not done. The calls that it ends are let go by heartbeats; if it is more than that, it is counted.
+    fn give_up(&self, work: &Work, why: &str) {
+        let calls = work.calls();
+        let is_told = calls.as_ref().is_none_or(|calls| self.held.give_up(self, calls));
+        let is_more = calls.is_none_or(|calls| calls.counters.len() < work.counters().len());
+        if is_more || !is_told {
+            self.queue.drop_one(why);
+        }
+    }
+
     fn at(&self) -> At {
         let store = self.clock.store.as_ref().map(|store| store.load(Ordering::Relaxed));
         At { store: store.unwrap_or(0), unix: self.unix().saturating_add_signed(self.offset.load(Ordering::Relaxed)) }
@@ -353,6 +389,6 @@ impl Unheard<'_> {
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         // Who waits for it is nobody.
-        let _ = self.shared.queue.push(Work::Cancel(Undo::of(self.id, self.takes)));
+        let _ = self.shared.later(Work::Cancel(Undo::of(self.id, self.takes)));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agenda::Agenda;
 use super::held::Held;
 use super::terms::Terms;
 use crate::limit::redis::{Back, Change, Slice, Wanted};
@@ -22,6 +23,8 @@ const AT_ONCE: usize = 64;
 pub struct Book {
     often: u32,
     held: HashMap<Arc<str>, Held>,
+    /// When time changes something of each of them, at the latest.
+    agenda: Agenda,
     /// What calls came to beyond what they had taken of slices that are gone, or less.
     debts: HashMap<Arc<str>, Debt>,
     /// Of counters whose limit has another unit or window since.
@@ -66,6 +69,7 @@ impl Book {
         Book {
             often,
             held: HashMap::new(),
+            agenda: Agenda::default(),
             debts: HashMap::new(),
             outdated: Vec::new(),
             ended: Vec::new(),
@@ -79,7 +83,11 @@ impl Book {
         let terms = Terms::of(take)?;
         let is_full = self.held.len() >= MOST;
         match self.held.get_mut(&take.key) {
-            Some(held) if held.is_of(&take.limit) => return held.take(grant, take, &terms, now),
+            Some(held) if held.is_of(&take.limit) => {
+                let taken = held.take(grant, take, &terms, now);
+                self.agenda.no_later_than(&take.key, held.wakes(now));
+                return taken;
+            }
             // Another unit or window has other parts.
             Some(held) => self.ended.extend(held.end()),
             None if is_full => return None,
@@ -87,6 +95,7 @@ impl Book {
         }
         let mut held = Held::new(self.often, &terms, take, now);
         let taken = held.take(grant, take, &terms, now);
+        self.agenda.no_later_than(&take.key, held.wakes(now));
         self.held.insert(take.key.clone(), held);
         taken
     }
@@ -117,9 +126,11 @@ impl Book {
     }
 
     /// Ends the slices of a counter. None where nothing is left of them.
-    pub fn end(&mut self, key: &str, now: Duration) -> Vec<Back> {
-        let Some(held) = self.held.get_mut(key) else { return Vec::new() };
-        if held.left(now) == 0 { Vec::new() } else { held.end() }
+    pub fn end(&mut self, key: &Arc<str>, now: Duration) -> Vec<Back> {
+        let Some(held) = self.held.get_mut(key).filter(|held| held.left(now) > 0) else { return Vec::new() };
+        let ended = held.end();
+        self.agenda.no_later_than(key, held.wakes(now));
+        ended
     }
 
     /// How much of a counter is held and not used.
@@ -141,13 +152,19 @@ impl Book {
         self.held.is_empty() && self.debts.is_empty() && self.outdated.is_empty() && self.ended.is_empty()
     }
 
-    /// What has to be done now: all of it, or what does not wait for more. `id` makes ids of grants.
+    /// What has to be done now: all of it, or what does not wait for more. `id` makes ids of grants. Counters of which
+    /// nothing is due are not looked at.
     pub fn due(&mut self, now: Duration, all: bool, id: &mut dyn FnMut() -> u128) -> Vec<Job> {
         let mut jobs: Vec<Job> = self.ended.drain(..).map(Job::Back).collect();
-        for held in self.held.values_mut() {
+        for key in self.agenda.due(now) {
+            let Some(held) = self.held.get_mut(&key) else { continue };
             held.due(now, id, &mut jobs);
+            if held.is_over(now) {
+                self.held.remove(&key);
+            } else {
+                self.agenda.no_later_than(&key, held.wakes(now));
+            }
         }
-        self.held.retain(|_, held| !held.is_over(now));
         if all || now.saturating_sub(self.told) >= TELL {
             self.told = now;
             self.tell(id, &mut jobs);
@@ -158,6 +175,7 @@ impl Book {
     /// Ends everything.
     pub fn close(&mut self, id: &mut dyn FnMut() -> u128) -> Vec<Job> {
         let mut jobs: Vec<Job> = self.ended.drain(..).map(Job::Back).collect();
+        self.agenda.clear();
         for (_, mut held) in self.held.drain() {
             jobs.extend(held.end().into_iter().map(Job::Back));
             jobs.extend(held.asked().map(Job::GiveUp));
@@ -181,7 +199,11 @@ impl Book {
         self.slices += 1;
         let held = self.held.get_mut(&wanted.take.key).filter(|held| held.has_asked(wanted));
         match (held, answer) {
-            (Some(held), answer) => held.answered(wanted, answer, self.slices, now).map(Job::Back),
+            (Some(held), answer) => {
+                let back = held.answered(wanted, answer, self.slices, now);
+                self.agenda.no_later_than(&wanted.take.key, held.wakes(now));
+                back.map(Job::Back)
+            }
             (None, Answer::Heard(Slice::Granted { row, ends, .. })) => Some(Job::Back(Back { row, used: 0, ends })),
             (None, Answer::Heard(Slice::Nothing) | Answer::Unsent) => None,
             (None, Answer::Unheard) => Some(Job::GiveUp(wanted.clone())),
@@ -192,3 +214,6 @@ impl Book {
 fn signed(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

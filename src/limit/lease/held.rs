@@ -21,6 +21,8 @@ const LOW: u64 = 4;
 const LATE: u32 = 4;
 /// A slice is not used in this last part of its time.
 const UNEVEN: u32 = 1000;
+/// After a moment.
+const NEXT: Duration = Duration::from_nanos(1);
 
 #[derive(Debug)]
 pub(super) struct Held {
@@ -171,7 +173,30 @@ impl Held {
 
     /// Nothing is held, and nothing is known that a new one would not know.
     pub(super) fn is_over(&self, now: Duration) -> bool {
-        self.slices.is_empty() && self.asked.is_none() && self.need.idle(now) > IDLE.max(self.cell * 2)
+        self.slices.is_empty() && self.asked.is_none() && self.need.idle(now) > self.forgotten()
+    }
+
+    /// How long it is known what calls needed.
+    fn forgotten(&self) -> Duration {
+        IDLE.max(self.cell * 2)
+    }
+
+    /// When it has to be looked at next, if there is no call and no answer before: when [`Held::due`] has something to
+    /// do, or [`Held::is_over`].
+    pub(super) fn wakes(&self, now: Duration) -> Duration {
+        if self.asked.as_ref().is_some_and(|asked| !asked.is_out) || self.plan(now).is_some() {
+            return now;
+        }
+        // What is idle asks for nothing more.
+        let idle = self.need.last() + IDLE;
+        let ends = self.slices.iter().map(|slice| slice.until).min();
+        let last = |rest| self.slices.last().map(|last| last.until.saturating_sub(rest) + NEXT);
+        // From then on another one may be asked for.
+        let may_ask = |time: &Duration| self.asked.is_none() && now < idle && *time > now;
+        let asks = [Some(self.not_before), last(self.cell), last(self.cell / LATE)];
+        let asks = asks.into_iter().flatten().filter(may_ask);
+        let all = asks.chain(ends).chain(ends.map(|_| idle));
+        all.min().unwrap_or_else(|| self.need.last() + self.forgotten() + NEXT)
     }
 
     pub(super) fn due(&mut self, now: Duration, id: &mut dyn FnMut() -> u128, jobs: &mut Vec<Job>) {

@@ -62,6 +62,11 @@ impl Need {
         self.now.amount.saturating_add(self.before.amount).div_ceil(calls).max(1)
     }
 
+    /// When the last call was.
+    pub(super) fn last(&self) -> Duration {
+        self.last
+    }
+
     /// For how long there was no call.
     pub(super) fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last)

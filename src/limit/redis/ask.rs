@@ -158,9 +158,16 @@ impl Undo {
 
     /// What has to be remembered to let go of the calls that a grant holds; none where it holds none.
     pub(super) fn held(grant: &Grant) -> Option<Undo> {
-        let holds = grant.taken.iter().filter(|taken| taken.limit.window == Window::Held && taken.amount > 0);
-        let counters: Vec<_> = holds.map(|taken| (taken.limit.clone(), taken.key.clone())).collect();
-        (!counters.is_empty()).then_some(Undo { id: grant.id, counters })
+        let holds = grant.taken.iter().filter(|taken| taken.amount > 0);
+        let counters = holds.map(|taken| (taken.limit.clone(), taken.key.clone())).collect();
+        Undo { id: grant.id, counters }.calls()
+    }
+
+    /// What of it holds calls; none where nothing does.
+    pub(super) fn calls(&self) -> Option<Undo> {
+        let calls = self.counters.iter().filter(|(limit, _)| limit.window == Window::Held);
+        let counters: Vec<_> = calls.cloned().collect();
+        (!counters.is_empty()).then_some(Undo { id: self.id, counters })
     }
 }
 

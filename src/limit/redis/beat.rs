@@ -9,6 +9,7 @@ use tokio::select;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;
+use super::ask::Undo;
 use super::scripts::Verb;
 use crate::limit::take::{Grant, Taken};
 use crate::limit::window::Window;
@@ -19,17 +20,30 @@ const BEATS: u32 = 3;
 const GONE: u8 = 3;
 /// Counters of one round trip.
 const AT_ONCE: usize = 64;
+/// Calls of one counter of which one heartbeat says that they are gone.
+const GONE_AT_ONCE: usize = 1024;
+/// Calls of which heartbeats have something to say: if there are more, none is taken on that is given up.
+const MOST: usize = 65_536;
 
-/// The calls that are held, by the counter's key in the store.
+/// The calls that are held.
 #[derive(Default)]
-pub(super) struct Held(Mutex<HashMap<String, Calls>>);
+pub(super) struct Held(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    /// By the counter's key in the store.
+    counters: HashMap<String, Calls>,
+    /// How many all of them have in `told`.
+    told: usize,
+}
 
 #[derive(Default)]
 struct Calls {
     /// By grant, with how many calls it counts.
     now: HashMap<u128, u64>,
-    /// Those that a heartbeat has named or may have named, and how often the store has heard that they are gone:
-    /// a call may end while a heartbeat is on its way that names it, and that may arrive after the next one.
+    /// Those that a heartbeat has named or may have named, and those of which nothing else says that they are over;
+    /// and how often the store has heard that they are gone: a call may end while a heartbeat is on its way that
+    /// names it, and that may arrive after the next one.
     told: HashMap<u128, u8>,
 }
 
@@ -51,7 +65,7 @@ impl Held {
         }
         let mut held = self.lock();
         for (key, amount) in amounts {
-            held.entry(key).or_default().now.insert(grant.id, amount);
+            held.counters.entry(key).or_default().now.insert(grant.id, amount);
         }
     }
 
@@ -60,21 +74,41 @@ impl Held {
         for taken in holds(grant) {
             let key = shared.voice.names.counter(&taken.limit, &taken.key);
             let mut held = self.lock();
-            if let Some(calls) = held.get_mut(&key) {
+            if let Some(calls) = held.counters.get_mut(&key) {
                 calls.now.remove(&grant.id);
                 if calls.now.is_empty() && calls.told.is_empty() {
-                    held.remove(&key);
+                    held.counters.remove(&key);
                 }
             }
         }
     }
 
+    /// The store holds these calls or may do so, they are over, and it is told by nothing but heartbeats. Whether it
+    /// will be: their number is bounded.
+    pub(super) fn give_up(&self, shared: &Shared, calls: &Undo) -> bool {
+        let mut held = self.lock();
+        let All { counters, told } = &mut *held;
+        if *told >= MOST {
+            return false;
+        }
+        for (limit, key) in &calls.counters {
+            let counter = counters.entry(shared.voice.names.counter(limit, key)).or_default();
+            counter.now.remove(&calls.id);
+            *told += usize::from(counter.told.insert(calls.id, 0).is_none());
+        }
+        true
+    }
+
     /// What to say of each counter. It is remembered as said: it may arrive whatever is heard of it.
     fn beats(&self) -> Vec<Beat> {
         let mut beats = Vec::new();
-        for (key, calls) in self.lock().iter_mut() {
-            let gone = calls.told.keys().filter(|id| !calls.now.contains_key(id)).copied().collect();
+        let mut held = self.lock();
+        let All { counters, told } = &mut *held;
+        for (key, calls) in counters {
+            let gone = calls.told.keys().filter(|id| !calls.now.contains_key(id)).take(GONE_AT_ONCE).copied().collect();
+            let before = calls.told.len();
             calls.told.extend(calls.now.keys().map(|id| (*id, 0)));
+            *told += calls.told.len() - before;
             let now = calls.now.iter().map(|(id, amount)| (*id, *amount)).collect();
             beats.push(Beat { key: key.clone(), calls: now, gone });
         }
@@ -84,20 +118,22 @@ impl Held {
     /// The store has heard that these are gone.
     fn heard(&self, beat: &Beat) {
         let mut held = self.lock();
-        if let Some(calls) = held.get_mut(&beat.key) {
+        let All { counters, told } = &mut *held;
+        if let Some(calls) = counters.get_mut(&beat.key) {
             for id in &beat.gone {
                 let heard = calls.told.get_mut(id);
                 if heard.is_some_and(|times| std::mem::replace(times, *times + 1) + 1 >= GONE) {
                     calls.told.remove(id);
+                    *told = told.saturating_sub(1);
                 }
             }
             if calls.now.is_empty() && calls.told.is_empty() {
-                held.remove(&beat.key);
+                counters.remove(&beat.key);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Calls>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::time::Instant;
 
 use super::ask::{self, Answer, At, CLOSED, OPEN_MS, Undo, Voice, hex, kind, micros, millis, natural};
 use super::queue::Work;
@@ -104,21 +105,21 @@ impl Redis {
     /// Takes back a slice of which nobody knows whether it was granted. It is done in time or later.
     pub fn give_up(&self, wanted: &Wanted) {
         let undo = Undo::of(wanted.id, std::slice::from_ref(&wanted.take));
-        let _ = self.shared.queue.push(Work::Cancel(undo));
+        let _ = self.shared.later(Work::Cancel(undo));
     }
 
     /// Gives a slice back, but for what was used of it. It is done in time or later.
     pub fn give_back(&self, back: Back) {
-        let _ = self.shared.queue.push(Work::Return(back));
+        let _ = self.shared.later(Work::Return(back));
     }
 
-    /// [`Redis::give_back`], and waits for it.
+    /// [`Redis::give_back`], and waits for it until this moment.
     ///
     /// # Errors
     /// When it is not known to be done in time. It is done later, as for [`Redis::settle`].
-    pub async fn give_back_now(&self, back: Vec<Back>) -> Result<(), Down> {
-        let jobs = back.into_iter().map(|back| self.shared.queue.push(Work::Return(back))).collect();
-        self.done(jobs).await
+    pub(in crate::limit) async fn give_back_by(&self, back: Vec<Back>, deadline: Instant) -> Result<(), Down> {
+        let jobs = back.into_iter().map(|back| self.shared.later(Work::Return(back))).collect();
+        self.done(jobs, deadline).await
     }
 
     /// An id for a slice or a change, other than that of any grant.
@@ -133,7 +134,7 @@ impl Redis {
 
     /// Charges the difference. It is done in time or later.
     pub fn change(&self, change: Change) {
-        let _ = self.shared.queue.push(Work::Change(change));
+        let _ = self.shared.later(Work::Change(change));
     }
 }
 

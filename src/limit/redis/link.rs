@@ -90,10 +90,10 @@ impl Link {
         self.common.board.watch()
     }
 
-    /// Whether the server of a slot is asked, as far as it is known.
+    /// Whether the server of a slot is asked, as far as it is known. It is not where there is none.
     pub(super) fn is_asked(&self, slot: u16) -> bool {
         match &*self.map.borrow() {
-            Some(map) => map.server(slot).is_none_or(|member| member.server.state() != State::Down),
+            Some(map) => map.server(slot).is_some_and(|member| member.server.state() != State::Down),
             None => self.state() != State::Down,
         }
     }
@@ -211,7 +211,8 @@ impl Link {
     }
 
     /// Looks where servers are until it is dropped: at the beginning until it is found, then whenever that may have
-    /// changed, and as long as a Cluster has a server that is not well: another one may have its slots by now.
+    /// changed, and as long as a Cluster has a server that is not well or a slot that no server has: another one may
+    /// have it by now.
     pub(super) async fn keep(self: Arc<Self>) {
         let mut pause = PAUSE.0;
         let mut states = self.watch();
@@ -223,7 +224,7 @@ impl Link {
                 Err(words) => self.common.board.lost(&words),
             }
             let known = self.map.borrow().clone();
-            let is_settled = known.is_some_and(|map| map.is_alone() || self.state() == State::Ok);
+            let is_settled = known.is_some_and(|map| map.is_alone() || map.is_whole() && self.state() == State::Ok);
             pause = if is_new && is_settled { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
             // However often it is doubted, servers are not asked all the time.
             sleep(PAUSE.0).await;

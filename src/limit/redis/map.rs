@@ -95,6 +95,11 @@ impl Map {
         self.slots.is_empty()
     }
 
+    /// Whether every slot has a server.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.slots.contains(&NONE)
+    }
+
     /// The server of a slot; none where no server has it.
     pub(super) fn server(&self, slot: u16) -> Option<&Arc<Member>> {
         let at = if self.is_alone() { 0 } else { *self.slots.get(usize::from(slot))? };

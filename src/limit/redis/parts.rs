@@ -47,9 +47,9 @@ impl<'a> Part<'a> {
         groups.into_iter().map(part).collect()
     }
 
-    /// It may have taken something without anybody's knowing.
+    /// It may have taken something without anybody's knowing. An error may be the answer to what was sent once more.
     fn is_unheard(&self) -> bool {
-        matches!(self.said, Err(Down::Late(_) | Down::Lost(_) | Down::Strange))
+        matches!(self.said, Err(Down::Late(_) | Down::Lost(_) | Down::Answer(_) | Down::Strange))
     }
 }
 

@@ -2,18 +2,19 @@
 //! to have been made. It waits here while the store is away, in order and bounded. What belongs to servers of a
 //! Cluster that are away lets pass what belongs to others.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::Value;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::answers::{goes_away, words};
 use super::ask::{CLOSED, Undo};
+use super::breaker::State;
 use super::lease::{Back, Change};
+use super::line::{Line, Place};
 use super::link::Link;
 use super::scripts::Verb;
 use super::slot::{self, Command};
@@ -29,7 +30,7 @@ const REPEATED: Duration = CLOSED.saturating_sub(Duration::from_secs(20));
 
 /// Jobs that wait.
 pub(super) struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Mutex<Line<Job>>,
     most: usize,
     more: Notify,
     done: Notify,
@@ -40,12 +41,8 @@ pub(super) struct Queue {
 
 pub(super) struct Job {
     work: Work,
-    /// Of the first counter. In a Cluster it is divided before it is sent, so that it has no others.
-    slot: u16,
     /// When it was sent first.
     sent: Option<Instant>,
-    /// Not before this.
-    after: Option<Instant>,
     told: Arc<Told>,
 }
 
@@ -68,7 +65,7 @@ pub(super) enum Work {
 impl Queue {
     pub(super) fn new(most: usize) -> Queue {
         Queue {
-            jobs: Mutex::default(),
+            jobs: Mutex::new(Line::new()),
             most,
             more: Notify::new(),
             done: Notify::new(),
@@ -77,18 +74,18 @@ impl Queue {
         }
     }
 
-    /// Takes a job, unless there is no more room: then it is dropped and counted. What it gives is told when the
-    /// job is done.
-    pub(super) fn push(&self, work: Work) -> Option<oneshot::Receiver<()>> {
+    /// Takes a job, unless there is no more room: then it is `full`. What it gives is told when the job is done.
+    pub(super) fn push(&self, work: Work, full: impl FnOnce(&Work)) -> Option<oneshot::Receiver<()>> {
         let (told, done) = oneshot::channel();
         let mut jobs = self.lock();
         if jobs.len() >= self.most {
             drop(jobs);
-            self.drop_one("there is no more room for settlements until the store is back");
+            full(&work);
             return None;
         }
         let told = Arc::new(Told { waits: Mutex::new((1, Some(told))) });
-        jobs.push_back(Job { slot: work.slot(), work, sent: None, after: None, told });
+        // In a Cluster it is divided before it is sent, so that it has no other slots then.
+        jobs.push(work.slot(), Job { work, sent: None, told });
         drop(jobs);
         self.more.notify_one();
         Some(done)
@@ -116,7 +113,8 @@ impl Queue {
         }
     }
 
-    fn drop_one(&self, why: &str) {
+    /// Counts a job that is given up, and says so.
+    pub(super) fn drop_one(&self, why: &str) {
         // The first and then each thousandth: an outage drops many.
         if self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
             tracing::warn!(
@@ -125,17 +123,17 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Job>> {
+    fn lock(&self) -> MutexGuard<'_, Line<Job>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next jobs, for one round trip: those that may be sent now.
-    async fn next(&self, link: &Link) -> Vec<Job> {
-        let mut states = link.watch();
+    async fn next(&self, link: &Link, states: &mut watch::Receiver<State>) -> Vec<(Place, Job)> {
+        let mut is_new = false;
         loop {
             let more = self.more.notified();
-            states.borrow_and_update();
-            let (ready, later) = self.ready(link);
+            is_new |= states.borrow_and_update().has_changed();
+            let (ready, later) = self.ready(link, std::mem::take(&mut is_new));
             if !ready.is_empty() {
                 return ready;
             }
@@ -148,36 +146,28 @@ impl Queue {
             tokio::select! {
                 () = more => {}
                 () = later => {}
-                _ = states.changed() => {}
+                _ = states.changed() => is_new = true,
             }
         }
     }
 
-    /// And when the next may be that only has to wait.
-    fn ready(&self, link: &Link) -> (Vec<Job>, Option<Instant>) {
-        let now = Instant::now();
-        let (mut ready, mut later) = (Vec::new(), None::<Instant>);
+    /// And when the next may be that only has to wait. Some server's state may be new.
+    fn ready(&self, link: &Link, is_new: bool) -> (Vec<(Place, Job)>, Option<Instant>) {
         let mut jobs = self.lock();
-        let mut rest = VecDeque::with_capacity(jobs.len());
-        for job in jobs.drain(..) {
-            let after = job.after.filter(|after| *after > now);
-            if ready.len() < AT_ONCE && after.is_none() && link.is_asked(job.slot) {
-                ready.push(job);
-                continue;
-            }
-            later = [later, after].into_iter().flatten().min();
-            rest.push_back(job);
+        if is_new {
+            jobs.unblock();
         }
-        *jobs = rest;
+        let (ready, later) = jobs.ready(Instant::now(), AT_ONCE, |slot| link.is_asked(slot));
         self.running.store(u64::try_from(ready.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         (ready, later)
     }
 
-    /// What was not done comes first again.
-    fn back(&self, left: Vec<Job>) {
+    /// What was not done waits again, where it was.
+    fn back(&self, left: Vec<(Place, Job)>) {
+        let after = Instant::now() + PAUSE;
         let mut jobs = self.lock();
-        for job in left.into_iter().rev() {
-            jobs.push_front(job);
+        for (place, job) in left {
+            jobs.back(place, job, after);
         }
         self.running.store(0, Ordering::Relaxed);
         drop(jobs);
@@ -187,41 +177,41 @@ impl Queue {
 
 /// Does the jobs until it is dropped.
 pub(super) async fn work(shared: Arc<Shared>) {
+    let mut states = shared.link.watch();
     loop {
-        let jobs = shared.queue.next(&shared.link).await;
+        let jobs = shared.queue.next(&shared.link, &mut states).await;
         let left = round(&shared, jobs).await;
         shared.queue.back(left);
     }
 }
 
 /// One round trip; what is left has to be tried again.
-async fn round(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
+async fn round(shared: &Shared, jobs: Vec<(Place, Job)>) -> Vec<(Place, Job)> {
     let now = Instant::now();
     let mut jobs = jobs;
-    jobs.retain(|job| {
+    jobs.retain(|(_, job)| {
         let old = job.sent.is_some_and(|sent| now.duration_since(sent) > REPEATED);
         if old {
-            shared.queue.drop_one("it may have been done, and the store may not remember it");
+            shared.give_up(&job.work, "it may have been done, and the store may not remember it");
         }
         !old
     });
     if shared.link.is_divided() {
-        jobs = jobs.into_iter().flat_map(Job::divide).collect();
+        jobs = jobs.into_iter().flat_map(|(place, job)| job.divide(place)).collect();
     }
-    let answers = shared.link.send_later(jobs.iter().map(|job| job.command(shared)).collect()).await;
+    let answers = shared.link.send_later(jobs.iter().map(|(_, job)| job.command(shared)).collect()).await;
     let mut left = Vec::new();
-    for (mut job, answer) in jobs.into_iter().zip(answers) {
+    for ((place, mut job), answer) in jobs.into_iter().zip(answers) {
         match answer {
-            Ok(value @ Value::ServerError(_)) if !goes_away(&value) => shared.queue.drop_one(&words(&value)),
-            Ok(Value::ServerError(_)) | Err(Down::Shut) => left.push(job),
+            Ok(value @ Value::ServerError(_)) if !goes_away(&value) => shared.give_up(&job.work, &words(&value)),
+            Ok(Value::ServerError(_)) | Err(Down::Shut) => left.push((place, job)),
             Ok(_) => job.told.done(),
             Err(_) => {
                 job.sent.get_or_insert(now);
-                left.push(job);
+                left.push((place, job));
             }
         }
     }
-    left.iter_mut().for_each(|job| job.after = Some(Instant::now() + PAUSE));
     left
 }
 
@@ -240,15 +230,15 @@ impl Job {
     }
 
     /// A job for each slot.
-    fn divide(self) -> Vec<Job> {
+    fn divide(self, place: Place) -> Vec<(Place, Job)> {
         let groups = slot::groups(&self.work.counters());
         if groups.len() < 2 {
-            return vec![self];
+            return vec![(place, self)];
         }
         self.told.await_all(groups.len());
         let part = |places: &Vec<usize>| {
             let work = self.work.part(places);
-            Job { slot: work.slot(), work, sent: self.sent, after: None, told: Arc::clone(&self.told) }
+            (place.of_part(work.slot()), Job { work, sent: self.sent, told: Arc::clone(&self.told) })
         };
         groups.iter().map(part).collect()
     }
@@ -257,7 +247,16 @@ impl Job {
 // === impl Work ===
 
 impl Work {
-    fn counters(&self) -> Vec<&str> {
+    /// What it ends that holds calls; none where nothing does.
+    pub(super) fn calls(&self) -> Option<Undo> {
+        match self {
+            Work::Settle(settlement) => Undo::held(&settlement.grant),
+            Work::Cancel(undo) | Work::Release(undo) => undo.calls(),
+            Work::Return(_) | Work::Change(_) => None,
+        }
+    }
+
+    pub(super) fn counters(&self) -> Vec<&str> {
         match self {
             Work::Settle(settlement) => settlement.grant.taken.iter().map(|taken| &*taken.key).collect(),
             Work::Cancel(undo) | Work::Release(undo) => undo.counters.iter().map(|(_, key)| &**key).collect(),

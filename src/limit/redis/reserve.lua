@@ -172,9 +172,11 @@ local function lease(state, take, least, most, cell, after, known)
   if after > time and after - time <= cell then time = after end
   if state.kind == 'h' or state.kind == 'c' and time >= state.ends then return 0 end
   local ends = cell_of(state, time, cell)
-  local held, replicas, kept, mine = 0, 0, {}, nil
+  local held, replicas, kept, mine, is_wrong = 0, 0, {}, nil, false
   for at, amount, count in string.gmatch(redis.call('HGET', state.key, 'o') or '', '(%d+) (%d+) (%d+)') do
     local entry = {tonumber(at), tonumber(amount), tonumber(count)}
+    -- No lease lasts as long: the clock was wrong when it was granted. It lasts no longer than one of now.
+    if entry[1] > state.now + 2 * cell + 1 then entry[1], is_wrong = state.now + cell, true end
     -- What has ended is about to be returned.
     if entry[1] + cell > state.now then
       held, replicas = held + entry[2], math.max(replicas, entry[3])
@@ -190,13 +192,15 @@ local function lease(state, take, least, most, cell, after, known)
   replicas = math.max(replicas, mine[3])
   local left = take.ceiling - state.used
   local amount = math.min(take.amount, most - held, math.floor(most / (2 * replicas)), math.floor(left / (2 * replicas)))
-  if left < held or amount < least or amount <= 0 then return 0 end
-  mine[2] = mine[2] + amount
+  local is_granted = left >= held and amount >= least and amount > 0
+  if not is_granted and not is_wrong then return 0 end
+  if is_granted then mine[2] = mine[2] + amount end
   local words = {}
   for _, entry in ipairs(kept) do
     for _, number in ipairs(entry) do words[#words + 1] = text(number) end
   end
   redis.call('HSET', state.key, 'o', table.concat(words, ' '))
+  if not is_granted then return 0 end
   if state.kind == 'r' then state.part = math.max(state.bucket, math.floor(time / state.length)) end
   state.ends_at = ends
   return amount

@@ -46,8 +46,9 @@ pub(super) async fn send(link: &Link, commands: Vec<Command>, deadline: Instant)
             // The map is known here, whatever else is not.
             Err(_) => return answers,
         };
-        for lost in homeless {
-            put(&mut answers, lost.place, Err(Down::Lost("no server has the slot".to_owned())));
+        // Nothing was sent of these: it is as if their server were down.
+        for homeless in homeless {
+            put(&mut answers, homeless.place, Err(Down::Shut));
         }
         open = Vec::new();
         let sent = all(batches.iter().map(|batch| batch.send(deadline)).collect()).await;

@@ -22,6 +22,8 @@
 -- be made any more for as long as its mark lives.
 
 local id = ARGV[3]
+-- So many numbers does the mark of a lease keep: of one take, and for how long and until when it is leased.
+local LEASE = 10
 
 -- A bucket below 0 is that in which time stands.
 local function apply_rolling(key, bucket, length, change)
@@ -105,6 +107,10 @@ for i = 2, #KEYS do
     apply(KEYS[i], part or bucket, length, amount - (charged or 0))
   end
 end
-if verb == 'return' then returned(KEYS[2], tonumber(ARGV[9]), tonumber(ARGV[10])) end
+if verb == 'return' then
+  returned(KEYS[2], tonumber(ARGV[9]), tonumber(ARGV[10]))
+elseif verb == 'cancel' and #had == LEASE then
+  returned(KEYS[2], had[10], had[3])
+end
 redis.call('SET', KEYS[1], verb == 'cancel' and 'c' or 's', 'PX', ARGV[4])
 return 1

@@ -9,7 +9,8 @@
 -- after the last that was seen. A calendar's: `b` the beginning of the unit, `e` its end, both in seconds, `t`, `w`.
 --
 -- Time that steps back stays in the part or unit that was seen, and a unit ends as it began, whatever zone is said
--- later. Of a clock that had shown a time ahead by more than a window or unit nothing stays but what was used.
+-- later. Of a clock that had shown a time ahead by more than a window or unit nothing stays but what was used and what
+-- is leased.
 
 local MOST = 9007199254740991
 local PARTS = 60
@@ -41,7 +42,7 @@ end
 
 -- What has left the window is taken off.
 local function rolling(key, length)
-  local got = redis.call('HMGET', key, 'b', 't', 'w', 'l')
+  local got = redis.call('HMGET', key, 'b', 't', 'w', 'l', 'o')
   local last = tonumber(got[1])
   local state = {kind = 'r', length = length, used = tonumber(got[2]) or 0, warned = tonumber(got[3]) or 0,
     latest = tonumber(got[4]), fresh = true}
@@ -51,6 +52,7 @@ local function rolling(key, length)
   if last - state.bucket > PARTS + 1 then
     write('DEL', key)
     write('HSET', key, 'b', state.bucket, 't', state.used, 'l', state.bucket, 'w', state.warned, state.bucket, state.used)
+    if got[5] then write('HSET', key, 'o', got[5]) end
     write('PEXPIRE', key, math.ceil((PARTS + 2) * length / 1000) + MINUTE)
     state.latest = state.bucket
   elseif last >= state.bucket then

@@ -8,12 +8,14 @@ mod held;
 mod leased;
 mod many;
 mod outage;
+mod outstanding;
 pub(super) mod proxy;
 mod replies;
 mod secured;
 mod sentinel;
 mod shards;
 mod slices;
+mod slots;
 mod speed;
 mod turns;
 

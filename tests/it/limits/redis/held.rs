@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir::limit::Unit;
-use weir::limit::redis::{Clock, Options, Redis, State};
+use weir::limit::redis::{Clock, Down, Options, Redis, State};
 use weir::limit::take::Take;
 use weir::limit::window::Window;
 
 use super::proxy::{Proxy, Replies};
-use super::{all, granted, left, limit, patient, ready, refused, replica, take, until};
+use super::{MINUTE, PATIENCE, all, granted, id, left, limit, patient, ready, refused, replica, take, until};
 use crate::support::redis::Server;
 
 /// Three heartbeats.
@@ -112,6 +112,37 @@ async fn calls_outlast_a_time_without_the_store() {
     until("it is back", || far.state() != State::Down).await;
     tokio::time::sleep(HOLD).await;
     assert_eq!(left(&near, &calls(4)).await, 2);
+}
+
+/// What finds no room in the queue ends all the same, though its replica lives; only what stays charged is counted.
+#[tokio::test]
+async fn calls_whose_end_is_dropped_are_let_go() {
+    let server = Server::new();
+    let sure = replica(&server).await;
+    let options = Options { hold: HOLD, queue: 0, ..patient(server.url()) };
+    let redis = ready(Redis::connect(options).expect("usable options")).await;
+    let spent = take(&limit("fair/spent", Unit::Requests, 9, MINUTE), 1);
+    granted(&redis, &[calls(9)]).await;
+    let settled = granted(&redis, &[calls(9)]).await;
+    let released = granted(&redis, &[calls(9), spent.clone()]).await;
+    let both = granted(&redis, &[calls(9), spent.clone()]).await;
+    let unheard = id();
+    redis.reserve(unheard, &[calls(9)]).await.expect("the store answers").expect("it fits");
+    assert_eq!(redis.settle(&[all(&settled, 1)]).await, Err(Down::Full));
+    redis.release_later(&released);
+    assert_eq!(redis.cancel(unheard, &[calls(9)]).await, Err(Down::Full));
+    assert_eq!(redis.dropped(), 0, "heartbeats say it");
+    redis.settle_later(all(&both, 0));
+    assert_eq!(redis.dropped(), 1, "a request stays charged");
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let mut free = 4;
+    while free != 8 {
+        assert!(tokio::time::Instant::now() < end, "in vain: {free} are free");
+        free = left(&sure, &calls(9)).await;
+        tokio::time::sleep(HOLD / 20).await;
+    }
+    tokio::time::sleep(HOLD * 2).await;
+    assert_eq!((left(&sure, &calls(9)).await, left(&sure, &spent).await), (8, 7));
 }
 
 /// A store that has lost its memory is told again what is held.

@@ -21,7 +21,7 @@ use crate::support::redis::Server;
 const LARGE: u64 = 10_000_000_000;
 
 /// One replica whose clock, like the store's, is the test's.
-struct Leased {
+pub(super) struct Leased {
     leases: Leases,
     clock: Arc<AtomicU64>,
 }
@@ -48,9 +48,13 @@ fn small(limit: &Limit, standing: Standing) -> Standing {
 
 impl Leased {
     async fn new(server: &Server, prefix: &str) -> Leased {
+        Leased::at(vec![server.url()], prefix).await
+    }
+
+    pub(super) async fn at(urls: Vec<String>, prefix: &str) -> Leased {
         let clock = Arc::new(AtomicU64::new(1));
         let hold = Duration::from_secs(1_000_000_000);
-        let options = Options { prefix: prefix.into(), hold, ..patient(server.url()) };
+        let options = Options { prefix: prefix.into(), hold, urls, ..patient(String::new()) };
         let timed = Clock { store: Some(Arc::clone(&clock)), skew: 0 };
         let redis = ready(Redis::connect_at(options, timed).expect("usable options")).await;
         Leased { leases: Leases::by_hand(redis, 1), clock }

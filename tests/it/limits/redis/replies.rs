@@ -100,6 +100,31 @@ async fn a_grant_whose_connection_breaks_is_given_once() {
     }
 }
 
+/// And on that one it is told only that its user may not do it, as long as that is so.
+#[tokio::test]
+async fn a_grant_whose_second_answer_is_an_error_is_taken_back() {
+    let server = Server::new();
+    let proxy = Proxy::new(server.socket(), None).await;
+    let sure = replica(&server).await;
+    let redis = ready(Redis::connect(patient(proxy.url())).expect("usable options")).await;
+    let came = proxy.came();
+    proxy.set(Replies::Lost);
+    let asking = tokio::spawn({
+        let redis = redis.clone();
+        async move { redis.reserve(id(), &takes()).await }
+    });
+    until("the store has answered", || proxy.came() > came).await;
+    assert_eq!(both(&sure).await, [9, 9]);
+    server.say::<()>(&["ACL", "SETUSER", "default", "-get"]);
+    proxy.set(Replies::Pass);
+    proxy.cut();
+    let answer = asking.await.expect("no panic");
+    assert!(matches!(answer, Err(Down::Answer(_))), "{answer:?}");
+    server.say::<()>(&["ACL", "SETUSER", "default", "+get"]);
+    assert!(redis.drain(PATIENCE).await);
+    assert_eq!((both(&sure).await, redis.dropped()), ([10, 10], 0));
+}
+
 /// Whoever asked is gone before the answer.
 #[tokio::test]
 async fn a_reserve_that_nobody_waits_for_is_taken_back() {

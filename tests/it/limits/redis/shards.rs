@@ -143,6 +143,40 @@ async fn a_heartbeat_follows_a_slot_on_its_way() {
     assert_eq!(left(&redis, &takes[0]).await, 5);
 }
 
+/// While nobody has a slot it is not asked, and what is settled waits for whoever has it next; other slots are as ever.
+#[tokio::test]
+async fn what_belongs_to_a_slot_without_a_server_waits() {
+    let cluster = Cluster::start(usual(), 3, false);
+    let redis = hasty(&cluster).await;
+    let limits = limits(&cluster);
+    let takes: Vec<Take> = limits.iter().map(|limit| take(limit, 10)).collect();
+    let grant = granted(&redis, &takes[..1]).await;
+    let slot = cluster.slot(&takes[0].key).to_string();
+    // Its owner first, that the others do not hear of it again.
+    let give_up = || cluster.nodes.iter().filter(|node| node.try_say::<()>(&["CLUSTER", "DELSLOTS", &slot]).is_ok());
+    until("nobody has it", || give_up().count() == 0).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = redis.reserve(id(), &takes[..1]).await.expect_err("nobody has it");
+        // No server is down.
+        if answer == Down::Shut && redis.state() == State::Ok {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end, "in vain: {answer:?}");
+        tokio::time::sleep(SHORT).await;
+    }
+    // Cancels of what was answered with an error.
+    let waiting = redis.waiting();
+    redis.settle_later(all(&grant, 4));
+    for _ in 0..5 {
+        granted(&redis, &takes[1..]).await;
+    }
+    assert_eq!((redis.waiting(), redis.dropped(), redis.state()), (waiting + 1, 0, State::Ok));
+    cluster.nodes[0].say::<()>(&["CLUSTER", "ADDSLOTS", &slot]);
+    assert!(redis.drain(PATIENCE).await, "its new owner is found");
+    assert_eq!((AMOUNT - left(&redis, &takes[0]).await, redis.dropped()), (4, 0));
+}
+
 /// A replica takes over, with all that it was told.
 #[tokio::test]
 async fn a_replica_that_takes_over_is_found() {

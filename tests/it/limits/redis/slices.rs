@@ -103,6 +103,33 @@ async fn what_is_held_is_granted_while_the_store_is_away() {
     until("it is ok", || leases.redis().state() == State::Ok).await;
 }
 
+/// At the edge of a limit a replica gives back what it holds and asks again, as long as a call may wait for all of it
+/// together: here there is time for one reply, and not for two.
+#[tokio::test]
+async fn no_call_waits_longer_for_several_answers_than_for_one() {
+    let server = Server::new();
+    let proxy = Proxy::new(server.socket(), None).await;
+    let clock = Arc::new(AtomicU64::new(1_790_000_000_000_000));
+    let timeout = Duration::from_secs(2);
+    let leases = by_hand(proxy.url(), timeout, &clock).await;
+    let take = leased(Unit::Requests, 1_000, HOUR, 50);
+    for _ in 0..20 {
+        call(&leases, &take).await;
+    }
+    leases.turn().await;
+    assert_eq!(call(&leases, &take).await, Some(true), "it has a slice");
+    // It fits only if the slice is given back.
+    let large = Take { amount: 1_000 - 21, ..take };
+    proxy.set(Replies::Slow(timeout * 6 / 10));
+    let refused = leases.reserve(id(), std::slice::from_ref(&large)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    proxy.set(Replies::Pass);
+    until("it is ok", || leases.redis().state() == State::Ok).await;
+    assert!(leases.redis().drain(PATIENCE).await);
+    // What was granted to nobody is taken back.
+    assert_eq!(call(&leases, &large).await, Some(false));
+}
+
 /// By the task itself, on real clocks.
 #[tokio::test]
 async fn what_nobody_uses_is_given_back() {
