@@ -210,8 +210,9 @@ async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>) -> Answer {
             counts.prompt(&caller, operation, model, body).await.map_or(UNAVAILABLE, Answer::Count)
         }
         Ask::Wording { caller, model, wording } => {
+            let bytes = usize::try_from(wording.bytes()).unwrap_or(usize::MAX);
             let count = move || wording.tokens(|text| bpe::count(&model, text));
-            counts.aside(&caller, count).await.map_or(UNAVAILABLE, Answer::Count)
+            counts.aside(&caller, bytes, count).await.map_or(UNAVAILABLE, Answer::Count)
         }
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),
