@@ -146,12 +146,13 @@ impl Exchange {
             };
             // What is only assumed never makes a call more than the whole limit.
             let least = || self.amount(&met.rule, bounds.certain(), bounds.certain_input(), target).unwrap_or(most);
-            let most = match bounds.is_assumed() {
-                true if bounds.is_guess => most.min(met.ceiling),
+            let likely = || self.amount(&met.rule, bounds, bounds.likely, target).unwrap_or(most);
+            let likely = if bounds.likely == bounds.input { most } else { likely() };
+            let most = match bounds.is_assumed() && most > met.ceiling {
+                true if bounds.is_guess => met.ceiling,
                 true => most.min(met.ceiling.max(least())),
                 false => most,
             };
-            let likely = self.amount(&met.rule, bounds, bounds.likely, target).unwrap_or(most);
             // Nothing is counted for a limit that refuses nothing, so it goes by what is probable.
             let most = if met.rule.is_enforced() { most } else { likely.min(most) };
             asked.push((met, most, most.saturating_sub(likely)));
@@ -205,8 +206,7 @@ impl Exchange {
     }
 
     fn granted(&mut self, step: Step, asked: Vec<Asked>, grant: Grant, out: &mut Vec<Action>) -> Flow {
-        let rules: Vec<_> = asked.iter().map(|(met, ..)| met.rule.clone()).collect();
-        let slack = asked.iter().map(|(.., slack)| *slack).collect();
+        let (rules, slack): (Vec<_>, Vec<_>) = asked.into_iter().map(|(met, _, slack)| (met.rule, slack)).unzip();
         let mut closed = None;
         for (taken, rule) in grant.taken.iter().zip(&rules) {
             match (taken.fit, rule.mode) {

@@ -110,6 +110,12 @@ impl Price {
         self.rates.iter().any(billed)
     }
 
+    /// Whether tokens that are written to a cache have a rate of their own at any time; else they are billed as input.
+    pub fn knows_cache_writes(&self) -> bool {
+        let off_peak = self.off_peak.iter().flat_map(|off_peak| &off_peak.rates);
+        self.rates.iter().chain(off_peak).any(|row| row.unit == Unit::CacheWrite)
+    }
+
     /// Whether there is a rate for any kind of tokens.
     pub fn knows_tokens(&self) -> bool {
         self.rates.iter().any(|row| row.unit.is_token())
@@ -205,9 +211,11 @@ impl Select<'_> {
             self.add(input, tokens, units)?;
         }
         let reasoning = usage.reasoning.min(usage.output);
+        if reasoning > 0 {
+            self.add(output, reasoning, self.reasoning())?;
+        }
         for (tokens, units) in [
             (usage.output - reasoning, &[(Unit::Output, None)][..]),
-            (reasoning, self.reasoning()),
             (usage.audio_out, &[(Unit::AudioOut, None), (Unit::Output, None)]),
             (usage.image_out, &[(Unit::ImageOut, None), (Unit::Output, None)]),
             (usage.video_out, &[(Unit::VideoOut, None), (Unit::Output, None)]),
