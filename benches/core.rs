@@ -81,7 +81,8 @@ struct Cost {
 struct OneKey;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let policy = Arc::new(policy()?);
+    let policy = Arc::new(compile(CONFIGURATION)?);
+    let limited = Arc::new(compile(&format!("{CONFIGURATION}{}", limits::POLICY))?);
     println!("| | ns | allocations | bytes allocated |\n|---|---:|---:|---:|");
     // One argument: only the exchanges whose name holds it, for a profiler.
     let only = std::env::args().skip(1).find(|argument| argument != "--bench");
@@ -101,6 +102,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             },
         );
         print(name, &cost);
+    }
+    let name = "1 KB call, three limits asked and settled";
+    if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+        print(name, &limits::call(&limited));
     }
     if only.is_some() {
         return Ok(());
@@ -353,9 +358,9 @@ fn setup(policy: &Arc<Policy>) -> Setup {
     }
 }
 
-fn policy() -> Result<Policy, Box<dyn Error>> {
+fn compile(configuration: &str) -> Result<Policy, Box<dyn Error>> {
     let catalog = Catalog::builtin();
-    let source = Source { files: vec![("bench".to_owned(), CONFIGURATION.to_owned())], ..Source::default() };
+    let source = Source { files: vec![("bench".to_owned(), configuration.to_owned())], ..Source::default() };
     let options = Options { discovery_default: Discovery::Disabled, ..Options::default() };
     let compiled = config::load(&source, &options, &catalog, &OneKey, catalog.clone());
     let mut policy = compiled.map_err(|errors| format!("{errors:?}"))?.policy;

@@ -28,6 +28,11 @@ pub trait World: Send + Sync + 'static {
     /// granted by then is the world's to release.
     fn answer(&self, ask: Ask) -> impl Future<Output = Answer> + Send + 'static;
 
+    /// The answer, where nothing has to be waited for; none where [`World::answer`] is to be asked.
+    fn answer_now(&self, _: &Ask) -> Option<Answer> {
+        None
+    }
+
     /// Room for the notes of one more exchange, or none.
     fn admit(&self) -> Option<Permit>;
 
@@ -171,6 +176,13 @@ impl Local {
 impl World for Local {
     fn answer(&self, ask: Ask) -> impl Future<Output = Answer> + Send + 'static {
         answer(ask, self.counts.clone(), self.limits.clone())
+    }
+
+    fn answer_now(&self, ask: &Ask) -> Option<Answer> {
+        match ask {
+            Ask::Reserve(ask) => self.limits.reserve_now(ask).map(Answer::Reserve),
+            _ => None,
+        }
     }
 
     fn admit(&self) -> Option<Permit> {

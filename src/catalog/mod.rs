@@ -21,6 +21,8 @@ pub use price::{Cost, Price, Unpriced};
 pub use provider::Provider;
 
 use crate::base::money::Multiplier;
+use crate::llm::Usage;
+use price::Terms;
 use price_file::PriceFileError;
 use provider::ProviderError;
 use table::Table;
@@ -215,6 +217,18 @@ impl Catalog {
         // `openai/gpt-4o` names its provider; where that has no such model, it may itself be a name.
         let named = model.split_once('/').and_then(|(other, _)| self.price(other, model));
         named.or_else(|| self.knows(model).first().and_then(|other| self.price(other, model)))
+    }
+}
+
+// === impl Quote ===
+
+impl Quote<'_> {
+    /// What `usage` costs at this price; see [`Price::cost`].
+    ///
+    /// # Errors
+    /// [`Unpriced::NoRate`] if there is anything to be billed that has no rate and no fallback.
+    pub fn cost<'t>(&self, usage: &Usage, terms: impl Into<Terms<'t>>) -> Result<Cost, Unpriced> {
+        self.price.cost_times(usage, terms, self.multiplier)
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Table {
     letters: Box<str>,
     /// Sorted by provider, then by name.
     names: Vec<Entry>,
+    /// Where the names of each provider begin among them, and behind the last where they end.
+    starts: Vec<u32>,
     /// The same by name, then by the provider's place in the catalogue, those that are not in it last.
     by_model: Vec<u32>,
 }
@@ -91,6 +93,8 @@ impl Table {
         table.letters = letters.into();
         let mut names = std::mem::take(&mut table.names);
         names.sort_by(|a, b| a.provider.cmp(&b.provider).then_with(|| table.name(a).cmp(table.name(b))));
+        let start = |provider: u32| small(names.partition_point(|entry| entry.provider < provider));
+        table.starts = (0..=small(table.providers.len())).map(start).collect();
         table.names = names;
         table.by_model = table.sorted_by_model(providers);
         table.note_regions();
@@ -136,9 +140,12 @@ impl Table {
     }
 
     fn of(&self, provider: u32) -> Rows<'_> {
-        let start = self.names.partition_point(|entry| entry.provider < provider);
-        let end = self.names.partition_point(|entry| entry.provider <= provider);
-        Rows { table: self, names: self.names.get(start..end).unwrap_or_default() }
+        let place = provider as usize;
+        let names = match self.starts.get(place..place.saturating_add(2)) {
+            Some(&[start, end]) => self.names.get(start as usize..end as usize).unwrap_or_default(),
+            _ => &[],
+        };
+        Rows { table: self, names }
     }
 
     /// The names of a provider's models, sorted.

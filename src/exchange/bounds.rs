@@ -43,6 +43,8 @@ pub(super) struct Bounds {
     assumed: u64,
     /// How much of that is a guess: nothing is known of it but that it may be there.
     guessed: u64,
+    /// How much of it may be sound.
+    sound: u64,
     /// What it probably is.
     pub likely: u64,
     /// As the call states it, or its model has it; none where nothing bounds it.
@@ -140,7 +142,7 @@ impl Exchange {
             let most = if met.rule.is_enforced() { most.min(share) } else { 0 };
             return Some(Amount { most, likely: 0, guessed: most });
         }
-        let likely = of(bounds, bounds.likely).unwrap_or(most);
+        let likely = if bounds.likely == bounds.input { most } else { of(bounds, bounds.likely).unwrap_or(most) };
         let known = if bounds.guessed == 0 { most } else { of(bounds, bounds.known_input())? };
         let most = most.min(known.saturating_add(share));
         // What is only assumed never makes a call more than the whole limit.
@@ -158,7 +160,7 @@ impl Exchange {
     pub(super) fn amount(&self, rule: &Rule, bounds: Bounds, input: u64, target: &Target) -> Option<u64> {
         let output = bounds.whole(rule);
         let cost = match rule.limit.unit {
-            Unit::Usd => Some(self.most_cost(target, input, output)?),
+            Unit::Usd => Some(self.most_cost(target, input, bounds.sound, output)?),
             _ => None,
         };
         rule.limit.bound(input, output, cost)
@@ -214,6 +216,7 @@ impl Exchange {
             input: most.saturating_add(assumed),
             assumed,
             guessed,
+            sound: parts.sound,
             likely: likely.saturating_add(known),
             output,
             expected,

@@ -3,10 +3,11 @@
 use super::Exchange;
 use super::story::NANOS;
 use crate::base::money::NanoUsd;
+use crate::catalog::price::Unit;
 use crate::catalog::region;
 use crate::llm::{Call, Media, Operation, Units, Usage};
 use crate::meter::{self, Models};
-use crate::policy::Tariff;
+use crate::policy::tariff::{Found, Tariff};
 use crate::target::Target;
 use crate::wire::media::SOUND;
 
@@ -30,9 +31,10 @@ const SAID_MS: u64 = 200;
 // === impl Exchange ===
 
 impl Exchange {
-    /// The most that a call of so many tokens costs, whether the prompt is written to a cache or not, and whether
-    /// what it asks for is granted or not; none where no price is known.
-    pub(super) fn most_cost(&self, target: &Target, input: u64, output: u64) -> Option<NanoUsd> {
+    /// The most that a call of so many tokens costs, `sound` of those in at most, whether the prompt is written to a
+    /// cache or not, whether the answer is said, drawn or written, and whether what it asks for is granted or not;
+    /// none where no price is known.
+    pub(super) fn most_cost(&self, target: &Target, input: u64, sound: u64, output: u64) -> Option<NanoUsd> {
         let call = self.story.call.as_ref();
         let media = call.and_then(|call| call.media.as_deref());
         let plain = Tariff {
@@ -48,18 +50,28 @@ impl Exchange {
             geo: None,
             speed: None,
         };
+        let found = plain.find(&self.setup.policy)?;
         if let Some((call, media)) = call.zip(media) {
-            return self.most_of_media(plain, target, call, media);
+            return most_of_media(plain, &found, call, media);
         }
-        let read = Usage { input, output, ..Usage::default() };
-        let written = Usage { input: 0, cache_write_1h: input, ..read };
-        let price = |tariff: Tariff<'_>, usage: Usage| tariff.price(&self.setup.policy, &usage).0;
-        // A price without a cache has nothing to say of one.
-        let most = price(plain, read).max(price(plain, written));
+        let has_rate = |unit| found.quote.price.has_rate(unit);
+        let audio_in = if has_rate(Unit::AudioIn) { sound.min(input) } else { 0 };
+        let read = Usage { input: input - audio_in, audio_in, output, ..Usage::default() };
+        let written = Usage { input: 0, cache_write_1h: read.input, ..read };
+        let (said, drawn) =
+            (Usage { output: 0, audio_out: output, ..read }, Usage { output: 0, image_out: output, ..read });
+        let others = [(Unit::CacheWrite, written), (Unit::AudioOut, said), (Unit::ImageOut, drawn)];
+        let others = others.map(|(unit, usage)| has_rate(unit).then_some(usage));
+        let price = |tariff: Tariff<'_>, usage: Usage| tariff.cost(&found, &usage);
+        let dearest = |tariff| {
+            let others = others.iter().flatten().filter_map(|usage| price(tariff, *usage)).max();
+            price(tariff, read).max(others)
+        };
+        let most = dearest(plain);
         let Some(call) = call else { return most };
         if call.speed.is_some() || call.geo.is_some() {
             let asked = Tariff { geo: call.geo.as_deref(), speed: call.speed.as_deref(), ..plain };
-            return most.max(price(asked, read)).max(price(asked, written));
+            return most.max(dearest(asked));
         }
         // Cohere bills a rerank by the search, whatever its tokens are.
         match call.operation {
@@ -68,33 +80,6 @@ impl Exchange {
             }
             _ => most,
         }
-    }
-
-    /// The most that images, speech or a transcript cost: what the call states, and the dearest where it states
-    /// nothing.
-    fn most_of_media<'t>(&'t self, tariff: Tariff<'t>, target: &Target, call: &Call, media: &Media) -> Option<NanoUsd> {
-        let price = |tariff: Tariff<'_>, usage: Usage| tariff.price(&self.setup.policy, &usage).0;
-        let units = |units| Usage { units, ..Usage::default() };
-        if call.operation == Operation::Image {
-            let images = units(Units { images_out: call.choices, ..Units::default() });
-            let rows = self.image_terms(target);
-            let agrees = |asked: Option<&str>, of: Option<&str>| asked.is_none() || of.is_none() || asked == of;
-            let of = |&(size, quality): &(Option<&'t str>, Option<&'t str>)| {
-                let terms = Tariff { size: tariff.size.or(size), quality: tariff.quality.or(quality), ..tariff };
-                let stands = agrees(tariff.size, size) && agrees(tariff.quality, quality);
-                price(terms, images).filter(|_| stands)
-            };
-            // A size that has no price of its own is billed as another one.
-            let any = |&(size, quality): &(Option<&'t str>, Option<&'t str>)| {
-                price(Tariff { size, quality, ..tariff }, images)
-            };
-            let dearest = rows.iter().filter_map(of).max().or_else(|| rows.iter().filter_map(any).max());
-            let tokens = Usage { image_out: tokens_of_images(call, media), ..Usage::default() };
-            return dearest.or_else(|| price(tariff, images)).or_else(|| price(tariff, tokens));
-        }
-        let (characters, audio_in_ms) = (media.characters, heard(media));
-        let spoken = most_spoken(media);
-        price(tariff, units(Units { characters, audio_in_ms, ..Units::default() })).or_else(|| price(tariff, spoken))
     }
 
     /// Whether a call of media states too little to say what it costs.
@@ -114,13 +99,32 @@ impl Exchange {
         let models = Models { requested: &target.model, served: None, region: region::of(&target.backend.authority) };
         meter::window(&policy.catalog, overlay, &target.backend.provider, models)
     }
+}
 
-    fn image_terms<'a>(&'a self, target: &Target) -> Vec<(Option<&'a str>, Option<&'a str>)> {
-        let policy = &self.setup.policy;
-        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
-        let models = Models { requested: &target.model, served: None, region: region::of(&target.backend.authority) };
-        meter::image_terms(&policy.catalog, overlay, &target.backend.provider, models).collect()
+/// The most that images, speech or a transcript cost: what the call states, and the dearest where it states
+/// nothing.
+fn most_of_media<'t>(tariff: Tariff<'t>, found: &Found<'t>, call: &Call, media: &Media) -> Option<NanoUsd> {
+    let price = |tariff: Tariff<'_>, usage: Usage| tariff.cost(found, &usage);
+    let units = |units| Usage { units, ..Usage::default() };
+    if call.operation == Operation::Image {
+        let images = units(Units { images_out: call.choices, ..Units::default() });
+        let rows: Vec<_> = meter::image_terms(found.quote.price).collect();
+        let agrees = |asked: Option<&str>, of: Option<&str>| asked.is_none() || of.is_none() || asked == of;
+        let of = |&(size, quality): &(Option<&'t str>, Option<&'t str>)| {
+            let terms = Tariff { size: tariff.size.or(size), quality: tariff.quality.or(quality), ..tariff };
+            let stands = agrees(tariff.size, size) && agrees(tariff.quality, quality);
+            price(terms, images).filter(|_| stands)
+        };
+        // A size that has no price of its own is billed as another one.
+        let any =
+            |&(size, quality): &(Option<&'t str>, Option<&'t str>)| price(Tariff { size, quality, ..tariff }, images);
+        let dearest = rows.iter().filter_map(of).max().or_else(|| rows.iter().filter_map(any).max());
+        let tokens = Usage { image_out: tokens_of_images(call, media), ..Usage::default() };
+        return dearest.or_else(|| price(tariff, images)).or_else(|| price(tariff, tokens));
     }
+    let (characters, audio_in_ms) = (media.characters, heard(media));
+    let spoken = most_spoken(media);
+    price(tariff, units(Units { characters, audio_in_ms, ..Units::default() })).or_else(|| price(tariff, spoken))
 }
 
 /// The most tokens in and out that a call for images or sound comes to, where its provider counts any.

@@ -188,9 +188,12 @@ impl Exchange {
     }
 
     fn granted(&mut self, step: Step, asked: Vec<Asked>, grant: Grant, out: &mut Vec<Action>) -> Flow {
-        let rules: Vec<_> = asked.iter().map(|(met, ..)| met.rule.clone()).collect();
-        let slack = asked.iter().map(|(_, amount)| amount.most.saturating_sub(amount.likely)).collect();
-        let guessed = asked.iter().map(|(_, amount)| amount.guessed).collect();
+        let (mut rules, mut slack, mut guessed) = (Vec::new(), Vec::new(), Vec::new());
+        for (met, amount) in asked {
+            rules.push(met.rule);
+            slack.push(amount.most.saturating_sub(amount.likely));
+            guessed.push(amount.guessed);
+        }
         let mut closed = None;
         for (taken, rule) in grant.taken.iter().zip(&rules) {
             match (taken.fit, rule.mode) {

@@ -3,7 +3,7 @@
 //! It is a `Stream` that reads its own input: the server polls it, it polls the inbound messages, and
 //! no task, channel or lock stands between the two.
 
-use std::future::Future;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +16,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status, Streaming};
 
+use super::asked::Asked;
 use super::claims;
 use super::incoming::{Incoming, Modes};
 use super::outbox::Outbox;
@@ -23,15 +24,13 @@ use super::outgoing::Outgoing;
 use super::pool::{Place, Pool};
 use super::read::read;
 use super::write::Writer;
-use crate::exchange::event::{Action, Answer, Ask, Event, Failure, Feed, Note, Slot, Stop};
+use crate::exchange::event::{Action, Event, Feed, Note, Slot, Stop};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::{Exchange, Setup};
 use crate::world::{Permit, World};
 
 /// Held bodies above this size are read, edited and signed off the I/O threads.
 const LARGE: usize = 1 << 20;
-
-type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// One stream.
 pub struct Drive<W: World> {
@@ -114,7 +113,7 @@ impl<W: World> Drive<W> {
     fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let Some(running) = &mut self.running else { return Poll::Pending };
         for (slot, asked) in [(Slot::Gate, &mut running.gate), (Slot::Side, &mut running.side)] {
-            if let Some(Poll::Ready(answer)) = asked.as_mut().map(|asked| asked.as_mut().poll(cx)) {
+            if let Some(Poll::Ready(answer)) = asked.as_mut().map(|asked| Pin::new(asked).poll(cx)) {
                 *asked = None;
                 return Poll::Ready(Event::Answer(slot, answer));
             }
@@ -222,7 +221,7 @@ impl<W: World> Drive<W> {
         for action in self.actions.drain(..) {
             match action {
                 Action::Ask(slot, ask) => {
-                    let asked: Asked = bounded(&*self.world, ask, self.max_wait);
+                    let asked = Asked::of(&*self.world, ask, self.max_wait);
                     match slot {
                         Slot::Gate => running.gate = Some(asked),
                         Slot::Side => running.side = Some(asked),
@@ -299,12 +298,6 @@ fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
         (_, Some(permit)) => permit.note(note),
         (_, None) => {}
     }
-}
-
-/// The host's own deadline over a question: Envoy has none in this mode.
-fn bounded<W: World>(world: &W, ask: Ask, max_wait: Duration) -> Asked {
-    let answer = world.answer(ask);
-    Box::pin(async move { tokio::time::timeout(max_wait, answer).await.unwrap_or(Answer::Failed(Failure::Timeout)) })
 }
 
 /// True when a message came that cannot be decoded (this server's decoder says so), or is too large

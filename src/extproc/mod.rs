@@ -21,6 +21,7 @@
 //! Envoy says its mode in its first message. In the last two it waits for the answer to each part (`turns`),
 //! and `end` of a body that trailers follow is said by the body itself.
 
+mod asked;
 pub mod claims;
 mod drive;
 mod fields;

@@ -4,7 +4,7 @@
 //! never shown as zero, neither as tokens nor as money.
 
 use crate::base::words::Words;
-use crate::catalog::price::{Cost, Mode, RateRow, Terms, Unit, Unpriced};
+use crate::catalog::price::{Mode, Price, RateRow, Unit};
 use crate::catalog::{Catalog, Origin, Overlay, Quote};
 use crate::llm::{Dialect, Operation, PriceRow, Units, Usage, UsageSource};
 use crate::tokens::Learned;
@@ -45,13 +45,6 @@ pub struct Models<'a> {
     pub served: Option<&'a str>,
     /// The region of the backend's host, where prices depend on it.
     pub region: Option<&'a str>,
-}
-
-/// A cost and the row that made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Priced {
-    pub cost: Cost,
-    pub row: PriceRow,
 }
 
 /// What a call used.
@@ -154,38 +147,19 @@ pub fn stated(operation: Operation, speaks: bool, seen: &Seen, complete: bool) -
     usage
 }
 
-/// What `usage` costs at a backend of `provider`, on the terms that it was served on.
-///
-/// The model that the answer names is looked for first, then the one asked for: in the backend's
-/// own prices, then in the catalogue. The provider's default price is the last resort. With Azure a call
-/// names a deployment: where the answer names the model, the catalogue is asked for that alone, since a
-/// deployment `gpt-4` may serve anything.
-///
-/// A model that has prices of some regions and none of this one is billed at its price without a region,
-/// which is what most regions have; the version in the record says so: `VERSION, none for REGION`.
-///
-/// # Errors
-/// [`Unpriced`] if there is no price, or none for something that was used.
-pub fn price<'a>(
-    catalog: &Catalog,
-    overlay: Option<&Overlay>,
-    provider: &str,
-    models: Models<'_>,
-    usage: &Usage,
-    terms: impl Into<Terms<'a>>,
-) -> Result<Priced, Unpriced> {
-    let quote = quote(catalog, overlay, provider, models).ok_or(Unpriced::NoRow)?;
-    let cost = quote.price.cost_times(usage, terms, quote.multiplier)?;
+/// The name of a price, for records. Where it stands in for one of `region` that is not known, its version says so:
+/// `VERSION, none for REGION`.
+pub fn row(catalog: &Catalog, quote: Quote<'_>, region: Option<&str>) -> PriceRow {
     let version = match quote.origin {
         Origin::Overlay => Words::Fixed("config"),
-        Origin::Catalogue => match models.region.filter(|_| quote.is_elsewhere) {
+        Origin::Catalogue => match region.filter(|_| quote.is_elsewhere) {
             // Said where it is written down, since the price there may be another.
             Some(region) => Words::from(format!("{}, none for {region}", catalog.version())),
             None => catalog.version().into(),
         },
         Origin::Default => Words::Fixed("default"),
     };
-    Ok(Priced { cost, row: PriceRow { name: quote.price.name.clone(), version } })
+    PriceRow { name: quote.price.name.clone(), version }
 }
 
 /// Whether calls of this model have a price at a backend of `provider`: plain tokens, or the unit that
@@ -198,16 +172,10 @@ pub fn is_priced(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, m
     })
 }
 
-/// The sizes and qualities that images of a model have a price for.
-pub fn image_terms<'a>(
-    catalog: &'a Catalog,
-    overlay: Option<&'a Overlay>,
-    provider: &str,
-    models: Models<'_>,
-) -> impl Iterator<Item = (Option<&'a str>, Option<&'a str>)> {
+/// The sizes and qualities that images have a rate for.
+pub fn image_terms(price: &Price) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
     let made = |row: &&RateRow| matches!(row.unit, Unit::PerImageOut | Unit::PerPixelOut | Unit::PerImageIn);
-    let rates = quote(catalog, overlay, provider, models).map_or(&[][..], |quote| &quote.price.rates);
-    rates.iter().filter(made).map(|row| (row.variant.as_deref(), row.quality.as_deref()))
+    price.rates.iter().filter(made).map(|row| (row.variant.as_deref(), row.quality.as_deref()))
 }
 
 /// How many tokens a model reads at most, where its price says so.
@@ -215,7 +183,16 @@ pub fn window(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, mode
     quote(catalog, overlay, provider, models)?.price.limits.max_input
 }
 
-fn quote<'a>(
+/// The price of a call at a backend of `provider`.
+///
+/// The model that the answer names is looked for first, then the one asked for: in the backend's
+/// own prices, then in the catalogue. The provider's default price is the last resort. With Azure a call
+/// names a deployment: where the answer names the model, the catalogue is asked for that alone, since a
+/// deployment `gpt-4` may serve anything.
+///
+/// A model that has prices of some regions and none of this one has its price without a region, which is
+/// what most regions have.
+pub fn quote<'a>(
     catalog: &'a Catalog,
     overlay: Option<&'a Overlay>,
     provider: &str,
@@ -223,11 +200,13 @@ fn quote<'a>(
 ) -> Option<Quote<'a>> {
     let names = || models.served.into_iter().chain([models.requested]);
     let own = overlay.filter(|overlay| names().any(|name| overlay.price(provider, name).is_some()));
-    let names_deployments = catalog.provider(provider).is_some_and(|provider| provider.dialect == Dialect::Azure);
+    // Looked at only where the name that was served has no price.
+    let names_deployments = || catalog.provider(provider).is_some_and(|provider| provider.dialect == Dialect::Azure);
     names()
         .filter(|name| own.is_none_or(|own| own.price(provider, name).is_some()))
-        .take(if own.is_none() && names_deployments && models.served.is_some() { 1 } else { 2 })
-        .find_map(|name| catalog.quote_in(provider, models.region, overlay, name))
+        .enumerate()
+        .take_while(|(at, _)| *at == 0 || own.is_some() || !names_deployments())
+        .find_map(|(_, name)| catalog.quote_in(provider, models.region, overlay, name))
         .or_else(|| catalog.default_quote(provider))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::base::money::{NanoUsd, Rate};
-use crate::catalog::price::{Price, Unit};
+use crate::catalog::price::{Cost, Price, Unit, Unpriced};
 
 const KEY: Key<'static> = Key { backend: "openai", model: "m" };
 const SEEN: Through =
@@ -148,6 +148,25 @@ fn rate(per_million: &str) -> Rate {
 
 fn models<'a>(requested: &'a str, served: Option<&'a str>) -> Models<'a> {
     Models { requested, served, region: None }
+}
+
+/// A cost and the row that made it.
+#[derive(Debug, PartialEq)]
+struct Priced {
+    cost: Cost,
+    row: PriceRow,
+}
+
+fn price(
+    catalog: &Catalog,
+    overlay: Option<&Overlay>,
+    provider: &str,
+    models: Models<'_>,
+    usage: &Usage,
+    tier: Option<&str>,
+) -> Result<Priced, Unpriced> {
+    let quote = quote(catalog, overlay, provider, models).ok_or(Unpriced::NoRow)?;
+    Ok(Priced { cost: quote.cost(usage, tier)?, row: row(catalog, quote, models.region) })
 }
 
 #[test]

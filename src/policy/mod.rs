@@ -8,7 +8,7 @@ pub mod explain;
 pub mod limits;
 pub mod select;
 pub mod spaces;
-mod tariff;
+pub mod tariff;
 pub mod view;
 
 use std::collections::HashMap;

@@ -60,6 +60,8 @@ const SOUND_TOKENS: u64 = 32;
 pub struct Parts {
     /// The most tokens that images and sound come to.
     pub tokens: u64,
+    /// How many of them are of sound.
+    pub sound: u64,
     /// Bytes of inline documents and video, which seldom come to more tokens. A text is none of them.
     pub documents: u64,
     /// Bytes of the body that are no text.
@@ -244,6 +246,7 @@ impl Reader<'_> {
             Medium::Sound => {
                 let tokens = bytes.div_ceil(SOUND).saturating_mul(SOUND_TOKENS);
                 self.parts.tokens = self.parts.tokens.saturating_add(tokens);
+                self.parts.sound = self.parts.sound.saturating_add(tokens);
             }
             Medium::Video | Medium::Document => self.parts.documents += length,
         }

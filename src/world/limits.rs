@@ -63,20 +63,38 @@ impl Limits {
     /// Takes of all limits, or of none. A future that is dropped before it is done has taken nothing. What is written
     /// down is by then; where it cannot be, its takes are `Unchecked`.
     pub async fn reserve(&self, ask: &Ask) -> Decision {
-        let id = u128::from(self.replica) << 64 | u128::from(self.grants.fetch_add(1, Ordering::Relaxed));
-        let mut decision = match ask.takes.iter().any(|take| take.limit.is_shared()) {
+        let id = self.next_id();
+        let mut decision = match is_shared(ask) {
             false => self.memory.reserve(id, &ask.takes, self.clock.now()),
             true => self.reserve_both(id, &ask.takes).await,
         };
         if let (Some(journal), Ok(grant)) = (&self.journal, decision.as_mut()) {
             self.keep(journal, grant).await;
         }
-        self.tallies.count(&ask.takes, &decision, || self.clock.now());
-        if let Ok(grant) = &decision {
+        self.tell(ask, &decision);
+        decision
+    }
+
+    /// The same for what is counted in memory alone; none where there is more to ask, and nothing was taken then.
+    pub fn reserve_now(&self, ask: &Ask) -> Option<Decision> {
+        if self.journal.is_some() || is_shared(ask) {
+            return None;
+        }
+        let decision = self.memory.reserve(self.next_id(), &ask.takes, self.clock.now());
+        self.tell(ask, &decision);
+        Some(decision)
+    }
+
+    fn next_id(&self) -> u128 {
+        u128::from(self.replica) << 64 | u128::from(self.grants.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn tell(&self, ask: &Ask, decision: &Decision) {
+        self.tallies.count(&ask.takes, decision, || self.clock.now());
+        if let Ok(grant) = decision {
             grant.taken.iter().for_each(warn);
             self.tell_overflows(&ask.takes, grant);
         }
-        decision
     }
 
     /// Settles what can be settled now, and leaves the rest of the grant in `settle`: what is counted while it
@@ -181,6 +199,11 @@ impl Limits {
     }
 }
 
+/// Whether any of it is counted in the store that replicas share.
+fn is_shared(ask: &Ask) -> bool {
+    ask.takes.iter().any(|take| take.limit.is_shared())
+}
+
 /// A share is passed once in a calendar's unit, and elsewhere once in a minute at most: no line for each call.
 fn warn(taken: &Taken) {
     if let Some(share) = taken.passed {
@@ -201,6 +224,25 @@ fn mark(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::Counting;
+    use crate::limit::take::Posture;
+    use crate::limit::window::Window;
+
+    #[test]
+    fn only_what_is_counted_in_memory_is_answered_at_once() {
+        let limits = Limits::default();
+        let ask = |counting| {
+            let limit = Limit { counting, ..Limit::new("p/calls", Unit::Concurrency, 1, Window::Held) };
+            let take =
+                Take { key: "p/calls".into(), ceiling: 1, amount: 1, posture: Posture::Enforce, limit: limit.into() };
+            Ask { takes: vec![take] }
+        };
+        assert!(limits.reserve_now(&ask(Counting::Fleet { lease: 0 })).is_none());
+        assert!(limits.reserve_now(&ask(Counting::Process)).is_some_and(|decision| decision.is_ok()));
+        assert!(limits.reserve_now(&ask(Counting::Process)).is_some_and(|decision| decision.is_err()));
+        let tallies = limits.tallies().all();
+        assert_eq!(tallies.iter().map(|tally| tally.asks.load(Ordering::Relaxed)).sum::<u64>(), 2);
+    }
 
     #[test]
     fn a_counter_is_named_without_its_words() {

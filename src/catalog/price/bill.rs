@@ -110,6 +110,12 @@ impl Price {
         self.rates.iter().any(billed)
     }
 
+    /// Whether this unit has a rate of its own at any time; else its tokens are billed as text on their side.
+    pub fn has_rate(&self, unit: Unit) -> bool {
+        let off_peak = self.off_peak.iter().flat_map(|off_peak| &off_peak.rates);
+        self.rates.iter().chain(off_peak).any(|row| row.unit == unit)
+    }
+
     /// Whether there is a rate for any kind of tokens.
     pub fn knows_tokens(&self) -> bool {
         self.rates.iter().any(|row| row.unit.is_token())
@@ -205,9 +211,11 @@ impl Select<'_> {
             self.add(input, tokens, units)?;
         }
         let reasoning = usage.reasoning.min(usage.output);
+        if reasoning > 0 {
+            self.add(output, reasoning, self.reasoning())?;
+        }
         for (tokens, units) in [
             (usage.output - reasoning, &[(Unit::Output, None)][..]),
-            (reasoning, self.reasoning()),
             (usage.audio_out, &[(Unit::AudioOut, None), (Unit::Output, None)]),
             (usage.image_out, &[(Unit::ImageOut, None), (Unit::Output, None)]),
             (usage.video_out, &[(Unit::VideoOut, None), (Unit::Output, None)]),

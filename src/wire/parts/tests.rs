@@ -12,7 +12,8 @@ fn content(part: &str) -> String {
 
 #[test]
 fn each_kind_of_part_comes_to_what_is_documented() {
-    const REFERS: Parts = Parts { tokens: 0, documents: 0, bytes: 0, refers: true, goes_on: false };
+    let sound = Parts { sound: 32, ..parts(32, 6, false) };
+    const REFERS: Parts = Parts { tokens: 0, sound: 0, documents: 0, bytes: 0, refers: true, goes_on: false };
     const GOES_ON: Parts = Parts { goes_on: true, refers: false, ..REFERS };
     let document = |bytes| Parts { documents: bytes, bytes, ..Parts::default() };
     for (part, expected) in [
@@ -30,12 +31,12 @@ fn each_kind_of_part_comes_to_what_is_documented() {
         (r#"{"image":{"format":"png","source":{"bytes":"AAAA"}}}"#, parts(16_384, 6, false)),
         (r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#, parts(16_384, 6, false)),
         (r#"{"file_data":{"file_uri":"gs://x","mime_type":"image/png"}}"#, parts(16_384, 8, false)),
-        (r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}}"#, parts(32, 6, false)),
+        (r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}}"#, sound),
         (r#"{"type":"file","file":{"file_data":"data:x,AAAA","filename":"x"}}"#, document(13)),
         (r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"a text"}}"#, Parts::default()),
         (r#"{"inlineData":{"mimeType":"text/csv","data":"AAAA"}}"#, Parts::default()),
         (r#"{"type":"document_url","document_url":"https://x/y.pdf"}"#, REFERS),
-        (r#"{"type":"input_audio","input_audio":"AAAA"}"#, parts(32, 6, false)),
+        (r#"{"type":"input_audio","input_audio":"AAAA"}"#, sound),
         (r#"{"inline_data":{"mime_type":"video/mp4","data":"AAAA"}}"#, document(6)),
         (r#"{"type":"document","source":{"type":"url","url":"https://x/y.pdf"}}"#, REFERS),
         (r#"{"type":"document","source":{"type":"file","file_id":"f-1"}}"#, REFERS),

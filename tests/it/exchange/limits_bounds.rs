@@ -258,6 +258,21 @@ fn media_are_taken_for_the_dearest_that_they_may_be() {
     assert_eq!(speech("gpt-4o-mini-tts"), 6_060_000);
 }
 
+/// Sound and images are dearer than text on both sides, and what a model makes of a chat is its own choice.
+#[test]
+fn a_chat_is_taken_for_the_dearest_that_its_answer_may_be() {
+    let ask = |content: &str| {
+        format!(r#"{{"model":"one/gpt-audio","max_tokens":1000,"messages":[{{"role":"user","content":{content}}}]}}"#)
+    };
+    let text = ask(r#""hi""#);
+    // 64 USD a million for what is said, 2.5 for text.
+    let said = 64_000_000;
+    assert_eq!(cost_of(CHAT, &text), said + text.len() as u64 * 2_500);
+    let sound = ask(r#"[{"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}}]"#);
+    // 32 tokens of sound at 32 USD, and the text around it.
+    assert_eq!(cost_of(CHAT, &sound), said + 32 * 32_000 + (sound.len() as u64 - 6) * 2_500);
+}
+
 #[test]
 fn sound_that_does_not_say_its_length_is_taken_for_the_longest_that_its_bytes_can_be() {
     let form = [
