@@ -7,6 +7,7 @@
 //! | inline sound | its bytes at [`SOUND`] a second, [`SOUND_TOKENS`] each |
 //! | inline document or video | one for eight bytes; nothing bounds what a provider reads out of them |
 //! | document, sound or video by its address; tools that the provider runs | it refers to what is not here |
+//! | the query of a rerank | its bytes for each document: Voyage bills it as often (Voyage AI, "Rerankers") |
 //! | an earlier answer, a conversation, a stored prompt or cache | it goes on from what its provider keeps |
 //!
 //! A body without any of them is passed over once, for the words that name them, and not parsed.
@@ -123,8 +124,16 @@ fn may_have(body: &[u8]) -> bool {
 
 impl Reader<'_> {
     fn top(&mut self) -> Result<(), JsonError> {
+        let (mut query, mut documents) = (0, 0);
         for member in json::object(self.body)? {
             let there = member.kind != Kind::Null;
+            match &*member.key {
+                "query" => query = member.value.slice(self.body).len() as u64,
+                "documents" if member.kind == Kind::Array => {
+                    documents = json::elements(self.body, member.value)?.len() as u64;
+                }
+                _ => {}
+            }
             // A server written in Go reads any case.
             match &*member.key.to_ascii_lowercase() {
                 "previous_response_id" | "conversation" | "cachedcontent" | "cached_content" => {
@@ -139,6 +148,9 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        // It stands there once.
+        let again = query.saturating_mul(documents.saturating_sub(1));
+        self.parts.tokens = self.parts.tokens.saturating_add(again);
         Ok(())
     }
 

@@ -80,6 +80,15 @@ fn what_stands_outside_of_the_body_is_referred_to() {
 }
 
 #[test]
+fn a_query_is_read_for_each_document() {
+    let tokens = |body: &str| read("m", body.as_bytes()).tokens;
+    assert_eq!(tokens(r#"{"model":"m","query":"1234567","documents":["a","b","c"]}"#), 2 * 9);
+    assert_eq!(tokens(r#"{"model":"m","query":"1234567","documents":["a"]}"#), 0);
+    assert_eq!(tokens(r#"{"model":"m","query":"1234567","documents":[]}"#), 0);
+    assert_eq!(tokens(r#"{"model":"m","messages":[],"documents":["a","b"]}"#), 0);
+}
+
+#[test]
 fn in_what_cannot_be_listed_there_may_be_anything() {
     let many =
         format!(r#"{{"documents":[{}],"messages":[{{"image_url":"u"}}]}}"#, vec!["0"; json::MAX_LISTED + 1].join(","));
