@@ -25,6 +25,12 @@ impl Exchange {
         true
     }
 
+    /// The same for the target that is chosen.
+    pub(super) fn count_target(&mut self, deciding: &mut Deciding, out: &mut Vec<Action>) -> bool {
+        let target = deciding.target.clone();
+        target.is_some_and(|target| self.count_first(&target, deciding, out))
+    }
+
     /// How many tokens a body has for a target's model.
     pub(super) fn count_of(&self, target: &Target, body: Bytes) -> Ask {
         let model = target.model.to_string();

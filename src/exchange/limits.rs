@@ -158,6 +158,12 @@ impl Exchange {
     ) -> Flow {
         let asked = std::mem::take(&mut deciding.limits.asked);
         match decision {
+            // Room has come meanwhile, and an estimate admits nothing.
+            Ok(grant) if deciding.limits.is_estimated && self.count_target(deciding, out) => {
+                self.undo(grant, out);
+                deciding.limits.reserved = false;
+                Flow::Park
+            }
             Ok(grant) => self.granted(step, asked, grant, out),
             Err(refused) => self.does_not_fit(step, &asked, refused, deciding, out),
         }

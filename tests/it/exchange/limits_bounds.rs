@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::exchange::event::{Answer, Ask, Event, Failure};
-use weir::limit::take::{Refused, Standing};
+use weir::limit::take::{Grant, Refused, Standing};
 use weir::limit::{Spent, Unit};
 use weir::llm::UsageSource;
 use weir::policy::limits::{Exceeded, Rule};
@@ -209,6 +209,15 @@ fn who_has_no_room_for_the_rest_of_a_call_is_not_counted() {
         assert_eq!(taken(&world), [body.len() as u64 + 20, most + 20].map(|tokens| tokens * TOKEN), "{left}");
         assert_eq!((world.refused().0, world.client_header("retry-after")), (429, Some("7")));
     }
+    // Room comes before it is asked again: a count says whether it is enough, and the estimate takes nothing.
+    let grant = |id| Answer::Reserve(Ok(Grant { id, taken: Vec::new() }));
+    let answers = [refused(0, wait(50)), grant(1), Answer::Count(9), grant(2)];
+    let mut meanwhile = world([Rule::new(own("tpm", Unit::Tokens, 1_000))]).answers(answers);
+    meanwhile.call(CHAT, &body);
+    assert_eq!((counts(&meanwhile), taken(&meanwhile).last()), (1, Some(&(29 * TOKEN))));
+    assert!(meanwhile.envoy.upstream.began);
+    let undone = meanwhile.settles().iter().map(|settle| (settle.grant.id, settle.spent)).collect::<Vec<_>>();
+    assert_eq!(undone, [(1, Spent::Undone)]);
     // By the estimate it would never fit: that is for a count to say.
     let answers = [refused(0, wait(50)), refused(0, None), Answer::Count(9), refused(0, wait(9))];
     let mut never = world([Rule::new(own("tpm", Unit::Tokens, 1_000))]).answers(answers);
