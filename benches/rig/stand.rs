@@ -95,18 +95,7 @@ spec:
 }
 
 /// Three limits that nobody reaches, of which each call asks all.
-const LIMITS: &str = "
----
-apiVersion: weir.dev/v1alpha1
-kind: LLMLimitPolicy
-metadata: {name: bench}
-spec:
-  counting: Process
-  limits:
-  - {name: rpm, unit: Requests, amount: 100M, period: {rolling: 1m}, per: [Consumer]}
-  - {name: tpm, unit: Tokens, amount: 1000000M, period: {rolling: 1m}, per: [Consumer, Model]}
-  - {name: monthly, unit: USD, amount: \"9000000\", period: {calendar: Month, timeZone: Europe/Berlin}, per: [Team]}
-";
+const LIMITS: &str = concat!("\n---\n", include_str!("../support/limits.yaml"));
 
 /// Starts `weir run` with its socket, ledger and configuration in `directory`, and with [`LIMITS`] or without.
 pub async fn start_weir(directory: &Path, mock: SocketAddr, limited: bool) -> io::Result<Server> {

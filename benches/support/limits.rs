@@ -21,18 +21,7 @@ const KEYS: usize = 100_000;
 const BEGIN: u64 = 1_774_692_000;
 
 /// Three limits that nobody reaches, of which each call asks all.
-pub const POLICY: &str = "
----
-apiVersion: weir.dev/v1alpha1
-kind: LLMLimitPolicy
-metadata: {name: bench}
-spec:
-  counting: Process
-  limits:
-  - {name: rpm, unit: Requests, amount: 100M, period: {rolling: 1m}, per: [Consumer]}
-  - {name: tpm, unit: Tokens, amount: 1000000M, period: {rolling: 1m}, per: [Consumer, Model]}
-  - {name: monthly, unit: USD, amount: \"9000000\", period: {calendar: Month, timeZone: Europe/Berlin}, per: [Team]}
-";
+pub const POLICY: &str = concat!("\n---\n", include_str!("limits.yaml"));
 
 /// The first case as it meets limits that are counted in this process.
 pub fn call(policy: &Arc<Policy>) -> Cost {

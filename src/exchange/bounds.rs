@@ -56,9 +56,9 @@ pub(super) struct Bounds {
     /// How many answers are made.
     choices: u64,
     /// What is made or heard has no size that the call states: the dearest is assumed.
-    pub is_guess: bool,
+    is_guess: bool,
     /// It is no text: nobody knows whether its provider counts tokens of it.
-    pub is_media: bool,
+    is_media: bool,
 }
 
 /// What a call takes of one limit, in the parts of its unit.

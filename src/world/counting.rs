@@ -65,8 +65,8 @@ impl Counts {
         self.aside(caller, bytes, move || prompt::tokens(operation, &body, |text| bpe::count(&model, text))).await?
     }
 
-    /// Counts so many bytes when it has a place; none where too many wait. It keeps its place to its end, also when nobody waits
-    /// for the answer any more.
+    /// Counts so many bytes when it has a place; none where too many wait. It keeps its place to its end, also when
+    /// nobody waits for the answer any more.
     pub async fn aside<T: Send + 'static>(
         self,
         caller: &Arc<str>,

@@ -47,8 +47,7 @@ pub fn rewrite(body: &Bytes, fields: &Fields, want: Rewrite<'_>) -> Result<(Byte
         ask_usage(&mut edits, fields);
     }
     if concerned {
-        let rule = want.changes.map_or((&[][..], false), |changes| (&changes.parameters, changes.max_output.is_some()));
-        quirk::edit(body, &members, want.quirks, rule, &mut edits);
+        quirk::edit(body, &members, want.quirks, want.changes, &mut edits);
     }
     let done = match want.changes {
         Some(changes) => changes.edit(Subject { body, members: &members, fields, quirks: want.quirks }, &mut edits)?,

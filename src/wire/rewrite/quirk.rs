@@ -1,5 +1,6 @@
 //! Fields of a chat completion in OpenAI's format that a provider wants otherwise: renamed or made smaller.
 
+use super::Changes;
 use super::parameters::Parameter;
 use crate::base::json::{Kind, Member};
 use crate::llm::Quirk;
@@ -21,6 +22,19 @@ pub fn only_bound(quirks: &[Quirk]) -> Option<&'static str> {
     }
 }
 
+/// The bounds that stand in a body, under either name in any case. None where there are more than two, or a rule
+/// speaks of one.
+fn stated<'m, 'b>(
+    members: &'m [Member<'b>],
+    parameters: &[Parameter],
+) -> Option<(&'m Member<'b>, Option<&'m Member<'b>>)> {
+    let is_bound = |name: &str| BOUNDS.iter().any(|bound| bound.eq_ignore_ascii_case(name));
+    let mut stated = members.iter().filter(|member| is_bound(&member.key));
+    let (one, other) = (stated.next()?, stated.next());
+    let is_free = stated.next().is_none() && !parameters.iter().any(|parameter| is_bound(&parameter.name));
+    is_free.then_some((one, other))
+}
+
 /// The bound under the name that the provider does not read, and the name that it does. None where both stand
 /// there, or a rule speaks of one: nothing may stand twice.
 pub(super) fn renamed<'m, 'b>(
@@ -29,11 +43,8 @@ pub(super) fn renamed<'m, 'b>(
     parameters: &[Parameter],
 ) -> Option<(&'m Member<'b>, &'static str)> {
     let wanted = only_bound(quirks)?;
-    let is_bound = |name: &str| BOUNDS.iter().any(|bound| bound.eq_ignore_ascii_case(name));
-    let mut stated = members.iter().filter(|member| is_bound(&member.key));
-    let member = stated.next().filter(|member| member.key != wanted && BOUNDS.contains(&&*member.key))?;
-    let alone = stated.next().is_none() && !parameters.iter().any(|parameter| is_bound(&parameter.name));
-    alone.then_some((member, wanted))
+    let (member, None) = stated(members, parameters)? else { return None };
+    (member.key != wanted && BOUNDS.contains(&&*member.key)).then_some((member, wanted))
 }
 
 /// The bound under the name that the provider does not read, where the one that it does is null; and that one.
@@ -43,13 +54,10 @@ fn misplaced<'m, 'b>(
     parameters: &[Parameter],
 ) -> Option<(&'m Member<'b>, &'m Member<'b>)> {
     let wanted = only_bound(quirks)?;
-    let is_bound = |name: &str| BOUNDS.iter().any(|bound| bound.eq_ignore_ascii_case(name));
-    let mut stated = members.iter().filter(|member| is_bound(&member.key));
-    let (one, other) = (stated.next()?, stated.next()?);
-    let free = stated.next().is_none() && !parameters.iter().any(|parameter| is_bound(&parameter.name));
+    let (one, Some(other)) = stated(members, parameters)? else { return None };
     let (read, unread) = if one.key == wanted { (one, other) } else { (other, one) };
     let is_misplaced = read.key == wanted && read.kind == Kind::Null && unread.kind != Kind::Null;
-    (free && is_misplaced && BOUNDS.contains(&&*unread.key)).then_some((unread, read))
+    (is_misplaced && BOUNDS.contains(&&*unread.key)).then_some((unread, read))
 }
 
 /// The temperature that the provider takes in the place of this one; none where it takes it.
@@ -63,15 +71,18 @@ pub fn concerns(quirks: &[Quirk]) -> bool {
     only_bound(quirks).is_some() || quirks.contains(&Quirk::TemperatureBelowTwo)
 }
 
-/// Renames and lowers what stands in the body; what a rule speaks of is the rule's, as is the bound if `is_capped`.
+/// Renames and lowers what stands in the body; what a rule speaks of is the rule's.
 pub fn edit<'b>(
     body: &'b [u8],
     members: &[Member<'_>],
     quirks: &[Quirk],
-    (parameters, is_capped): (&[Parameter], bool),
+    rule: Option<&Changes>,
     edits: &mut Edits<'b>,
 ) {
-    if let (Some((unread, read)), false) = (misplaced(members, quirks, parameters), is_capped) {
+    let parameters = rule.map_or(&[][..], |rule| &rule.parameters);
+    // A rule that bounds the output writes its own bound there.
+    let is_capped = rule.is_some_and(|rule| rule.max_output.is_some());
+    if let Some((unread, read)) = misplaced(members, quirks, parameters).filter(|_| !is_capped) {
         edits.replace(read.value, unread.value.slice(body));
         edits.replace(unread.value, &b"null"[..]);
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use weir::limit::Unit;
+use tokio::task::JoinHandle;
 use weir::limit::redis::{Down, Options, Redis, State};
 use weir::limit::take::{Grant, Take, Taken};
 use weir::limit::window::{Calendar, Unit as Span, Window};
+use weir::limit::{Decision, Unit};
 
 use super::proxy::{Proxy, Replies};
 use super::{MINUTE, PATIENCE, all, granted, id, left, limit, patient, ready, replica, take, until};
@@ -30,6 +31,34 @@ async fn hasty(proxy: &Proxy) -> Redis {
 async fn both(redis: &Redis) -> [u64; 2] {
     let takes = takes();
     [left(redis, &takes[0]).await, left(redis, &takes[1]).await]
+}
+
+/// A reserve that the store has granted, and whose answer did not come.
+struct Unheard {
+    server: Server,
+    proxy: Proxy,
+    /// Another replica, whose answers come.
+    sure: Redis,
+    redis: Redis,
+    asking: JoinHandle<Result<Decision, Down>>,
+}
+
+impl Unheard {
+    async fn new() -> Unheard {
+        let server = Server::new();
+        let proxy = Proxy::new(server.socket(), None).await;
+        let sure = replica(&server).await;
+        let redis = ready(Redis::connect(patient(proxy.url())).expect("usable options")).await;
+        let came = proxy.came();
+        proxy.set(Replies::Lost);
+        let asking = tokio::spawn({
+            let redis = redis.clone();
+            async move { redis.reserve(id(), &takes()).await }
+        });
+        until("the store has answered", || proxy.came() > came).await;
+        assert_eq!(both(&sure).await, [9, 9]);
+        Unheard { server, proxy, sure, redis, asking }
+    }
 }
 
 #[tokio::test]
@@ -103,18 +132,7 @@ async fn a_grant_whose_connection_breaks_is_given_once() {
 /// And on that one it is told only that its user may not do it, as long as that is so.
 #[tokio::test]
 async fn a_grant_whose_second_answer_is_an_error_is_taken_back() {
-    let server = Server::new();
-    let proxy = Proxy::new(server.socket(), None).await;
-    let sure = replica(&server).await;
-    let redis = ready(Redis::connect(patient(proxy.url())).expect("usable options")).await;
-    let came = proxy.came();
-    proxy.set(Replies::Lost);
-    let asking = tokio::spawn({
-        let redis = redis.clone();
-        async move { redis.reserve(id(), &takes()).await }
-    });
-    until("the store has answered", || proxy.came() > came).await;
-    assert_eq!(both(&sure).await, [9, 9]);
+    let Unheard { server, proxy, sure, redis, asking } = Unheard::new().await;
     server.say::<()>(&["ACL", "SETUSER", "default", "-get"]);
     proxy.set(Replies::Pass);
     proxy.cut();
@@ -128,18 +146,7 @@ async fn a_grant_whose_second_answer_is_an_error_is_taken_back() {
 /// Whoever asked is gone before the answer.
 #[tokio::test]
 async fn a_reserve_that_nobody_waits_for_is_taken_back() {
-    let server = Server::new();
-    let proxy = Proxy::new(server.socket(), None).await;
-    let sure = replica(&server).await;
-    let redis = ready(Redis::connect(patient(proxy.url())).expect("usable options")).await;
-    let came = proxy.came();
-    proxy.set(Replies::Lost);
-    let asking = tokio::spawn({
-        let redis = redis.clone();
-        async move { redis.reserve(id(), &takes()).await }
-    });
-    until("the store has answered", || proxy.came() > came).await;
-    assert_eq!(both(&sure).await, [9, 9]);
+    let Unheard { server: _server, proxy, sure, redis, asking } = Unheard::new().await;
     asking.abort();
     assert!(asking.await.is_err_and(|error| error.is_cancelled()));
     proxy.set(Replies::Pass);
