@@ -166,6 +166,7 @@ async fn start_envoy(
         max_request: 32 << 20,
         max_wait: Duration::from_secs(240),
         upstreams: &[upstream("bad", providers.bad), upstream("good", providers.good)],
+        chains: &[],
         node_id: "soak",
         envoy_version: version,
     };

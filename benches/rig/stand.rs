@@ -249,6 +249,7 @@ impl Proxy {
             max_request: 32 << 20,
             max_wait: std::time::Duration::from_secs(240),
             upstreams: &[upstream],
+            chains: &[],
             node_id: "bench",
             envoy_version: version,
         };

@@ -37,7 +37,7 @@ pub async fn serve(socket: &Path, ready: impl FnOnce()) -> io::Result<()> {
     }
     let listener = UnixListener::bind(socket)?;
     ready();
-    let service = Process::new(|inbound| Echo { inbound });
+    let service = Process::new(|_, inbound| Echo { inbound });
     let served = serve_process(Listener::Unix(listener), service, std::future::pending());
     served.await.map_err(io::Error::other)
 }

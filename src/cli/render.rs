@@ -137,6 +137,7 @@ fn plan<'a>(
         body_mode: BodyMode::FullDuplex,
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
+        chains: &policy.chains,
         node_id: "weir",
         envoy_version: ENVOY_VERSION,
     })

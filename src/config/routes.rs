@@ -67,6 +67,7 @@ fn compile_rule(
         choices: choices.collect(),
         affinity: rule.affinity.clone(),
         retry: rule.retry.clone(),
+        failover: rule.failover,
         changes: rule.changes.clone().map(Arc::new),
         refuses_loss: rule.refuses_loss,
     }

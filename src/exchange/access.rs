@@ -114,18 +114,6 @@ impl Exchange {
         self.ask_access(pass.index, place, model, out)
     }
 
-    /// As [`Exchange::door`], for another attempt: with the words of a refusal, and nothing is written down. A key
-    /// that is missing is told of when it is to be put on.
-    pub(super) fn may_visit(&self, target: &Target, requested: &str) -> Result<(), Refusal> {
-        let speaking = self.setup.policy.access_of(&self.story.caller);
-        match self.door(&speaking, target.into(), requested) {
-            Ok(_) => Ok(()),
-            Err(Closed::Credential) => self.own_credential(target.index, &target.backend).map(|_| ()),
-            Err(Closed::Access) => Err(refusal(requested)),
-            Err(Closed::Price) => Err(unpriced(&target.model)),
-        }
-    }
-
     fn ask_access(
         &mut self,
         index: usize,

@@ -160,7 +160,12 @@ impl Exchange {
     pub(super) fn amount(&self, rule: &Rule, bounds: Bounds, input: u64, target: &Target) -> Option<u64> {
         let output = bounds.whole(rule);
         let cost = match rule.limit.unit {
-            Unit::Usd => Some(self.most_cost(target, input, bounds.sound, output)?),
+            Unit::Usd => {
+                let most = |target| self.most_cost(target, input, bounds.sound, output);
+                // It may come to be answered by any of them.
+                let others = self.attempts.next().iter().filter_map(most);
+                Some(others.fold(most(target)?, std::cmp::max))
+            }
             _ => None,
         };
         rule.limit.bound(input, output, cost)

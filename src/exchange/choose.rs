@@ -41,14 +41,16 @@ impl Exchange {
             return Flow::Refuse(refusal.param("model"));
         }
         let (target, how) = match deciding.target.take() {
-            Some(target) => (target, "name"),
+            Some(target) => {
+                self.attempts.plan(Vec::new());
+                (target, "name")
+            }
             None => match self.resolve(deciding) {
                 Ok(chosen) => chosen,
                 Err(refusal) => return Flow::Refuse(refusal),
             },
         };
-        // In a path it would name another place.
-        if target.model.bytes().all(|byte| byte == b'.') {
+        if !may_follow(&target) {
             let message = format!("There is no model {:?}.", target.model);
             return Flow::Refuse(Refusal::new(Code::ModelNotFound, message).param("model"));
         }
@@ -88,6 +90,9 @@ impl Exchange {
             let detail = format!("{}/{}", passed.backend, passed.model);
             self.story.decide("target", "passed_over", passed.reason, detail);
         }
+        let mut next = chosen.next;
+        next.retain(|target| may_follow(target) && self.must_speak(target, deciding).is_ok());
+        self.attempts.plan(next);
         Ok((chosen.target, chosen.why.as_str()))
     }
 
@@ -156,6 +161,16 @@ impl Exchange {
         self.tell_health(outcome, out);
     }
 
+    /// As [`Exchange::observe`], of an attempt whose answer stays with the proxy: its status, 0 where there was none.
+    pub(super) fn observe_attempt(&mut self, status: u16, after: Option<Duration>, out: &mut Vec<Action>) {
+        let Some(index) = self.story.target.as_ref().map(|target| target.index) else { return };
+        let outcome = match status {
+            0 => Some(Outcome::Failed),
+            status => self.of_provider(status, after, index),
+        };
+        self.tell_health(outcome, out);
+    }
+
     /// As [`Exchange::observe`], of an answer whose body says more than its head.
     pub(super) fn observe_fault(&mut self, fault: &Fault, out: &mut Vec<Action>) {
         self.observe_after(fault.retry_after, out);
@@ -200,6 +215,11 @@ impl Exchange {
             _ => Some(Outcome::Success),
         }
     }
+}
+
+/// In a path a model of dots would name another place.
+fn may_follow(target: &Target) -> bool {
+    !target.model.bytes().all(|byte| byte == b'.')
 }
 
 /// A count goes where its chat would go: who counts nothing there is counted for here.

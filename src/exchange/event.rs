@@ -1,9 +1,13 @@
 //! The words between an exchange and its host: what the host tells, and what it is told.
 
+mod attempt;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use attempt::{Again, Attempt, Failed};
 
 use super::record::Record;
 use crate::base::now::Instant;
@@ -30,8 +34,8 @@ pub enum Event {
     Answer(Slot, Answer),
     /// From the flight that this exchange follows, or about its own limits.
     Feed(Feed),
-    /// The proxy tries this request on `backend`, for the n-th time.
-    Attempt(u32, String),
+    /// The proxy is about to send this request, which has left here, to a backend.
+    Attempt(Attempt),
     /// An instant asked for with [`Action::Wake`] has come, or passed.
     Tick,
     Stop(Stop),
@@ -62,11 +66,7 @@ pub enum Action {
         meta: Meta,
     },
     /// What the n-th attempt sends.
-    Retry {
-        attempt: u32,
-        head: Edits,
-        body: Vec<Bytes>,
-    },
+    Retry(u32, Again),
     Ask(Slot, Ask),
     /// Deliver a `Tick` then. A later `Wake` replaces it.
     Wake(Instant),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::Exchange;
 use super::event::{Action, Edits, Meta, RequestHead, Slot};
 use super::keys::with_keys;
-use super::phase::Phase;
 use super::request::State;
-use super::sign::{no_token_needed, put};
+use super::sign::put;
 use super::steps::Deciding;
 use super::translate::Written;
 use crate::base::words::Words;
@@ -37,7 +36,7 @@ impl Exchange {
             return self.refuse(Refusal::new(Code::NoBackend, "No backend was chosen for this call."), out);
         };
         self.begin_allowance(&target, &deciding);
-        let (head, written) = match self.write_attempt(&deciding, &target, &deciding.signing) {
+        let (mut head, written) = match self.write_attempt(&deciding, &target, &deciding.signing) {
             Ok(written) => written,
             Err(refusal) => {
                 self.story.decide("rewrite", "refused", refusal.code.as_str(), "");
@@ -52,12 +51,12 @@ impl Exchange {
         self.story.sent_at = Some(sent);
         self.story.left = true;
         self.story.credential = deciding.signing.name().cloned();
-        let policy = self.policy();
+        self.begin_attempts(&target, &mut head);
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());
         self.expect(&deciding, &target, asked);
-        self.request = State::Released(policy.keep_original.then_some(deciding));
+        self.request = State::Released(self.attempts.may_follow().then_some(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(body) = count {
             self.side_open = true;
@@ -65,56 +64,8 @@ impl Exchange {
         }
     }
 
-    /// Another attempt, for another backend, written from the original: what an earlier attempt left
-    /// in the headers is not looked at.
-    pub(super) fn on_attempt(&mut self, attempt: u32, backend: &str, out: &mut Vec<Action>) {
-        // Once an answer has begun, or before the request has left, there is nothing to try again.
-        if self.phase != Phase::Sent {
-            return;
-        }
-        let State::Released(kept) = &mut self.request else { return };
-        let Some(kept) = kept.take() else { return };
-        let written = self.sign_attempt(&kept, backend).and_then(|(target, signing)| {
-            let (head, written) = self.write_attempt(&kept, &target, &signing)?;
-            Ok((target, signing, head, written))
-        });
-        match written {
-            Ok((target, signing, head, written)) => {
-                self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
-                self.story.credential = signing.name().cloned();
-                self.expect(&kept, &target, written.asked);
-                self.tell_dropped(&written.dropped);
-                self.story.target = Some(target);
-                self.push(Action::Retry { attempt, head, body: vec![written.body] }, out);
-            }
-            Err(refusal) => {
-                let detail = refusal.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
-                self.story.decide("target", "not_retried", refusal.code.as_str(), format!("{backend}{detail}"));
-            }
-        }
-        self.request = State::Released(Some(kept));
-    }
-
-    /// Where another attempt goes, and with whose key.
-    fn sign_attempt(&self, kept: &Deciding, backend: &str) -> Result<(Target, Signing), Refusal> {
-        let first = kept.target.clone();
-        let at_first = first.as_ref().is_some_and(|first| *first.backend.name == *backend);
-        let model = first.as_ref().map(|target| target.model.clone()).unwrap_or_default();
-        let mut target = self.setup.policy.targets.named(&self.story.caller.namespace, backend, &model)?;
-        if let Some(first) = first {
-            target = target.instead_of(first);
-        }
-        if at_first {
-            return Ok((target, kept.signing.clone()));
-        }
-        self.must_speak(&target, kept)?;
-        self.may_visit(&target, &kept.fields.call.model)?;
-        let held = self.own_credential(target.index, &target.backend)?;
-        let signing = no_token_needed(held.credential, self.leaving(&target.backend))?;
-        Ok((target, signing))
-    }
-
-    fn write_attempt(
+    /// What leaves for a target, written from the original. Neither the route nor orders for the router are in it.
+    pub(super) fn write_attempt(
         &self,
         deciding: &Deciding,
         target: &Target,
@@ -129,9 +80,6 @@ impl Exchange {
             edits.set("accept-encoding", "identity");
         } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
             edits.set("accept-encoding", readable(accepted));
-        }
-        if let Some(retry) = &target.retry {
-            edits.order(retry);
         }
         let written = self.write_body(deciding, target)?;
         if let Some(path) = Self::path_to(deciding, target) {
@@ -180,7 +128,7 @@ impl Exchange {
     }
 
     /// Writes down what the provider's API cannot say.
-    fn tell_dropped(&mut self, dropped: &Dropped) {
+    pub(super) fn tell_dropped(&mut self, dropped: &Dropped) {
         if !dropped.is_empty() {
             self.story.decide("translate", "dropped", "not_sayable", dropped.to_string());
         }

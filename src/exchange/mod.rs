@@ -19,6 +19,7 @@
 
 mod access;
 mod allowance;
+pub mod attempts;
 mod bounds;
 mod carried;
 mod choose;
@@ -118,6 +119,7 @@ pub struct Exchange {
     /// What limits made of the call that do not simply hold it.
     met: Vec<outcomes::Met>,
     allowance: allowance::Allowance,
+    attempts: attempts::Attempts,
     /// The flight that is led and whose end was not published yet.
     lead: Option<Ticket>,
     /// What was said before the request came; it holds as soon as there is one.
@@ -150,6 +152,7 @@ impl Exchange {
             charges: Vec::new(),
             met: Vec::new(),
             allowance: allowance::Allowance::default(),
+            attempts: attempts::Attempts::default(),
             lead: None,
             early_stop: None,
             question: false,
@@ -181,11 +184,16 @@ impl Exchange {
             Event::Answer(slot, answer) => self.on_answer(slot, answer, out),
             Event::Feed(Feed::Cut) => self.on_cut(out),
             Event::Feed(feed) => self.on_feed(feed, out),
-            Event::Attempt(attempt, backend) => self.on_attempt(attempt, &backend, out),
+            Event::Attempt(attempt) => self.on_attempt(&attempt, out),
             Event::Tick => self.on_tick(out),
             Event::Stop(stop) => self.on_stop(stop, out),
             Event::Gone => self.on_gone(out),
         }
+    }
+
+    /// The value of `x-weir-request-id`.
+    pub fn id(&self) -> &Arc<str> {
+        &self.setup.id
     }
 
     /// Bytes of the request and of the response that are held in memory now.

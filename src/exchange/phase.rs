@@ -153,7 +153,7 @@ impl Kind {
             Action::Head(_) => Kind::Head,
             Action::Emit { end: false, .. } => Kind::Emit,
             Action::Emit { end: true, .. } => Kind::Last,
-            Action::Retry { .. } => Kind::Retry,
+            Action::Retry(..) => Kind::Retry,
             Action::Ask(..) | Action::Wake(_) => Kind::Wait,
             Action::Note(_) => Kind::Note,
         }

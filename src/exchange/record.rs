@@ -66,6 +66,8 @@ pub struct Record {
     /// It passed unread, and may have asked for a model all the same.
     pub hides_model: bool,
     pub decisions: Vec<Decision>,
+    /// Each attempt, where the proxy might make several at different backends; empty elsewhere.
+    pub attempts: Vec<Attempt>,
     /// What each limit was charged that the call met.
     pub limits: Vec<Charge>,
     /// What each limit made of it.
@@ -74,6 +76,23 @@ pub struct Record {
     pub unknown_usage_fields: u32,
     /// Of the policy it was decided by.
     pub generation: u64,
+}
+
+/// One attempt to send the call. The last one is what the client got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub backend: Arc<str>,
+    /// As it left.
+    pub model: Arc<str>,
+    /// What the credential is called that it left with.
+    pub credential: Option<Arc<str>>,
+    /// The provider's; 0 where it did not answer.
+    pub status: u16,
+    /// Until the head of the answer, or until the next attempt.
+    pub duration: Duration,
+    /// Tokens of the prompt that the provider may bill though it served nothing, by an estimate: of an attempt that
+    /// was given up without an answer. They are in nobody's usage and cost.
+    pub wasted: u64,
 }
 
 /// How it ended.

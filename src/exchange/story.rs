@@ -334,6 +334,7 @@ impl Exchange {
             unknown_usage_fields: seen.map_or(0, |seen| seen.unknown_usage_fields),
             hides_model: story.hides_model,
             decisions: std::mem::take(&mut self.story.decisions),
+            attempts: self.attempts.take_told(),
             limits: std::mem::take(&mut self.charges),
             met: std::mem::take(&mut self.met),
             generation: self.setup.policy.generation,

@@ -23,6 +23,7 @@ use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::pool::{Place, Pool};
 use super::read::read;
+use super::registry::Attempts;
 use super::write::Writer;
 use crate::exchange::event::{Action, Event, Feed, Note, Slot, Stop};
 use crate::exchange::phase::BodyMode;
@@ -50,6 +51,7 @@ pub struct Drive<W: World> {
     /// The metadata namespace in which a token's claims are; none where none are looked at.
     claims_from: Option<Arc<str>>,
     feeds: Option<mpsc::Receiver<Feed>>,
+    attempts: Attempts,
     /// None once the exchange was told that it is gone.
     running: Option<Running>,
     /// Scratch space, so that an event costs no allocation.
@@ -102,6 +104,7 @@ impl<W: World> Drive<W> {
             max_wait,
             claims_from,
             feeds: world.feeds(),
+            attempts: Attempts::default(),
             running: Some(running),
             actions: Vec::new(),
             world,
@@ -124,6 +127,9 @@ impl<W: World> Drive<W> {
         }
         if self.pool.is_over() && !std::mem::replace(&mut self.stopped, true) {
             return Poll::Ready(Event::Stop(Stop::Deadline));
+        }
+        if let Poll::Ready(attempt) = self.attempts.poll(cx) {
+            return Poll::Ready(Event::Attempt(attempt));
         }
         match self.feeds.as_mut().map(|feeds| feeds.poll_recv(cx)) {
             Some(Poll::Ready(Some(feed))) => return Poll::Ready(Event::Feed(feed)),
@@ -229,9 +235,11 @@ impl<W: World> Drive<W> {
                 }
                 Action::Wake(at) => self.wake = Some(Box::pin(tokio::time::sleep(self.pool.until(at)))),
                 Action::Note(note) => leave(&*self.world, running.permit.as_mut(), note),
+                Action::Retry(_, again) => self.attempts.answer(again),
                 action => self.writer.write(action, &mut self.outbox),
             }
         }
+        self.attempts.follow(&running.exchange, self.pool.attempts());
     }
 
     /// Answers what Envoy waits for, unless the exchange itself waits before it says what goes on.
@@ -344,8 +352,12 @@ impl<W: World> Stream for Drive<W> {
                 return Poll::Ready(None);
             }
             if let Poll::Ready(event) = this.poll_awaited(cx) {
-                // An answer may be all that a held body waited for.
-                beside(this.running.as_ref().map_or(0, |running| running.exchange.deciding()), || this.tell(event));
+                // An answer may be all that a held body waited for, and an attempt writes it anew.
+                let size = |running: &Running| match event {
+                    Event::Attempt(_) => running.exchange.buffered(),
+                    _ => running.exchange.deciding(),
+                };
+                beside(this.running.as_ref().map_or(0, size), || this.tell(event));
                 this.settle();
                 continue;
             }

@@ -22,6 +22,7 @@
 //! and `end` of a body that trailers follow is said by the body itself.
 
 mod asked;
+mod attempt;
 pub mod claims;
 mod drive;
 mod fields;
@@ -33,6 +34,7 @@ mod outgoing;
 mod pool;
 mod put;
 mod read;
+mod registry;
 pub mod server;
 pub mod service;
 pub mod signing;
@@ -40,6 +42,7 @@ pub mod tls;
 mod turns;
 mod write;
 
+pub use attempt::Attempt;
 pub use drive::Drive;
 pub use fields::Malformed;
 pub use incoming::{Incoming, Modes, Part};

@@ -13,7 +13,7 @@
 //!                             dynamic_metadata 8: Struct, mode_override 9: ProcessingMode
 //! HeadersResponse             response 1: CommonResponse
 //! BodyResponse                response 1: CommonResponse
-//! CommonResponse              header_mutation 2, body_mutation 3, clear_route_cache 5
+//! CommonResponse              status 1, header_mutation 2, body_mutation 3, clear_route_cache 5
 //! HeaderMutation              set_headers 1: HeaderValueOption, remove_headers 2
 //! HeaderValueOption           header 1: HeaderValue, append_action 3
 //! HeaderValue                 key 1, raw_value 3
@@ -35,6 +35,8 @@ use crate::exchange::event::{Edits, Length, Local, Meta, Value};
 
 /// `HeaderValueOption.HeaderAppendAction`: set, whatever stood there.
 const OVERWRITE_IF_EXISTS_OR_ADD: u64 = 2;
+/// `CommonResponse.ResponseStatus`.
+const CONTINUE_AND_REPLACE: u64 = 1;
 /// What Envoy shows as the reason of an immediate response (`%RESPONSE_CODE_DETAILS%`).
 const DETAILS: &str = "weir";
 
@@ -62,6 +64,8 @@ pub enum What {
     /// The answer to a body, or to a chunk, that waits for it: what is changed in a head that waits as well,
     /// and what stands in the place of the bytes. None leaves them as they are.
     Held(Way, Option<Edits>, Option<Bytes>),
+    /// An attempt's head goes on, changed, with this body in the place of the one that follows.
+    Attempt(Edits, Bytes),
     RequestTrailers,
     ResponseTrailers,
     /// A local answer in one piece.
@@ -152,6 +156,11 @@ impl What {
                 [delimited(common), common, mutation, streamed]
             }
             What::Held(way, edits, bytes) => held_layers(*way, edits.as_ref(), bytes.as_ref()),
+            What::Attempt(edits, bytes) => {
+                let (mutation, body) = (mutation_len(edits), delimited(bytes.len()));
+                let common = number_len(CONTINUE_AND_REPLACE) + delimited(mutation) + delimited(body);
+                [delimited(common), common, mutation, body]
+            }
             What::Continue(_) => [delimited(0), 0, 0, 0],
             What::RequestTrailers | What::ResponseTrailers => [0; 4],
             What::Immediate(local) => {
@@ -207,6 +216,11 @@ impl What {
                 put::key(1, second, out);
                 encode_held(*way, (edits.as_ref(), third), (bytes.as_ref(), fourth), out);
             }
+            What::Attempt(edits, bytes) => {
+                put::key(1, outermost, out);
+                put::key(1, second, out);
+                encode_attempt((edits, third), (bytes, fourth), out);
+            }
             What::Continue(way) => {
                 put::key(if *way == Way::Request { 1 } else { 2 }, outermost, out);
                 put::key(1, second, out);
@@ -215,14 +229,7 @@ impl What {
             What::ResponseTrailers => put::key(6, outermost, out),
             What::Immediate(local) => {
                 put::key(7, outermost, out);
-                put::key(1, second, out);
-                put::number(1, u64::from(local.status), out);
-                put::key(2, third, out);
-                for (name, value) in &local.headers {
-                    encode_option(name, [b"", value.as_bytes()], out);
-                }
-                put::bytes(3, &local.body, out);
-                put::bytes(5, DETAILS.as_bytes(), out);
+                encode_immediate(local, [second, third], out);
             }
             What::Open(local) => {
                 put::key(11, outermost, out);
@@ -235,6 +242,18 @@ impl What {
             }
         }
     }
+}
+
+/// An `ImmediateResponse`, with the sizes of its status and of its headers.
+fn encode_immediate(local: &Local, [status, headers]: [usize; 2], out: &mut impl BufMut) {
+    put::key(1, status, out);
+    put::number(1, u64::from(local.status), out);
+    put::key(2, headers, out);
+    for (name, value) in &local.headers {
+        encode_option(name, [b"", value.as_bytes()], out);
+    }
+    put::bytes(3, &local.body, out);
+    put::bytes(5, DETAILS.as_bytes(), out);
 }
 
 // === Headers ===
@@ -339,6 +358,15 @@ fn encode_held(
     if reroutes(way, edits) {
         put::number(5, 1, out);
     }
+}
+
+/// The `CommonResponse` of an answer to an attempt, each part with its size.
+fn encode_attempt((edits, mutation): (&Edits, usize), (bytes, body): (&Bytes, usize), out: &mut impl BufMut) {
+    put::number(1, CONTINUE_AND_REPLACE, out);
+    put::key(2, mutation, out);
+    encode_mutation(edits, out);
+    put::key(3, body, out);
+    put::bytes(1, bytes, out);
 }
 
 /// True where an answer chooses the route anew: when it changes the request's head.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::registry::Registry;
 use crate::base::now::{Instant, Now};
 use crate::telemetry::Metrics;
 
@@ -30,6 +31,7 @@ pub struct Pool {
     counter: AtomicU64,
     wrong_mode: Once,
     unreadable: Once,
+    attempts: Arc<Registry>,
     deadline: CancellationToken,
     /// The same as a flag, which costs less to look at.
     over: AtomicBool,
@@ -55,6 +57,7 @@ impl Pool {
             counter: AtomicU64::new(0),
             wrong_mode: Once::new(),
             unreadable: Once::new(),
+            attempts: Arc::default(),
             deadline: CancellationToken::new(),
             over: AtomicBool::new(false),
         })
@@ -90,6 +93,11 @@ impl Pool {
     pub(super) fn enter(self: &Arc<Self>) -> (Place, bool) {
         let before = usize::try_from(self.metrics.in_flight.inc()).unwrap_or(0);
         (Place { pool: self.clone(), buffered: 0 }, before < self.limits.max_exchanges)
+    }
+
+    /// The exchanges that may be tried again.
+    pub(super) fn attempts(&self) -> &Arc<Registry> {
+        &self.attempts
     }
 
     /// An exchange is shed because there are too many, or because too many bytes are held.

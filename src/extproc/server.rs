@@ -1,16 +1,20 @@
 //! The gRPC server: one service, its health, explicit windows and bounds, and an end in good order.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Status, Streaming};
 
+use super::attempt::Attempt;
 use super::drive::Drive;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
@@ -33,6 +37,42 @@ pub enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
     Tls(Box<tls::Listener>),
+}
+
+/// A stream of one of the two filters, as its initial metadata says.
+#[expect(clippy::large_enum_variant, reason = "nearly all are exchanges, and a box would cost each an allocation")]
+enum Side<W: World> {
+    /// `x-weir-role: route`, or nothing: an exchange.
+    Route(Drive<W>),
+    /// `x-weir-role: attempt`.
+    Attempt(Attempt),
+}
+
+/// What a filter says of itself: its role, and in whose cluster it stands.
+const ROLE: &str = "x-weir-role";
+const BACKEND: &str = "x-weir-backend";
+
+// === impl Side ===
+
+impl<W: World> Side<W> {
+    fn new(said: &MetadataMap, inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>) -> Self {
+        let text = |name| said.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match text(ROLE) {
+            "attempt" => Side::Attempt(Attempt::new(inbound, pool, text(BACKEND).to_owned())),
+            _ => Side::Route(Drive::new(inbound, world, pool)),
+        }
+    }
+}
+
+impl<W: World> Stream for Side<W> {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.get_mut() {
+            Side::Route(drive) => Pin::new(drive).poll_next(cx),
+            Side::Attempt(attempt) => Pin::new(attempt).poll_next(cx),
+        }
+    }
 }
 
 // === impl Listener ===
@@ -58,7 +98,7 @@ pub async fn serve<W: World>(
     pool: Arc<Pool>,
     drain: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error> {
-    let service = Process::new(move |inbound| Drive::new(inbound, world.clone(), pool.clone()));
+    let service = Process::new(move |said, inbound| Side::new(&said, inbound, world.clone(), pool.clone()));
     serve_process(listener, service, drain).await
 }
 
@@ -72,7 +112,7 @@ pub async fn serve_process<F, S>(
     drain: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error>
 where
-    F: Fn(Streaming<Incoming>) -> S + Send + Sync + 'static,
+    F: Fn(MetadataMap, Streaming<Incoming>) -> S + Send + Sync + 'static,
     S: Stream<Item = Result<Outgoing, Status>> + Send + 'static,
 {
     let (health, health_service) = tonic_health::server::health_reporter();

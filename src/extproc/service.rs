@@ -11,6 +11,7 @@ use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service, http};
+use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -29,7 +30,8 @@ const YIELD: usize = 32 << 10;
 
 const PATH: &str = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
-/// The service that answers each inbound stream with the stream that `F` makes of it.
+/// The service that answers each inbound stream with the stream that `F` makes of it and of what the filter says of
+/// itself (`initial_metadata`).
 pub struct Process<F> {
     answer: Arc<F>,
 }
@@ -58,7 +60,7 @@ impl<F> NamedService for Process<F> {
 
 impl<F, S> StreamingService<Incoming> for Process<F>
 where
-    F: Fn(Streaming<Incoming>) -> S,
+    F: Fn(MetadataMap, Streaming<Incoming>) -> S,
     S: Stream<Item = Result<Outgoing, Status>>,
 {
     type Response = Outgoing;
@@ -66,13 +68,14 @@ where
     type Future = Ready<Result<Response<S>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Incoming>>) -> Self::Future {
-        ready(Ok(Response::new((self.answer)(request.into_inner()))))
+        let (metadata, _, inbound) = request.into_parts();
+        ready(Ok(Response::new((self.answer)(metadata, inbound))))
     }
 }
 
 impl<F, S> Service<http::Request<Body>> for Process<F>
 where
-    F: Fn(Streaming<Incoming>) -> S + Send + Sync + 'static,
+    F: Fn(MetadataMap, Streaming<Incoming>) -> S + Send + Sync + 'static,
     S: Stream<Item = Result<Outgoing, Status>> + Send + 'static,
 {
     type Response = http::Response<Body>;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, Way, What};
 use super::turns::Turn;
-use crate::exchange::event::{Action, Edits, Length, Local, Meta, Value};
+use crate::exchange::event::{Action, Again, Edits, Length, Local, Meta, Value};
 use crate::exchange::phase::BodyMode;
+use crate::render::attempt::LENGTH_HEADER;
 
 /// Writes the answers of one stream, in order.
 #[derive(Debug, Default)]
@@ -152,7 +153,7 @@ impl Writer {
                 let way = if self.local { Way::Local } else { Way::Response };
                 self.part(way, bytes, end, meta, out);
             }
-            Action::Retry { .. } | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+            Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
         }
     }
 
@@ -194,7 +195,7 @@ impl Writer {
             }
             Action::Emit { bytes, meta, .. } => turns.response.emit(bytes, meta),
             // No local answer is streamed in these modes.
-            Action::Open(_) | Action::Retry { .. } | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+            Action::Open(_) | Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
         }
     }
 
@@ -221,6 +222,20 @@ impl Writer {
             Way::Response | Way::Local => What::ResponseTrailers,
         };
         out.push(Outgoing { what, meta });
+    }
+}
+
+/// What an attempt is answered. Envoy takes the length away from a head whose body is replaced, and sends chunks; a
+/// filter of the rendered configuration puts it back from [`LENGTH_HEADER`], and takes that away.
+pub(super) fn attempt(again: Again) -> Outgoing {
+    match again {
+        Again::Same => Outgoing::new(What::Continue(Way::Request)),
+        Again::Anew { mut head, body } => {
+            head.set(LENGTH_HEADER, body.len().to_string());
+            let (edits, meta) = checked(head);
+            Outgoing { what: What::Attempt(edits, body), meta }
+        }
+        Again::Not(local) => immediate(local),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::catalog::{Catalog, Overlay};
 use crate::credential::Credential;
 use crate::identity::{self, Role, Workload};
 use crate::llm::Refusal;
-use crate::target::{Targets, Upstream};
+use crate::target::{Chain, Targets, Upstream};
 use crate::{cache, guard};
 use access::AccessPolicy;
 use combine::Documents;
@@ -50,6 +50,8 @@ pub struct Policy {
     pub targets: Targets,
     /// By backend index: where the proxy connects.
     pub upstreams: Vec<Upstream>,
+    /// The orders in which a call may visit several of them.
+    pub chains: Vec<Chain>,
     pub credentials: Credentials,
     /// Those whom the `from` of routes' matches name, by [`Match::from`](crate::target::Match::from).
     pub callers: Vec<Callers>,
@@ -69,8 +71,6 @@ pub struct Policy {
     /// Count exactly what the provider may not state: the prompt beside the call, and the answer behind
     /// it. So it is in role Gateway; no rule can ask for it yet.
     pub count_exactly: bool,
-    /// Keep the original request so that another attempt can be written from it.
-    pub keep_original: bool,
     /// Which of the configurations of this process it is. Whoever puts it in force counts.
     pub generation: u64,
 }
@@ -214,6 +214,7 @@ impl Policy {
             max_wait: Duration::from_secs(240),
             targets,
             upstreams: Vec::new(),
+            chains: Vec::new(),
             credentials: credentials.into(),
             callers: Vec::new(),
             labels,
@@ -225,7 +226,6 @@ impl Policy {
             cache: Ruled::default(),
             documents: Documents::default(),
             count_exactly: false,
-            keep_original: false,
             generation: 0,
         }
     }

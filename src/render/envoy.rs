@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{filter, local, retry, tls};
+use super::{attempt, filter, local, retry, tls};
 pub use crate::exchange::BACKEND_HEADER;
 pub use crate::exchange::phase::BodyMode;
-use crate::target::Upstream;
+use crate::target::{Chain, Upstream};
 
 /// The Envoy that this configuration is written for and was tried on.
 pub const ENVOY_VERSION: &str = "1.40.0";
@@ -28,7 +28,7 @@ pub const ROUTES: &str = "weir";
 /// Request headers by which Weir and the proxy talk to one another: taken from a client's request
 /// before a route is chosen, and again from what leaves for a provider.
 pub const INTERNAL_HEADERS: &[&str] =
-    &[BACKEND_HEADER, "x-weir-attempt", "x-weir-exchange", "x-weir-request-id", "x-weir-role", "x-weir-route"];
+    &[BACKEND_HEADER, "x-weir-length", "x-weir-request-id", "x-weir-role", "x-weir-route"];
 
 /// Request headers for Weir that a client may send. Weir removes what it has read; the route
 /// removes them once more.
@@ -80,6 +80,8 @@ pub struct Plan<'a> {
     /// The longest that Weir itself lets a request wait.
     pub max_wait: Duration,
     pub upstreams: &'a [Upstream],
+    /// The orders in which one call may visit several of them.
+    pub chains: &'a [Chain],
     /// How Envoy names itself.
     pub node_id: &'a str,
     /// The version of the Envoy that will run, which Weir is told in each stream's metadata.
@@ -109,7 +111,7 @@ pub fn bootstrap(plan: &Plan) -> Value {
         "node": {"id": plan.node_id, "cluster": "weir"},
         "admin": {"address": socket(plan.admin)},
         "dynamic_resources": {"cds_config": watched(plan.files, CLUSTERS_FILE)},
-        "static_resources": {"listeners": [listener(plan)], "clusters": [extproc_cluster(plan.extproc)]},
+        "static_resources": {"listeners": [listener(plan)], "clusters": [extproc_cluster(plan.extproc, EXTPROC_CLUSTER)]},
         // Without a limit Envoy warns at every start.
         "overload_manager": {"resource_monitors": [{
             "name": "envoy.resource_monitors.global_downstream_max_connections",
@@ -123,13 +125,15 @@ pub fn bootstrap(plan: &Plan) -> Value {
 
 /// The clusters of all providers, as the file that Envoy's cluster discovery reads.
 pub fn clusters(plan: &Plan) -> Value {
-    discovery(TYPE_CLUSTER, plan.upstreams.iter().map(|upstream| provider_cluster(plan, upstream)).collect())
+    let plain = plan.upstreams.iter().map(|upstream| provider_cluster(plan, upstream));
+    discovery(TYPE_CLUSTER, plain.chain(attempt::clusters(plan)).collect())
 }
 
 /// The route table, as the file that Envoy's route discovery reads.
 pub fn routes(plan: &Plan) -> Value {
     let removed: Vec<&str> = [INTERNAL_HEADERS, CLIENT_HEADERS, PROXY_HEADERS].concat();
-    let mut routes: Vec<Value> = plan.upstreams.iter().map(|upstream| provider_route(plan, upstream)).collect();
+    let plain = plan.upstreams.iter().map(|upstream| provider_route(plan, upstream));
+    let mut routes: Vec<Value> = plain.chain(plan.chains.iter().map(|chain| attempt::route(plan, chain))).collect();
     // Without a backend a request must go nowhere: not even one that Weir never saw.
     routes.push(json!({
         "match": {"prefix": "/"},
@@ -144,17 +148,25 @@ pub fn routes(plan: &Plan) -> Value {
 }
 
 fn provider_route(plan: &Plan, upstream: &Upstream) -> Value {
+    let mut route = exact_route(plan, &upstream.name);
+    route["route"]["cluster"] = json!(&*upstream.name);
+    route["route"]["retry_policy"] = retry::policy();
+    route
+}
+
+/// A route for this value of the header that Weir alone may say; where it leads is not in it.
+pub(super) fn exact_route(plan: &Plan, value: &str) -> Value {
     json!({
         "match": {
             "prefix": "/",
             "headers": [
-                {"name": BACKEND_HEADER, "string_match": {"exact": &*upstream.name}},
+                {"name": BACKEND_HEADER, "string_match": {"exact": value}},
                 // A CONNECT is no request to a provider. (A WebSocket is none to Envoy, over HTTP/2 either.)
                 {"name": ":method", "string_match": {"exact": "CONNECT"}, "invert_match": true},
             ],
         },
         // Neither a host rewrite nor a deadline: Weir sets `:authority`, and answers may take minutes.
-        "route": {"cluster": &*upstream.name, "timeout": "0s", "retry_policy": retry::policy()},
+        "route": {"timeout": "0s"},
         // Bodies above Envoy's default of 1 MiB would not be retried, and nothing would say so.
         "request_body_buffer_limit": plan.max_request,
     })
@@ -233,7 +245,8 @@ fn access_log(path: Option<&Path>) -> Value {
     }])
 }
 
-fn extproc_cluster(extproc: ExtProc) -> Value {
+/// The cluster `name` for Weir.
+pub(super) fn extproc_cluster(extproc: ExtProc, name: &str) -> Value {
     let address = match extproc {
         ExtProc::Unix(path) => json!({"pipe": {"path": path}}),
         ExtProc::Tcp(address) | ExtProc::Tls(address, _) => socket(address),
@@ -242,10 +255,10 @@ fn extproc_cluster(extproc: ExtProc) -> Value {
     // A stopped Weir then costs 7 seconds; there is no message timeout in this body mode.
     http2["connection_keepalive"] = json!({"interval": "5s", "timeout": "2s", "interval_jitter": {"value": 0}});
     let mut cluster = json!({
-        "name": EXTPROC_CLUSTER,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "5s",
-        "load_assignment": endpoint(EXTPROC_CLUSTER, address),
+        "load_assignment": endpoint(name, address),
         "circuit_breakers": breakers(),
         "typed_extension_protocol_options":
             protocol(json!({"explicit_http_config": {"http2_protocol_options": http2}})),
@@ -256,7 +269,7 @@ fn extproc_cluster(extproc: ExtProc) -> Value {
     cluster
 }
 
-fn provider_cluster(plan: &Plan, upstream: &Upstream) -> Value {
+pub(super) fn provider_cluster(plan: &Plan, upstream: &Upstream) -> Value {
     let ip: Option<IpAddr> = upstream.host.parse().ok();
     let address = json!({"socket_address": {"address": &upstream.host, "port_value": upstream.port}});
     let http1 = json!({"enable_trailers": true});
@@ -308,7 +321,7 @@ fn windows() -> Value {
 
 fn protocol(mut options: Value) -> Value {
     options["@type"] = json!(TYPE_HTTP_OPTIONS);
-    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options})
+    json!({HTTP_OPTIONS: options})
 }
 
 fn watched(directory: &Path, file: &str) -> Value {
@@ -328,6 +341,9 @@ fn discovery(type_url: &str, resources: Vec<Value>) -> Value {
     json!(resources).to_string().hash(&mut hasher);
     json!({"version_info": format!("{:016x}", hasher.finish()), "type_url": type_url, "resources": resources})
 }
+
+/// Under which name a cluster has its HTTP options.
+pub(super) const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 const TYPE_CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const TYPE_ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";

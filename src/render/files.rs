@@ -85,6 +85,7 @@ mod tests {
             max_request: 1024,
             max_wait: Duration::from_secs(240),
             upstreams,
+            chains: &[],
             node_id: "test",
             envoy_version: "1.40.0",
         };

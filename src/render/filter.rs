@@ -49,12 +49,17 @@ pub(super) fn ext_proc(plan: &Plan) -> Value {
     });
     if plan.body_mode != BodyMode::FullDuplex {
         // Envoy waits for each answer here. Its default of 200 ms is shorter than any question of Weir's.
-        let wait = plan.max_wait.saturating_add(GRACE);
-        filter["message_timeout"] = json!(format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis()));
+        filter["message_timeout"] = json!(wait(plan));
         // Uploads and WebSockets are not buffered: Weir says so at their heads.
         filter["allow_mode_override"] = json!(true);
     }
     filter
+}
+
+/// How long Envoy waits for an answer, as it is told.
+pub(super) fn wait(plan: &Plan) -> String {
+    let wait = plan.max_wait.saturating_add(GRACE);
+    format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis())
 }
 
 /// What the listener's connections buffer. Envoy refuses a body above it with 413 where it holds bodies; up
@@ -74,4 +79,5 @@ pub(super) fn downstream_http2(plan: &Plan, mut options: Value) -> Value {
     options
 }
 
-const TYPE_EXT_PROC: &str = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor";
+pub(super) const TYPE_EXT_PROC: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor";

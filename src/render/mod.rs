@@ -1,6 +1,7 @@
 //! Envoy configuration from a plan of listeners and upstreams: pure functions, and one file that
 //! writes the results for `up` to disk. No mesh resource is made here yet.
 
+pub mod attempt;
 pub mod document;
 pub mod envoy;
 pub mod files;

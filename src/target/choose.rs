@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::health::Health;
-use super::rule::{Choice, Rule};
+use super::rule::{Choice, Failover, Rule};
 use super::sticky::{Sticky, StickyKey};
 use super::{Backend, Candidate, Target};
 use crate::base::now::Instant;
@@ -46,6 +46,9 @@ pub struct Chosen {
     pub target: Target,
     pub why: Why,
     pub passed_over: Vec<PassedOver>,
+    /// Where the attempts after the first go, in turn and then from the first again. Empty where the rule fails
+    /// over for the next call alone, or no other choice is fit to take this one.
+    pub next: Vec<Target>,
 }
 
 /// Why a backend was chosen.
@@ -113,21 +116,57 @@ pub(super) fn choose(
     let chosen = chosen.or_else(|| Some((draft.first_closed()?, Why::Closed)));
     let Some((choice, why)) = chosen else { return Err(draft.no_weight()) };
     let passed_over = draft.passed_over(choice);
-    let target = Target {
-        index: choice.backend,
-        backend: backends[choice.backend].clone(),
-        model: draft.leaving(choice),
-        rule: Some(rule.name.clone()),
-        retry: rule.retry.clone(),
-        changes: rule.changes.clone(),
-        refuses_loss: rule.refuses_loss,
-    };
-    Ok(Chosen { target, why, passed_over })
+    let next = draft.after(choice).into_iter().map(|choice| draft.target(choice)).collect();
+    Ok(Chosen { target: draft.target(choice), why, passed_over, next })
 }
 
 // === impl Draft ===
 
 impl<'a> Draft<'a> {
+    fn target(&self, choice: &Considered<'a>) -> Target {
+        let rule = self.rule;
+        Target {
+            index: choice.backend,
+            backend: self.backends[choice.backend].clone(),
+            model: self.leaving(choice),
+            rule: Some(rule.name.clone()),
+            retry: rule.retry.clone(),
+            changes: rule.changes.clone(),
+            refuses_loss: rule.refuses_loss,
+        }
+    }
+
+    /// Which choices follow `first` where it fails: by priority, and by weight within one; those that cool down
+    /// come last. Only what the call can be said to: a failure cannot be answered with a refusal of ours.
+    fn after(&self, first: &Considered<'a>) -> Vec<&Considered<'a>> {
+        if self.rule.failover == Failover::PerRequest || self.door(first).is_err() {
+            return Vec::new();
+        }
+        let fit = |choice: &&Considered<'a>| {
+            !std::ptr::eq(*choice, first) && self.is_open(choice) && self.fits_dialect(choice)
+        };
+        let mut rest: Vec<&Considered<'a>> = self.choices.iter().filter(fit).collect();
+        let mut order = Vec::new();
+        let mut draw = self.how.draw;
+        while order.len() < self.rule.attempts() as usize && !rest.is_empty() {
+            let rank = |choice: &&Considered<'_>| (self.cooling(choice).is_some(), choice.priority);
+            let Some(best) = rest.iter().map(rank).min() else { break };
+            let tier = || rest.iter().enumerate().filter(|(_, choice)| rank(choice) == best);
+            // Each place is drawn with other bits of the number that drew the first.
+            draw = draw.rotate_left(23);
+            let total: u64 = tier().map(|(_, choice)| u64::from(choice.weight)).sum();
+            let mut left = draw.checked_rem(total).unwrap_or(0);
+            let drawn = tier().find(|(_, choice)| {
+                let here = left < u64::from(choice.weight);
+                left = left.saturating_sub(u64::from(choice.weight));
+                here
+            });
+            let Some(at) = drawn.map(|(at, _)| at) else { break };
+            order.push(rest.remove(at));
+        }
+        order
+    }
+
     /// One of those that are fit, none when none is.
     fn pick<'s>(&'s self, tier: &'s [Considered<'a>], key: Option<StickyKey>) -> Option<&'s Considered<'a>> {
         match key {

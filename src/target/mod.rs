@@ -1,6 +1,7 @@
 //! Which backend and model a call goes to, and what its head must say to get there. The host comes
 //! from configuration alone; no part of a request can name one.
 
+mod chain;
 mod choose;
 pub mod health;
 mod index;
@@ -22,11 +23,12 @@ use crate::wire::rewrite::Changes;
 use crate::wire::{Passage, PathCall, Speaks};
 
 pub use crate::base::glob::Glob;
+pub use chain::{Chain, MAX_CHAINS, chains, header, orders};
 pub use choose::{Choosing, Chosen, Closed, PassedOver, Why};
 pub use health::Health;
 pub use index::Rules;
 pub use names::Name;
-pub use rule::{Asked, Choice, HeaderMatch, Match, Retry, RetryOn, Rule, StickyBy};
+pub use rule::{Asked, Choice, Failover, HeaderMatch, Match, Retry, RetryOn, Rule, StickyBy};
 pub use rule_name::{RuleName, id};
 pub use sticky::Sticky;
 pub use table::{Serves, Table};
@@ -191,7 +193,7 @@ impl Targets {
             Way::Backend(index, rest) => (index, rest),
         };
         let model = rest.map_or_else(|| model.clone(), Into::into);
-        Ok(Chosen { target: self.target(index, model), why: Why::Name, passed_over: Vec::new() })
+        Ok(Chosen { target: self.target(index, model), why: Why::Name, passed_over: Vec::new(), next: Vec::new() })
     }
 
     /// The target that a limit or a failed attempt asks for by its id, for a caller of this namespace.

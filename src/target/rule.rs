@@ -19,6 +19,7 @@ pub struct Rule {
     /// What keeps a caller with the same choice; empty chooses at random for each request.
     pub affinity: Vec<StickyBy>,
     pub retry: Option<Arc<Retry>>,
+    pub failover: Failover,
     /// What is changed in these calls, if anything is.
     pub changes: Option<Arc<Changes>>,
     /// A call that the provider's API cannot say in full is refused (`onLoss: Refuse`).
@@ -65,7 +66,17 @@ pub enum StickyBy {
     Namespace,
 }
 
-/// What the proxy may try again within one backend, and how long a failed one is left alone.
+/// When another choice takes the place of one that fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Failover {
+    /// For the next call: a choice that failed just now is passed over.
+    #[default]
+    PerRequest,
+    /// For the same call as well: each attempt goes to the next choice.
+    PerAttempt,
+}
+
+/// What the proxy may try again, and how long a failed backend is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retry {
     /// Attempts after the first; 0 for none.
@@ -98,6 +109,15 @@ pub struct Asked<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// Whether the caller is one of those of [`Match::from`].
     pub caller: &'a dyn Fn(usize) -> bool,
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// Attempts after the first.
+    pub fn attempts(&self) -> u32 {
+        self.retry.as_ref().map_or(0, |retry| retry.attempts)
+    }
 }
 
 // === impl Choice ===

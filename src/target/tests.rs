@@ -6,7 +6,7 @@ use super::*;
 use crate::base::now::Instant;
 use crate::llm::Operation;
 
-fn backend(name: &str, authority: &str, prefix: &str) -> Backend {
+pub(super) fn backend(name: &str, authority: &str, prefix: &str) -> Backend {
     Backend {
         name: name.into(),
         namespace: None,

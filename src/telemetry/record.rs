@@ -15,7 +15,7 @@ use super::time::{self, digits};
 use super::v1;
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
-use crate::exchange::record::{Decision, Outcome, Record, Timings};
+use crate::exchange::record::{Attempt, Decision, Outcome, Record, Timings};
 use crate::identity::{MAX_TAGS, Principal};
 use crate::limit::charge::Charge;
 use crate::llm::{Dialect, Units, Usage, UsageSource};
@@ -28,6 +28,8 @@ const NAME: usize = 256;
 const DECISIONS: usize = 64;
 /// Most limits that are kept. A call meets a handful.
 const LIMITS: usize = 32;
+/// Attempts in a record; a rule orders no more.
+const ATTEMPTS: usize = 16;
 /// Most tags that are written: a consumer's and a caller's.
 const TAGS: usize = 2 * MAX_TAGS;
 /// Room for a line whose names have the usual length, in bytes.
@@ -88,6 +90,7 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
     line.number("unknownUsageFields", record.unknown_usage_fields);
     optional(&mut line, "credential", record.credential.as_deref());
     charges(&mut line, &record.limits);
+    attempts(&mut line, &record.attempts);
     line.end();
 }
 
@@ -97,6 +100,8 @@ pub fn bound(record: &mut Record) {
     record.decisions.shrink_to(DECISIONS);
     record.limits.truncate(LIMITS);
     record.limits.shrink_to(LIMITS);
+    record.attempts.truncate(ATTEMPTS);
+    record.attempts.shrink_to(ATTEMPTS);
     let Record { method, requested_model, sent_model, served_model, .. } = record;
     let details = record.decisions.iter_mut().map(|decision| &mut decision.detail);
     for text in details.chain([method, requested_model, sent_model, served_model]) {
@@ -235,6 +240,17 @@ fn charges(line: &mut Object<'_>, charges: &[Charge]) {
         object.text("unit", unit.as_str());
         object.text("reserved", &unit.decimal(charge.reserved));
         object.text("charged", &charge.charged.map(|charged| unit.decimal(charged)).unwrap_or_default());
+    });
+}
+
+fn attempts(line: &mut Object<'_>, attempts: &[Attempt]) {
+    line.objects("attempts", attempts.iter().take(ATTEMPTS), |object, attempt| {
+        name(object, "backend", &attempt.backend);
+        name(object, "model", &attempt.model);
+        optional(object, "credential", attempt.credential.as_deref());
+        object.number("status", attempt.status.into());
+        object.duration("duration", Some(attempt.duration));
+        object.long("wastedTokens", attempt.wasted);
     });
 }
 

@@ -7,13 +7,24 @@ use std::time::Duration;
 use super::{Ledger, Metrics, Sinks, v1};
 use crate::base::money::NanoUsd;
 use crate::exchange::event::Note;
-use crate::exchange::record::{Decision, Outcome, Record, Timings};
+use crate::exchange::record::{Attempt, Decision, Outcome, Record, Timings};
 use crate::identity::Principal;
 use crate::limit::charge::Charge;
 use crate::limit::window::Window;
 use crate::limit::{Limit, Unit};
 use crate::llm::PriceRow;
 use crate::llm::{Dialect, Operation, Usage, UsageSource};
+
+fn attempt() -> Attempt {
+    Attempt {
+        backend: "azure".into(),
+        model: "gpt-4o".into(),
+        credential: Some("env AZURE_KEY".into()),
+        status: 429,
+        duration: Duration::from_millis(120),
+        wasted: 7,
+    }
+}
 
 /// A complete chat call, as the provider stated it.
 pub(crate) fn sample() -> Record {
@@ -67,14 +78,16 @@ pub(crate) fn sample() -> Record {
         credential: Some("APIKey/env/OPENAI_API_KEY".into()),
         hides_model: false,
         decisions: vec![Decision { step: "target", outcome: "allow", reason: "match", detail: "openai/gpt-4o".into() }],
-        limits: vec![
-            charge("fair-use/tpm", Unit::Tokens, 40_000, 26_500),
-            charge("fair-use/usd", Unit::Usd, 99_000, 12_500),
-        ],
+        attempts: vec![attempt()],
+        limits: charges(),
         met: Vec::new(),
         generation: 0,
         unknown_usage_fields: 2,
     }
+}
+
+fn charges() -> Vec<Charge> {
+    vec![charge("fair-use/tpm", Unit::Tokens, 40_000, 26_500), charge("fair-use/usd", Unit::Usd, 99_000, 12_500)]
 }
 
 /// What a limit took of a call, and what stayed.

@@ -14,7 +14,7 @@ use crate::app::reload::{FollowError, Follower};
 use crate::policy::Policy;
 use crate::render::envoy::{BodyMode, CLUSTERS_FILE, ExtProc, Plan, ROUTES, ROUTES_FILE};
 use crate::render::files;
-use crate::target::Upstream;
+use crate::target::{Chain, Upstream};
 
 /// Envoy reads its files in milliseconds, and resolves a new name in seconds at most.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -34,10 +34,39 @@ pub struct Proxy {
     body_mode: BodyMode,
     max_wait: Duration,
     /// What the policy in force, or the one that comes, needs.
-    current: Vec<Upstream>,
+    current: Needs,
     /// What is needed only by exchanges that began before.
-    leaving: Vec<(Weak<Policy>, Vec<Upstream>)>,
+    leaving: Vec<(Weak<Policy>, Needs)>,
     client: Client,
+}
+
+/// What a policy needs of Envoy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Needs {
+    upstreams: Vec<Upstream>,
+    chains: Vec<Chain>,
+}
+
+// === impl Needs ===
+
+impl Needs {
+    fn of(policy: &Policy) -> Needs {
+        Needs { upstreams: policy.upstreams.clone(), chains: policy.chains.clone() }
+    }
+
+    /// Adds what others need; of one name what is here stays.
+    fn add(&mut self, others: &Needs) {
+        for upstream in &others.upstreams {
+            if !self.upstreams.iter().any(|known| known.name == upstream.name) {
+                self.upstreams.push(upstream.clone());
+            }
+        }
+        for chain in &others.chains {
+            if !self.chains.contains(chain) {
+                self.chains.push(chain.clone());
+            }
+        }
+    }
 }
 
 // === impl Proxy ===
@@ -59,7 +88,7 @@ impl Proxy {
             max_request: plan.max_request,
             body_mode: plan.body_mode,
             max_wait: plan.max_wait,
-            current: policy.upstreams.clone(),
+            current: Needs::of(policy),
             leaving: Vec::new(),
             client: Client::new(),
         }
@@ -71,13 +100,9 @@ impl Proxy {
     }
 
     /// What is needed now, and what is still needed; of one name the newest.
-    fn union(&self) -> Vec<Upstream> {
+    fn union(&self) -> Needs {
         let mut all = self.current.clone();
-        for upstream in self.leaving.iter().rev().flat_map(|(_, upstreams)| upstreams) {
-            if !all.iter().any(|known| known.name == upstream.name) {
-                all.push(upstream.clone());
-            }
-        }
+        self.leaving.iter().rev().for_each(|(_, needs)| all.add(needs));
         all
     }
 
@@ -89,12 +114,13 @@ impl Proxy {
             (*https, host.clone(), *port, server_name.clone())
         };
         let known = self.union();
-        let has_moved = |one: &&Upstream| known.iter().any(|old| old.name == one.name && place(old) != place(one));
+        let has_moved =
+            |one: &&Upstream| known.upstreams.iter().any(|old| old.name == one.name && place(old) != place(one));
         next.iter().find(has_moved).map(|one| &one.name)
     }
 
     /// Writes both files: clusters before the routes that name them, or after those that do no more.
-    fn write(&self, upstreams: &[Upstream], adds: bool) -> Result<(), FollowError> {
+    fn write(&self, needs: &Needs, adds: bool) -> Result<(), FollowError> {
         let plan = Plan {
             listen: self.listen,
             admin: self.admin,
@@ -105,7 +131,8 @@ impl Proxy {
             max_request: self.max_request,
             body_mode: self.body_mode,
             max_wait: self.max_wait,
-            upstreams,
+            upstreams: &needs.upstreams,
+            chains: &needs.chains,
             node_id: "weir-up",
             envoy_version: &self.version,
         };
@@ -160,20 +187,21 @@ impl Proxy {
 impl Follower for Proxy {
     async fn prepare(&mut self, next: &Policy) -> Result<(), FollowError> {
         let max_request = next.profile.bodies.max_request as u64;
-        if next.upstreams == self.current && max_request == self.max_request {
+        let needs = Needs::of(next);
+        if needs == self.current && max_request == self.max_request {
             return Ok(());
         }
         if let Some(name) = self.moved(&next.upstreams) {
             return Err(FollowError::Moved(name.to_string()));
         }
         let rejected = self.look().await.map_or(0, |seen| seen.rejected);
-        let before = std::mem::replace(&mut self.current, next.upstreams.clone());
+        let before = std::mem::replace(&mut self.current, needs);
         let size = std::mem::replace(&mut self.max_request, max_request);
         // Exchanges go on with the policy before until this one is in force, and some after it.
         self.leaving.push((Weak::new(), before.clone()));
         let all = self.union();
         let taken = match self.write(&all, true) {
-            Ok(()) => self.wait(&all, rejected).await,
+            Ok(()) => self.wait(&all.upstreams, rejected).await,
             Err(error) => Err(error),
         };
         if taken.is_err() {
@@ -187,11 +215,11 @@ impl Follower for Proxy {
 
     fn left(&mut self, before: Arc<Policy>) {
         match self.leaving.last_mut() {
-            Some((policy, upstreams)) if policy.strong_count() == 0 && *upstreams == before.upstreams => {
+            Some((policy, needs)) if policy.strong_count() == 0 && *needs == Needs::of(&before) => {
                 *policy = Arc::downgrade(&before);
             }
-            _ if before.upstreams == self.current => {}
-            _ => self.leaving.push((Arc::downgrade(&before), before.upstreams.clone())),
+            _ if Needs::of(&before) == self.current => {}
+            _ => self.leaving.push((Arc::downgrade(&before), Needs::of(&before))),
         }
     }
 
@@ -252,6 +280,7 @@ mod tests {
                 body_mode: BodyMode::FullDuplex,
                 max_wait: here.max_wait,
                 upstreams: &here.upstreams,
+                chains: &[],
                 node_id: "n",
                 envoy_version: "1.40.0",
             },
@@ -263,8 +292,8 @@ mod tests {
         let other_ca = Upstream { ca: Some("/other.pem".into()), ..at("one", 443) };
         assert_eq!(proxy.moved(&[other_ca]), None, "the same place");
         // Also while only calls that began before need it.
-        proxy.current = Vec::new();
-        proxy.leaving.push((Weak::new(), here.upstreams.clone()));
+        proxy.current = Needs::default();
+        proxy.leaving.push((Weak::new(), Needs::of(&here)));
         assert_eq!(proxy.moved(&there.upstreams).map(|name| &**name), Some("one"));
     }
 }

@@ -199,6 +199,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
         max_request: policy.profile.bodies.max_request as u64,
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
+        chains: &policy.chains,
         node_id: "weir-up",
         envoy_version: &version,
     };
@@ -222,8 +223,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     proxy.runs_at(ready.admin);
     let reload = core.reload(Arc::new(documents), said, proxy, Ok(read), Vec::new());
     // Somebody who closes the terminal wants all of this gone.
-    let hangups = if io::stderr().is_terminal() { Hangups::untaken() } else { Hangups::taken() };
-    let hangups = Arc::new(hangups);
+    let hangups = Arc::new(if io::stderr().is_terminal() { Hangups::untaken() } else { Hangups::taken() });
     let next = move || {
         let hangups = hangups.clone();
         async move { hangups.next().await }

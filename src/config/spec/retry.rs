@@ -11,7 +11,7 @@ use super::super::text;
 use super::super::value;
 use super::unique;
 use crate::target::health::MAX_COOLDOWN;
-use crate::target::{Retry, RetryOn, StickyBy};
+use crate::target::{Failover, MAX_CHAINS, Retry, RetryOn, StickyBy, orders};
 
 pub(super) const RETRY: Fields = Fields {
     rows: &[
@@ -31,7 +31,8 @@ const ON: &Words<RetryOn> = &[
     ("ConnectFailure", Some(RetryOn::ConnectFailure)),
     ("ContextTooLong", None),
 ];
-pub(super) const FAILOVER: &Words<()> = &[("PerRequest", Some(())), ("PerAttempt", None)];
+pub(super) const FAILOVER: &Words<Failover> =
+    &[("PerRequest", Some(Failover::PerRequest)), ("PerAttempt", Some(Failover::PerAttempt))];
 const BY: &Words<StickyBy> = &[
     ("Session", Some(StickyBy::Session)),
     ("Consumer", Some(StickyBy::Consumer)),
@@ -99,7 +100,23 @@ pub(super) fn read_affinity(reader: &Reader<'_>) -> Option<Vec<StickyBy>> {
     })
 }
 
-/// Checks `failover`; what it says is what is done without it.
-pub(super) fn check_failover(reader: &Reader<'_>) {
-    reader.word(FAILOVER);
+/// Reads `failover` of a rule with so many backends. Another attempt is one that `retry` orders, and the proxy has
+/// a route for each order in which a call may visit the backends.
+pub(super) fn read_failover(reader: &Reader<'_>, retry: Option<&Retry>, backends: usize) -> Option<Failover> {
+    let failover = reader.word(FAILOVER)?;
+    if failover == Failover::PerRequest {
+        return Some(failover);
+    }
+    let Some(attempts) = retry.map(|retry| retry.attempts).filter(|attempts| *attempts > 0) else {
+        reader.error("PerAttempt needs `retry` with `attempts` and `on`: how often, and after what, another is tried");
+        return None;
+    };
+    let orders = orders(backends, attempts);
+    if orders > MAX_CHAINS {
+        reader.error(format!(
+            "{backends} backends can be visited in {orders} orders, and the proxy would need a route for each; at most \
+             {MAX_CHAINS}: lower `retry.attempts`, or name fewer backends"
+        ));
+    }
+    Some(failover)
 }

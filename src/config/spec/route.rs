@@ -8,10 +8,10 @@ use super::super::shape::{Fields, Rule, Shape, keyed, list, may, need, set};
 use super::super::text;
 use super::super::value;
 use super::matching::{MATCH, RouteMatch, read_match};
-use super::retry::{AFFINITY, FAILOVER, RETRY, check_failover, read_affinity, read_retry};
+use super::retry::{AFFINITY, FAILOVER, RETRY, read_affinity, read_failover, read_retry};
 use super::rewrite::{PARAMETERS, PROMPT, read_changes};
 use super::{Located, located, or, unique};
-use crate::target::{Retry, StickyBy};
+use crate::target::{Failover, Retry, StickyBy};
 use crate::wire::rewrite::Changes;
 
 /// Rules over models, and paths without a model.
@@ -32,6 +32,7 @@ pub struct RouteRule {
     /// Empty for a random choice at each request.
     pub affinity: Vec<StickyBy>,
     pub retry: Option<Arc<Retry>>,
+    pub failover: Failover,
     /// What is changed in these calls, if anything is.
     pub changes: Option<Changes>,
     /// `onLoss: Refuse`.
@@ -155,11 +156,11 @@ fn read_rule(reader: &Reader<'_>, seen: &mut HashSet<String>) -> Option<RouteRul
     let changes = read_changes(&object);
     let affinity = object.get("affinity").and_then(|affinity| read_affinity(&affinity)).unwrap_or_default();
     let retry = object.get("retry").and_then(|retry| read_retry(&retry));
-    if let Some(failover) = object.get("failover") {
-        check_failover(&failover);
-    }
+    let weighed = backends.iter().flatten().filter(|backend| backend.weight > 0).count();
+    let failover = object.get("failover").and_then(|failover| read_failover(&failover, retry.as_deref(), weighed));
+    let failover = failover.unwrap_or_default();
     let matches = matches.unwrap_or_default();
-    Some(RouteRule { name: name?, matches, backends: backends?, affinity, retry, changes, refuses_loss })
+    Some(RouteRule { name: name?, matches, backends: backends?, affinity, retry, failover, changes, refuses_loss })
 }
 
 fn read_backend(reader: &Reader<'_>, pairs: &mut Vec<(String, Option<String>)>) -> Option<RouteBackend> {

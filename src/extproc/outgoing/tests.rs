@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_
 use envoy_types::pb::envoy::service::ext_proc::v3::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpHeaders, ImmediateResponse,
     ProcessingResponse, StreamedBodyResponse, StreamedImmediateResponse, TrailersResponse, body_mutation,
-    processing_response::Response, streamed_immediate_response as streamed,
+    common_response, processing_response::Response, streamed_immediate_response as streamed,
 };
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::{Struct, Value as PbValue, value::Kind};
@@ -59,6 +59,14 @@ fn response(what: &What) -> Response {
     let bare = || HeadersResponse { response: Some(CommonResponse::default()) };
     match what {
         What::Held(way, edits, bytes) => held(*way, edits.as_ref(), bytes.as_ref()),
+        What::Attempt(edits, bytes) => Response::RequestHeaders(HeadersResponse {
+            response: Some(CommonResponse {
+                status: common_response::ResponseStatus::ContinueAndReplace.into(),
+                header_mutation: Some(mutation(edits)),
+                body_mutation: Some(BodyMutation { mutation: Some(body_mutation::Mutation::Body(bytes.to_vec())) }),
+                ..CommonResponse::default()
+            }),
+        }),
         What::Continue(Way::Request) => Response::RequestHeaders(bare()),
         What::Continue(_) => Response::ResponseHeaders(bare()),
         What::RequestHead(edits) | What::PassHead(edits) => {
@@ -200,6 +208,7 @@ fn what() -> impl Strategy<Value = What> {
         edits().prop_map(What::ResponseHead),
         edits().prop_map(What::PassHead),
         way.clone().prop_map(What::Continue),
+        (edits(), bytes()).prop_map(|(edits, bytes)| What::Attempt(edits, bytes)),
         (way.clone(), of(edits()), of(bytes())).prop_map(|(way, edits, bytes)| What::Held(way, edits, bytes)),
         (way, bytes(), any::<bool>()).prop_map(|(way, bytes, end)| What::Body(way, bytes, end)),
         Just(What::RequestTrailers),

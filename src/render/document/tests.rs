@@ -32,6 +32,7 @@ fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
         body_mode: BodyMode::FullDuplex,
         max_wait: Duration::from_secs(240),
         upstreams: &upstreams,
+        chains: &[],
         node_id: "weir",
         envoy_version: "1.40.0",
     })

@@ -20,6 +20,7 @@ fn with_plan<T>(upstreams: &[Upstream], use_it: impl FnOnce(&Plan) -> T) -> T {
         max_request: 33_554_432,
         max_wait: Duration::from_secs(240),
         upstreams,
+        chains: &[],
         node_id: "test",
         envoy_version: "1.40.2",
     })

@@ -114,6 +114,7 @@ fn huge() -> Record {
     let decision = Decision { step: "target", outcome: "allow", reason: "match", detail: huge.into() };
     record.decisions = vec![decision; 1000];
     record.limits = vec![record.limits[0].clone(); 1000];
+    record.attempts = vec![record.attempts[0].clone(); 1000];
     record
 }
 
@@ -248,6 +249,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_attempt()(
+        [backend, model] in [words(), words()], credential in option::of(words()), status in any::<u16>(),
+        duration in any::<Duration>(), wasted in number(),
+    ) -> Attempt {
+        let credential = credential.map(|name| (*name).into());
+        Attempt { backend: (*backend).into(), model: (*model).into(), credential, status, duration, wasted }
+    }
+}
+
+prop_compose! {
     fn any_record()(
         record in texts().boxed(), usage in any_usage().boxed(), cost in option::of(any::<i64>()),
         dialect in select(vec![
@@ -265,13 +276,13 @@ prop_compose! {
         [started, request_bytes, response_bytes, text_bytes] in [number(), number(), number(), number()],
         (stream, signed, status, duration) in any::<(bool, bool, u16, Duration)>(),
         unknown_usage_fields in prop_oneof![Just(0), any::<u32>()], stated in any::<bool>(),
-        limits in prop::collection::vec(any_charge(), 0..3),
+        (limits, attempts) in (prop::collection::vec(any_charge(), 0..3), prop::collection::vec(any_attempt(), 0..3)),
     ) -> Record {
         Record {
             usage, cost: cost.map(NanoUsd), dialect, operation, outcome, usage_source, stream, signed, status, duration,
             timings: Timings { receive, decide, wait, first_byte, first_token },
             started, request_bytes, response_bytes, text_bytes: stated.then_some(text_bytes),
-            unknown_usage_fields, limits, ..record
+            unknown_usage_fields, limits, attempts, ..record
         }
     }
 }

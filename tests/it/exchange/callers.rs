@@ -297,12 +297,12 @@ fn a_consumer_and_a_session_keep_a_call_where_it_was() {
 #[test]
 fn another_attempt_and_another_target_are_asked_about_too() {
     let mut policy = by_region(policy());
-    policy.keep_original = true;
-    let mut world = World::new(policy);
-    world.call(CHAT, chat(false)).send(Event::Attempt(2, "one".into())).reply(json(), DOCUMENT).end();
-    let decisions = &world.record().decisions;
-    let said = decisions.iter().find(|decision| decision.outcome == "not_retried").expect("a decision");
-    assert_eq!((said.reason, world.record().backend.as_deref()), ("model_not_allowed", Some("two")));
+    policy.labels.push(vec![("region".into(), "eu".into())]);
+    let mut world = World::new(fails_over(policy));
+    world.call(CHAT, chat(false));
+    assert_eq!(world.upstream_header("x-weir-backend"), Some("two"), "there is nobody else for this caller");
+    world.send(attempt(1, "two")).send(attempt(2, "one")).reply(json(), DOCUMENT).end();
+    assert_eq!(world.record().backend.as_deref(), Some("two"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use weir::cache::{Recall, Ticket};
 use weir::exchange::event::{
-    Action, Answer, Edits, Event, Failure, Feed, Length, Local, Meta, MetaValue, Note, Stop, Value,
+    Action, Again, Answer, Edits, Event, Failure, Feed, Length, Local, Meta, MetaValue, Note, Stop, Value,
 };
 use weir::exchange::record::Record;
 use weir::llm::{Delta, Finish, Quirk};
@@ -48,10 +48,11 @@ impl Transcript {
                 self.head("Forward", head);
                 self.body(&body.concat());
             }
-            Action::Retry { attempt, head, body } => {
+            Action::Retry(attempt, Again::Anew { head, body }) => {
                 self.head(&format!("Retry {attempt}"), head);
-                self.body(&body.concat());
+                self.body(body);
             }
+            Action::Retry(attempt, again) => self.line(&format!("Retry {attempt} {again:?}")),
             Action::Respond(local) => self.local("Respond", local),
             Action::Open(local) => self.local("Open", local),
             Action::Emit { bytes, end, meta } => {

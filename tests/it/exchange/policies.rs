@@ -7,7 +7,7 @@ use weir::base::secret::Secret;
 use weir::catalog::Catalog;
 use weir::credential::source::{Google, Source};
 use weir::credential::{self, Credential, Fetched, Lease, Signature};
-use weir::exchange::event::Answer;
+use weir::exchange::event::{Answer, Attempt, Event, Failed};
 use weir::limit::take::{Grant, Refused};
 use weir::limit::window::Window;
 use weir::limit::{Limit, Unit};
@@ -15,7 +15,7 @@ use weir::llm::Dialect;
 use weir::policy::limits::{Exceeded, LimitPolicy, Rule};
 use weir::policy::spaces::Spaces;
 use weir::policy::{Mode, OnError, Policy};
-use weir::target::{Backend, Glob, Passthrough, Serves, Targets};
+use weir::target::{self, Backend, Choice, Failover, Glob, Passthrough, Retry, RetryOn, Serves, Targets};
 use weir::{cache, guard};
 
 pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
@@ -33,6 +33,31 @@ pub fn backend(name: &str, asks_stream_usage: bool) -> Backend {
         headers: vec![("x-extra".into(), "1".into())],
         removed_headers: Vec::new(),
     }
+}
+
+/// With another attempt at each of the others, whatever the policy says of where calls go: its own rules, or one for
+/// every call that prefers the backends in their order.
+pub fn fails_over(mut policy: Policy) -> Policy {
+    let choice =
+        |backend: usize| Choice { backend, model: None, priority: u32::try_from(backend).expect("few"), weight: 1 };
+    if policy.targets.root.rules.is_empty() {
+        let choices = (0..policy.targets.backends.len()).map(choice).collect();
+        policy.targets.root.rules =
+            vec![target::Rule { name: "chat/all".into(), choices, ..target::Rule::default() }].into();
+    }
+    let retry = Retry { attempts: 3, on: vec![RetryOn::ServerError], ..Retry::default() };
+    let rules = policy.targets.root.rules.iter().map(|rule| target::Rule {
+        failover: Failover::PerAttempt,
+        retry: Some(Arc::new(retry.clone())),
+        ..rule.clone()
+    });
+    policy.targets.root.rules = rules.collect::<Vec<_>>().into();
+    policy
+}
+
+/// The proxy's n-th attempt.
+pub fn attempt(number: u32, backend: &str) -> Event {
+    Event::Attempt(Attempt { number, backend: backend.into(), before: (number > 1).then_some(Failed::Unanswered) })
 }
 
 /// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.

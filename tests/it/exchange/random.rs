@@ -31,7 +31,9 @@ enum Step {
 fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
     let mut policy = if flags[0] { gated() } else { policy() };
     policy.count_exactly = flags[1];
-    policy.keep_original = flags[2];
+    if flags[2] {
+        policy = fails_over(policy);
+    }
     policy.profile.response_headers.cost = flags[3];
     policy.profile.response_headers.tokens = flags[3];
     let mode = if flags[4] { Mode::Shadow } else { Mode::Enforce };
@@ -181,7 +183,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any_answer().prop_map(|answer| Step::Send(Event::Answer(Slot::Side, answer))),
         2 => any_delta().prop_map(|delta| Step::Send(Event::Feed(Feed::Delta(delta)))),
         1 => select(vec![Feed::Lost(Ticket(2)), Feed::Cut]).prop_map(|feed| Step::Send(Event::Feed(feed))),
-        1 => select(vec!["one", "two", "none"]).prop_map(|name| Step::Send(Event::Attempt(2, name.into()))),
+        1 => (1_u32..5, select(vec!["one", "two", "none"])).prop_map(|(number, name)| Step::Send(attempt(number, name))),
         1 => Just(Step::Send(Event::Tick)),
         1 => select(vec![0, 1, 3, 400]).prop_map(|seconds| Step::Wait(Duration::from_secs(seconds))),
         1 => select(stops).prop_map(|stop| Step::Send(Event::Stop(stop))),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use weir::catalog::Catalog;
 use weir::config::{self, Discovery, Options, SecretError, Secrets, Source};
-use weir::exchange::event::{Action, Event};
+use weir::exchange::event::{Action, Again};
 use weir::policy::Policy;
 
 use super::support::*;
@@ -107,15 +107,20 @@ const EVERYTHING: &str = "    parameters: {defaults: {temperature: 0.2}, overrid
 #[test]
 fn a_retry_starts_from_the_original_and_the_rule_still_holds() {
     let mut policy = policy_of("openai", EVERYTHING);
-    policy.keep_original = true;
-    let mut world = World::new(policy);
+    // The same place twice, under the same rule.
+    let mut rules = policy.targets.root.rules.to_vec();
+    let again = rules[0].choices.clone();
+    rules[0].choices.extend(again);
+    policy.targets.root.rules = rules.into();
+    let mut world = World::new(fails_over(policy));
     world.call(CHAT, r#"{"model":"gpt-4o","messages":[],"max_tokens":10}"#);
-    world.send(Event::Attempt(2, "it".to_owned()));
+    world.send(attempt(1, "it")).send(attempt(2, "it"));
     let bodies: Vec<Vec<u8>> = world
         .actions
         .iter()
         .filter_map(|action| match action {
-            Action::Forward { body, .. } | Action::Retry { body, .. } => Some(body.concat()),
+            Action::Forward { body, .. } => Some(body.concat()),
+            Action::Retry(_, Again::Anew { body, .. }) => Some(body.to_vec()),
             _ => None,
         })
         .collect();

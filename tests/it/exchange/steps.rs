@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir::cache::{Recall, Ticket};
 use weir::credential::Credential;
-use weir::exchange::event::{Action, Answer, Ask, Event, Failure, Note, RequestHead, Slot, Stop};
+use weir::exchange::event::{Action, Again, Answer, Ask, Event, Failure, Note, RequestHead, Slot, Stop};
 use weir::exchange::record::Outcome;
 use weir::guard::Verdict;
 use weir::identity::Role;
@@ -253,11 +253,10 @@ fn an_exact_count_completes_an_estimate_and_never_blocks() {
 
 #[test]
 fn another_attempt_is_written_from_the_original() {
-    let mut policy = policy();
-    policy.keep_original = true;
+    let policy = fails_over(policy());
     let mut world = called(policy.clone(), Vec::new());
-    for (attempt, backend) in [(2, "two"), (3, "none"), (4, "one")] {
-        world.send(Event::Attempt(attempt, backend.into()));
+    for (number, backend) in [(1, "one"), (2, "two"), (3, "none"), (4, "one")] {
+        world.send(attempt(number, backend));
     }
     let tries: Vec<(u32, &str)> = world.actions.iter().filter_map(retry).collect();
     assert_eq!(tries, [(2, "two.example"), (4, "one.example")]);
@@ -267,14 +266,14 @@ fn another_attempt_is_written_from_the_original() {
 
     // What the second backend was not asked for is its own, and stays.
     let mut world = World::new(policy);
-    world.call(CHAT, chat(true)).send(Event::Attempt(2, "two".into())).reply(sse(), STREAM).end();
+    world.call(CHAT, chat(true)).send(attempt(1, "one")).send(attempt(2, "two")).reply(sse(), STREAM).end();
     assert_eq!(world.client(), STREAM);
 }
 
 fn retry(action: &Action) -> Option<(u32, &str)> {
     match action {
-        Action::Retry { attempt, head, body } => {
-            assert_eq!(body.concat(), chat(false).as_bytes());
+        Action::Retry(attempt, Again::Anew { head, body }) => {
+            assert_eq!(body, chat(false).as_bytes());
             Some((*attempt, head.authority.as_deref()?))
         }
         _ => None,
@@ -283,13 +282,11 @@ fn retry(action: &Action) -> Option<(u32, &str)> {
 
 #[test]
 fn an_attempt_at_the_wrong_time_is_not_heard() {
-    let mut policy = gated();
-    policy.keep_original = true;
-    let mut world = World::new(policy).answers(all_clear());
-    world.send(Event::Request(post(CHAT), false)).send(Event::Attempt(1, "two".into()));
+    let mut world = World::new(fails_over(gated())).answers(all_clear());
+    world.send(Event::Request(post(CHAT), false)).send(attempt(1, "two"));
     world.send(Event::RequestBody(bytes(chat(false)), true));
     assert!(world.envoy.upstream.began, "what is held is still there");
-    world.send(Event::Response(json(), false)).send(Event::Attempt(2, "two".into()));
+    world.send(Event::Response(json(), false)).send(attempt(2, "two"));
     world.send(Event::Chunk(bytes(DOCUMENT), true)).end();
     assert_eq!(world.record().backend.as_deref(), Some("one"));
 }

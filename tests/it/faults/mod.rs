@@ -7,6 +7,7 @@ mod counted;
 mod drain;
 mod examples;
 mod explain;
+mod failover;
 mod gone;
 mod hostile;
 mod kept;

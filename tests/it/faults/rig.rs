@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixStream};
 use weir::app;
 use weir::config::{Options, Source};
 use weir::mock::Mock;
+use weir::render::attempt::CLUSTER as ATTEMPT_CLUSTER;
 use weir::render::envoy::{BodyMode, EXTPROC_CLUSTER, ExtProc, Plan};
 use weir::render::files;
 use weir::up::RunDir;
@@ -114,7 +115,7 @@ impl Rig {
         let (weir, metrics) = start_weir(&directory, &config, 0, parts.log);
         let (envoy, address, admin) = start_envoy(&directory, config.clone(), parts.mode).await;
         let pid = envoy.pid().expect("Envoy runs");
-        let oracle = Oracle::new(Admin::new(&admin), pid, &[EXTPROC_CLUSTER]);
+        let oracle = Oracle::new(Admin::new(&admin), pid, &[EXTPROC_CLUSTER, ATTEMPT_CLUSTER]);
         let (elsewhere, generation, log, mock) = (Arc::default(), 0, parts.log, Some(mock));
         Rig { mock, weir, envoy, address, metrics, directory, elsewhere, config, generation, log, oracle }
     }
@@ -321,13 +322,14 @@ fn start_weir(directory: &RunDir, config: &str, generation: u32, log: &str) -> (
 async fn start_envoy(directory: &RunDir, config: String, mode: BodyMode) -> (Envoy, String, String) {
     let source = Source { files: vec![("weir.yaml".to_owned(), config)], ..Source::default() };
     let compiled = app::load(&source, &Options::default()).expect("the configuration of the test is valid");
-    attach_envoy(directory, &compiled.policy.upstreams, mode).await
+    attach_envoy(directory, &compiled.policy.upstreams, &compiled.policy.chains, mode).await
 }
 
 /// An Envoy in front of the ext_proc socket in `directory`.
 pub async fn attach_envoy(
     directory: &RunDir,
     upstreams: &[weir::target::Upstream],
+    chains: &[weir::target::Chain],
     mode: BodyMode,
 ) -> (Envoy, String, String) {
     let binary = install::locate(None).await.expect("a real Envoy");
@@ -346,6 +348,7 @@ pub async fn attach_envoy(
         max_request: 32 << 20,
         max_wait: Duration::from_secs(240),
         upstreams,
+        chains,
         node_id: "faults",
         envoy_version: &version,
     };

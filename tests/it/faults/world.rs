@@ -131,7 +131,7 @@ impl Stage {
         let drain = CancellationToken::new();
         let stop = drain.clone().cancelled_owned();
         let serving = tokio::spawn(server::serve(Listener::Unix(socket), world.clone(), pool.clone(), stop));
-        let (envoy, address, admin) = attach_envoy(&directory, &upstreams, mode).await;
+        let (envoy, address, admin) = attach_envoy(&directory, &upstreams, &[], mode).await;
         let pid = envoy.pid().expect("Envoy runs");
         let oracle = Oracle::new(Admin::new(&admin), pid, &[EXTPROC_CLUSTER]);
         Stage { world, notes, pool, drain, serving, envoy, oracle, mock, address, _directory: directory }

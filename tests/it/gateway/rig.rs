@@ -260,6 +260,7 @@ async fn attach(
         max_request: 32 << 20,
         max_wait: Duration::from_secs(240),
         upstreams,
+        chains: &[],
         node_id: "gateway",
         envoy_version: &version,
     };

@@ -70,6 +70,7 @@ impl From<&Record> for v1::UsageRecord {
             decisions: decisions(record),
             unknown_usage_fields: record.unknown_usage_fields,
             limits: charges(record),
+            attempts: attempts(record),
         }
     }
 }
@@ -94,6 +95,18 @@ fn decisions(record: &Record) -> Vec<v1::Decision> {
         detail: name(&decision.detail),
     });
     message.collect()
+}
+
+fn attempts(record: &Record) -> Vec<v1::Attempt> {
+    let attempt = |attempt: &Attempt| v1::Attempt {
+        backend: name(&attempt.backend),
+        model: name(&attempt.model),
+        credential: optional(attempt.credential.as_deref()),
+        status: attempt.status.into(),
+        duration: Some(attempt.duration.into()),
+        wasted_tokens: attempt.wasted,
+    };
+    record.attempts.iter().take(ATTEMPTS).map(attempt).collect()
 }
 
 fn charges(record: &Record) -> Vec<v1::LimitCharge> {

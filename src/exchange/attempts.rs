@@ -1,0 +1,247 @@
+//! One call at several backends in turn: what each attempt sends, and what is known of those that failed. The proxy
+//! chooses when there is another attempt, and goes along the order that the call left with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Again, Attempt, Edits, Failed, Headers, Local};
+use super::forward::BACKEND_HEADER;
+use super::local_reply::LOCAL_REPLY_HEADER;
+use super::phase::Phase;
+use super::record;
+use super::request::State;
+use super::sign::no_token_needed;
+use super::steps::Deciding;
+use super::translate::Written;
+use crate::base::now::Instant;
+use crate::base::words::Words;
+use crate::credential::Signing;
+use crate::llm::{Code, Refusal};
+use crate::target::{Target, header};
+use crate::tokens::learned::Key;
+
+/// The attempts of one call.
+#[derive(Default)]
+pub(super) struct Attempts {
+    /// Where the call goes, in turn and then from the first again. One place where nothing follows.
+    order: Vec<Target>,
+    /// How many of them were begun, the first one included.
+    begun: usize,
+    /// Names of the headers that an attempt has changed. The proxy keeps such a change for the attempts that follow.
+    touched: Vec<Words>,
+    /// When the one that runs has begun.
+    since: Instant,
+    told: Vec<record::Attempt>,
+}
+
+// === impl Attempts ===
+
+impl Attempts {
+    /// Where the call goes if the first place fails; replaces what was said before.
+    pub fn plan(&mut self, next: Vec<Target>) {
+        *self = Attempts { order: next, ..Attempts::default() };
+    }
+
+    /// Where the call may go besides the first place.
+    pub fn next(&self) -> &[Target] {
+        match self.begun {
+            0 => &self.order,
+            _ => &[],
+        }
+    }
+
+    /// There may be another attempt.
+    pub fn may_follow(&self) -> bool {
+        self.order.len() > 1
+    }
+
+    /// For the record, once.
+    pub fn take_told(&mut self) -> Vec<record::Attempt> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// The place of an attempt at this backend. It may be some places behind the last one: the proxy makes an attempt
+    /// without a word where there is nobody to connect to.
+    fn find(&self, attempt: &Attempt) -> Option<usize> {
+        let from = if attempt.number <= 1 { 0 } else { self.begun };
+        let places = from..from + self.order.len();
+        let at = |place: usize| self.order.get(place % self.order.len());
+        places.into_iter().find(|&place| at(place).is_some_and(|target| *target.backend.name == *attempt.backend))
+    }
+
+    fn touch(&mut self, edits: &Edits) {
+        for name in edits.set.iter().map(|(name, _)| name).chain(&edits.remove) {
+            if !self.touched.contains(name) {
+                self.touched.push(name.clone());
+            }
+        }
+    }
+
+    /// Takes back what earlier attempts have changed and this one does not.
+    fn restore(&self, edits: &mut Edits, original: &Headers) {
+        for name in &self.touched {
+            if edits.set.iter().any(|(set, _)| set == name) || edits.remove.contains(name) {
+                continue;
+            }
+            let values: Vec<&str> = original.all(name).collect();
+            match values.is_empty() {
+                true => edits.remove.push(name.clone()),
+                // A list in one field is the same as in several (RFC 9110, 5.3).
+                false => edits.set(name.clone(), values.join(", ")),
+            }
+        }
+    }
+
+    fn begin(&mut self, target: &Target, credential: Option<&Arc<str>>, now: Instant) {
+        self.since = now;
+        self.told.push(record::Attempt {
+            backend: target.backend.name.clone(),
+            model: target.model.clone(),
+            credential: credential.cloned(),
+            status: 0,
+            duration: Duration::ZERO,
+            wasted: 0,
+        });
+    }
+
+    fn end(&mut self, status: u16, wasted: u64, now: Instant) {
+        if let Some(last) = self.told.last_mut() {
+            (last.status, last.wasted, last.duration) = (status, wasted, now.since(self.since));
+        }
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// True while another attempt of the proxy's has to be told here.
+    pub fn awaits_attempts(&self) -> bool {
+        self.phase == Phase::Sent && matches!(self.request, State::Released(Some(_)))
+    }
+
+    /// The call leaves for `target`; what may follow is named to the proxy.
+    pub(super) fn begin_attempts(&mut self, target: &Target, head: &mut Edits) {
+        let retry = target.retry.as_ref();
+        if !self.attempts.order.is_empty() {
+            self.attempts.order.insert(0, target.clone());
+            let names = self.attempts.order.iter().map(|target| &*target.backend.name);
+            let route = header(names, retry.map_or(0, |retry| retry.attempts));
+            head.set.retain(|(name, _)| *name != *BACKEND_HEADER);
+            self.attempts.touch(head);
+            head.set(BACKEND_HEADER, route);
+            self.attempts.begun = 1;
+            self.attempts.begin(target, self.story.credential.as_ref(), self.now.mono);
+        }
+        // The router takes its orders out of the head.
+        if let Some(retry) = retry {
+            head.order(retry);
+        }
+    }
+
+    /// An attempt is written from the original: what an earlier one left in the headers is not looked at.
+    pub(super) fn on_attempt(&mut self, attempt: &Attempt, out: &mut Vec<Action>) {
+        // Once an answer has begun, or before the request has left, there is nothing to try again.
+        if self.phase != Phase::Sent {
+            return;
+        }
+        let State::Released(kept) = &mut self.request else { return };
+        let Some(kept) = kept.take() else { return };
+        let again = match self.attempts.find(attempt) {
+            Some(0) if attempt.number <= 1 => Again::Same,
+            Some(place) => self.try_again(place, attempt, &kept, out),
+            None => {
+                let detail = attempt.backend.clone();
+                self.story.decide("target", "not_retried", "not_in_order", detail);
+                Again::Not(refused(Code::NoBackend, &format!("Backend {:?} is not next.", attempt.backend)))
+            }
+        };
+        self.request = State::Released(Some(kept));
+        self.push(Action::Retry(attempt.number, again), out);
+    }
+
+    fn try_again(&mut self, place: usize, attempt: &Attempt, kept: &Deciding, out: &mut Vec<Action>) -> Again {
+        self.end_attempt(attempt.before, out);
+        self.attempts.begun = place + 1;
+        let Some(target) = self.attempts.order.get(place % self.attempts.order.len()).cloned() else {
+            return Again::Same;
+        };
+        let written = self.sign_attempt(kept, &target).and_then(|signing| {
+            let (head, written) = self.write_attempt(kept, &target, &signing)?;
+            Ok((signing, head, written))
+        });
+        let (signing, mut head, written) = match written {
+            Ok(written) => written,
+            Err(refusal) => {
+                let detail = refusal.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
+                let detail = format!("{}{detail}", target.backend.name);
+                self.story.decide("target", "not_retried", refusal.code.as_str(), detail);
+                return Again::Not(refused(refusal.code, &refusal.message));
+            }
+        };
+        self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
+        self.story.credential = signing.name().cloned();
+        self.attempts.begin(&target, self.story.credential.as_ref(), self.now.mono);
+        let Written { body, dropped, asked, .. } = written;
+        self.expect(kept, &target, asked);
+        self.begin_allowance(&target, kept);
+        self.tell_dropped(&dropped);
+        self.story.target = Some(target);
+        head.set.retain(|(name, _)| *name != *BACKEND_HEADER);
+        self.attempts.restore(&mut head, &kept.head.headers);
+        self.attempts.touch(&head);
+        Again::Anew { head, body }
+    }
+
+    /// What the attempt that has failed says of its backend, and what it may cost all the same.
+    fn end_attempt(&mut self, before: Option<Failed>, out: &mut Vec<Action>) {
+        let (status, after) = match before {
+            Some(Failed::Answered(status, after)) => (status, after),
+            Some(Failed::Unanswered) | None => (0, None),
+        };
+        let wasted = if status == 0 { self.estimated_prompt() } else { 0 };
+        self.attempts.end(status, wasted, self.now.mono);
+        self.observe_attempt(status, after, out);
+    }
+
+    /// The head of the answer that goes on has come: nothing is tried again, and nothing kept for it.
+    pub(super) fn end_last_attempt(&mut self, status: u16) {
+        self.attempts.end(status, 0, self.now.mono);
+        if let State::Released(kept) = &mut self.request {
+            *kept = None;
+        }
+    }
+
+    fn estimated_prompt(&self) -> u64 {
+        let Some((call, target)) = self.story.call.as_ref().zip(self.story.target.as_ref()) else { return 0 };
+        let key = Key { backend: &target.backend.name, model: &target.model };
+        self.setup.learned.estimate_input(key, call.body_bytes)
+    }
+
+    /// With whose key another attempt leaves.
+    fn sign_attempt(&self, kept: &Deciding, target: &Target) -> Result<Signing, Refusal> {
+        let first = kept.target.as_ref();
+        if first.is_some_and(|first| *first.backend.name == *target.backend.name) {
+            return Ok(kept.signing.clone());
+        }
+        let held = self.own_credential(target.index, &target.backend)?;
+        no_token_needed(held.credential, self.leaving(&target.backend))
+    }
+}
+
+/// The answer to an attempt that is not made, in the form in which the rendered configuration says the proxy's own
+/// errors: the exchange says it in its client's dialect if no other attempt follows.
+pub fn refused(code: Code, message: &str) -> Local {
+    let error = serde_json::json!({
+        "error": {"message": message, "type": code.kind(), "param": null, "code": code.as_str()},
+    });
+    Local {
+        // What makes the proxy try the next one.
+        status: 503,
+        headers: vec![("content-type".into(), "application/json".into()), (LOCAL_REPLY_HEADER.into(), "-".into())],
+        body: Bytes::from(error.to_string()),
+        ..Local::default()
+    }
+}

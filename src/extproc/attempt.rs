@@ -1,0 +1,159 @@
+//! The stream of one attempt: the proxy is about to send a request, that an exchange has let go, to a backend, and
+//! asks what goes there. Its filter (role `attempt`) stands in the backend's own cluster and sends the request's head
+//! alone, because Envoy 1.40 ends with a segmentation fault when it sends more, or a response's head too.
+//!
+//! Which exchange it is, for which backend the request is written as it stands, and what became of the attempt before
+//! say the fields of dynamic metadata: no header does, for the proxy keeps an attempt's headers for the next one and
+//! whatever named it would leave with this one. A process that does not know the exchange (another one took its place
+//! on the socket) lets the request go as it stands where it was written for this backend, and nowhere else.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_stream::Stream;
+use tonic::{Status, Streaming};
+
+use super::claims;
+use super::incoming::{Incoming, Part};
+use super::metadata::NAMESPACE;
+use super::outgoing::{Outgoing, Way, What};
+use super::pool::Pool;
+use super::write;
+use crate::exchange::attempts::refused;
+use crate::exchange::event::{Again, Failed};
+use crate::identity::{Claim, Claims};
+use crate::llm::Code;
+use crate::render::attempt::ENDED;
+
+/// One stream.
+pub struct Attempt {
+    inbound: Streaming<Incoming>,
+    pool: Arc<Pool>,
+    /// The backend in whose cluster the filter stands; empty where the filter does not say it.
+    backend: String,
+    state: State,
+}
+
+enum State {
+    Fresh,
+    /// The exchange was asked; the flag says what to do where it does not answer: let the request go as it stands.
+    Asking(oneshot::Receiver<Again>, bool),
+    Answered,
+}
+
+/// What the metadata says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    exchange: String,
+    /// The backend for which the request is written as it stands.
+    written_for: String,
+    before: Option<Failed>,
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// A stream that has said nothing yet, of the filter in the cluster of `backend`.
+    pub fn new(inbound: Streaming<Incoming>, pool: Arc<Pool>, backend: String) -> Self {
+        Attempt { inbound, pool, backend, state: State::Fresh }
+    }
+
+    /// The head has come: the exchange is asked. Some answer where it cannot be.
+    fn ask(&mut self, metadata: &[u8]) -> Option<Again> {
+        let told = Told::read(metadata);
+        let fits = !self.backend.is_empty() && told.written_for == self.backend;
+        match self.pool.attempts().ask(&told.exchange, self.backend.clone(), told.before) {
+            Some(answer) => {
+                self.state = State::Asking(answer, fits);
+                None
+            }
+            None => Some(self.unheard(fits)),
+        }
+    }
+
+    /// What is answered where no exchange does.
+    fn unheard(&self, fits: bool) -> Again {
+        if fits {
+            return Again::Same;
+        }
+        self.pool.count_shed("attempts");
+        Again::Not(refused(Code::UpstreamUnavailable, "The call cannot be sent to another backend any more."))
+    }
+}
+
+impl Stream for Attempt {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let State::Asking(answer, fits) = &mut this.state
+                && let Poll::Ready(answered) = Pin::new(answer).poll(cx)
+            {
+                let again = match answered {
+                    Ok(again) => again,
+                    Err(_) => {
+                        let fits = *fits;
+                        this.unheard(fits)
+                    }
+                };
+                this.state = State::Answered;
+                return Poll::Ready(Some(Ok(write::attempt(again))));
+            }
+            match Pin::new(&mut this.inbound).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => match (message.part, &this.state) {
+                    (Some(Part::RequestHead(..)), State::Fresh) => {
+                        if let Some(again) = this.ask(&message.metadata) {
+                            this.state = State::Answered;
+                            return Poll::Ready(Some(Ok(write::attempt(again))));
+                        }
+                    }
+                    // Not asked for; a filter that sends it would wait for ever.
+                    (Some(Part::ResponseHead(..)), _) => {
+                        return Poll::Ready(Some(Ok(Outgoing::new(What::Continue(Way::Response)))));
+                    }
+                    _ => {}
+                },
+                // Either kind of end says nothing; see the head of this folder's `mod.rs`.
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn read(metadata: &[u8]) -> Told {
+        let own = claims::read(metadata, NAMESPACE);
+        let ended = claims::read(metadata, ENDED);
+        let said = |name: &str| Some(text(&ended, name)).filter(|text| !text.is_empty());
+        let after = || {
+            let number = |name: &str| said(name)?.trim().split('.').next()?.parse::<u64>().ok();
+            let exact = number("retry-after-ms").map(Duration::from_millis);
+            exact.or_else(|| number("retry-after").map(Duration::from_secs))
+        };
+        let before = match (&ended, said("status")) {
+            (Claims::Said(_), Some(status)) => status.parse().ok().map(|status| Failed::Answered(status, after())),
+            (Claims::Said(_), None) => Some(Failed::Unanswered),
+            _ => None,
+        };
+        Told { exchange: text(&own, "request_id").to_owned(), written_for: text(&own, "backend").to_owned(), before }
+    }
+}
+
+fn text<'c>(claims: &'c Claims, name: &str) -> &'c str {
+    let Claims::Said(Claim::Map(members)) = claims else { return "" };
+    let found = members.iter().rev().find(|(key, _)| **key == *name);
+    match found {
+        Some((_, Claim::Text(text))) => text,
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;

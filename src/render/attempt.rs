@@ -1,0 +1,148 @@
+//! One call at several backends in turn, in Envoy's words: a route for each order, and clusters whose own filter asks
+//! Weir what each attempt sends. Pure.
+//!
+//! Each attempt's cluster is chosen by its number (`priority_group` with `refresh_cluster_on_retry`, Envoy 1.40). The
+//! clusters are others than those of the plain routes, so that a call that has one place to go is not asked about
+//! twice. Envoy 1.40 ends with a segmentation fault when the side stream of a filter in a provider's cluster passes the
+//! watermark of the connection it shares: so it has a connection of its own (this cluster for Weir), and sends the
+//! request's head alone; with the response's head it ends too, so how an attempt ended is written into dynamic metadata
+//! by a few lines of Lua, where the filter of the next attempt finds it.
+
+use serde_json::{Value, json};
+
+use super::envoy::{HTTP_OPTIONS, Plan, exact_route, extproc_cluster, provider_cluster};
+use super::{filter, retry};
+use crate::target::{Chain, Upstream};
+
+/// Name of the cluster through which attempts reach Weir.
+pub const CLUSTER: &str = "weir_attempt";
+
+/// The header that keeps the length of a body that was replaced; see `extproc`.
+pub const LENGTH_HEADER: &str = "x-weir-length";
+
+/// The namespace of dynamic metadata in which the attempt before says how it ended: `status`, `retry-after`,
+/// `retry-after-ms`, each a text and empty where there is none.
+pub const ENDED: &str = "weir.attempt";
+
+/// What stands before a backend's name in the name of its cluster for attempts. No backend has an underscore.
+const PREFIX: &str = "weir_attempt/";
+
+/// The first Envoy that chooses a cluster for each attempt.
+const SINCE: (u32, u32) = (1, 40);
+
+/// How an attempt ended, for the filter of the next one. It is emptied when an attempt begins: one that gets no answer
+/// leaves it so.
+const LUA: &str = "\
+local names = {[':status'] = 'status', ['retry-after'] = 'retry-after', ['retry-after-ms'] = 'retry-after-ms'}
+function envoy_on_request(handle)
+  local told = handle:streamInfo():dynamicMetadata()
+  for _, key in pairs(names) do told:set('weir.attempt', key, '') end
+end
+function envoy_on_response(handle)
+  local told = handle:streamInfo():dynamicMetadata()
+  for name, key in pairs(names) do told:set('weir.attempt', key, handle:headers():get(name) or '') end
+end
+";
+
+/// True where this Envoy can choose a cluster for each attempt.
+fn is_supported(plan: &Plan) -> bool {
+    let mut parts = plan.envoy_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= SINCE
+}
+
+/// The cluster for Weir, and those of the backends that an attempt may go to; none where there is no order.
+pub(super) fn clusters<'p>(plan: &'p Plan<'p>) -> impl Iterator<Item = Value> + 'p {
+    let is_needed = is_supported(plan) && !plan.chains.is_empty();
+    let own = is_needed.then(|| extproc_cluster(plan.extproc, CLUSTER));
+    let is_visited = |upstream: &&Upstream| plan.chains.iter().any(|chain| chain.backends.contains(&upstream.name));
+    let providers = plan.upstreams.iter().filter(move |upstream| is_needed && is_visited(upstream)).map(|upstream| {
+        let mut cluster = provider_cluster(plan, upstream);
+        let name = name(&upstream.name);
+        cluster["load_assignment"]["cluster_name"] = json!(name);
+        cluster["name"] = json!(name);
+        cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters(plan, &upstream.name);
+        cluster
+    });
+    own.into_iter().chain(providers)
+}
+
+/// The route of one order. An Envoy that cannot choose anew tries the first backend again.
+pub(super) fn route(plan: &Plan, chain: &Chain) -> Value {
+    let mut route = exact_route(plan, &chain.header);
+    let mut policy = retry::policy();
+    match (is_supported(plan), chain.backends.first()) {
+        (true, _) => {
+            policy["refresh_cluster_on_retry"] = json!(true);
+            // Another backend need not wait for what this one says.
+            policy.as_object_mut().map(|fields| fields.shift_remove("rate_limited_retry_back_off"));
+            let group = |(at, backend): (usize, &std::sync::Arc<str>)| json!({"name": at.to_string(), "clusters": [{"cluster_name": name(backend), "weight": 1}]});
+            let groups: Vec<Value> = chain.backends.iter().enumerate().map(group).collect();
+            route["route"]["inline_cluster_specifier_plugin"] = json!({"extension": {
+                "name": "envoy.router.cluster_specifier_plugin.priority_group",
+                "typed_config": {"@type": TYPE_PRIORITY_GROUP, "priority_groups": groups},
+            }});
+        }
+        (false, Some(first)) => route["route"]["cluster"] = json!(&**first),
+        (false, None) => {}
+    }
+    route["route"]["retry_policy"] = policy;
+    route
+}
+
+fn name(backend: &str) -> String {
+    format!("{PREFIX}{backend}")
+}
+
+fn filters(plan: &Plan, backend: &str) -> Value {
+    json!([
+        {"name": "envoy.filters.http.ext_proc", "typed_config": {
+            "@type": filter::TYPE_EXT_PROC,
+            "grpc_service": {
+                "envoy_grpc": {"cluster_name": CLUSTER, "authority": "weir", "skip_envoy_headers": true},
+                "initial_metadata": [
+                    {"key": "x-weir-envoy-version", "value": plan.envoy_version},
+                    {"key": "x-weir-role", "value": "attempt"},
+                    {"key": "x-weir-backend", "value": backend},
+                ],
+            },
+            "processing_mode": {
+                "request_header_mode": "SEND",
+                "response_header_mode": "SKIP",
+                "request_body_mode": "NONE",
+                "response_body_mode": "NONE",
+                "request_trailer_mode": "SKIP",
+                "response_trailer_mode": "SKIP",
+            },
+            "mutation_rules": {"allow_all_routing": true},
+            "metadata_options": {
+                "forwarding_namespaces": {"untyped": ["weir", ENDED]},
+                "receiving_namespaces": {"untyped": ["weir"]},
+            },
+            // Weir answers at once; a connection that is gone is found out by the cluster's keepalive.
+            "message_timeout": filter::wait(plan),
+            "status_on_error": {"code": "ServiceUnavailable"},
+        }},
+        {"name": "envoy.filters.http.lua", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": LUA},
+        }},
+        // Envoy drops the length of a body that is replaced, and would send chunks.
+        {"name": "envoy.filters.http.header_mutation", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            "mutations": {"request_mutations": [
+                {"append": {
+                    "header": {"key": "content-length", "value": format!("%REQ({LENGTH_HEADER})%")},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                    "keep_empty_value": false,
+                }},
+                {"remove": LENGTH_HEADER},
+            ]},
+        }},
+        {"name": "envoy.filters.http.upstream_codec", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+        }},
+    ])
+}
+
+const TYPE_PRIORITY_GROUP: &str = "type.googleapis.com/\
+    envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier";
