@@ -1,5 +1,5 @@
 //! Envoy configuration from a plan of listeners and upstreams: pure functions, and one file that
-//! writes the results for `up` to disk. No mesh resource is made here yet.
+//! writes the results for `up` to disk.
 
 pub mod document;
 pub mod envoy;
@@ -8,3 +8,4 @@ mod filter;
 mod local;
 mod retry;
 pub mod tls;
+pub mod yaml;
