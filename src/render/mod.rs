@@ -5,6 +5,7 @@ pub mod document;
 pub mod envoy;
 pub mod files;
 mod filter;
+pub mod istio;
 mod local;
 mod retry;
 pub mod tls;

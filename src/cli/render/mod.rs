@@ -2,6 +2,7 @@
 //! Nothing is connected to; the same documents give the same bytes.
 
 mod envoy;
+mod istio;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
 use crate::config::{Compiled, Discovery};
+use crate::render::istio::IstioError;
+use crate::render::istio::version::UnknownVersion;
 use crate::render::yaml::{File, YamlError};
 
 /// `weir render` on the command line. What only one mesh has is in that mesh's own options.
@@ -25,6 +28,8 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Options of --mesh envoy")]
     envoy: envoy::EnvoyArgs,
+    #[command(flatten, next_help_heading = "Options of --mesh istio")]
+    istio: istio::IstioArgs,
 }
 
 /// Where Envoy is.
@@ -32,6 +37,8 @@ pub struct Args {
 enum Mesh {
     /// A plain Envoy.
     Envoy,
+    /// The proxies of an Istio mesh.
+    Istio,
 }
 
 /// Why nothing was rendered.
@@ -48,6 +55,26 @@ pub enum RenderError {
     NoClientCertificate,
     #[error("--client-certificate: Weir listens without TLS; say `listen.tls`, or leave the option out")]
     NotNeeded,
+    #[error("{option} is an option of --mesh {mesh}")]
+    OtherMesh { option: &'static str, mesh: &'static str },
+    #[error(transparent)]
+    UnknownVersion(#[from] UnknownVersion),
+    #[error("--form {form} needs `role: {role}` in the WeirBootstrap: where Weir is decides who its callers are")]
+    OtherRole { form: &'static str, role: &'static str },
+    #[error("--selector {0:?}: say KEY=VALUE, a label of the pods")]
+    NotALabel(String),
+    #[error(
+        "spec.listen.socketAccess: Istio's proxy runs as another user than Weir; say `socketAccess: Mount`, and mount the \
+         socket's directory into the proxy and Weir alone"
+    )]
+    NoMount,
+    #[error(
+        "spec.listen.extProc: in Istio Weir is in the proxy's own pod, where the proxy reaches it by `unix:PATH` or \
+         `tcp:127.0.0.1:PORT`, without TLS"
+    )]
+    NotInPod,
+    #[error(transparent)]
+    Istio(#[from] IstioError),
     #[error(transparent)]
     Yaml(#[from] YamlError),
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -78,8 +105,16 @@ pub fn render(args: &Args) -> Result<(), RenderError> {
 }
 
 fn resources(args: &Args, compiled: &Compiled, out: Option<&Path>) -> Result<Written, RenderError> {
+    let strange = match args.mesh {
+        Mesh::Envoy => args.istio.given().map(|option| (option, "istio")),
+        Mesh::Istio => args.envoy.given().map(|option| (option, "envoy")),
+    };
+    if let Some((option, mesh)) = strange {
+        return Err(RenderError::OtherMesh { option, mesh });
+    }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),
+        Mesh::Istio => istio::render(&args.istio, compiled, &args.documents.names, out),
     }
 }
 
