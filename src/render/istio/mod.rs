@@ -119,7 +119,7 @@ fn pages(plan: &Plan) -> Result<Vec<Page>, IstioError> {
         page("50-virtual-services.yaml", traffic::SERVICES, traffic::services(plan, &sites)),
     ];
     if plan.form == Form::EgressGateway {
-        pages.insert(2, page("30-gateway.yaml", traffic::GATEWAY, vec![traffic::gateway(plan, &sites)]));
+        pages.insert(2, page("30-gateway.yaml", traffic::GATEWAY, vec![traffic::gateway(plan)]));
         pages.push(page("60-to-the-gateway.yaml", traffic::TO_GATEWAY, traffic::to_gateway(plan)));
     }
     pages.retain(|page| !page.resources.is_empty());

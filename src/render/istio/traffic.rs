@@ -47,13 +47,14 @@ pub(super) fn services(plan: &Plan, sites: &[Site]) -> Vec<Value> {
 }
 
 /// The gateway's listener.
-pub(super) fn gateway(plan: &Plan, sites: &[Site]) -> Value {
+pub(super) fn gateway(plan: &Plan) -> Value {
     let (key, value) = plan.selector;
     let spec = json!({
         "selector": {key: value},
         "servers": [{
             "port": {"number": GATEWAY_PORT, "name": "https", "protocol": "HTTPS"},
-            "hosts": hosts(plan, sites),
+            // Whatever host the VirtualServices of this namespace have, which may be an address; those of no other.
+            "hosts": ["./*"],
             "tls": {"mode": "ISTIO_MUTUAL"},
         }],
     });

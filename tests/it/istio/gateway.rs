@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::rig::{BACKENDS, HOST, LONG, Mesh, Place, chat, documents, render};
 use crate::e2e::ledger;
+use crate::e2e::pair::Protocol;
+use crate::e2e::render::start;
 use crate::gateway::rig::pair;
 use crate::support::certs::Subject;
 use crate::support::envoy_stats::Exceptions;
-use crate::support::istio::Proxy;
+use crate::support::istio::{Proxy, Site, resources};
 use crate::support::tls::Client;
 
 const WEB: &str = "spiffe://cluster.local/ns/search/sa/web";
@@ -59,4 +61,34 @@ async fn the_caller_is_who_the_certificate_names() {
     }
     assert_eq!(mesh.counts(), [1, 0, 0]);
     mesh.assert_clean(&Exceptions { may_count: vec!["streams_failed"], ..Exceptions::default() }).await;
+}
+
+/// A workload of the mesh without Weir: its sidecar has the route to the gateway and its own certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_leads_to_the_gateway_and_says_who_it_is() {
+    let place = Place::new();
+    let file = documents(place.directory.path(), "Gateway", BACKENDS);
+    let text = render(&["--istio-version", "1.31", file.to_str().expect("text")]);
+    let label = ("weir.dev/gateway", "egress");
+    let (downstream, all) = (downstream(&place), resources(&text));
+    let shown = json!({
+        "tls_certificates": [pair(&place.authority.workload("shop", &[WEB]))],
+        "validation_context": {"trusted_ca": {"filename": place.authority.certificate}},
+    });
+    let elsewhere = Place::new();
+    let nowhere = elsewhere.nowhere();
+    let mesh = Mesh::start(place, &file, &text, Proxy::Gateway, label, Some(downstream)).await;
+
+    let gateway = mesh.address.parse().expect("an address");
+    let site = Site { mutual: Some((gateway, shown)), ..nowhere };
+    let config = elsewhere.config(&all, Proxy::Sidecar, &site, ("app", "web"));
+    let path = elsewhere.directory.file("envoy.json");
+    std::fs::write(&path, config.to_string()).expect("a file of our own");
+    let (_sidecar, address) = start(&elsewhere.directory, &path).await;
+    let call = chat("openai/gpt-4o-mini").with(&[("host", HOST), ("x-weir-backend", "anthropic")]);
+    let answer = call.send(Protocol::Http1, &address).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let records = ledger::wait_for(&mesh.directory.file("usage.jsonl"), 1).await;
+    assert_eq!((&records[0]["principal"]["name"], mesh.counts()), (&json!(WEB), [1, 0, 0]));
+    mesh.assert_clean(&Exceptions::default()).await;
 }

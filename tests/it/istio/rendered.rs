@@ -29,9 +29,7 @@ async fn every_version_is_made_of_known_fields_and_envoy_takes_it() {
     for (role, proxy, label) in forms {
         let file = documents(place.directory.path(), role, BACKENDS);
         for version in VERSIONS {
-            let arguments = ["--istio-version", version, file.to_str().expect("text")];
-            let text = render(&arguments);
-            assert_eq!(text, render(&arguments), "{version}: twice the same");
+            let text = render(&["--istio-version", version, file.to_str().expect("text")]);
             let all = resources(&text);
             for resource in &all {
                 let found = kinds::findings(resource);
@@ -73,7 +71,8 @@ fn files_are_what_stdout_says_in_an_order_that_opens_routes_last() {
             assert!(text.starts_with("# "), "{name}: {text}");
             written.extend(resources(&text));
         }
-        assert_eq!(written, resources(&render(&arguments)), "{role}");
+        let text = render(&arguments);
+        assert_eq!((&written, &text), (&resources(&text), &render(&arguments)), "{role}: twice the same");
         // What strips a forged backend is there before a route listens to one.
         let at = |kind: &str| written.iter().position(|resource| resource["kind"] == kind).expect("it is there");
         assert!(at("ServiceEntry") < at("EnvoyFilter") && at("EnvoyFilter") < at("VirtualService"));

@@ -34,6 +34,9 @@ pub const HOST: &str = "llm.internal";
 /// A host of the mesh that is nobody's business.
 pub const BYSTANDER: &str = "cart.shop.svc.cluster.local";
 
+/// An address and a port at which that host is too, without TLS.
+pub const ADDRESS: (&str, u64) = ("10.9.8.7", 8000);
+
 /// The keys of the documents, by the variables that they name.
 pub const KEYS: &[(&str, &str)] = &[
     ("OPENAI_API_KEY", "sk-canary-openai"),
@@ -168,7 +171,8 @@ impl Place {
         passthrough: SocketAddr,
     ) -> Site {
         let bystander = (BYSTANDER.to_owned(), bystander);
-        Site { places, system_ca: self.public.certificate.clone(), bystander, passthrough, downstream: None }
+        let system_ca = self.public.certificate.clone();
+        Site { places, system_ca, bystander, passthrough, downstream: None, mutual: None }
     }
 
     fn certificate(&self, host: &str) -> Pair {
@@ -208,6 +212,7 @@ impl Mesh {
         providers["api.anthropic.com"].require_keys(&keys(&[2]));
         providers["llm.own.example"].require_keys(&keys(&[3]));
         let (bystander, passthrough) = (mock().await, mock().await);
+        places.insert((ADDRESS.0.to_owned(), ADDRESS.1), bystander.addr());
         let site = Site { downstream, ..place.site(places, bystander.addr(), passthrough.addr()) };
         let config = place.config(&istio::resources(text), proxy, &site, label);
         let path = place.directory.file("envoy.json");

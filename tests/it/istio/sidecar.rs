@@ -142,6 +142,42 @@ async fn attempts_are_those_that_weir_orders_with_bodies_of_any_length() {
     mesh.assert_clean(&Exceptions::default()).await;
 }
 
+/// Where there is no TLS: a Service of the cluster, and an address.
+const PLAIN: &str = "
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: service}
+spec: {endpoint: 'http://cart.shop.svc.cluster.local/v1', dialect: OpenAI, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: address, namespace: shop}
+spec: {endpoint: 'http://10.9.8.7:8000/v1', dialect: OpenAI, allowedNamespaces: {from: All}, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
+metadata: {name: address}
+spec: {endpoint: 'http://10.9.8.7:8000/v1', dialect: OpenAI, credentials: [{type: None}]}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_of_the_cluster_and_an_address_are_backends_and_keep_their_other_callers() {
+    let mut mesh = Mesh::sidecar(VERSION, &(BACKENDS.trim_end().to_owned() + PLAIN)).await;
+    for (model, host) in [("service/m", BYSTANDER), ("address/m", "10.9.8.7:8000")] {
+        let (_, headers) = received(&mesh.chat(model, &[("x-mock-echo", "1"), ("x-weir-tags", "a=b")]).await);
+        assert_eq!(headers.iter().find(|(name, _)| name == "host").map(|(_, value)| &value[..]), Some(host));
+        assert!(!headers.iter().any(|(name, _)| name.starts_with("x-weir-")), "{headers:?}");
+    }
+    assert_eq!(mesh.asked().await, 2);
+    assert!(mesh.weir.stop(LONG).success(), "{}", mesh.weir.written());
+    // The Service is anybody's, with Weir or without; the address is known for Weir alone.
+    assert_eq!(mesh.call(BYSTANDER, chat("m").with(&[("x-weir-backend", "openai")])).await.status, 200);
+    assert_eq!(code(&mesh.call("10.9.8.7:8000", chat("m")).await), (503, json!("weir_unavailable")));
+    assert_eq!((mesh.counts(), mesh.bystander.tally().requests), ([0, 0, 0], 3));
+    mesh.assert_clean(&Exceptions { may_count: vec!["streams_failed"], ..Exceptions::default() }).await;
+}
+
 /// Envoy 1.32 has no FULL_DUPLEX_STREAMED, and 1.34 writes no length.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_versions_serve_with_what_they_have() {

@@ -22,6 +22,8 @@ pub struct Site {
     pub passthrough: SocketAddr,
     /// TLS towards clients, as a gateway with the mesh's certificates has it.
     pub downstream: Option<Value>,
+    /// Where a Service is that a rule wants mutual TLS for, and what the workload shows there.
+    pub mutual: Option<(SocketAddr, Value)>,
 }
 
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
@@ -38,6 +40,7 @@ pub fn base(resources: &[Value], proxy: Proxy, site: &Site) -> Value {
     ];
     clusters
         .extend(of_kind(resources, "ServiceEntry").into_iter().filter_map(|entry| of_entry(entry, resources, site)));
+    clusters.extend(of_kind(resources, "DestinationRule").into_iter().filter_map(|rule| of_service(rule, site)));
     let mut chain = json!({"filters": [{"name": MANAGER, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": listener,
@@ -163,6 +166,19 @@ fn of_entry(entry: &Value, resources: &[Value], site: &Site) -> Option<Value> {
     let policy = rules.iter().find(|rule| rule["spec"]["host"] == host).map(|rule| &rule["spec"]["trafficPolicy"]);
     let number = port["number"].as_u64().expect("a port");
     Some(cluster(&outbound(number, host), *address, policy.map(|policy| by_rule(policy, site)).unwrap_or_default()))
+}
+
+/// A Service that workloads show their certificates to.
+fn of_service(rule: &Value, site: &Site) -> Option<Value> {
+    let policy = &rule["spec"]["trafficPolicy"];
+    let (address, shown) = site.mutual.as_ref().filter(|_| policy["tls"]["mode"] == "ISTIO_MUTUAL")?;
+    let mut said = by_rule(policy, site);
+    said["transport_socket"] = json!({"name": "envoy.transport_sockets.tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": policy["tls"]["sni"],
+        "common_tls_context": shown,
+    }});
+    Some(cluster(&outbound(443, text(&rule["spec"]["host"])), *address, said))
 }
 
 /// What a DestinationRule says of a cluster.
