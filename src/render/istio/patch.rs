@@ -112,7 +112,8 @@ fn route(plan: &Plan) -> Value {
     plan.version.only_known(json!({
         // A CONNECT is no request to a provider.
         "match": {"headers": [{"name": ":method", "string_match": {"exact": "CONNECT"}, "invert_match": true}]},
-        "route": {"retry_policy": retry::policy()},
+        // Istio's listener has no limit of its own for idle streams, and other calls keep it so.
+        "route": {"retry_policy": retry::policy(), "idle_timeout": "900s"},
         // Bodies above Envoy's default of 1 MiB would not be retried, and nothing would say so.
         "request_body_buffer_limit": plan.max_request,
     }))
@@ -131,8 +132,6 @@ fn manager(plan: &Plan, asking: Asking, hosts: &[&str]) -> Value {
             "name": "weir.strip_internal_headers",
             "typed_config": {"@type": TYPE_EARLY_MUTATION, "mutations": stripped},
         }],
-        // A request that Weir holds counts as idle.
-        "stream_idle_timeout": "900s",
         "local_reply_config": local::config(Some(&scope)),
         "access_log": [log],
     });

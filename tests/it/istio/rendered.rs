@@ -94,6 +94,20 @@ fn nothing_but_the_labelled_pods_is_patched_and_no_cluster_of_a_provider() {
     let (before, after) = (clusters(&unpatched), clusters(&patched));
     assert_eq!((&before[..], after.len()), (&after[..before.len()], before.len() + 1));
     assert_eq!(of_kind(&all, "VirtualService")[0]["spec"]["hosts"][0], "ai.internal");
+    // Of the listener that other calls come by as well, this much is changed.
+    let manager = |config: &Value| {
+        let listener = &config["static_resources"]["listeners"][0];
+        listener["filter_chains"][0]["filters"][0]["typed_config"].as_object().expect("a manager").clone()
+    };
+    let (before, after) = (manager(&unpatched), manager(&patched));
+    let changed: Vec<&String> =
+        after.iter().filter(|(name, value)| before.get(*name) != Some(value)).map(|(name, _)| name).collect();
+    let known =
+        ["http_filters", "route_config", "early_header_mutation_extensions", "local_reply_config", "access_log"];
+    assert_eq!(
+        (changed, before["stream_idle_timeout"].as_str()),
+        (known.map(str::to_owned).iter().collect(), Some("0s"))
+    );
 }
 
 #[test]
