@@ -119,7 +119,7 @@ fn filters(plan: &Plan, backend: &str) -> Value {
                 "receiving_namespaces": {"untyped": ["weir"]},
             },
             // Weir answers at once; a connection that is gone is found out by the cluster's keepalive.
-            "message_timeout": filter::wait(plan),
+            "message_timeout": filter::wait(plan.max_wait),
             "status_on_error": {"code": "ServiceUnavailable"},
         }},
         {"name": "envoy.filters.http.lua", "typed_config": {

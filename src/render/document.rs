@@ -5,18 +5,7 @@
 use serde_json::{Value, json};
 
 use super::envoy::{self, CLUSTERS_FILE, Plan, ROUTES_FILE};
-
-/// A file of [`files`]: its name and its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
-    pub name: &'static str,
-    pub text: String,
-}
-
-/// The configuration could not be written as YAML.
-#[derive(Debug, thiserror::Error)]
-#[error("the Envoy configuration cannot be written as YAML: {0}")]
-pub struct YamlError(#[from] serde_saphyr::ser_error::Error);
+use super::yaml::{File, YamlError, yaml};
 
 /// Something to add to a bootstrap.
 struct Piece {
@@ -92,8 +81,8 @@ pub fn files(plan: &Plan) -> Result<Vec<File>, YamlError> {
             *path = json!(plan.files.join(to));
         }
     }
-    let file = |name, head: &str, value: &Value| -> Result<File, YamlError> {
-        Ok(File { name, text: format!("{head}{}", yaml(value)?) })
+    let file = |name: &'static str, head: &str, value: &Value| -> Result<File, YamlError> {
+        Ok(File { name: name.into(), text: format!("{head}{}", yaml(value)?) })
     };
     let directory = plan.files.display();
     let head = format!(
@@ -232,12 +221,6 @@ fn resources(mut discovery: Value) -> Vec<Value> {
         resource.shift_remove("@type");
     }
     resources
-}
-
-/// Strings that look like anything else are quoted; none is folded, so that a path stays on its line.
-fn yaml(value: &Value) -> Result<String, YamlError> {
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: false, quote_all: false };
-    Ok(serde_saphyr::to_string_with_options(value, options)?)
 }
 
 #[cfg(test)]

@@ -32,11 +32,11 @@ pub const INTERNAL_HEADERS: &[&str] =
 
 /// Request headers for Weir that a client may send. Weir removes what it has read; the route
 /// removes them once more.
-const CLIENT_HEADERS: &[&str] = &["x-weir-cache", "x-weir-cache-threshold", "x-weir-explain", "x-weir-tags"];
+pub(super) const CLIENT_HEADERS: &[&str] = &["x-weir-cache", "x-weir-cache-threshold", "x-weir-explain", "x-weir-tags"];
 
 /// Request headers that Envoy adds or takes orders from. A provider has no use for them, and
 /// `x-forwarded-proto: http` makes some answer with a redirect to where they are already.
-const PROXY_HEADERS: &[&str] = &[
+pub(super) const PROXY_HEADERS: &[&str] = &[
     "x-envoy-attempt-count",
     "x-envoy-expected-rq-timeout-ms",
     "x-envoy-external-address",
@@ -46,7 +46,7 @@ const PROXY_HEADERS: &[&str] = &[
 
 /// Orders to Envoy's router that a client could give: a retry of its own would be billed by the
 /// provider and seen by nobody.
-const ORDER_HEADERS: &[&str] = &[
+pub(super) const ORDER_HEADERS: &[&str] = &[
     "x-envoy-hedge-on-per-try-timeout",
     "x-envoy-max-retries",
     "x-envoy-retriable-header-names",
@@ -176,7 +176,7 @@ fn listener(plan: &Plan) -> Value {
     json!({
         "name": "weir",
         "address": socket(plan.listen),
-        "per_connection_buffer_limit_bytes": filter::buffer_limit(plan),
+        "per_connection_buffer_limit_bytes": filter::buffer_limit(plan.into()),
         "filter_chains": [{"filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": connection_manager(plan),
@@ -193,7 +193,7 @@ fn connection_manager(plan: &Plan) -> Value {
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES, "config_source": watched(plan.files, ROUTES_FILE)},
         "http_filters": [
-            {"name": "envoy.filters.http.ext_proc", "typed_config": filter::ext_proc(plan)},
+            {"name": "envoy.filters.http.ext_proc", "typed_config": filter::ext_proc(plan.into())},
             {"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE_ROUTER}},
         ],
         // The route is chosen before the first HTTP filter runs, so a filter would strip too late.
@@ -202,7 +202,7 @@ fn connection_manager(plan: &Plan) -> Value {
             "typed_config": {"@type": TYPE_EARLY_MUTATION, "mutations": stripped},
         }],
         "http_protocol_options": {"enable_trailers": true},
-        "http2_protocol_options": filter::downstream_http2(plan, windows()),
+        "http2_protocol_options": filter::downstream_http2(plan.into(), windows()),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         // A request that Weir holds counts as idle.
         "stream_idle_timeout": "900s",
@@ -212,14 +212,18 @@ fn connection_manager(plan: &Plan) -> Value {
         "skip_xff_append": true,
         "generate_request_id": false,
         "scheme_header_transformation": {"match_upstream": true},
-        "local_reply_config": local::config(),
+        "local_reply_config": local::config(None),
         "access_log": access_log(plan.access_log),
     })
 }
 
 fn access_log(path: Option<&Path>) -> Value {
-    let Some(path) = path else { return json!([]) };
-    json!([{
+    path.map_or_else(|| json!([]), |path| json!([log(path)]))
+}
+
+/// A JSON line for each exchange, with what Weir decided.
+pub(super) fn log(path: &Path) -> Value {
+    json!({
         "name": "envoy.access_loggers.file",
         "typed_config": {
             "@type": TYPE_FILE_LOG,
@@ -242,7 +246,7 @@ fn access_log(path: Option<&Path>) -> Value {
                 "weir": "%DYNAMIC_METADATA(weir)%",
             }},
         },
-    }])
+    })
 }
 
 /// The cluster `name` for Weir.
@@ -347,10 +351,10 @@ pub(super) const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpPr
 
 const TYPE_CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const TYPE_ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
-const TYPE_CONNECTION_MANAGER: &str =
+pub(super) const TYPE_CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const TYPE_ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
-const TYPE_EARLY_MUTATION: &str =
+pub(super) const TYPE_EARLY_MUTATION: &str =
     "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
 const TYPE_FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
 const TYPE_HTTP_OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

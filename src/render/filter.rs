@@ -12,9 +12,22 @@ const BUFFER: u64 = 1 << 20;
 /// What Envoy waits longer than Weir: Weir's own end of a wait comes first, with words.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What the filter and the connections before it depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking<'a> {
+    /// How Envoy sends bodies to Weir.
+    pub body_mode: BodyMode,
+    /// The longest request body that Weir holds, in bytes.
+    pub max_request: u64,
+    /// The longest that Weir itself lets a request wait.
+    pub max_wait: Duration,
+    /// The version of the Envoy that will run.
+    pub envoy_version: &'a str,
+}
+
 /// The processor's filter.
-pub(super) fn ext_proc(plan: &Plan) -> Value {
-    let (request, response) = match plan.body_mode {
+pub(super) fn ext_proc(asking: Asking) -> Value {
+    let (request, response) = match asking.body_mode {
         BodyMode::FullDuplex => ("FULL_DUPLEX_STREAMED", "FULL_DUPLEX_STREAMED"),
         BodyMode::BufferedStreamed => ("BUFFERED", "STREAMED"),
         BodyMode::Buffered => ("BUFFERED", "BUFFERED"),
@@ -25,7 +38,7 @@ pub(super) fn ext_proc(plan: &Plan) -> Value {
             // Without an authority Envoy says the cluster's name, which an HTTP/2 server may refuse.
             "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER, "authority": "weir", "skip_envoy_headers": true},
             "initial_metadata": [
-                {"key": "x-weir-envoy-version", "value": plan.envoy_version},
+                {"key": "x-weir-envoy-version", "value": asking.envoy_version},
                 {"key": "x-weir-role", "value": "route"},
             ],
         },
@@ -47,9 +60,9 @@ pub(super) fn ext_proc(plan: &Plan) -> Value {
         "request_attributes": ["connection.uri_san_peer_certificate", "source.address", "xds.cluster_name"],
         "status_on_error": {"code": "ServiceUnavailable"},
     });
-    if plan.body_mode != BodyMode::FullDuplex {
+    if asking.body_mode != BodyMode::FullDuplex {
         // Envoy waits for each answer here. Its default of 200 ms is shorter than any question of Weir's.
-        filter["message_timeout"] = json!(wait(plan));
+        filter["message_timeout"] = json!(wait(asking.max_wait));
         // Uploads and WebSockets are not buffered: Weir says so at their heads.
         filter["allow_mode_override"] = json!(true);
     }
@@ -57,26 +70,35 @@ pub(super) fn ext_proc(plan: &Plan) -> Value {
 }
 
 /// How long Envoy waits for an answer, as it is told.
-pub(super) fn wait(plan: &Plan) -> String {
-    let wait = plan.max_wait.saturating_add(GRACE);
+pub(super) fn wait(max_wait: Duration) -> String {
+    let wait = max_wait.saturating_add(GRACE);
     format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis())
 }
 
 /// What the listener's connections buffer. Envoy refuses a body above it with 413 where it holds bodies; up
 /// to there Weir refuses it, in the client's dialect.
-pub(super) fn buffer_limit(plan: &Plan) -> u64 {
-    match plan.body_mode {
+pub(super) fn buffer_limit(asking: Asking) -> u64 {
+    match asking.body_mode {
         BodyMode::FullDuplex => BUFFER,
-        BodyMode::BufferedStreamed | BodyMode::Buffered => plan.max_request + BUFFER,
+        BodyMode::BufferedStreamed | BodyMode::Buffered => asking.max_request + BUFFER,
     }
 }
 
 /// Over HTTP/2 it is the stream's window that limits what is buffered of it (Envoy 1.40).
-pub(super) fn downstream_http2(plan: &Plan, mut options: Value) -> Value {
-    if plan.body_mode != BodyMode::FullDuplex {
-        options["initial_stream_window_size"] = json!(buffer_limit(plan));
+pub(super) fn downstream_http2(asking: Asking, mut options: Value) -> Value {
+    if asking.body_mode != BodyMode::FullDuplex {
+        options["initial_stream_window_size"] = json!(buffer_limit(asking));
     }
     options
+}
+
+// === impl Asking ===
+
+impl<'a> From<&Plan<'a>> for Asking<'a> {
+    fn from(plan: &Plan<'a>) -> Self {
+        let Plan { body_mode, max_request, max_wait, envoy_version, .. } = *plan;
+        Asking { body_mode, max_request, max_wait, envoy_version }
+    }
 }
 
 pub(super) const TYPE_EXT_PROC: &str =

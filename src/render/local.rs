@@ -69,18 +69,22 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// The `local_reply_config` of the connection manager.
-pub(super) fn config() -> Value {
-    json!({"mappers": ROWS.iter().map(mapper).collect::<Vec<_>>()})
+/// The `local_reply_config` of the connection manager. `scope` is a filter that is true of the calls that are
+/// Weir's, where the connection manager has others besides.
+pub(super) fn config(scope: Option<&Value>) -> Value {
+    json!({"mappers": ROWS.iter().map(|row| mapper(row, scope)).collect::<Vec<_>>()})
 }
 
-fn mapper(row: &Row) -> Value {
-    let filter = match row.when {
+fn mapper(row: &Row, scope: Option<&Value>) -> Value {
+    let mut filter = match row.when {
         When::Status(status) => both(status_is("EQ", status)),
         When::Client => json!({"and_filter": {"filters": [unanswered(), status_is("GE", 400), status_is("LE", 499)]}}),
         When::Details(prefix) => both(details_begin(prefix)),
         When::Always => unanswered(),
     };
+    if let Some(scope) = scope {
+        filter = json!({"and_filter": {"filters": [scope, filter]}});
+    }
     json!({
         "filter": filter,
         // So that Weir tells it from a provider's answer when it comes by, and knows whether the backend
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn a_row_for_the_clients_fault_compares_the_status_with_both_ends() {
         let client = ROWS.iter().find(|row| matches!(row.when, When::Client)).unwrap();
-        let filters = &mapper(client)["filter"]["and_filter"]["filters"];
+        let filters = &mapper(client, None)["filter"]["and_filter"]["filters"];
         let ends: Vec<(&Value, &Value)> = (1..3)
             .map(|at| &filters[at]["status_code_filter"]["comparison"])
             .map(|comparison| (&comparison["op"], &comparison["value"]["default_value"]))

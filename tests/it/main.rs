@@ -16,6 +16,7 @@ mod exchange;
 mod faults;
 mod fuzz;
 mod gateway;
+mod istio;
 mod limited;
 mod limits;
 mod prices;

@@ -56,7 +56,7 @@ pub struct Egress {
 }
 
 /// The path of an Envoy, which is installed if need be. Panics, and says why, when it cannot be had.
-pub(super) async fn envoy() -> &'static Path {
+pub async fn envoy() -> &'static Path {
     static ENVOY: OnceCell<PathBuf> = OnceCell::const_new();
     let located = || async { install::locate(None).await };
     ENVOY.get_or_try_init(located).await.unwrap_or_else(|error| panic!("these tests need an Envoy: {error}"))

@@ -8,6 +8,7 @@ pub mod envoy_stats;
 pub mod http1;
 pub mod http1_parse;
 pub mod http2;
+pub mod istio;
 #[macro_use]
 mod modes;
 pub mod process;

@@ -1,30 +1,18 @@
-//! `weir render`: the configuration of an Envoy that Weir is attached to, on stdout or as files.
-//! Nothing is connected to; the same documents give the same bytes.
+//! `weir render --mesh envoy`: the configuration of a plain Envoy, whole, as files or as a patch.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::{Documents, print, read, tell};
-use crate::app::{self, AppError};
-use crate::config::{Address, Bootstrap, Compiled, Discovery, Listen};
-use crate::render::document::{self, YamlError};
+use super::{RenderError, Written};
+use crate::config::{Address, Bootstrap, Compiled, Listen};
+use crate::render::document;
 use crate::render::envoy::{BodyMode, ENVOY_VERSION, ExtProc, Plan};
 use crate::render::files;
 use crate::render::tls::ToWeir;
 
-/// `weir render` on the command line.
+/// What only a plain Envoy has.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// What the configuration is for.
-    #[arg(long, value_enum)]
-    mesh: Mesh,
-    #[command(flatten)]
-    documents: Documents,
-    /// Write files here (bootstrap, clusters, routes) instead of one document on stdout. Envoy must find
-    /// them at the same place.
-    #[arg(long, value_name = "DIR", conflicts_with = "patch")]
-    out: Option<PathBuf>,
+pub struct EnvoyArgs {
     /// Only what must be added to a bootstrap that is there, each piece with its place.
     #[arg(long)]
     patch: bool,
@@ -47,58 +35,35 @@ pub struct Args {
     weir_name: Option<String>,
 }
 
-/// Where Envoy is.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Mesh {
-    /// A plain Envoy.
-    Envoy,
-}
-
-/// Why nothing was rendered.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    #[error(transparent)]
-    App(#[from] AppError),
-    #[error("{field}: {host:?} is a name; a rendered Envoy needs an IP address there")]
-    NotAnAddress { field: &'static str, host: String },
-    #[error(
-        "spec.listen.tls: Weir listens with mutual TLS, so Envoy needs --client-certificate, --client-key, --weir-ca and \
-         --weir-name"
-    )]
-    NoClientCertificate,
-    #[error("--client-certificate: Weir listens without TLS; say `listen.tls`, or leave the option out")]
-    NotNeeded,
-    #[error(transparent)]
-    Yaml(#[from] YamlError),
-    #[error("cannot write {path}: {source}", path = path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
-
 /// Envoy's own output, where whoever runs it looks first.
 const ACCESS_LOG: &str = "/dev/stdout";
 
-/// Renders the documents.
-///
-/// # Errors
-/// Every error of the documents; an address that is a name; a file that cannot be written.
-pub fn render(args: &Args) -> Result<(), RenderError> {
-    let Mesh::Envoy = args.mesh;
-    let documents = &args.documents;
-    let compiled = app::load(&read(&documents.path)?, &documents.names.options(Discovery::Disabled))?;
-    let out = args.out.as_deref().map(|out| std::path::absolute(out).map_err(|source| write_error(out, source)));
-    let out = out.transpose()?;
+/// The configuration in the form that was asked for.
+pub(super) fn render(args: &EnvoyArgs, compiled: &Compiled, out: Option<&Path>) -> Result<Written, RenderError> {
     let ca = args.ca_file.clone().unwrap_or_else(files::system_ca);
-    let plan = plan(&compiled, out.as_deref().unwrap_or(Path::new("")), &ca, args.to_weir())?;
-    match &out {
-        Some(directory) => write(directory, &document::files(&plan)?),
-        None if args.patch => shown(&document::patch(&plan)?),
-        None => shown(&document::whole(&plan)?),
-    }
+    let plan = plan(compiled, out.unwrap_or(Path::new("")), &ca, args.to_weir())?;
+    Ok(match out {
+        // The bootstrap last: it names the others.
+        Some(_) => Written::Files(document::files(&plan)?.into_iter().rev().collect()),
+        None if args.patch => Written::Text(document::patch(&plan)?),
+        None => Written::Text(document::whole(&plan)?),
+    })
 }
 
-// === impl Args ===
+// === impl EnvoyArgs ===
 
-impl Args {
+impl EnvoyArgs {
+    /// An option that was given and that no other mesh has.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let EnvoyArgs { patch, ca_file, client_certificate, .. } = self;
+        let all = [
+            (*patch, "--patch"),
+            (ca_file.is_some(), "--ca-file"),
+            (client_certificate.is_some(), "--client-certificate"),
+        ];
+        all.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name)
+    }
+
     /// All of it or nothing: the options require one another.
     fn to_weir(&self) -> Option<ToWeir<'_>> {
         Some(ToWeir {
@@ -147,23 +112,4 @@ fn address(field: &'static str, host: &str, port: u16) -> Result<SocketAddr, Ren
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip: IpAddr = bare.parse().map_err(|_| RenderError::NotAnAddress { field, host: host.to_owned() })?;
     Ok(SocketAddr::new(ip, port))
-}
-
-fn write(directory: &Path, files: &[document::File]) -> Result<(), RenderError> {
-    std::fs::create_dir_all(directory).map_err(|source| write_error(directory, source))?;
-    // The bootstrap last: it names the others.
-    for file in files.iter().rev() {
-        let path = directory.join(file.name);
-        std::fs::write(&path, &file.text).map_err(|source| write_error(&path, source))?;
-        tell(&format!("wrote {}", path.display()));
-    }
-    Ok(())
-}
-
-fn shown(text: &str) -> Result<(), RenderError> {
-    print(text).map_err(|source| write_error(Path::new("stdout"), source))
-}
-
-fn write_error(path: &Path, source: io::Error) -> RenderError {
-    RenderError::Write { path: path.to_owned(), source }
 }
