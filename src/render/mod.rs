@@ -5,6 +5,7 @@ pub mod document;
 pub mod envoy;
 pub mod files;
 mod filter;
+pub mod gateway;
 mod local;
 mod retry;
 pub mod tls;

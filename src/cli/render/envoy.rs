@@ -53,6 +53,17 @@ pub(super) fn render(args: &EnvoyArgs, compiled: &Compiled, out: Option<&Path>) 
 // === impl EnvoyArgs ===
 
 impl EnvoyArgs {
+    /// An option that was given and that no other mesh has.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let EnvoyArgs { patch, ca_file, client_certificate, .. } = self;
+        let all = [
+            (*patch, "--patch"),
+            (ca_file.is_some(), "--ca-file"),
+            (client_certificate.is_some(), "--client-certificate"),
+        ];
+        all.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name)
+    }
+
     /// All of it or nothing: the options require one another.
     fn to_weir(&self) -> Option<ToWeir<'_>> {
         Some(ToWeir {

@@ -2,13 +2,14 @@
 //! Nothing is connected to; the same documents give the same bytes.
 
 mod envoy;
+mod gateway;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
-use crate::config::{Compiled, Discovery};
+use crate::config::{Compiled, Discovery, KeysAre, Options, Source};
 use crate::render::yaml::{File, YamlError};
 
 /// `weir render` on the command line. What only one mesh has is in that mesh's own options.
@@ -25,6 +26,8 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Options of --mesh envoy")]
     envoy: envoy::EnvoyArgs,
+    #[command(flatten, next_help_heading = "Options of --mesh envoy-gateway")]
+    gateway: gateway::GatewayArgs,
 }
 
 /// Where Envoy is.
@@ -32,6 +35,8 @@ pub struct Args {
 enum Mesh {
     /// A plain Envoy.
     Envoy,
+    /// A Gateway of Envoy Gateway.
+    EnvoyGateway,
 }
 
 /// Why nothing was rendered.
@@ -48,6 +53,10 @@ pub enum RenderError {
     NoClientCertificate,
     #[error("--client-certificate: Weir listens without TLS; say `listen.tls`, or leave the option out")]
     NotNeeded,
+    #[error("{option} is an option of --mesh {mesh}")]
+    OtherMesh { option: &'static str, mesh: &'static str },
+    #[error(transparent)]
+    Gateway(#[from] gateway::GatewayError),
     #[error(transparent)]
     Yaml(#[from] YamlError),
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -68,18 +77,31 @@ enum Written {
 /// Every error of the documents; what the mesh's form cannot say; a file that cannot be written.
 pub fn render(args: &Args) -> Result<(), RenderError> {
     let documents = &args.documents;
-    let compiled = app::load(&read(&documents.path)?, &documents.names.options(Discovery::Disabled))?;
+    let source = read(&documents.path)?;
+    // No key is needed, and those who render may have none.
+    let options = Options { keys: KeysAre::Described, ..documents.names.options(Discovery::Disabled) };
+    let compiled = app::load(&source, &options)?;
     let out = args.out.as_deref().map(|out| std::path::absolute(out).map_err(|source| write_error(out, source)));
     let out = out.transpose()?;
-    match resources(args, &compiled, out.as_deref())? {
+    match resources(args, &source, &compiled, out.as_deref())? {
         Written::Text(text) => print(&text).map_err(|source| write_error(Path::new("stdout"), source)),
         Written::Files(files) => write(out.as_deref().unwrap_or(Path::new(".")), &files),
     }
 }
 
-fn resources(args: &Args, compiled: &Compiled, out: Option<&Path>) -> Result<Written, RenderError> {
+fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Path>) -> Result<Written, RenderError> {
+    let strange = match args.mesh {
+        Mesh::Envoy => args.gateway.given().map(|option| (option, "envoy-gateway")),
+        Mesh::EnvoyGateway => args.envoy.given().map(|option| (option, "envoy")),
+    };
+    if let Some((option, mesh)) = strange {
+        return Err(RenderError::OtherMesh { option, mesh });
+    }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),
+        Mesh::EnvoyGateway => {
+            gateway::render(&args.gateway, source, &args.documents.names.root_namespace, compiled, out)
+        }
     }
 }
 
