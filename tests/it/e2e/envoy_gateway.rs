@@ -99,8 +99,14 @@ fn what_only_weir_may_say_is_taken_from_clients_and_kept_from_providers() {
     let routes: Vec<&serde_json::Value> =
         rendered.resources.iter().filter(|found| found["kind"] == "HTTPRoute").collect();
     assert_eq!(routes.len(), 5, "four backends, and nowhere");
+    let holds =
+        |list: &serde_json::Value, header: &str| list.as_array().is_some_and(|list| list.contains(&json!(header)));
+    // Envoy takes these from strangers by itself, and believes callers of its own network.
+    for header in ["x-envoy-retry-on", "x-envoy-max-retries", "x-envoy-upstream-rq-timeout-ms"] {
+        assert!(holds(early, header), "a client could order Envoy with {header}");
+    }
     for header in INTERNAL_HEADERS {
-        let in_list = |list: &serde_json::Value| list.as_array().is_some_and(|list| list.contains(&json!(header)));
+        let in_list = |list: &serde_json::Value| holds(list, header);
         assert!(in_list(early), "{header} from a client would be believed");
         for route in routes.iter().filter(|route| !route["spec"]["rules"][0]["backendRefs"].is_null()) {
             let removed = &route["spec"]["rules"][0]["filters"][0]["requestHeaderModifier"]["remove"];
