@@ -228,24 +228,29 @@ pub(super) fn log(path: &Path) -> Value {
         "typed_config": {
             "@type": TYPE_FILE_LOG,
             "path": path,
-            "log_format": {"json_format": {
-                "start": "%START_TIME%",
-                "method": "%REQ(:METHOD)%",
-                // Without the query, which may hold a key.
-                "path": "%PATH(NQ:PATH)%",
-                "protocol": "%PROTOCOL%",
-                "status": "%RESPONSE_CODE%",
-                "flags": "%RESPONSE_FLAGS%",
-                "details": "%RESPONSE_CODE_DETAILS%",
-                "duration_ms": "%DURATION%",
-                "request_bytes": "%BYTES_RECEIVED%",
-                "response_bytes": "%BYTES_SENT%",
-                "cluster": "%UPSTREAM_CLUSTER_RAW%",
-                "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-                "weir": "%DYNAMIC_METADATA(weir)%",
-            }},
+            "log_format": {"json_format": log_format()},
         },
+    })
+}
+
+/// A line of the access log: what became of a call, and what Weir decided.
+pub(super) fn log_format() -> Value {
+    json!({
+        "start": "%START_TIME%",
+        "method": "%REQ(:METHOD)%",
+        // Without the query, which may hold a key.
+        "path": "%PATH(NQ:PATH)%",
+        "protocol": "%PROTOCOL%",
+        "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "duration_ms": "%DURATION%",
+        "request_bytes": "%BYTES_RECEIVED%",
+        "response_bytes": "%BYTES_SENT%",
+        "cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+        "weir": "%DYNAMIC_METADATA(weir)%",
     })
 }
 
@@ -256,8 +261,7 @@ pub(super) fn extproc_cluster(extproc: ExtProc, name: &str) -> Value {
         ExtProc::Tcp(address) | ExtProc::Tls(address, _) => socket(address),
     };
     let mut http2 = windows();
-    // A stopped Weir then costs 7 seconds; there is no message timeout in this body mode.
-    http2["connection_keepalive"] = json!({"interval": "5s", "timeout": "2s", "interval_jitter": {"value": 0}});
+    http2["connection_keepalive"] = keepalive();
     let mut cluster = json!({
         "name": name,
         "type": "STATIC",
@@ -271,6 +275,11 @@ pub(super) fn extproc_cluster(extproc: ExtProc, name: &str) -> Value {
         cluster["transport_socket"] = tls::to_weir(to_weir);
     }
     cluster
+}
+
+/// A stopped Weir then costs 7 seconds; there is no message timeout in this body mode.
+pub(super) fn keepalive() -> Value {
+    json!({"interval": "5s", "timeout": "2s", "interval_jitter": {"value": 0}})
 }
 
 pub(super) fn provider_cluster(plan: &Plan, upstream: &Upstream) -> Value {

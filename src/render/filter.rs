@@ -37,10 +37,7 @@ pub(super) fn ext_proc(asking: Asking) -> Value {
         "grpc_service": {
             // Without an authority Envoy says the cluster's name, which an HTTP/2 server may refuse.
             "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER, "authority": "weir", "skip_envoy_headers": true},
-            "initial_metadata": [
-                {"key": "x-weir-envoy-version", "value": asking.envoy_version},
-                {"key": "x-weir-role", "value": "route"},
-            ],
+            "initial_metadata": initial_metadata(asking.envoy_version),
         },
         "processing_mode": {
             "request_header_mode": "SEND",
@@ -51,8 +48,7 @@ pub(super) fn ext_proc(asking: Asking) -> Value {
             "response_trailer_mode": "SEND",
         },
         "allow_content_length_header": true,
-        // Weir orders retries in Envoy's own headers; those of clients are stripped before.
-        "mutation_rules": {"allow_all_routing": true, "allow_envoy": true},
+        "mutation_rules": mutation_rules(),
         "metadata_options": {
             "receiving_namespaces": {"untyped": ["weir"]},
             "forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]},
@@ -73,6 +69,19 @@ pub(super) fn ext_proc(asking: Asking) -> Value {
 pub(super) fn wait(max_wait: Duration) -> String {
     let wait = max_wait.saturating_add(GRACE);
     format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis())
+}
+
+/// What Weir is told of the Envoy that asks it, once a stream.
+pub(super) fn initial_metadata(envoy_version: &str) -> Value {
+    json!([
+        {"key": "x-weir-envoy-version", "value": envoy_version},
+        {"key": "x-weir-role", "value": "route"},
+    ])
+}
+
+/// Weir orders retries in Envoy's own headers; those of clients are stripped before.
+pub(super) fn mutation_rules() -> Value {
+    json!({"allow_all_routing": true, "allow_envoy": true})
 }
 
 /// What the listener's connections buffer. Envoy refuses a body above it with 413 where it holds bodies; up

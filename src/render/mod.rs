@@ -6,6 +6,7 @@ pub mod document;
 pub mod envoy;
 pub mod files;
 mod filter;
+pub mod gateway;
 pub mod istio;
 mod local;
 mod retry;

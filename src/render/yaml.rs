@@ -21,3 +21,11 @@ pub(super) fn yaml(value: &Value) -> Result<String, YamlError> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false, quote_all: false };
     Ok(serde_saphyr::to_string_with_options(value, options)?)
 }
+
+/// As [`yaml`], and texts of several lines stay readable: for what holds whole files.
+pub(super) fn yaml_of_texts(value: &Value) -> Result<String, YamlError> {
+    let options = serde_saphyr::ser_options! {
+        prefer_block_scalars: true, quote_all: false, folded_wrap_chars: usize::MAX,
+    };
+    Ok(serde_saphyr::to_string_with_options(value, options)?)
+}

@@ -2,6 +2,7 @@
 //! Nothing is connected to; the same documents give the same bytes.
 
 mod envoy;
+mod gateway;
 mod istio;
 
 use std::io;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
-use crate::config::{Compiled, Discovery};
+use crate::config::{Compiled, Discovery, KeysAre, Options, Source};
 use crate::render::istio::IstioError;
 use crate::render::istio::version::UnknownVersion;
 use crate::render::yaml::{File, YamlError};
@@ -30,6 +31,8 @@ pub struct Args {
     envoy: envoy::EnvoyArgs,
     #[command(flatten, next_help_heading = "Options of --mesh istio")]
     istio: istio::IstioArgs,
+    #[command(flatten, next_help_heading = "Options of --mesh envoy-gateway")]
+    gateway: gateway::GatewayArgs,
 }
 
 /// Where Envoy is.
@@ -39,6 +42,8 @@ enum Mesh {
     Envoy,
     /// The proxies of an Istio mesh.
     Istio,
+    /// A Gateway of Envoy Gateway.
+    EnvoyGateway,
 }
 
 /// Why nothing was rendered.
@@ -76,6 +81,8 @@ pub enum RenderError {
     #[error(transparent)]
     Istio(#[from] IstioError),
     #[error(transparent)]
+    Gateway(#[from] gateway::GatewayError),
+    #[error(transparent)]
     Yaml(#[from] YamlError),
     #[error("cannot write {path}: {source}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -95,26 +102,35 @@ enum Written {
 /// Every error of the documents; what the mesh's form cannot say; a file that cannot be written.
 pub fn render(args: &Args) -> Result<(), RenderError> {
     let documents = &args.documents;
-    let compiled = app::load(&read(&documents.path)?, &documents.names.options(Discovery::Disabled))?;
+    let source = read(&documents.path)?;
+    // No key is needed, and those who render may have none.
+    let options = Options { keys: KeysAre::Described, ..documents.names.options(Discovery::Disabled) };
+    let compiled = app::load(&source, &options)?;
     let out = args.out.as_deref().map(|out| std::path::absolute(out).map_err(|source| write_error(out, source)));
     let out = out.transpose()?;
-    match resources(args, &compiled, out.as_deref())? {
+    match resources(args, &source, &compiled, out.as_deref())? {
         Written::Text(text) => print(&text).map_err(|source| write_error(Path::new("stdout"), source)),
         Written::Files(files) => write(out.as_deref().unwrap_or(Path::new(".")), &files),
     }
 }
 
-fn resources(args: &Args, compiled: &Compiled, out: Option<&Path>) -> Result<Written, RenderError> {
-    let strange = match args.mesh {
-        Mesh::Envoy => args.istio.given().map(|option| (option, "istio")),
-        Mesh::Istio => args.envoy.given().map(|option| (option, "envoy")),
-    };
+fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Path>) -> Result<Written, RenderError> {
+    let given = [
+        (Mesh::Envoy, args.envoy.given(), "envoy"),
+        (Mesh::Istio, args.istio.given(), "istio"),
+        (Mesh::EnvoyGateway, args.gateway.given(), "envoy-gateway"),
+    ];
+    let strange = given.into_iter().filter(|(mesh, ..)| *mesh != args.mesh);
+    let strange = strange.filter_map(|(_, option, mesh)| Some((option?, mesh))).next();
     if let Some((option, mesh)) = strange {
         return Err(RenderError::OtherMesh { option, mesh });
     }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),
         Mesh::Istio => istio::render(&args.istio, compiled, &args.documents.names, out),
+        Mesh::EnvoyGateway => {
+            gateway::render(&args.gateway, source, &args.documents.names.root_namespace, compiled, out)
+        }
     }
 }
 

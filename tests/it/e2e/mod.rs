@@ -9,7 +9,7 @@
 //! | `faults::{upstream, tally, counted}`: an answer that ends in the middle, a client that leaves it | `BUFFERED` both | no part of it comes to the client, or to Weir |
 //! | `faults::{load, metrics, gone}`: streams that run side by side, or are left | `BUFFERED` both | the same |
 //! | `faults::drain`, `faults::scripted`: a stream that Weir ends by itself | all but the first | what is said between two chunks waits for the next one (`extproc::turns`) |
-//! | `up`, `render` | all but the first | processes and files; `render` serves with each form |
+//! | `up`, `render`, `envoy_gateway` | all but the first | processes and files; those that render serve with each form |
 
 mod billed;
 mod bodies;
@@ -18,6 +18,7 @@ mod chat;
 mod clouds;
 mod codings;
 pub mod egress;
+mod envoy_gateway;
 mod explain;
 mod http;
 mod leaving;

@@ -85,7 +85,8 @@ fn render(arguments: &[&str]) -> String {
     out.into_owned()
 }
 
-async fn validate(config: &Path) {
+/// Panics where Envoy does not accept this configuration.
+pub(super) async fn validate(config: &Path) {
     let output = Command::new(envoy().await)
         .args(["--mode", "validate", "--log-level", "error", "--config-path"])
         .arg(config)
@@ -94,7 +95,8 @@ async fn validate(config: &Path) {
     assert!(output.status.success(), "{}: {}", config.display(), String::from_utf8_lossy(&output.stderr));
 }
 
-fn golden(name: &str, text: &str) {
+/// Panics where a rendered text is not the one that is kept.
+pub(super) fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/render").join(name);
     if std::env::var_os("WEIR_BLESS").is_some() {
         std::fs::write(&path, text).expect("a golden file");

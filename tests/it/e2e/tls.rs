@@ -14,7 +14,7 @@ use crate::support::envoy_stats::Exceptions;
 use crate::support::process::{Child, ready_value};
 
 /// Answers every request with one completion, and says on stderr whose key it was sent.
-const SERVER: &str = r#"
+pub(super) const SERVER: &str = r#"
 import http.server, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -42,7 +42,7 @@ server.serve_forever()
 const START: Duration = Duration::from_secs(60);
 
 /// A certificate that is its own CA, for `llm.test`.
-fn certificate(directory: &Path, name: &str) -> (String, String) {
+pub(super) fn certificate(directory: &Path, name: &str) -> (String, String) {
     let path = |end: &str| directory.join(format!("{name}.{end}")).display().to_string();
     let (certificate, key) = (path("pem"), path("key"));
     let made = Command::new("openssl")

@@ -5,10 +5,13 @@ pub mod aws;
 pub mod certs;
 pub mod cluster;
 pub mod envoy_stats;
+pub mod gateway_kinds;
+pub mod gateway_xds;
 pub mod http1;
 pub mod http1_parse;
 pub mod http2;
 pub mod istio;
+pub mod json_patch;
 #[macro_use]
 mod modes;
 pub mod process;
