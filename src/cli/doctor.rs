@@ -175,7 +175,8 @@ fn compiled(args: &Args) -> Result<Compiled, AppError> {
 
 fn wanted(compiled: &Compiled, hosts: &mut Hosts) -> Wanted {
     let Compiled { policy, bootstrap, .. } = compiled;
-    for upstream in &policy.upstreams {
+    // A server in clear text gets no key that could be stolen, and may have callers besides.
+    for upstream in policy.upstreams.iter().filter(|upstream| upstream.https) {
         hosts.add(&upstream.host, &upstream.name);
     }
     Wanted {

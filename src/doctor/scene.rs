@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Evidence;
 use super::dump::{Action, Backend, Chain, Cluster, Dump, End, ExtProc, HttpFilter, Listener, Manager, Modes};
-use super::dump::{Override, Route, RouteTable, Routes, VirtualHost};
+use super::dump::{Override, Route, RouteTable, Routes, Version, VirtualHost};
 use crate::render::envoy::{BACKEND_HEADER, EXTPROC_CLUSTER};
 
 /// The configuration, understood.
@@ -148,6 +148,18 @@ impl<'a> Scene<'a> {
             Action::Header(header) => header == BACKEND_HEADER,
             Action::Local | Action::Other => false,
         }
+    }
+
+    /// Whether this Envoy has what came with `1.MINOR`; one that does not say what it is has it.
+    pub fn has(&self, minor: u64) -> bool {
+        self.dump.version.is_none_or(|version| version >= Version::minor(minor))
+    }
+
+    /// Whether it is a server of one's own, of which only Weir's routes tell: it has callers besides, and gets no
+    /// provider's key.
+    pub fn is_own(&self, route: &Route) -> bool {
+        let chosen = |name: &String| self.providers.get(name.as_str()).is_none_or(|provider| *provider == CHOSEN);
+        matches!(&route.action, Action::Clusters(names) if names.iter().all(chosen)) && route.backend == Backend::Any
     }
 
     /// Managers in which a filter of Weir's stands.

@@ -61,8 +61,12 @@ impl Input {
     /// When it is not there, or too much.
     pub async fn read(&self) -> Result<Vec<u8>, ReadError> {
         match self {
-            Input::Stdin => whole(io::stdin().lock()),
-            Input::File(path) => whole(File::open(path)?),
+            Input::Stdin => whole(io::stdin().lock(), 0),
+            Input::File(path) => {
+                let file = File::open(path)?;
+                let length = file.metadata()?.len();
+                whole(file, length)
+            }
             Input::Url(url) => {
                 let answer = Client::new().get_at_most(url, ENVOY, MOST).await?;
                 match answer.status {
@@ -84,8 +88,10 @@ impl fmt::Display for Input {
     }
 }
 
-fn whole(from: impl Read) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
+/// `length` is what it probably has.
+fn whole(from: impl Read, length: u64) -> Result<Vec<u8>, ReadError> {
+    let length = usize::try_from(length).unwrap_or(MOST).min(MOST);
+    let mut bytes = Vec::with_capacity(length + 1);
     from.take(MOST as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MOST { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }

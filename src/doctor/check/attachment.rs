@@ -113,7 +113,8 @@ fn word(filter: &HttpFilter) -> &str {
 fn routes(scene: &Scene, at: &Attached, findings: &mut Findings) -> usize {
     let (seen, unseen): (Vec<_>, Vec<_>) = scene.to_providers(at).into_iter().partition(|to| to.weir.is_some());
     let mut hosts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for to in unseen {
+    // A server of one's own has callers besides.
+    for to in unseen.iter().filter(|to| !scene.is_own(to.route)) {
         hosts.entry(&to.host.name).or_default().push(&to.route.name);
     }
     for (host, routes) in hosts {

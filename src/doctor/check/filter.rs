@@ -1,9 +1,10 @@
 //! What Weir's filter and its connection manager are told: modes, rules, metadata, attributes, time. Pure.
 
-use super::{Findings, NO_FILTER, Scene, Told, many, shown};
+use std::time::Duration;
+
+use super::{Findings, NO_FILTER, Scene, Told, many, shown, since};
 use crate::doctor::dump::{BodyForm, ExtProc, HttpFilter, Modes};
 use crate::doctor::scene::{Attached, ROLE};
-use std::time::Duration;
 
 /// What a connection buffers where nobody says.
 const ENVOY_BUFFER: u64 = 1 << 20;
@@ -23,6 +24,10 @@ const ATTRIBUTES: &[(&str, &str)] = &[
 const LARGE: &str = "xds.node";
 const JWT: &str = "envoy.filters.http.jwt_authn";
 
+/// The minor versions of Envoy with which these fields came.
+const LENGTH_SINCE: u64 = 38;
+const STATUS_SINCE: u64 = 36;
+
 pub fn check(scene: &Scene, findings: &mut Findings) -> Told {
     let mut count = 0;
     for at in scene.attached() {
@@ -31,7 +36,7 @@ pub fn check(scene: &Scene, findings: &mut Findings) -> Told {
             modes(&place, &ext_proc.modes, findings);
             rules(scene, at, &place, ext_proc, findings);
             told(at, &place, ext_proc, findings);
-            failing(&place, ext_proc, findings);
+            failing(scene, &place, ext_proc, findings);
             buffered(scene, at, &place, ext_proc, findings);
             role(&place, filter, ext_proc, findings);
             count += 1;
@@ -94,11 +99,13 @@ fn modes(place: &str, modes: &Modes, findings: &mut Findings) {
 
 fn rules(scene: &Scene, at: &Attached, place: &str, ext_proc: &ExtProc, findings: &mut Findings) {
     if !ext_proc.allow_content_length {
-        findings.warning(
+        findings.add(
+            since(scene, LENGTH_SINCE),
             "content-length",
             place,
-            "Envoy takes away the length that Weir writes, so bodies leave in chunks, which some providers refuse.",
-            "allow_content_length_header: true",
+            "Envoy takes away the length that Weir writes, so bodies leave in chunks, which some providers refuse."
+                .into(),
+            format!("allow_content_length_header: true (Envoy 1.{LENGTH_SINCE})"),
         );
     }
     if ext_proc.disallow_all {
@@ -178,14 +185,15 @@ fn told(at: &Attached, place: &str, ext_proc: &ExtProc, findings: &mut Findings)
     }
 }
 
-fn failing(place: &str, ext_proc: &ExtProc, findings: &mut Findings) {
+fn failing(scene: &Scene, place: &str, ext_proc: &ExtProc, findings: &mut Findings) {
     let is_duplex = ext_proc.modes.request_body == BodyForm::FullDuplex;
     match ext_proc.status_on_error.as_deref() {
         Some("ServiceUnavailable" | "503") => {}
         other => {
             let now = other.unwrap_or("500, Envoy's default");
             let means = format!("When Weir does not answer, clients see {now}; 503 is what they try again after.");
-            findings.warning("status-on-error", place, means, "status_on_error: {code: ServiceUnavailable}");
+            let change = format!("status_on_error: {{code: ServiceUnavailable}} (Envoy 1.{STATUS_SINCE})");
+            findings.add(since(scene, STATUS_SINCE), "status-on-error", place, means, change);
         }
     }
     if ext_proc.failure_mode_allow && is_duplex {

@@ -14,7 +14,7 @@ mod weir;
 
 use std::time::Duration;
 
-use super::finding::{Findings, Group, Told};
+use super::finding::{Findings, Group, Severity, Told};
 use super::report::{Report, many};
 use super::scene::Scene;
 
@@ -64,6 +64,11 @@ fn seen(scene: &Scene) -> String {
         many(dump.clusters.len(), "cluster"),
         many(routes, "route")
     )
+}
+
+/// How bad it is to be without what came with Envoy `1.MINOR`: nobody can mend it in an older one.
+fn since(scene: &Scene, minor: u64) -> Severity {
+    if scene.has(minor) { Severity::Warning } else { Severity::Note }
 }
 
 /// `0.2 s`, `15 s`, `5 min`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Findings, NO_FILTER, Scene, Told, many, shown};
+use super::{Findings, NO_FILTER, Scene, Told, many, shown, since};
 use crate::doctor::dump::{Action, Backend, Manager};
 use crate::doctor::scene::{Attached, ToProvider};
 use crate::render::envoy::{BACKEND_HEADER, INTERNAL_HEADERS};
@@ -12,6 +12,8 @@ const ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What a held request or a slow provider may take.
 const LONG: Duration = Duration::from_secs(900);
+/// The minor version of Envoy with which a route's own limit came.
+const LIMIT_SINCE: u64 = 36;
 
 pub fn check(scene: &Scene, findings: &mut Findings) -> Told {
     let (mut count, mut backends) = (0, BTreeSet::new());
@@ -89,7 +91,8 @@ fn retries(scene: &Scene, at: &Attached, place: &str, to: &ToProvider, findings:
     if buffer < wanted {
         let means =
             format!("Bodies above {buffer} bytes are not tried again when a provider fails, and nothing says so.");
-        findings.warning("retry-buffer", place, means, format!("request_body_buffer_limit: {wanted} on the route"));
+        let change = format!("request_body_buffer_limit: {wanted} on the route (Envoy 1.{LIMIT_SINCE})");
+        findings.add(since(scene, LIMIT_SINCE), "retry-buffer", place, means, change);
     }
 }
 

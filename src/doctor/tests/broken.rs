@@ -49,6 +49,23 @@ fn each_setting_of_the_filter_has_its_finding() {
 }
 
 #[test]
+fn what_an_older_envoy_cannot_do_is_a_note() {
+    let mut older = healthy();
+    set(&mut older, "/configs/0/bootstrap/node/user_agent_build_version/version/minor_number", json!(35));
+    assert_eq!(codes(&report(&older)), []);
+    let rows = [
+        (FILTER, "allow_content_length_header", Value::Null, Note, "content-length"),
+        (FILTER, "status_on_error", Value::Null, Note, "status-on-error"),
+        (ROUTE, "request_body_buffer_limit", Value::Null, Note, "retry-buffer"),
+    ];
+    breaks(&older, &rows);
+    // One that does not say what it is could be any.
+    let mut unknown = healthy();
+    set(&mut unknown, "/configs/0/bootstrap", json!({}));
+    breaks(&unknown, &[(FILTER, "status_on_error", Value::Null, Warning, "status-on-error")]);
+}
+
+#[test]
 fn what_envoy_buffers_and_waits_is_looked_at_where_it_buffers() {
     for mode in [BodyMode::BufferedStreamed, BodyMode::Buffered] {
         let rows = [

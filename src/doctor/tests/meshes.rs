@@ -66,7 +66,8 @@ fn plain_http_to_a_provider_past_the_filter_is_an_error() {
     manager["rds"]["route_config_name"] = json!("80");
     dump["configs"][1]["static_listeners"].as_array_mut().unwrap().push(json!({"listener": other}));
     let host = |name: &str, cluster: &str| json!({"name": name, "domains": [name], "routes": [{"name": "default", "match": {"prefix": "/"}, "route": {"cluster": cluster}}]});
-    let hosts = [host("api.openai.com:80", "openai"), host("web:80", "web")];
+    // A server of one's own has callers besides Weir's.
+    let hosts = [host("api.openai.com:80", "openai"), host("web:80", "web"), host("vllm.ml:80", "own")];
     let tables = dump["configs"][3]["dynamic_route_configs"].as_array_mut().unwrap();
     tables.push(json!({"route_config": {"name": "80", "virtual_hosts": hosts}}));
     let report = report(&dump);
