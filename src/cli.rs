@@ -1,6 +1,7 @@
 //! The commands. One that serves prints one line on stdout, when it is ready; one that is asked for
 //! something prints that there and nothing else. Everything else for people goes to stderr.
 
+mod doctor;
 mod explain;
 mod keys;
 
@@ -54,6 +55,8 @@ enum Command {
     Key(keys::Command),
     /// The configuration of an Envoy that asks Weir.
     Render(render::Args),
+    /// What is wrong with the Envoy around Weir, and what to change; a dump of it or a running one.
+    Doctor(doctor::Args),
     /// The JSON Schema and the CRDs of the configuration.
     Schema(schema::Args),
     /// The providers of the catalogue.
@@ -199,6 +202,7 @@ async fn command(command: Command) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
         },
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Schema(args) => match schema::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),

@@ -64,6 +64,7 @@ pub mod telemetry;
 pub mod world;
 // 7: hosts.
 pub mod admin;
+pub mod doctor;
 pub mod extproc;
 pub mod mock;
 // 8: composition.

@@ -1,4 +1,4 @@
-//! [io] A small HTTP client for Envoy's admin endpoint, Weir's own, and the tour. Plain HTTP/1.1,
+//! [io] A small HTTP client for Envoy's admin endpoint, Weir's own, doctor and the tour. Plain HTTP/1.1,
 //! no redirects.
 
 use std::time::Duration;
@@ -16,15 +16,15 @@ const MOST: usize = 16 << 20;
 
 /// A client with a pool of connections.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
 }
 
 /// An answer that was read whole.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
@@ -43,15 +43,24 @@ pub enum HttpError {
 // === impl Client ===
 
 impl Client {
-    pub(super) fn new() -> Client {
+    pub(crate) fn new() -> Client {
         Client { pool: Pool::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Sends a request and reads the answer whole, both within `timeout`.
     pub(super) async fn call(&self, request: Request<Full<Bytes>>, timeout: Duration) -> Result<Answer, HttpError> {
+        self.whole(request, timeout, MOST).await
+    }
+
+    /// The same with a bound of its own.
+    pub(crate) async fn get_at_most(&self, url: &str, timeout: Duration, most: usize) -> Result<Answer, HttpError> {
+        self.whole(Request::get(url).body(Full::default())?, timeout, most).await
+    }
+
+    async fn whole(&self, request: Request<Full<Bytes>>, timeout: Duration, most: usize) -> Result<Answer, HttpError> {
         let whole = async {
             let (head, body) = self.open(request).await?.into_parts();
-            let body = Limited::new(body, MOST).collect().await.map_err(HttpError::Body)?.to_bytes();
+            let body = Limited::new(body, most).collect().await.map_err(HttpError::Body)?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })
         };
         tokio::time::timeout(timeout, whole).await.map_err(|_| HttpError::Timeout(timeout))?

@@ -18,7 +18,7 @@
 
 pub mod demo;
 mod follow;
-mod http;
+pub(crate) mod http;
 pub mod install;
 mod kept;
 mod leftover;

@@ -16,7 +16,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (4, &["policy"]),
     (5, &["exchange"]),
     (6, &["world", "config", "telemetry", "render"]),
-    (7, &["extproc", "admin", "mock"]),
+    (7, &["extproc", "admin", "mock", "doctor"]),
     (FREE, &["main", "cli", "app", "up"]),
 ];
 const FREE: u8 = 8;

@@ -11,6 +11,7 @@ mod support;
 mod architecture;
 mod bench;
 mod credentials;
+mod doctor;
 mod e2e;
 mod exchange;
 mod faults;
