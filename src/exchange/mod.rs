@@ -22,6 +22,7 @@ mod allowance;
 mod bounds;
 mod carried;
 mod choose;
+mod context;
 mod costs;
 mod count;
 mod counted;

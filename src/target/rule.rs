@@ -84,6 +84,8 @@ pub enum RetryOn {
     ServerError,
     /// Nothing of the request has left.
     ConnectFailure,
+    /// The model's context window cannot hold the call. Chosen by before it leaves; no proxy is told of it.
+    ContextTooLong,
 }
 
 /// What of a call decides which rule takes it.
@@ -98,6 +100,15 @@ pub struct Asked<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// Whether the caller is one of those of [`Match::from`].
     pub caller: &'a dyn Fn(usize) -> bool,
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// Whether a model whose context window cannot hold the call is passed over.
+    pub fn avoids_long_context(&self) -> bool {
+        self.retry.as_ref().is_some_and(|retry| retry.on.contains(&RetryOn::ContextTooLong))
+    }
 }
 
 // === impl Choice ===

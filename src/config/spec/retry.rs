@@ -29,7 +29,7 @@ const ON: &Words<RetryOn> = &[
     ("RateLimited", Some(RetryOn::RateLimited)),
     ("ServerError", Some(RetryOn::ServerError)),
     ("ConnectFailure", Some(RetryOn::ConnectFailure)),
-    ("ContextTooLong", None),
+    ("ContextTooLong", Some(RetryOn::ContextTooLong)),
 ];
 pub(super) const FAILOVER: &Words<()> = &[("PerRequest", Some(())), ("PerAttempt", None)];
 const BY: &Words<StickyBy> = &[
