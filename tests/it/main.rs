@@ -10,6 +10,7 @@ mod support;
 
 mod architecture;
 mod bench;
+mod cooldowns;
 mod credentials;
 mod e2e;
 mod exchange;
