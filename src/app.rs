@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Admin, Scope};
+use crate::admin::{self, Admin, Listing, Scope};
 use crate::base::socket;
 use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess, Store};
 use crate::extproc::server::{self, Listener};
@@ -110,6 +110,7 @@ pub struct Core {
     keeper: Arc<Keeper>,
     signing: Signing,
     store: Option<Redis>,
+    cooling: Arc<Listing>,
 }
 
 /// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.
@@ -194,11 +195,11 @@ impl Core {
         let dropped = metrics.notes_dropped.clone();
         let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
         let world = counting::kept(world, bootstrap, &metrics)?;
-        let (closer, policies) = (world.closer(), world.policies());
+        let (closer, policies, limits) = (world.closer(), world.policies(), world.limits());
         let unauthorized = Arc::new(Notify::new());
         let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
-        let limits = world.limits();
-        let store = counting::share(&limits, store, &metrics)?;
+        let store = counting::share(&world, store, &metrics, pool.clone())?;
+        let cooling = counting::cooling(&world, pool.clone());
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
@@ -219,6 +220,7 @@ impl Core {
             keeper,
             signing,
             store,
+            cooling,
         })
     }
 
@@ -239,6 +241,7 @@ impl Core {
             config: Arc::new(move || status.page()),
             limits: self.limits.clone(),
             in_store: counting::in_store(self.policies.clone(), self.limits.clone()),
+            cooling: self.cooling.clone(),
             mutations,
         }
     }

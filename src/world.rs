@@ -1,6 +1,7 @@
 //! The answers: what an exchange cannot know by itself, and where its notes go. A host is given a
 //! world and never looks behind it, so that a test can script one.
 
+pub mod cooling;
 mod counting;
 mod limits;
 
@@ -18,6 +19,7 @@ use crate::target::Health;
 use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
 
+use cooling::Cooling;
 use counting::Counts;
 pub use limits::{KEYS, Limits};
 
@@ -123,7 +125,7 @@ pub struct Policies {
 pub struct Local {
     policies: Policies,
     learned: Arc<Learned>,
-    health: Arc<Health>,
+    cooling: Arc<Cooling>,
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
     counts: Counts,
@@ -147,8 +149,8 @@ impl Local {
         let counts = Counts::new(cores);
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
         let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
-        let (health, limits) = (Arc::default(), Arc::default());
-        (Local { policies, learned, health, queue, room, counts, limits }, notes)
+        let (cooling, limits) = (Arc::default(), Arc::default());
+        (Local { policies, learned, cooling, queue, room, counts, limits }, notes)
     }
 
     /// With these limits in place of its own, before anything was asked of it.
@@ -165,6 +167,11 @@ impl Local {
     /// What is counted of the limits.
     pub fn limits(&self) -> Arc<Limits> {
         self.limits.clone()
+    }
+
+    /// What cools down.
+    pub fn cooling(&self) -> Arc<Cooling> {
+        self.cooling.clone()
     }
 
     /// What ends the notes of this world.
@@ -192,7 +199,7 @@ impl World for Local {
 
     fn hint(&self, note: Note) {
         if let Note::Observe(observation) = &note {
-            return self.health.observe(observation);
+            return self.cooling.observe(observation);
         }
         self.room.admit(&note);
         if !self.room.take(1) {
@@ -212,7 +219,7 @@ impl World for Local {
     }
 
     fn health(&self) -> Arc<Health> {
-        self.health.clone()
+        self.cooling.health().clone()
     }
 }
 

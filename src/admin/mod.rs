@@ -9,6 +9,7 @@
 //! | `/exchanges/{id}` | [`Scope::Full`] | the `weir.v1.UsageRecord` of an exchange, and `explain`: why  |
 //! | `/config`         | [`Scope::Full`] | the configuration, redacted                                |
 //! | `/limits`         | [`Scope::Full`] | how full limits are, the fullest key first                 |
+//! | `/cooldowns`      | [`Scope::Full`] | the backends, keys and models that are left alone, and for how long |
 //! | `POST /limits/reset` | [`Scope::Full`] | what is used of a limit is forgotten                    |
 //!
 //! Full is for a Unix socket with mode 0600, or for loopback TCP, where a request must name the
@@ -20,6 +21,7 @@
 //! [`limits::CONFIRM`], for which a browser asks this server first, and it gives no leave. Each change is one line
 //! in the log, which says who made it as far as the socket knows.
 
+mod cooling;
 mod limits;
 mod routes;
 
@@ -45,6 +47,7 @@ use tokio::time::{sleep, timeout};
 use self::routes::Form;
 use crate::base::socket;
 use crate::exchange::record::Record;
+use crate::target::health::Cooling;
 use crate::telemetry::{Metrics, Recent};
 use crate::world::Limits;
 
@@ -74,6 +77,7 @@ pub struct Admin {
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
     pub limits: Arc<Limits>,
     pub in_store: Arc<InStore>,
+    pub cooling: Arc<Listing>,
     /// Whether anything may be changed.
     pub mutations: bool,
 }
@@ -81,6 +85,9 @@ pub struct Admin {
 /// What a limit by its id is called in the store that replicas share, by one key or by all; none where it is not
 /// counted there.
 pub type InStore = dyn Fn(&str, Option<&str>) -> Option<String> + Send + Sync;
+
+/// What cools down, and for how long.
+pub type Listing = dyn Fn() -> Vec<(Duration, Cooling)> + Send + Sync;
 
 /// Who is connected, as far as the socket knows.
 #[derive(Clone, Copy, Debug)]

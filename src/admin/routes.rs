@@ -9,7 +9,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONT
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
-use super::{Admin, Peer, Scope, limits};
+use super::{Admin, Peer, Scope, cooling, limits};
 use crate::telemetry::{metrics, record};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -46,6 +46,7 @@ pub fn answer<B>(admin: &Admin, form: Form, peer: Peer, request: &Request<B>) ->
         ("/metrics", _) => page(StatusCode::OK, metrics::CONTENT_TYPE, admin.metrics.render()),
         ("/config", Scope::Full) => page(StatusCode::OK, TEXT, (admin.config)()),
         ("/limits", Scope::Full) => limits::show(admin, request.uri().query()),
+        ("/cooldowns", Scope::Full) => cooling::show(admin),
         (path, Scope::Full) => match path.strip_prefix("/exchanges/") {
             Some(id) => exchange(admin, id),
             None => error(StatusCode::NOT_FOUND, "no such page"),

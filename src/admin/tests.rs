@@ -35,6 +35,7 @@ fn admin(ready: &Arc<AtomicBool>) -> Admin {
         config: Arc::new(|| "role: Sidecar\n".to_owned()),
         limits: Arc::default(),
         in_store: Arc::new(|_, _| None),
+        cooling: Arc::new(Vec::new),
         mutations: false,
     };
     admin.metrics.observe(&sample());

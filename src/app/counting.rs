@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use super::{AppError, store};
-use crate::admin::InStore;
+use crate::admin::{InStore, Listing};
 use crate::config::{Bootstrap, Store};
+use crate::extproc::Pool;
 use crate::limit::journal::Journal;
 use crate::limit::lease::Leases;
 use crate::limit::redis::Redis;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Seen;
+use crate::world::cooling::Counts;
 use crate::world::{KEYS, Limits, Local, Policies};
 
 /// A world that goes on with what an earlier process spent.
@@ -29,24 +31,46 @@ pub(super) fn kept(world: Local, bootstrap: &Bootstrap, metrics: &Metrics) -> Re
     }
 }
 
-/// Connects the limits with the store, and both with the metrics.
+/// Connects the limits and the cool-downs with the store, and all of them with the metrics.
 ///
 /// # Errors
 /// When the store can never be reached.
-pub(super) fn share(limits: &Arc<Limits>, store: Option<Store>, metrics: &Metrics) -> Result<Option<Redis>, AppError> {
-    let store = store.map(store::connect).transpose()?;
+pub(super) fn share(
+    world: &Local,
+    store: Option<Store>,
+    metrics: &Metrics,
+    pool: Arc<Pool>,
+) -> Result<Option<Redis>, AppError> {
+    let (limits, store) = (world.limits(), store.map(store::connect).transpose()?);
     if let Some(store) = &store {
         limits.share(Leases::new(store.clone()));
         metrics.store.watch(store.clone());
+        let counted = &metrics.cooling;
+        let counts = Counts {
+            told: counted.told.clone(),
+            learnt: counted.learnt.clone(),
+            lost: counted.lost.clone(),
+            strange: counted.strange.clone(),
+            failed: counted.failed.clone(),
+        };
+        world.cooling().share(store.clone(), world.policies(), Arc::new(move || pool.mono()), counts);
     }
-    let seen = limits.clone();
     metrics.limits.watch(move || Seen {
-        tallies: seen.tallies().all(),
-        totals: seen.totals(),
-        peaks: seen.peaks(),
-        uncounted: seen.uncounted(),
+        tallies: limits.tallies().all(),
+        totals: limits.totals(),
+        peaks: limits.peaks(),
+        uncounted: limits.uncounted(),
     });
     Ok(store)
+}
+
+/// What cools down now, for who is asked for it.
+pub(super) fn cooling(world: &Local, pool: Arc<Pool>) -> Arc<Listing> {
+    let cooling = world.cooling();
+    Arc::new(move || {
+        let now = pool.mono();
+        cooling.health().list(now).into_iter().map(|one| (one.until.since(now), one)).collect()
+    })
 }
 
 /// What a limit is called in the store, for who would reset it.

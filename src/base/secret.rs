@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 /// A credential or a key. Cloning shares the bytes; only [`Secret::expose`] shows them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
@@ -19,6 +21,12 @@ impl Secret {
     /// The bytes themselves. Call it where the secret leaves for its destination and nowhere else.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Sixteen bits that tell two secrets for the same `purpose` apart, mostly. Too few to say anything of the secret.
+    pub fn tag(&self, purpose: &str) -> u16 {
+        let digest = Sha256::new().chain_update(purpose).chain_update([0]).chain_update(&*self.0).finalize();
+        digest.iter().take(2).fold(0, |tag, byte| tag << 8 | u16::from(*byte))
     }
 
     /// True when there is nothing in it.

@@ -99,7 +99,6 @@ fn every_field_of_the_language_that_is_not_built_yet_is_named() {
         "2:spec.telemetry.otlp",
         "2:spec.telemetry.metricLabels",
         "3:spec.carriedBy",
-        "4:spec.rules[0].retry.on[3]",
         "8:LLMCachePolicy",
         "9:LLMGuardPolicy",
     ]

@@ -50,6 +50,7 @@ fn rendered(body_mode: BodyMode) -> Value {
         body_mode,
         max_request: 32 << 20,
         max_wait: Duration::from_secs(240),
+        chains: &[],
         upstreams: &upstreams,
         node_id: "test",
         envoy_version: "1.40.0",

@@ -236,7 +236,7 @@ impl Exchange {
     /// what it reads elsewhere as much as that one was longer; before there was one, all that its model reads.
     fn assumed(&self, parts: Parts, text: u64, target: &Target) -> (u64, u64) {
         let key = Key { backend: &target.backend.name, model: &target.model };
-        let window = self.window(target).unwrap_or(WINDOW);
+        let window = self.window(target.into()).unwrap_or(WINDOW);
         let before = self.setup.learned.expected_input(&self.story.caller.name, key);
         let here = parts.tokens.saturating_add(parts.documents.div_ceil(DOCUMENT));
         let referred = match before {

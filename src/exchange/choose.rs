@@ -119,6 +119,7 @@ impl Exchange {
             health: &self.setup.health,
             now: self.now.mono,
             door: &|place| self.door(&speaking, place, &call.model),
+            overfull: &|rule, place| self.overfull(rule, place, deciding),
         };
         policy.targets.resolve(&call.model, &asked, &how)
     }

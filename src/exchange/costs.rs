@@ -8,7 +8,7 @@ use crate::catalog::region;
 use crate::llm::{Call, Media, Operation, Units, Usage};
 use crate::meter::{self, Models};
 use crate::policy::tariff::{Found, Tariff};
-use crate::target::Target;
+use crate::target::{Candidate, Target};
 use crate::wire::media::SOUND;
 
 /// Tokens of the largest image of each quality (OpenAI, "Image generation", GPT Image: 1024x1536), for models that
@@ -93,11 +93,12 @@ impl Exchange {
     }
 
     /// How many tokens the model reads at most.
-    pub(super) fn window(&self, target: &Target) -> Option<u64> {
+    pub(super) fn window(&self, place: Candidate<'_>) -> Option<u64> {
         let policy = &self.setup.policy;
-        let overlay = policy.overlays.get(target.index).and_then(Option::as_deref);
-        let models = Models { requested: &target.model, served: None, region: region::of(&target.backend.authority) };
-        meter::window(&policy.catalog, overlay, &target.backend.provider, models)
+        let backend = policy.targets.backends.get(place.index)?;
+        let overlay = policy.overlays.get(place.index).and_then(Option::as_deref);
+        let models = Models { requested: place.model, served: None, region: region::of(&backend.authority) };
+        meter::window(&policy.catalog, overlay, &backend.provider, models)
     }
 }
 

@@ -23,6 +23,7 @@ pub mod attempts;
 mod bounds;
 mod carried;
 mod choose;
+mod context;
 mod costs;
 mod count;
 mod counted;

@@ -12,8 +12,8 @@ impl Edits {
     /// Orders what a rule says of another attempt at the same backend. (Envoy's documentation of the
     /// router filter, "HTTP headers (consumed from downstreams)".)
     pub(super) fn order(&mut self, retry: &Retry) {
-        if retry.attempts > 0 && !retry.on.is_empty() {
-            let words: Vec<&str> = retry.on.iter().map(|on| word(*on)).collect();
+        let words: Vec<&str> = retry.on.iter().filter_map(|on| word(*on)).collect();
+        if retry.attempts > 0 && !words.is_empty() {
             self.set("x-envoy-retry-on", words.join(","));
             self.set("x-envoy-max-retries", retry.attempts.to_string());
             if retry.on.contains(&RetryOn::RateLimited) {
@@ -26,12 +26,13 @@ impl Edits {
     }
 }
 
-/// Envoy's words for it.
-fn word(on: RetryOn) -> &'static str {
+/// Envoy's words for it; none for what the same backend would say again.
+fn word(on: RetryOn) -> Option<&'static str> {
     match on {
-        RetryOn::RateLimited => "retriable-status-codes",
-        RetryOn::ServerError => "5xx",
-        RetryOn::ConnectFailure => "connect-failure,refused-stream,reset-before-request",
+        RetryOn::RateLimited => Some("retriable-status-codes"),
+        RetryOn::ServerError => Some("5xx"),
+        RetryOn::ConnectFailure => Some("connect-failure,refused-stream,reset-before-request"),
+        RetryOn::ContextTooLong => None,
     }
 }
 

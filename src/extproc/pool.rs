@@ -133,6 +133,11 @@ impl Pool {
         Now { mono: Instant(mono), unix_nanos: u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX) }
     }
 
+    /// What time it is by the monotonic clock of exchanges.
+    pub fn mono(&self) -> Instant {
+        self.now().mono
+    }
+
     /// The time from now to `at`; zero when it has passed.
     pub(super) fn until(&self, at: Instant) -> Duration {
         at.since(self.now().mono)

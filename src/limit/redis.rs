@@ -26,6 +26,7 @@ mod lease;
 mod line;
 mod link;
 mod map;
+pub mod notices;
 mod options;
 mod parts;
 mod queue;

@@ -180,7 +180,9 @@ pub fn image_terms(price: &Price) -> impl Iterator<Item = (Option<&str>, Option<
 
 /// How many tokens a model reads at most, where its price says so.
 pub fn window(catalog: &Catalog, overlay: Option<&Overlay>, provider: &str, models: Models<'_>) -> Option<u64> {
-    quote(catalog, overlay, provider, models)?.price.limits.max_input
+    let most = |overlay| quote(catalog, overlay, provider, models)?.price.limits.max_input;
+    // Who states prices of their own does not state this.
+    overlay.and_then(|own| most(Some(own))).or_else(|| most(None))
 }
 
 /// The price of a call at a backend of `provider`.

@@ -2,6 +2,7 @@
 //! with to its end; a reload makes a new one.
 
 pub mod access;
+mod account;
 pub mod combine;
 pub mod credentials;
 pub mod explain;

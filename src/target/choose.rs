@@ -1,5 +1,6 @@
 //! Chooses among the backends of a rule: the lowest priority in which one is fit, by weight or by what
-//! keeps the caller. A backend that cools down is passed over, and never refuses a call by that alone.
+//! keeps the caller. A backend that cools down is passed over, and so is a model that cannot hold the call, where
+//! the rule says so; neither ever refuses a call by that alone.
 
 use std::cell::OnceCell;
 use std::ops::Deref;
@@ -27,6 +28,9 @@ pub struct Choosing<'a> {
     /// With which of a backend's credentials the call would leave, or why the place is closed to it. A choice
     /// of a rule is asked about once.
     pub door: &'a dyn Fn(Candidate<'_>) -> Result<usize, Closed>,
+    /// The tokens of the model's context window where the call does not fit in it; none where it may fit. Asked
+    /// about each choice once, and only where the rule wants to know.
+    pub overfull: &'a dyn Fn(&Rule, Candidate<'_>) -> Option<u64>,
 }
 
 /// Why a call may not go to a place.
@@ -62,6 +66,8 @@ pub enum Why {
     Affinity,
     /// All cool down, and its time ends first.
     LeastCooled,
+    /// None can hold the call, and it has the largest window.
+    LargestWindow,
     /// All are closed to the call, and this one says why.
     Closed,
 }
@@ -72,7 +78,7 @@ pub struct PassedOver {
     pub backend: Arc<str>,
     /// The model name that would have left.
     pub model: Arc<str>,
-    /// For records: `cooled`, `dialect`, or the word of [`Closed`].
+    /// For records: `cooled`, `dialect`, `context_too_long`, or the word of [`Closed`].
     pub reason: &'static str,
 }
 
@@ -87,12 +93,15 @@ struct Draft<'a> {
     how: &'a Choosing<'a>,
     /// Some choice has the call's API, so the others are passed over.
     speaks: bool,
+    /// None can hold the call; the largest window there is: those with a smaller one are passed over.
+    largest: Option<u64>,
 }
 
-/// A choice, and what was found at its door.
+/// A choice, and what was found out about it.
 struct Considered<'a> {
     choice: &'a Choice,
     door: OnceCell<Result<usize, Closed>>,
+    overfull: OnceCell<Option<u64>>,
 }
 
 /// Chooses for a call that `rule` takes.
@@ -105,11 +114,17 @@ pub(super) fn choose(
     model: &Arc<str>,
     how: &Choosing<'_>,
 ) -> Result<Chosen, Refusal> {
-    let choices = rule.choices.iter().map(|choice| Considered { choice, door: OnceCell::new() }).collect();
-    let mut draft = Draft { rule, choices, backends, model, how, speaks: false };
+    let considered = |choice| Considered { choice, door: OnceCell::new(), overfull: OnceCell::new() };
+    let choices = rule.choices.iter().map(considered).collect();
+    let mut draft = Draft { rule, choices, backends, model, how, speaks: false, largest: None };
     draft.speaks = draft.choices.iter().any(|choice| draft.is_open(choice) && draft.speaks(choice));
+    draft.largest = draft.largest_window();
     let key = how.sticky.key(&rule.affinity);
-    let why = if key.is_some() { Why::Affinity } else { Why::Rule };
+    let why = match (draft.largest, key) {
+        (Some(_), _) => Why::LargestWindow,
+        (None, Some(_)) => Why::Affinity,
+        (None, None) => Why::Rule,
+    };
     let tiers = || draft.choices.chunk_by(|one, other| one.priority == other.priority);
     let chosen = tiers().find_map(|tier| Some((draft.pick(tier, key)?, why)));
     let chosen = chosen.or_else(|| Some((draft.least_cooled()?, Why::LeastCooled)));
@@ -118,6 +133,25 @@ pub(super) fn choose(
     let passed_over = draft.passed_over(choice);
     let next = draft.after(choice).into_iter().map(|choice| draft.target(choice)).collect();
     Ok(Chosen { target: draft.target(choice), why, passed_over, next })
+}
+
+// === impl Choosing ===
+
+#[cfg(test)]
+impl<'a> Choosing<'a> {
+    /// At the beginning of time; nothing crosses, all is open, and a call fits everywhere.
+    pub(crate) fn plain(draw: u64, dialect: Dialect, health: &'a Health) -> Choosing<'a> {
+        Choosing {
+            draw,
+            dialect,
+            crosses: &|_, _| false,
+            sticky: Sticky::default(),
+            health,
+            now: Instant(0),
+            door: &|_| Ok(0),
+            overfull: &|_, _| None,
+        }
+    }
 }
 
 // === impl Draft ===
@@ -143,7 +177,8 @@ impl<'a> Draft<'a> {
             return Vec::new();
         }
         let fit = |choice: &&Considered<'a>| {
-            !std::ptr::eq(*choice, first) && self.is_open(choice) && self.fits_dialect(choice)
+            let is_fit = self.fits_dialect(choice) && self.fits_context(choice);
+            !std::ptr::eq(*choice, first) && self.is_open(choice) && is_fit
         };
         let mut rest: Vec<&Considered<'a>> = self.choices.iter().filter(fit).collect();
         let mut order = Vec::new();
@@ -197,7 +232,16 @@ impl<'a> Draft<'a> {
     /// The one whose time ends first among all that are open.
     fn least_cooled(&self) -> Option<&Considered<'a>> {
         let open = self.choices.iter().filter(|choice| self.is_open(choice) && self.fits_dialect(choice));
-        open.min_by_key(|choice| self.cooling(choice))
+        open.filter(|choice| self.fits_context(choice)).min_by_key(|choice| self.cooling(choice))
+    }
+
+    /// Of those that are open, where the call fits in none; none where it fits in one, or nobody wants to know.
+    fn largest_window(&self) -> Option<u64> {
+        if !self.rule.avoids_long_context() {
+            return None;
+        }
+        let mut open = self.choices.iter().filter(|choice| self.is_open(choice) && self.fits_dialect(choice));
+        open.try_fold(0, |largest, choice| Some(self.overfull(choice)?.max(largest)))
     }
 
     /// One of those that are all closed, of a dialect that fits where there is one: what closes it refuses
@@ -215,6 +259,7 @@ impl<'a> Draft<'a> {
         match self.door(choice) {
             Err(closed) => Some(closed.as_str()),
             Ok(_) if !self.fits_dialect(choice) => Some("dialect"),
+            Ok(_) if !self.fits_context(choice) => Some("context_too_long"),
             Ok(_) if self.cooling(choice).is_some() => Some("cooled"),
             Ok(_) => None,
         }
@@ -226,11 +271,18 @@ impl<'a> Draft<'a> {
 
     /// The credential that the call would leave with.
     fn door(&self, choice: &Considered<'_>) -> Result<usize, Closed> {
-        let ask = || {
-            let (backend, model) = (&self.backends[choice.backend].name, self.model_of(choice));
-            (self.how.door)(Candidate { index: choice.backend, backend, model, rule: Some(&self.rule.name) })
-        };
-        *choice.door.get_or_init(ask)
+        *choice.door.get_or_init(|| (self.how.door)(self.candidate(choice)))
+    }
+
+    /// The window of a model that cannot hold the call, where the rule wants to know.
+    fn overfull(&self, choice: &Considered<'_>) -> Option<u64> {
+        let ask = || (self.how.overfull)(self.rule, self.candidate(choice));
+        *choice.overfull.get_or_init(|| self.rule.avoids_long_context().then(ask).flatten())
+    }
+
+    fn candidate<'s>(&'s self, choice: &'s Considered<'_>) -> Candidate<'s> {
+        let (backend, model) = (&self.backends[choice.backend].name, self.model_of(choice));
+        Candidate { index: choice.backend, backend, model, rule: Some(&self.rule.name) }
     }
 
     fn speaks(&self, choice: &Considered<'_>) -> bool {
@@ -242,12 +294,19 @@ impl<'a> Draft<'a> {
         !self.speaks || self.speaks(choice)
     }
 
+    fn fits_context(&self, choice: &Considered<'_>) -> bool {
+        self.overfull(choice).is_none_or(|window| self.largest.is_some_and(|largest| window >= largest))
+    }
+
     fn cooling(&self, choice: &Considered<'_>) -> Option<Instant> {
         let (backend, model) = (&self.backends[choice.backend].name, self.model_of(choice));
         self.how.health.cooling_until(backend, self.door(choice).ok()?, model, self.how.now)
     }
 
-    fn model_of(&self, choice: &Considered<'a>) -> &'a str {
+    fn model_of<'s>(&self, choice: &Considered<'s>) -> &'s str
+    where
+        'a: 's,
+    {
         choice.choice.leaving(&self.backends[choice.backend], self.model)
     }
 
@@ -313,6 +372,7 @@ impl Why {
             Why::Rule => "rule",
             Why::Affinity => "affinity",
             Why::LeastCooled => "least_cooled",
+            Why::LargestWindow => "largest_window",
             Why::Closed => "closed",
         }
     }

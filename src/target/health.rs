@@ -5,6 +5,10 @@
 //! use; a key that is refused is refused for every model. What else fails fails for the whole backend.
 //! Keys are told apart by their places in the configuration. All of it is a hint: when everything cools down, the choice
 //! whose time ends first is used all the same.
+//!
+//! What concerns a key is the provider's word on an account, and holds wherever that account is used: it is told to
+//! other replicas, and learnt of them. What fails for the whole backend is not: each replica has its own way there, and
+//! what is broken between one of them and the provider is not broken for the others.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +24,7 @@ pub const COOLDOWN: Duration = Duration::from_secs(30);
 pub const MAX_COOLDOWN: Duration = Duration::from_secs(3600);
 
 /// How long at most a key that was refused is not tried: somebody is changing it, or will.
-const DENIED: Duration = Duration::from_secs(10);
+pub const DENIED: Duration = Duration::from_secs(10);
 
 /// As many failures in a row cool a backend down; one alone happens to every provider.
 const STREAK: u32 = 3;
@@ -73,6 +77,17 @@ pub struct Observation {
     pub at: Instant,
 }
 
+/// What is left alone until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cooling {
+    pub backend: Arc<str>,
+    /// Which of its credentials; none for the whole backend.
+    pub credential: Option<usize>,
+    /// With this model alone; none for every model.
+    pub model: Option<Arc<str>>,
+    pub until: Instant,
+}
+
 #[derive(Debug, Default)]
 struct State {
     until: Instant,
@@ -96,21 +111,70 @@ impl Health {
         Health::default()
     }
 
-    /// Takes an answer into account.
-    pub fn observe(&self, seen: &Observation) {
+    /// Takes an answer into account. Where it is the provider's word on a key, until when that holds.
+    pub fn observe(&self, seen: &Observation) -> Option<Cooling> {
         if seen.outcome == Outcome::Success && !self.is_noted(&seen.backend) {
-            return;
+            return None;
         }
+        self.change(&seen.backend, seen.at, |state| {
+            state.observe(seen);
+            let key = state.keys.get(&seen.credential)?;
+            let (model, until) = match seen.outcome {
+                Outcome::RateLimited(_) | Outcome::Forbidden => {
+                    (Some(seen.model.clone()), key.models.get(&seen.model).copied()?)
+                }
+                Outcome::Denied => (None, key.until),
+                Outcome::Success | Outcome::Unreachable | Outcome::Failed => return None,
+            };
+            Some(Cooling { backend: seen.backend.clone(), credential: Some(seen.credential), model, until })
+        })
+    }
+
+    /// Believes another replica that a key, or a model of it, is to be left alone for so long, though never longer than
+    /// one that was seen here.
+    pub fn learn(&self, backend: &Arc<str>, credential: usize, model: Option<&Arc<str>>, now: Instant, time: Duration) {
+        self.change(backend, now, |state| {
+            let key = state.keys.entry(credential).or_default();
+            match model {
+                Some(model) => key.cool_model(model, now, time),
+                None => cool(&mut key.until, now, time.min(DENIED)),
+            }
+        });
+    }
+
+    fn change<T>(&self, backend: &Arc<str>, now: Instant, change: impl FnOnce(&mut State) -> T) -> T {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if table.len() >= MAX_BACKENDS {
-            table.retain(|_, state| state.is_cooling(seen.at));
+            table.retain(|_, state| state.is_cooling(now));
         }
-        let state = table.entry(seen.backend.clone()).or_default();
-        state.observe(seen);
-        if state.is_quiet(seen.at) {
-            table.remove(&seen.backend);
+        let state = table.entry(backend.clone()).or_default();
+        let changed = change(state);
+        if state.is_quiet(now) {
+            table.remove(backend);
         }
         self.noted.store(table.len(), Ordering::Relaxed);
+        changed
+    }
+
+    /// All that cools down, in the order of the backends' names, the keys' places and the models.
+    pub fn list(&self, now: Instant) -> Vec<Cooling> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::new();
+        for (backend, state) in table.iter() {
+            let mut tell = |credential, model: Option<&Arc<str>>, until| {
+                if until > now {
+                    all.push(Cooling { backend: backend.clone(), credential, model: model.cloned(), until });
+                }
+            };
+            tell(None, None, state.until);
+            for (credential, key) in &state.keys {
+                tell(Some(*credential), None, key.until);
+                key.models.iter().for_each(|(model, until)| tell(Some(*credential), Some(model), *until));
+            }
+        }
+        let place = |one: &Cooling| (one.backend.clone(), one.credential, one.model.clone());
+        all.sort_by_key(place);
+        all
     }
 
     /// Until when a backend is left alone for this model with this credential; none when it may be used
@@ -152,11 +216,11 @@ impl State {
             // An answer, though not the one that was wanted.
             Outcome::RateLimited(after) => {
                 self.streak = 0;
-                self.key(seen).cool_model(seen, after.unwrap_or(usual));
+                self.key(seen).cool_model(&seen.model, seen.at, after.unwrap_or(usual));
             }
             Outcome::Forbidden => {
                 self.streak = 0;
-                self.key(seen).cool_model(seen, usual.min(DENIED));
+                self.key(seen).cool_model(&seen.model, seen.at, usual.min(DENIED));
             }
             Outcome::Denied => {
                 self.streak = 0;
@@ -189,15 +253,15 @@ impl State {
 // === impl Key ===
 
 impl Key {
-    fn cool_model(&mut self, seen: &Observation, time: Duration) {
-        if self.models.len() >= MAX_MODELS && !self.models.contains_key(&seen.model) {
-            self.models.retain(|_, until| *until > seen.at);
+    fn cool_model(&mut self, model: &Arc<str>, at: Instant, time: Duration) {
+        if self.models.len() >= MAX_MODELS && !self.models.contains_key(model) {
+            self.models.retain(|_, until| *until > at);
             if self.models.len() >= MAX_MODELS {
                 let first = self.models.iter().min_by_key(|(_, until)| **until).map(|(model, _)| model.clone());
                 first.map(|model| self.models.remove(&model));
             }
         }
-        cool(self.models.entry(seen.model.clone()).or_default(), seen.at, time);
+        cool(self.models.entry(model.clone()).or_default(), at, time);
     }
 
     fn is_cooling(&self, now: Instant) -> bool {

@@ -137,9 +137,8 @@ impl Targets {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Choice, Choosing, Glob, Health, Match, Serves, Sticky};
+    use super::super::{Choice, Choosing, Glob, Health, Match, Serves};
     use super::*;
-    use crate::base::now::Instant;
     use crate::llm::Dialect;
 
     fn backend(name: &str) -> Backend {
@@ -214,10 +213,8 @@ mod tests {
     fn what_is_listed_resolves_to_the_backend_that_is_named() {
         let targets = targets();
         for name in targets.names(asked(""), |_, _| true) {
-            let (health, dialect) = (Health::new(), Dialect::OpenAi);
-            let (sticky, now) = (Sticky::default(), Instant(0));
-            let how =
-                Choosing { draw: 0, dialect, crosses: &|_, _| false, sticky, health: &health, now, door: &|_| Ok(0) };
+            let health = Health::new();
+            let how = Choosing::plain(0, Dialect::OpenAi, &health);
             let target = targets.resolve(&name.id, &asked(&name.id), &how).unwrap().target;
             assert_eq!(target.backend.name, name.backend.name, "{}", name.id);
         }

@@ -95,6 +95,8 @@ pub enum RetryOn {
     ServerError,
     /// Nothing of the request has left.
     ConnectFailure,
+    /// The model's context window cannot hold the call. Chosen by before it leaves; no proxy is told of it.
+    ContextTooLong,
 }
 
 /// What of a call decides which rule takes it.
@@ -117,6 +119,11 @@ impl Rule {
     /// Attempts after the first.
     pub fn attempts(&self) -> u32 {
         self.retry.as_ref().map_or(0, |retry| retry.attempts)
+    }
+
+    /// Whether a model whose context window cannot hold the call is passed over.
+    pub fn avoids_long_context(&self) -> bool {
+        self.retry.as_ref().is_some_and(|retry| retry.on.contains(&RetryOn::ContextTooLong))
     }
 }
 

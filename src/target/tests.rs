@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::now::Instant;
 use crate::llm::Operation;
 
 pub(super) fn backend(name: &str, authority: &str, prefix: &str) -> Backend {
@@ -43,15 +42,8 @@ fn rule(name: &str, models: &[&str], choices: &[(usize, Option<&str>, u32)]) -> 
 fn resolve(targets: &Targets, model: &str, draw: u64) -> Result<Target, Refusal> {
     let (operation, header) = (Operation::Chat, &|_: &str| None);
     let asked = Asked { namespace: "", model, operation, header, caller: &|_| true };
-    let how = Choosing {
-        draw,
-        dialect: Dialect::OpenAi,
-        crosses: &|_, _| false,
-        sticky: Sticky::default(),
-        health: &Health::new(),
-        now: Instant(0),
-        door: &|_| Ok(0),
-    };
+    let health = Health::new();
+    let how = Choosing::plain(draw, Dialect::OpenAi, &health);
     targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 

@@ -5,6 +5,7 @@
 //! provider stated; an estimate never enters them.
 
 mod config;
+mod cooling;
 mod credentials;
 mod handshakes;
 mod journal;
@@ -28,6 +29,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::config::Loads;
+pub use self::cooling::Cooling;
 pub use self::credentials::Credentials;
 pub use self::handshakes::{HandshakeRefusal, Handshakes};
 use self::labels::{Cause, Decided, FailOpen, Phase, Side, Source, Type};
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub handshakes: Handshakes,
     /// What replicas share.
     pub store: Store,
+    /// What they tell one another of providers.
+    pub cooling: Cooling,
     registry: Registry,
     models: Models,
     phases: Phases,
@@ -148,6 +152,7 @@ impl Metrics {
             limits: Limits::register(r),
             handshakes: Handshakes::register(r),
             store: Store::register(r),
+            cooling: Cooling::register(r),
             registry,
         }
     }

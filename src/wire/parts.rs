@@ -103,7 +103,7 @@ pub fn read(model: &str, body: &[u8]) -> Parts {
 }
 
 /// Whether a model's name has this in it, from the beginning of a word on.
-fn names(model: &str, name: &str) -> bool {
+pub fn names(model: &str, name: &str) -> bool {
     let begins =
         |at: usize| model.as_bytes().get(at.wrapping_sub(1)).is_none_or(|before| !before.is_ascii_alphanumeric());
     name.is_empty() || model.match_indices(name).any(|(at, _)| begins(at))

@@ -29,7 +29,7 @@ const ON: &Words<RetryOn> = &[
     ("RateLimited", Some(RetryOn::RateLimited)),
     ("ServerError", Some(RetryOn::ServerError)),
     ("ConnectFailure", Some(RetryOn::ConnectFailure)),
-    ("ContextTooLong", None),
+    ("ContextTooLong", Some(RetryOn::ContextTooLong)),
 ];
 pub(super) const FAILOVER: &Words<Failover> =
     &[("PerRequest", Some(Failover::PerRequest)), ("PerAttempt", Some(Failover::PerAttempt))];

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::fake::{Catalogue, Fakes, lines, load_text};
 use super::*;
-use crate::base::now::Instant;
 use crate::credential::Credential;
 use crate::identity::{Principal, Role, Workload};
 use crate::llm::{Code, Dialect, Operation, Quirk, Refusal, Usage};
 use crate::policy::Unpriced;
-use crate::target::{Asked, Choosing, Health, Sticky, Target, Upstream};
+use crate::target::{Asked, Choosing, Health, Target, Upstream};
 
 const ENABLED: Options = Options {
     root_namespace: String::new(),
@@ -43,9 +42,8 @@ fn names(compiled: &Compiled) -> Vec<&str> {
 /// The target of a chat without a header.
 fn drawn(compiled: &Compiled, model: &str, draw: u64) -> Result<Target, Refusal> {
     let asked = Asked { namespace: "", model, operation: Operation::Chat, header: &|_| None, caller: &|_| true };
-    let (sticky, health) = (Sticky::default(), Health::new());
-    let (now, dialect) = (Instant::default(), Dialect::OpenAi);
-    let how = Choosing { draw, dialect, crosses: &|_, _| false, sticky, health: &health, now, door: &|_| Ok(0) };
+    let health = Health::new();
+    let how = Choosing::plain(draw, Dialect::OpenAi, &health);
     compiled.policy.targets.resolve(&model.into(), &asked, &how).map(|chosen| chosen.target)
 }
 

@@ -5,12 +5,11 @@ use proptest::prelude::*;
 
 use super::fake::{Catalogue, Fakes, lines, load_text};
 use super::*;
-use crate::base::now::Instant;
 use crate::credential::Credential;
 use crate::identity::{Principal, Rules, Workload};
 use crate::llm::{Code, Dialect, Operation};
 use crate::policy::select::TargetRef;
-use crate::target::{Asked, Candidate, Choosing, Closed, Health, Sticky, Target};
+use crate::target::{Asked, Candidate, Choosing, Closed, Health, Target};
 
 const NAMESPACES: [Option<&str>; 3] = [None, Some("search"), Some("shop")];
 
@@ -47,19 +46,11 @@ fn target(compiled: &Compiled, namespace: &str, model: &str) -> Result<Target, C
     let (policy, principal) = (&compiled.policy, workload(namespace));
     let caller = |index: usize| policy.callers[index].has(&principal);
     let asked = Asked { namespace, model, operation: Operation::Chat, header: &|_| None, caller: &caller };
-    let (sticky, health, now) = (Sticky::default(), Health::new(), Instant::default());
+    let health = Health::new();
     let door = |candidate: Candidate<'_>| {
         policy.credentials.of(candidate.index, &principal).map(|held| held.row).ok_or(Closed::Credential)
     };
-    let how = Choosing {
-        draw: 0,
-        dialect: Dialect::OpenAi,
-        crosses: &|_, _| false,
-        sticky,
-        health: &health,
-        now,
-        door: &door,
-    };
+    let how = Choosing { door: &door, ..Choosing::plain(0, Dialect::OpenAi, &health) };
     let chosen = policy.targets.resolve(&model.into(), &asked, &how);
     chosen.map(|chosen| chosen.target).map_err(|refusal| refusal.code)
 }

@@ -134,11 +134,9 @@ fn every_key_at_once_makes_every_backend_and_each_is_reached_by_its_name() {
 }
 
 fn goes(compiled: &Compiled, model: &str) -> Result<String, Refusal> {
-    use crate::target::{Asked, Choosing, Health, Sticky};
-    let (health, sticky) = (Health::new(), Sticky::default());
-    let dialect = Dialect::OpenAi;
-    let now = crate::base::now::Instant(0);
-    let how = Choosing { draw: 0, dialect, crosses: &|_, _| false, sticky, health: &health, now, door: &|_| Ok(0) };
+    use crate::target::{Asked, Choosing, Health};
+    let health = Health::new();
+    let how = Choosing::plain(0, Dialect::OpenAi, &health);
     let operation = crate::llm::Operation::Chat;
     let asked = Asked { namespace: "", model, operation, header: &|_| None, caller: &|_| true };
     let target = compiled.policy.targets.resolve(&model.into(), &asked, &how)?.target;

@@ -18,7 +18,7 @@ fn a_rule_comes_to_what_it_says_and_its_lowest_priority_stands_first() {
     let gold = HeaderMatch { name: "x-tier".into(), value: Glob::exact("gold") };
     assert_eq!((&rule.matches[1].headers, rule.matches[1].operation), (&vec![gold], Some(Operation::Chat)));
     let thirty = Some(Duration::from_secs(30));
-    let on = vec![RetryOn::RateLimited, RetryOn::ServerError, RetryOn::ConnectFailure];
+    let on = vec![RetryOn::RateLimited, RetryOn::ServerError, RetryOn::ConnectFailure, RetryOn::ContextTooLong];
     let retry = Retry { attempts: 1, on, per_try_timeout: thirty, cooldown: thirty };
     assert_eq!(rule.retry.as_deref(), Some(&retry));
 }

@@ -55,6 +55,7 @@ fn why(question: &Question<'_>) -> String {
         (Some(_), "affinity") => "where affinity keeps the caller",
         (Some(_), "closed") => "every backend of the rule is closed to the call, and this one says why",
         (Some(_), "least_cooled") => "all cool down, and its time ends first",
+        (Some(_), "largest_window") => "no model of the rule can hold the call, and this one has the largest window",
         (Some(_), "signed") => "a passthrough names the path",
         (Some(_), "unsigned") => "no model is named: by the host, or the only backend there is; no key leaves",
         (Some(_), "downgrade") => "a limit sends it there",

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::super::health::{Observation, Outcome};
-use super::super::{Rules, StickyBy};
+use super::super::{Retry, RetryOn, Rules, StickyBy};
 use super::*;
 
 /// What a test varies.
@@ -18,6 +18,8 @@ struct Case {
     denied: &'static [usize],
     /// Backends without a credential for the caller.
     keyless: &'static [usize],
+    /// Windows that the call does not fit in, where the rule wants to know of any.
+    overfull: &'static [(usize, u64)],
 }
 
 const PLAIN: Case = Case {
@@ -29,6 +31,7 @@ const PLAIN: Case = Case {
     session: "s",
     denied: &[],
     keyless: &[],
+    overfull: &[],
 };
 
 // === impl Case ===
@@ -39,14 +42,16 @@ impl Case {
         let choice = |(backend, priority, weight)| Choice { backend, model: None, priority, weight };
         let choices = [(2, 1, 1), (0, 0, 3), (1, 0, 1), (3, 0, 9), (4, 0, 0)].map(choice);
         let affinity = self.affinity.into();
-        let rules: Rules = vec![Rule { choices: choices.into(), affinity, ..Rule::default() }].into();
+        let long = Retry { attempts: 1, on: vec![RetryOn::ContextTooLong], ..Retry::default() };
+        let retry = (!self.overfull.is_empty()).then(|| long.into());
+        let rules: Rules = vec![Rule { choices: choices.into(), affinity, retry, ..Rule::default() }].into();
         let health = Health::new();
         for &(name, seconds) in self.cooled {
             let outcome = Outcome::RateLimited(Some(Duration::from_secs(seconds)));
             let (backend, model, at) = (name.into(), "m".into(), Instant(0));
             health.observe(&Observation { backend, credential: 0, model, outcome, cooldown: None, at });
         }
-        let asked = Cell::new(0);
+        let (asked, measured) = (Cell::new(0), Cell::new(0));
         let how = Choosing {
             draw: self.draw,
             dialect: self.dialect,
@@ -62,9 +67,14 @@ impl Case {
                     _ => Ok(0),
                 }
             },
+            overfull: &|_, candidate| {
+                measured.set(measured.get() + 1);
+                self.overfull.iter().find(|(index, _)| *index == candidate.index).map(|(_, window)| *window)
+            },
         };
         let chosen = choose(&rules[0], &backends(), &"m".into(), &how);
         assert!(asked.get() <= 4, "each choice with a weight is asked about once, not {} times", asked.get());
+        assert!(measured.get() <= if self.overfull.is_empty() { 0 } else { 4 }, "{}", measured.get());
         chosen
     }
 
@@ -151,4 +161,35 @@ fn a_caller_is_kept_whatever_is_drawn_and_moves_while_its_own_cools_down() {
     // Nobody is known: by the draw.
     assert_eq!(goes("", 3, &[]).0, "b");
     assert_eq!(goes("", 3, &[]).1, "rule");
+}
+
+#[test]
+fn a_model_that_cannot_hold_the_call_is_passed_over_for_the_next_one_that_can() {
+    let told = |case: Case| case.told();
+    let overfull: &[_] = &[(0, 100), (1, 200)];
+    let passed = "a context_too_long, b context_too_long, d dialect";
+    assert_eq!(told(Case { overfull, ..PLAIN }), ("c".into(), "rule", passed.into()));
+    assert_eq!(told(Case { overfull: &[(0, 100)], ..PLAIN }).0, "b");
+    // One that can hold it and cools down is better than one that cannot.
+    let case = Case { overfull, cooled: &[("c", 9)], ..PLAIN };
+    assert_eq!(told(case), ("c".into(), "least_cooled", passed.into()));
+    // What is closed, or speaks another dialect, holds nothing.
+    let passed = "a context_too_long, d dialect";
+    assert_eq!(told(Case { overfull, denied: &[2], ..PLAIN }), ("b".into(), "largest_window", passed.into()));
+}
+
+#[test]
+fn where_none_can_hold_the_call_it_goes_to_the_largest_window() {
+    let told = |case: Case| case.told();
+    let overfull: &[_] = &[(0, 100), (1, 200), (2, 300)];
+    let passed = "a context_too_long, b context_too_long, d dialect";
+    assert_eq!(told(Case { overfull, ..PLAIN }), ("c".into(), "largest_window", passed.into()));
+    let case = Case { overfull, cooled: &[("c", 9)], ..PLAIN };
+    assert_eq!(told(case), ("c".into(), "least_cooled", passed.into()));
+    // Of equally large ones the lowest priority, by weight.
+    let equal: &[_] = &[(0, 300), (1, 300), (2, 300)];
+    let drawn: String = (0..4).map(|draw| Case { draw, overfull: equal, ..PLAIN }.name()).collect();
+    assert_eq!(drawn, "aaab");
+    let chat = Case { is_chat: true, overfull: &[(0, 1), (1, 1), (2, 1), (3, 2)], ..PLAIN };
+    assert_eq!(told(chat).0, "d");
 }

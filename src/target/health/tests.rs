@@ -99,3 +99,61 @@ fn what_befalls_one_key_leaves_those_with_another_alone() {
     health.observe(&Observation { credential: 2, ..seen("m", Outcome::Unreachable, 0) });
     assert!(until(0, "m") && until(1, "n") && until(7, "x"));
 }
+
+#[test]
+fn only_a_providers_word_on_a_key_is_for_others() {
+    let health = Health::new();
+    let word = |outcome| {
+        let said = health.observe(&seen("m", outcome, 10))?;
+        assert_eq!((&*said.backend, said.credential), (A, Some(0)));
+        Some((said.model.is_some(), said.until.0 / 1_000_000_000))
+    };
+    for outcome in [Outcome::Success, Outcome::Failed, Outcome::Failed, Outcome::Failed, Outcome::Unreachable] {
+        assert_eq!(word(outcome), None, "{outcome:?}");
+    }
+    assert_eq!(word(Outcome::Denied), Some((false, 20)));
+    assert_eq!(word(Outcome::Forbidden), Some((true, 20)));
+    assert_eq!(word(Outcome::RateLimited(Some(Duration::from_secs(60)))), Some((true, 70)));
+    assert_eq!(word(Outcome::RateLimited(Some(Duration::from_secs(1)))), Some((true, 70)), "as long as it holds");
+    // Nor does it become so beside one.
+    for outcome in [Outcome::Success, Outcome::Failed, Outcome::Unreachable] {
+        assert_eq!(word(outcome), None, "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_others_say_is_believed_within_the_bounds_of_what_is_seen_here() {
+    let health = Health::new();
+    let (backend, model): (Arc<str>, Arc<str>) = (A.into(), "m".into());
+    health.learn(&backend, 0, Some(&model), seconds(10), Duration::from_secs(5));
+    assert_eq!((until(&health, "m", 10), until(&health, "n", 10)), (Some(15), None));
+    health.learn(&backend, 0, Some(&model), seconds(10), Duration::from_secs(1));
+    assert_eq!(until(&health, "m", 10), Some(15), "never shorter");
+    health.learn(&backend, 0, Some(&model), seconds(10), Duration::MAX);
+    assert_eq!(until(&health, "m", 10), Some(3610));
+    health.learn(&backend, 0, None, seconds(10), Duration::MAX);
+    assert_eq!(until(&health, "n", 10), Some(20));
+    assert!(!health.awaits_success(A, seconds(11)), "it is no streak");
+    (0..10_000).for_each(|n| health.learn(&backend, 0, Some(&n.to_string().into()), seconds(10), MAX_COOLDOWN));
+    assert_eq!(health.list(seconds(10)).len(), MAX_MODELS + 1);
+    assert_eq!(health.list(seconds(4000)), []);
+}
+
+#[test]
+fn all_that_cools_down_is_listed_in_order() {
+    let health = Health::new();
+    let two = Observation { credential: 1, ..seen("b", Outcome::RateLimited(None), 0) };
+    health.observe(&two);
+    health.observe(&seen("a", Outcome::RateLimited(None), 0));
+    health.observe(&seen("a", Outcome::Denied, 0));
+    health.observe(&seen("a", Outcome::Unreachable, 0));
+    let rows = |at| {
+        let row = |one: Cooling| (one.credential, one.model.as_deref().map(str::to_owned), one.until.0 / 1_000_000_000);
+        health.list(seconds(at)).into_iter().map(row).collect::<Vec<_>>()
+    };
+    let text = |model: &str| Some(model.to_owned());
+    let all = [(None, None, 30), (Some(0), None, 10), (Some(0), text("a"), 30), (Some(1), text("b"), 30)];
+    assert_eq!(rows(0), all);
+    assert_eq!(rows(10).len(), 3);
+    assert_eq!(rows(30), []);
+}

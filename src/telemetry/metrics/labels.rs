@@ -32,6 +32,12 @@ pub struct Tokens {
     pub gen_ai_token_type: &'static str,
 }
 
+/// What became of a cool-down that replicas share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Shared {
+    pub result: &'static str,
+}
+
 /// A call and how it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Ending {

@@ -29,6 +29,11 @@ spec: {endpoint: \"http://{mock}/b/v1\", dialect: OpenAI, credentials: [{type: N
 ---
 apiVersion: weir.dev/v1alpha1
 kind: LLMBackend
+metadata: {name: c}
+spec: {endpoint: \"http://{mock}/c/v1\", dialect: Anthropic, credentials: [{type: None}]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMBackend
 metadata: {name: gone}
 spec: {endpoint: \"http://127.0.0.1:9/v1\", dialect: OpenAI, credentials: [{type: None}]}
 ---
@@ -53,6 +58,10 @@ spec:
   - name: chain
     matches: [{model: {type: Glob, value: \"chain-*\"}}]
     backends: [{name: b, priority: 1}, {name: a, priority: 0}]
+  - name: across
+    matches: [{model: {value: across}}]
+    backends: [{name: a, model: gpt-4o-mini}, {name: c, model: claude-sonnet-4-5, priority: 1}]
+    failover: PerRequest
   - name: unreachable
     matches: [{model: {value: unreachable}}]
     backends: [{name: gone}, {name: b, priority: 1}]
@@ -136,6 +145,40 @@ async fn a_limited_backend_is_passed_over_until_its_time_is_over(mode: BodyMode)
     egress.assert_clean(&Exceptions::default()).await;
 }
 
+/// Each client gets its answer in its own API, whichever provider's that is.
+async fn a_limited_backend_is_stood_in_for_by_one_of_another_dialect(mode: BodyMode) {
+    let egress = Egress::up(mode, BACKENDS).await;
+    let messages = r#"[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}]"#;
+    let body = |stream| format!(r#"{{"model":"across","stream":{stream},"messages":{messages},"max_tokens":40}}"#);
+    let limited = [("x-mock-status", "429"), ("x-mock-retry-after", "600")];
+    assert_eq!(goes(&egress, "across", &[]).await, at(200, "a"));
+    assert_eq!(goes(&egress, "across", &limited).await, at(429, "a"));
+    let whole = Call::chat(body(false)).send(Protocol::Http1, &egress.address).await;
+    assert_eq!((whole.status, whole.header("x-weir-backend")), (200, Some("c")), "{whole:?}");
+    let answer = whole.json();
+    assert_eq!(
+        (&answer["object"], &answer["choices"][0]["message"]["role"]),
+        (&"chat.completion".into(), &"assistant".into())
+    );
+    assert!(answer["usage"]["completion_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{answer}");
+    let streamed = Call::chat(body(true)).send(Protocol::Http1, &egress.address).await;
+    assert_eq!((streamed.status, streamed.header("x-weir-backend")), (200, Some("c")), "{streamed:?}");
+    let text = streamed.text();
+    assert!(text.contains("chat.completion.chunk") && text.trim_end().ends_with("data: [DONE]"), "{text}");
+    // Who speaks that provider's own API is moved as well, and nothing is translated.
+    let own = r#"{"model":"across","max_tokens":40,"messages":[{"role":"user","content":"hi"}]}"#;
+    let version = [("anthropic-version", "2023-06-01")];
+    let response = Call::post("/v1/messages", own).with(&version).send(Protocol::Http1, &egress.address).await;
+    assert_eq!((response.status, &response.json()["type"]), (200, &"message".into()), "{response:?}");
+    let paths = egress.mock.tally().paths;
+    assert_eq!((paths["/a/v1/chat/completions"], paths["/c/v1/messages"]), (2, 3), "{paths:?}");
+    let records = egress.ledger_of(5).await;
+    for record in &records[2..] {
+        assert!(record["decisions"].to_string().contains("cooled"), "{record}");
+    }
+    egress.assert_clean(&Exceptions::default()).await;
+}
+
 async fn failures_in_a_row_and_a_lost_connection_cool_a_backend_down(mode: BodyMode) {
     let egress = Egress::up(mode, BACKENDS).await;
     let failing = [("x-mock-status", "500")];
@@ -194,5 +237,6 @@ every_mode!(envoy_tries_again_what_a_rule_says_and_nothing_that_a_client_orders)
 every_mode!(
     weights_share_sessions_stay_and_headers_choose,
     a_limited_backend_is_passed_over_until_its_time_is_over,
+    a_limited_backend_is_stood_in_for_by_one_of_another_dialect,
     failures_in_a_row_and_a_lost_connection_cool_a_backend_down
 );

@@ -47,6 +47,7 @@ mod splits;
 mod steps;
 mod support;
 mod tighten;
+mod too_long;
 mod units;
 mod unreadable;
 mod writer;

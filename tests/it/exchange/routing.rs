@@ -127,7 +127,7 @@ fn a_backend_that_cools_down_is_passed_over_and_its_next_success_is_told() {
     let (backend, seen) = goes(&health);
     assert_eq!(backend.as_deref(), Some("one"));
     assert_eq!(seen.iter().map(|seen| seen.outcome).collect::<Vec<_>>(), [Outcome::Success]);
-    seen.iter().for_each(|seen| health.observe(seen));
+    seen.iter().for_each(|seen| drop(health.observe(seen)));
     for _ in 0..3 {
         health.observe(&failed);
     }

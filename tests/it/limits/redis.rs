@@ -7,6 +7,7 @@ mod exact;
 mod held;
 mod leased;
 mod many;
+mod notices;
 mod outage;
 mod outstanding;
 pub(super) mod proxy;

@@ -84,6 +84,23 @@ async fn the_replica_of_a_killed_master_is_asked() {
     assert_eq!(role[0], redis::Value::BulkString("master".into()));
 }
 
+/// What was told is heard of the one that takes its place.
+#[tokio::test]
+async fn notices_outlive_a_killed_master() {
+    let watched = Watched::start(3, "").await;
+    watched.settled().await;
+    let redis = ready(Redis::connect(watched.options()).expect("usable options")).await;
+    redis.tell(&[("a".to_owned(), Duration::from_secs(3_000))]).await.expect("the store answers");
+    let before = redis.version().await;
+    let told: u32 = watched.servers[0].say(&["WAIT", "1", "10000"]);
+    assert_eq!(told, 1);
+    watched.servers[0].kill();
+    while redis.version().await != Err(Down::Shut) {}
+    until("the other one is asked", || redis.state() == State::Ok).await;
+    assert_eq!(redis.version().await, before);
+    assert_eq!(redis.listen(0).await.expect("the store answers").notices.len(), 1);
+}
+
 /// The old master follows the new one, and says no to writes. All that was settled is charged, but for what the new
 /// one may not have been told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
