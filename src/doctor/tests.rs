@@ -16,6 +16,7 @@ use super::stats::Stats;
 use super::*;
 use crate::catalog::Catalog;
 use crate::render::envoy::{self, BodyMode, ExtProc, Plan};
+use crate::target;
 use crate::target::Upstream;
 
 const LISTENER: &str = "/configs/1/static_listeners/0/listener";
@@ -30,7 +31,7 @@ const TABLE: &str = "/configs/3/dynamic_route_configs/0/route_config";
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// The dump of an Envoy with what is rendered for two backends.
-fn rendered(body_mode: BodyMode) -> Value {
+fn rendered(body_mode: BodyMode, chains: &[target::Chain]) -> Value {
     let upstream = |name: &str, https: bool, host: &str, port: u16| Upstream {
         name: name.into(),
         https,
@@ -50,8 +51,8 @@ fn rendered(body_mode: BodyMode) -> Value {
         body_mode,
         max_request: 32 << 20,
         max_wait: Duration::from_secs(240),
-        chains: &[],
         upstreams: &upstreams,
+        chains,
         node_id: "test",
         envoy_version: "1.40.0",
     };
@@ -69,7 +70,7 @@ fn rendered(body_mode: BodyMode) -> Value {
 }
 
 fn healthy() -> Value {
-    rendered(BodyMode::FullDuplex)
+    rendered(BodyMode::FullDuplex, &[])
 }
 
 fn evidence(dump: &Value) -> Evidence {
@@ -103,10 +104,22 @@ fn set(dump: &mut Value, at: &str, value: Value) {
     }
 }
 
+/// What is rendered for one call at several backends is what Envoy survives.
+#[test]
+fn attempts_as_they_are_rendered_are_healthy() {
+    let chain = |header: &str, first: &str, second: &str| target::Chain {
+        header: header.into(),
+        backends: vec![first.into(), second.into()],
+    };
+    let chains = [chain("openai,own", "openai", "own"), chain("own,openai", "own", "openai")];
+    let report = report(&rendered(BodyMode::FullDuplex, &chains));
+    assert_eq!(report.findings, Vec::new());
+}
+
 #[test]
 fn what_is_rendered_has_no_finding_in_any_mode() {
     for mode in [BodyMode::FullDuplex, BodyMode::BufferedStreamed, BodyMode::Buffered] {
-        let report = report(&rendered(mode));
+        let report = report(&rendered(mode, &[]));
         assert_eq!(report.findings, [], "{mode:?}");
         assert_eq!((report.exit_code(true), report.exit_code(false)), (0, 0));
         let text = report.to_text();

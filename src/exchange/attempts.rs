@@ -26,6 +26,8 @@ use crate::tokens::learned::Key;
 /// The attempts of one call.
 #[derive(Default)]
 pub(super) struct Attempts {
+    /// The proxy can only try the first place again.
+    stays: bool,
     /// Where the call goes, in turn and then from the first again. One place where nothing follows.
     order: Vec<Target>,
     /// How many of them were begun, the first one included.
@@ -42,7 +44,8 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Where the call goes if the first place fails; replaces what was said before.
     pub fn plan(&mut self, next: Vec<Target>) {
-        *self = Attempts { order: next, ..Attempts::default() };
+        let order = if self.stays { Vec::new() } else { next };
+        *self = Attempts { order, stays: self.stays, ..Attempts::default() };
     }
 
     /// Where the call may go besides the first place.
@@ -117,6 +120,12 @@ impl Attempts {
 // === impl Exchange ===
 
 impl Exchange {
+    /// Whether the proxy can try one call at several backends. Where it cannot, a rule that wants it fails over for
+    /// the next call.
+    pub fn fail_over(&mut self, can: bool) {
+        self.attempts.stays = !can;
+    }
+
     /// True while another attempt of the proxy's has to be told here.
     pub fn awaits_attempts(&self) -> bool {
         self.phase == Phase::Sent && matches!(self.request, State::Released(Some(_)))

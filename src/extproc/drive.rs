@@ -72,8 +72,8 @@ struct Running {
 // === impl Drive ===
 
 impl<W: World> Drive<W> {
-    /// A stream that has said nothing yet.
-    pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>) -> Self {
+    /// A stream that has said nothing yet; `fails_over` where the proxy can try one call at several backends.
+    pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>, fails_over: bool) -> Self {
         let (place, fits) = pool.enter();
         let permit = if fits { world.admit() } else { None };
         let draw = pool.draw();
@@ -91,7 +91,8 @@ impl<W: World> Drive<W> {
         if permit.is_none() {
             pool.count_shed("exchanges");
         }
-        let exchange = Box::new(Exchange::new(setup));
+        let mut exchange = Box::new(Exchange::new(setup));
+        exchange.fail_over(fails_over);
         let running = Running { exchange, place, permit, gate: None, side: None };
         Drive {
             inbound,

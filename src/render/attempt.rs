@@ -24,6 +24,11 @@ pub const LENGTH_HEADER: &str = "x-weir-length";
 /// `retry-after-ms`, each a text and empty where there is none.
 pub const ENDED: &str = "weir.attempt";
 
+/// Initial metadata of the route's filter, by which Weir knows that the proxy has a route for each order of attempts.
+/// Without it a call is never sent to several backends.
+pub const FAILOVER: &str = "x-weir-failover";
+pub const PER_ATTEMPT: &str = "PerAttempt";
+
 /// What stands before a backend's name in the name of its cluster for attempts. No backend has an underscore.
 const PREFIX: &str = "weir_attempt/";
 
@@ -45,7 +50,7 @@ end
 ";
 
 /// True where this Envoy can choose a cluster for each attempt.
-fn is_supported(plan: &Plan) -> bool {
+pub(super) fn is_supported(plan: &Plan) -> bool {
     let mut parts = plan.envoy_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= SINCE
 }

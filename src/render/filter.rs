@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::attempt::{self, FAILOVER, PER_ATTEMPT};
 use super::envoy::{BodyMode, EXTPROC_CLUSTER, Plan};
 
 /// What a connection buffers where Envoy does not hold bodies for Weir.
@@ -23,6 +24,8 @@ pub(super) struct Asking<'a> {
     pub max_wait: Duration,
     /// The version of the Envoy that will run.
     pub envoy_version: &'a str,
+    /// There are routes for a call that visits several backends.
+    pub fails_over: bool,
 }
 
 /// The processor's filter.
@@ -37,7 +40,7 @@ pub(super) fn ext_proc(asking: Asking) -> Value {
         "grpc_service": {
             // Without an authority Envoy says the cluster's name, which an HTTP/2 server may refuse.
             "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER, "authority": "weir", "skip_envoy_headers": true},
-            "initial_metadata": initial_metadata(asking.envoy_version),
+            "initial_metadata": initial_metadata(asking.envoy_version, asking.fails_over),
         },
         "processing_mode": {
             "request_header_mode": "SEND",
@@ -72,11 +75,15 @@ pub(super) fn wait(max_wait: Duration) -> String {
 }
 
 /// What Weir is told of the Envoy that asks it, once a stream.
-pub(super) fn initial_metadata(envoy_version: &str) -> Value {
-    json!([
-        {"key": "x-weir-envoy-version", "value": envoy_version},
-        {"key": "x-weir-role", "value": "route"},
-    ])
+pub(super) fn initial_metadata(envoy_version: &str, fails_over: bool) -> Value {
+    let mut said = vec![
+        json!({"key": "x-weir-envoy-version", "value": envoy_version}),
+        json!({"key": "x-weir-role", "value": "route"}),
+    ];
+    if fails_over {
+        said.push(json!({"key": FAILOVER, "value": PER_ATTEMPT}));
+    }
+    Value::Array(said)
 }
 
 /// Weir orders retries in Envoy's own headers; those of clients are stripped before.
@@ -106,7 +113,7 @@ pub(super) fn downstream_http2(asking: Asking, mut options: Value) -> Value {
 impl<'a> From<&Plan<'a>> for Asking<'a> {
     fn from(plan: &Plan<'a>) -> Self {
         let Plan { body_mode, max_request, max_wait, envoy_version, .. } = *plan;
-        Asking { body_mode, max_request, max_wait, envoy_version }
+        Asking { body_mode, max_request, max_wait, envoy_version, fails_over: attempt::is_supported(plan) }
     }
 }
 

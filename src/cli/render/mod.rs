@@ -125,6 +125,11 @@ fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Pat
     if let Some((option, mesh)) = strange {
         return Err(RenderError::OtherMesh { option, mesh });
     }
+    if args.mesh != Mesh::Envoy && !compiled.policy.chains.is_empty() {
+        tell(
+            "note: this form has no routes for `failover: PerAttempt`; there a failed backend is passed over by the next call",
+        );
+    }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),
         Mesh::Istio => istio::render(&args.istio, compiled, &args.documents.names, out),

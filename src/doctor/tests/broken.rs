@@ -76,7 +76,7 @@ fn what_envoy_buffers_and_waits_is_looked_at_where_it_buffers() {
             (FILTER, "allow_mode_override", Value::Null, Warning, "mode-override"),
             (FILTER, "failure_mode_allow", json!(true), Note, "fails-open"),
         ];
-        breaks(&rendered(mode), &rows);
+        breaks(&rendered(mode, &[]), &rows);
     }
 }
 

@@ -79,7 +79,7 @@ fn the_processor_stands_before_the_router_in_full_duplex() {
         json!(["connection.uri_san_peer_certificate", "source.address", "xds.cluster_name"])
     );
     let said = names(&filter["grpc_service"]["initial_metadata"], Some("value"));
-    assert_eq!(said, ["1.40.2", "route"]);
+    assert_eq!(said, ["1.40.2", "route", "PerAttempt"]);
 }
 
 #[test]
