@@ -12,6 +12,7 @@ pub mod http1_parse;
 pub mod http2;
 pub mod istio;
 pub mod json_patch;
+pub mod kustomize;
 #[macro_use]
 mod modes;
 pub mod process;
