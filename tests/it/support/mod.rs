@@ -19,6 +19,7 @@ pub mod process;
 pub mod python;
 pub mod redis;
 pub mod response;
+pub mod root;
 pub mod source;
 pub mod split;
 pub mod tls;
