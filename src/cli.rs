@@ -54,7 +54,7 @@ enum Command {
     #[command(subcommand)]
     Key(keys::Command),
     /// The configuration of an Envoy that asks Weir.
-    Render(render::Args),
+    Render(Box<render::Args>),
     /// What is wrong with the Envoy around Weir, and what to change; a dump of it or a running one.
     Doctor(doctor::Args),
     /// The JSON Schema and the CRDs of the configuration.

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::envoy::{self, CLUSTERS_FILE, Plan, ROUTES_FILE};
+use super::tls::{self, FromCallers};
 use super::yaml::{File, YamlError, yaml};
 
 /// Something to add to a bootstrap.
@@ -37,16 +38,19 @@ const NOT_SET: &[&str] = &[
     "upgrade_configs",
 ];
 
+/// Where the connections of clients are in that bootstrap.
+const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
+
 const APPEND: &str = "append to this list; make it where there is none";
 const BEFORE_ROUTER: &str = "insert into this list, directly before envoy.filters.http.router";
 const SET: &str = "set these fields";
 
-/// One document that needs no other file: for `envoy --config-path`.
+/// One document that needs no other file: for `envoy --config-path`. With `callers` its clients come by mutual TLS.
 ///
 /// # Errors
 /// When it cannot be written as YAML.
-pub fn whole(plan: &Plan) -> Result<String, YamlError> {
-    let mut document = envoy::bootstrap(plan);
+pub fn whole(plan: &Plan, callers: Option<FromCallers>) -> Result<String, YamlError> {
+    let mut document = bootstrap(plan, callers);
     if let Some(fields) = document.as_object_mut() {
         fields.shift_remove("dynamic_resources");
     }
@@ -65,13 +69,22 @@ pub fn whole(plan: &Plan) -> Result<String, YamlError> {
     Ok(head + &yaml(&document)?)
 }
 
+/// The bootstrap, with TLS towards callers where there is some.
+fn bootstrap(plan: &Plan, callers: Option<FromCallers>) -> Value {
+    let mut bootstrap = envoy::bootstrap(plan);
+    if let (Some(callers), Some(Value::Object(chain))) = (callers, bootstrap.pointer_mut(CHAIN)) {
+        chain.insert("transport_socket".to_owned(), tls::from_callers(callers));
+    }
+    bootstrap
+}
+
 /// The bootstrap, and the clusters and routes in files that Envoy watches: `plan.files` is the directory
 /// where Envoy finds them.
 ///
 /// # Errors
 /// When one cannot be written as YAML.
-pub fn files(plan: &Plan) -> Result<Vec<File>, YamlError> {
-    let mut bootstrap = envoy::bootstrap(plan);
+pub fn files(plan: &Plan, callers: Option<FromCallers>) -> Result<Vec<File>, YamlError> {
+    let mut bootstrap = bootstrap(plan, callers);
     for (pointer, from, to) in [
         ("/dynamic_resources/cds_config/path_config_source/path".to_owned(), CLUSTERS_FILE, CLUSTERS_YAML),
         (format!("{MANAGER}/rds/config_source/path_config_source/path"), ROUTES_FILE, ROUTES_YAML),

@@ -1,4 +1,4 @@
-//! TLS as Envoy is told of it: towards providers, and towards Weir. Pure.
+//! TLS as Envoy is told of it: towards providers, towards Weir, and towards callers. Pure.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,6 +19,17 @@ pub struct ToWeir<'a> {
     pub ca: &'a Path,
     /// The URI name that Weir's own certificate has.
     pub name: &'a str,
+}
+
+/// How Envoy shows itself to its callers, and whose certificates it wants of them: each caller must have one, and
+/// Weir is told the URI name in it. The paths are those of Envoy's machine.
+#[derive(Clone, Copy, Debug)]
+pub struct FromCallers<'a> {
+    /// PEM: Envoy's own certificate, and those that lead to its CA.
+    pub certificate: &'a Path,
+    pub key: &'a Path,
+    /// PEM: the CA of callers.
+    pub ca: &'a Path,
 }
 
 /// The server's certificate must be signed by the CA and name the host; an address is a name of
@@ -66,4 +77,21 @@ pub(super) fn to_weir(tls: ToWeir) -> Value {
     }})
 }
 
+/// Nobody comes in without a certificate: a caller that is nobody could only be refused later.
+pub(super) fn from_callers(tls: FromCallers) -> Value {
+    json!({"name": "envoy.transport_sockets.tls", "typed_config": {
+        "@type": TYPE_DOWNSTREAM_TLS,
+        "require_client_certificate": true,
+        "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificates": [{
+                "certificate_chain": {"filename": tls.certificate},
+                "private_key": {"filename": tls.key},
+            }],
+            "validation_context": {"trusted_ca": {"filename": tls.ca}},
+        },
+    }})
+}
+
+const TYPE_DOWNSTREAM_TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 const TYPE_TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";

@@ -21,6 +21,7 @@ mod gateway;
 mod istio;
 mod limited;
 mod limits;
+mod manifests;
 mod prices;
 mod schema;
 mod signing;

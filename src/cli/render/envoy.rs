@@ -8,7 +8,7 @@ use crate::config::{Address, Bootstrap, Compiled, Listen};
 use crate::render::document;
 use crate::render::envoy::{BodyMode, ENVOY_VERSION, ExtProc, Plan};
 use crate::render::files;
-use crate::render::tls::ToWeir;
+use crate::render::tls::{FromCallers, ToWeir};
 
 /// What only a plain Envoy has.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,16 @@ pub struct EnvoyArgs {
     /// The URI name in Weir's own certificate, such as `spiffe://mesh/ns/weir-system/sa/weir`.
     #[arg(long, value_name = "URI", requires = "client_certificate")]
     weir_name: Option<String>,
+    /// Callers come by mutual TLS: the certificate that Envoy shows to them. This file and the next two are on
+    /// Envoy's machine. Without it callers speak plain HTTP.
+    #[arg(long, value_name = "FILE", requires_all = ["server_key", "callers_ca"], conflicts_with = "patch")]
+    server_certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "server_certificate")]
+    server_key: Option<PathBuf>,
+    /// The CA of the callers' certificates. Whoever has none of its is not let in; the URI name in it is who calls.
+    #[arg(long, value_name = "FILE", requires = "server_certificate")]
+    callers_ca: Option<PathBuf>,
 }
 
 /// Envoy's own output, where whoever runs it looks first.
@@ -44,9 +54,9 @@ pub(super) fn render(args: &EnvoyArgs, compiled: &Compiled, out: Option<&Path>) 
     let plan = plan(compiled, out.unwrap_or(Path::new("")), &ca, args.to_weir())?;
     Ok(match out {
         // The bootstrap last: it names the others.
-        Some(_) => Written::Files(document::files(&plan)?.into_iter().rev().collect()),
+        Some(_) => Written::Files(document::files(&plan, args.callers())?.into_iter().rev().collect()),
         None if args.patch => Written::Text(document::patch(&plan)?),
-        None => Written::Text(document::whole(&plan)?),
+        None => Written::Text(document::whole(&plan, args.callers())?),
     })
 }
 
@@ -71,6 +81,15 @@ impl EnvoyArgs {
             key: self.client_key.as_deref()?,
             ca: self.weir_ca.as_deref()?,
             name: self.weir_name.as_deref()?,
+        })
+    }
+
+    /// All of it or nothing, as above.
+    fn callers(&self) -> Option<FromCallers<'_>> {
+        Some(FromCallers {
+            certificate: self.server_certificate.as_deref()?,
+            key: self.server_key.as_deref()?,
+            ca: self.callers_ca.as_deref()?,
         })
     }
 }

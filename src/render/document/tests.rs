@@ -45,8 +45,8 @@ fn read(text: &str) -> Value {
 #[test]
 fn the_whole_document_holds_clusters_and_routes_itself() {
     with_plan(|plan| {
-        let text = whole(plan).unwrap();
-        assert_eq!(text, whole(plan).unwrap());
+        let text = whole(plan, None).unwrap();
+        assert_eq!(text, whole(plan, None).unwrap());
         let document = read(&text);
         assert_eq!(document.get("dynamic_resources"), None);
         let clusters = document["static_resources"]["clusters"].as_array().unwrap();
@@ -62,12 +62,34 @@ fn the_whole_document_holds_clusters_and_routes_itself() {
 #[test]
 fn files_hold_what_up_runs_under_their_own_names() {
     with_plan(|plan| {
-        let files = files(plan).unwrap();
+        let files = files(plan, None).unwrap();
         assert!(files.iter().all(|file| file.text.starts_with("# ")));
         assert_eq!(read(&files[1].text), envoy::clusters(plan));
         assert_eq!(read(&files[2].text), envoy::routes(plan));
         let text = envoy::bootstrap(plan).to_string().replace(".json\"", ".yaml\"");
         assert_eq!(read(&files[0].text), serde_json::from_str::<Value>(&text).unwrap());
+    });
+}
+
+#[test]
+fn callers_come_by_mutual_tls_where_it_is_said_and_nothing_else_changes() {
+    let path = Path::new;
+    let callers = FromCallers { certificate: path("/tls.crt"), key: path("/tls.key"), ca: path("/callers.crt") };
+    with_plan(|plan| {
+        let mut secured = read(&whole(plan, Some(callers)).unwrap());
+        assert_eq!(secured, {
+            let mut whole = read(&whole(plan, None).unwrap());
+            whole.pointer_mut(CHAIN).unwrap()["transport_socket"] = tls::from_callers(callers);
+            whole
+        });
+        let chain = secured.pointer_mut(CHAIN).unwrap();
+        let tls = &chain["transport_socket"]["typed_config"];
+        assert_eq!(tls["require_client_certificate"], true);
+        let context = &tls["common_tls_context"];
+        assert_eq!(context["validation_context"]["trusted_ca"]["filename"], "/callers.crt");
+        assert_eq!(context["tls_certificates"][0]["private_key"]["filename"], "/tls.key");
+        let bootstrap = read(&files(plan, Some(callers)).unwrap()[0].text);
+        assert_eq!(bootstrap.pointer(CHAIN).unwrap()["transport_socket"], chain["transport_socket"]);
     });
 }
 

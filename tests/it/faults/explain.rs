@@ -30,7 +30,7 @@ fn questions(document: &str) -> Vec<(&str, &str)> {
 }
 
 /// What a shell writes that finds this `weir`, at the root of the package, with no key in its environment.
-fn shell(script: &str) -> String {
+pub fn shell(script: &str) -> String {
     let weir = Path::new(env!("CARGO_BIN_EXE_weir")).parent().expect("a directory");
     let path = format!("{}:{}", weir.display(), std::env::var("PATH").expect("a path"));
     let mut command = Command::new("sh");

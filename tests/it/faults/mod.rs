@@ -6,7 +6,7 @@ mod commands;
 mod counted;
 mod drain;
 mod examples;
-mod explain;
+pub mod explain;
 mod failover;
 mod gone;
 mod hostile;

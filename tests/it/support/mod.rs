@@ -12,12 +12,14 @@ pub mod http1_parse;
 pub mod http2;
 pub mod istio;
 pub mod json_patch;
+pub mod kustomize;
 #[macro_use]
 mod modes;
 pub mod process;
 pub mod python;
 pub mod redis;
 pub mod response;
+pub mod root;
 pub mod source;
 pub mod split;
 pub mod tls;
