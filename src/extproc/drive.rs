@@ -78,8 +78,7 @@ impl<W: World> Drive<W> {
         let permit = if fits { world.admit() } else { None };
         let draw = pool.draw();
         let policy = world.policy();
-        let max_wait = policy.max_wait;
-        let claims_from = policy.identity.claims_from(policy.role).cloned();
+        let (max_wait, claims_from) = (policy.max_wait, policy.identity.claims_from(policy.role).cloned());
         let setup = Setup {
             id: hex(draw),
             policy,
