@@ -1,11 +1,10 @@
-//! Whether Envoy stays up while requests of a megabyte fail over: the form in which attempts are told to Weir, tried
-//! with a processor that changes nothing, before anything is built on it.
+//! Whether Envoy stays up while requests of a megabyte fail over by the attempt, in the form that is rendered: with
+//! Weir, or with a processor that changes nothing (`--processor noop`).
 //!
 //! A hundred clients send bodies of 1 MB for five minutes. Every other request's first provider answers 503, and
-//! Envoy tries the second. Each attempt is told to the processor by an ext_proc filter of the provider's cluster
-//! (role `attempt`), through a cluster of its own, with the head alone; the answer names the next provider and, with
-//! `--attempt replace`, brings the whole body. In the middle the processor is stopped for three seconds. What counts
-//! is that Envoy is the same process at the end, and that no request fails but those of the stop.
+//! Envoy tries the second. In the middle the processor is stopped for three seconds. What counts is that Envoy is the
+//! same process at the end, and that no request fails but those of the stop. `--worse` shows the forms that end Envoy
+//! 1.40.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints what it found")]
 
 use std::error::Error;
@@ -16,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tokio::process::Command;
-use weir::render::envoy::{BOOTSTRAP_FILE, CLUSTERS_FILE, ExtProc, Plan, ROUTES_FILE};
+use weir::config::{Options, Source};
+use weir::render::envoy::{CLUSTERS_FILE, ExtProc, Plan};
 use weir::render::files;
-use weir::target::Upstream;
 use weir::up::RunDir;
 use weir::up::install;
 use weir::up::process::{Envoy, Launch};
@@ -41,9 +40,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 struct Args {
-    /// Be the processor, with its sockets in this directory.
+    /// Be the processor that changes nothing, with its socket in this directory.
     #[arg(long, value_name = "DIR", hide = true)]
-    processor: Option<PathBuf>,
+    serve: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Processor::Weir)]
+    processor: Processor,
     #[arg(long, default_value_t = 300)]
     seconds: u64,
     #[arg(long, default_value_t = 100)]
@@ -51,12 +52,12 @@ struct Args {
     /// Bytes of each body.
     #[arg(long, default_value_t = 1_000_000)]
     body: usize,
-    /// What an attempt is answered.
+    /// What an attempt is answered by the processor that changes nothing.
     #[arg(long, value_enum, default_value_t = Attempt::Replace)]
     attempt: Attempt,
-    /// Both roles through one cluster, the form that ends Envoy 1.40: to see that this bench would.
-    #[arg(long)]
-    shared: bool,
+    /// Make the filter worse than it is rendered.
+    #[arg(long, value_enum)]
+    worse: Option<config::Worse>,
     /// Worker threads of Envoy.
     #[arg(long, default_value_t = 2)]
     threads: u32,
@@ -66,10 +67,16 @@ struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Processor {
+    Weir,
+    Noop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Attempt {
-    /// The next provider, and nothing else.
+    /// Nothing.
     Head,
-    /// The body anew as well (`CONTINUE_AND_REPLACE`).
+    /// The body anew (`CONTINUE_AND_REPLACE`).
     Replace,
 }
 
@@ -77,7 +84,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = weir::app::runtime(None).map_err(Into::into).and_then(|runtime| {
         runtime.block_on(async {
-            match &args.processor {
+            match &args.serve {
                 Some(directory) => attempts::serve(directory, args.body, args.attempt == Attempt::Replace).await,
                 None => soak(&args).await,
             }
@@ -97,15 +104,14 @@ async fn soak(args: &Args) -> Result<(), Box<dyn Error>> {
     let version = install::version(&binary).await?;
     let directory = RunDir::create()?;
     let providers = providers::start(args.body).await?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--processor").arg(directory.path()).args(["--body", &args.body.to_string()]);
-    command.args(["--attempt", if args.attempt == Attempt::Replace { "replace" } else { "head" }]);
+    let documents = config::documents(directory.path(), providers.bad, providers.good);
+    let mut command = processor(args, directory.path(), &documents)?;
     let processor = Server::start(command.stderr(Stdio::inherit())).await?;
-    let (mut envoy, address, admin) = start_envoy(args, &binary, &version, directory.path(), &providers).await?;
+    let (mut envoy, address, admin) = start_envoy(args, &binary, &version, directory.path(), documents).await?;
     let pid = envoy.pid().ok_or("Envoy is gone")?;
     println!("Envoy {version}, pid {pid}; {} clients, {} bytes, {} s", args.clients, args.body, args.seconds);
     let socket = processor.said("extproc").unwrap_or_default();
-    println!("processor at {socket}, ready after {:?}", processor.took);
+    println!("processor: {:?} at {socket}, ready after {:?}", args.processor, processor.took);
 
     let load = Load {
         address,
@@ -139,22 +145,30 @@ async fn soak(args: &Args) -> Result<(), Box<dyn Error>> {
     }
 }
 
+fn processor(args: &Args, directory: &Path, documents: &str) -> Result<Command, Box<dyn Error>> {
+    if args.processor == Processor::Weir {
+        let path = directory.join("weir.yaml");
+        std::fs::write(&path, documents)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(["run", "--config"]).arg(path).env("WEIR_LOG", "error");
+        return Ok(command);
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--serve").arg(directory).args(["--body", &args.body.to_string()]);
+    command.args(["--attempt", if args.attempt == Attempt::Replace { "replace" } else { "head" }]);
+    Ok(command)
+}
+
 async fn start_envoy(
     args: &Args,
     binary: &Path,
     version: &str,
     directory: &Path,
-    providers: &providers::Providers,
+    documents: String,
 ) -> Result<(Envoy, SocketAddr, SocketAddr), Box<dyn Error>> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let upstream = |name: &str, at: SocketAddr| Upstream {
-        name: name.into(),
-        https: false,
-        host: at.ip().to_string(),
-        port: at.port(),
-        ca: None,
-        server_name: None,
-    };
+    let source = Source { files: vec![("weir.yaml".to_owned(), documents)], ..Source::default() };
+    let compiled = weir::app::load(&source, &Options::default())?;
     let plan = Plan {
         listen: any,
         admin: any,
@@ -165,15 +179,16 @@ async fn start_envoy(
         body_mode: weir::render::envoy::BodyMode::FullDuplex,
         max_request: 32 << 20,
         max_wait: Duration::from_secs(240),
-        upstreams: &[upstream("bad", providers.bad), upstream("good", providers.good)],
-        chains: &[],
+        upstreams: &compiled.policy.upstreams,
+        chains: &compiled.policy.chains,
+        follows: false,
         node_id: "soak",
         envoy_version: version,
     };
     let config = files::write(&plan)?;
-    config::edit(&directory.join(BOOTSTRAP_FILE), config::add_attempts)?;
-    config::edit(&directory.join(CLUSTERS_FILE), |clusters| config::tell_attempts(clusters, args.shared))?;
-    config::edit(&directory.join(ROUTES_FILE), config::fail_over)?;
+    if let Some(worse) = args.worse {
+        config::worsen(&directory.join(CLUSTERS_FILE), worse)?;
+    }
     let launch = Launch {
         envoy: binary,
         config: &config,
@@ -188,12 +203,16 @@ async fn start_envoy(
     Ok((envoy, ready.listen, ready.admin))
 }
 
+/// A chat of so many bytes.
 fn request(bytes: usize) -> Vec<u8> {
+    let (head, tail) = (r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":""#, r#""}]}"#);
+    let text = "weir ".repeat(bytes / 5 + 1);
+    let body = format!("{head}{}{tail}", &text[..bytes.saturating_sub(head.len() + tail.len())]);
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: llm.internal\r\ncontent-type: application/json\r\ncontent-length: \
          {bytes}\r\n\r\n"
     );
-    [head.into_bytes(), vec![b'a'; bytes]].concat()
+    [head.into_bytes(), body.into_bytes()].concat()
 }
 
 async fn signal(pid: u32, name: &str) {

@@ -250,6 +250,7 @@ impl Proxy {
             max_wait: std::time::Duration::from_secs(240),
             upstreams: &[upstream],
             chains: &[],
+            follows: false,
             node_id: "bench",
             envoy_version: version,
         };

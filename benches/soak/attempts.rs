@@ -1,5 +1,6 @@
-//! [io] The processor of the soak, in two roles on one socket: the route filter's, which holds a request until it is
-//! complete as Weir does, and the attempt filter's, which names the next provider.
+//! [io] A processor that changes nothing, in two roles on one socket: the route filter's, which holds a request until
+//! it is complete as Weir does and names the order of the providers, and the attempt filter's, which sends the body
+//! anew.
 
 use std::error::Error;
 use std::path::Path;
@@ -18,16 +19,14 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
+use weir::render::attempt::LENGTH_HEADER;
+use weir::render::envoy::BACKEND_HEADER;
 
 /// Where it listens, in the directory.
 pub const SOCKET: &str = "processor.sock";
 
 /// The metadata of a stream that tells what it is about: a request, or an attempt at it.
 const ROLE: &str = "x-weir-role";
-
-/// The header by which the cluster of the next attempt is chosen, and the one that keeps the body's length.
-pub const NEXT: &str = "x-weir-backend";
-pub const LENGTH: &str = "x-weir-length";
 
 /// The largest message.
 const MAX_MESSAGE: usize = 65 << 20;
@@ -87,7 +86,7 @@ impl ExternalProcessor for Processor {
 impl Processor {
     /// A request is held until it is complete, and leaves for one provider or the other in turn.
     fn route(&self) -> Box<dyn FnMut(asked::Request) -> Vec<answer::Response> + Send> {
-        let first = if self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { "bad" } else { "good" };
+        let first = if self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { "bad,good" } else { "good,bad" };
         let mut held = Vec::new();
         Box::new(move |message| match message {
             asked::Request::RequestBody(body) => {
@@ -107,16 +106,17 @@ impl Processor {
         })
     }
 
-    /// An attempt's head names the provider of the next one.
+    /// An attempt's body is sent anew.
     fn attempt(&self) -> Box<dyn FnMut(asked::Request) -> Vec<answer::Response> + Send> {
         let (mut body, length) = (self.body.clone(), self.length);
         Box::new(move |message| {
+            if let asked::Request::ResponseHeaders(_) = message {
+                return vec![answer::Response::ResponseHeaders(HeadersResponse { response: None })];
+            }
             let asked::Request::RequestHeaders(_) = message else { return Vec::new() };
-            let mut common = CommonResponse {
-                header_mutation: Some(set(&[(NEXT, "good"), (LENGTH, &length.to_string())])),
-                ..CommonResponse::default()
-            };
+            let mut common = CommonResponse::default();
             if let Some(body) = body.take() {
+                common.header_mutation = Some(set(&[(LENGTH_HEADER, &length.to_string())]));
                 common.status = common_response::ResponseStatus::ContinueAndReplace.into();
                 common.body_mutation = Some(BodyMutation { mutation: Some(body_mutation::Mutation::Body(body)) });
             }
@@ -128,7 +128,7 @@ impl Processor {
 /// A complete request as it leaves.
 fn leave(first: &str, body: Vec<u8>) -> Vec<answer::Response> {
     let common = CommonResponse {
-        header_mutation: Some(set(&[(NEXT, first), ("content-length", &body.len().to_string())])),
+        header_mutation: Some(set(&[(BACKEND_HEADER, first), ("content-length", &body.len().to_string())])),
         clear_route_cache: true,
         ..CommonResponse::default()
     };

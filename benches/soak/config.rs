@@ -1,5 +1,4 @@
-//! [io] What is added to a rendered configuration for attempts: a cluster to the processor, a filter on each
-//! provider's cluster, and a route that chooses anew for each attempt.
+//! [io] What Weir is told, what is made worse in the rendered configuration, and what Envoy counted.
 
 use std::error::Error;
 use std::io;
@@ -11,110 +10,53 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use weir::render::attempt;
+use weir::render::envoy::EXTPROC_CLUSTER;
 
-use super::attempts::{LENGTH, NEXT};
+const FILTER: &str = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions/http_filters/0/typed_config";
 
-const CLUSTER: &str = "weir_attempt";
-const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-pub fn edit(path: &Path, change: impl FnOnce(&mut Value)) -> io::Result<()> {
-    let mut value = serde_json::from_slice(&std::fs::read(path)?)?;
-    change(&mut value);
-    std::fs::write(path, serde_json::to_vec(&value)?)
+/// A form of the attempt filter that ends Envoy 1.40, to see that this bench would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Worse {
+    /// Both roles through one cluster.
+    Shared,
+    /// The response's head is sent as well.
+    Heads,
 }
 
-/// The cluster through which attempts are told: that of the route filter under another name.
-pub fn add_attempts(bootstrap: &mut Value) {
-    let Some(clusters) = bootstrap["static_resources"]["clusters"].as_array_mut() else { return };
-    let mut own = clusters[0].clone();
-    own["name"] = json!(CLUSTER);
-    own["load_assignment"]["cluster_name"] = json!(CLUSTER);
-    clusters.push(own);
-}
-
-/// The filter of a provider's cluster: heads alone, through the cluster of its own.
-pub fn tell_attempts(clusters: &mut Value, shared: bool) {
-    let Some(all) = clusters["resources"].as_array_mut() else { return };
-    let cluster = if shared { weir::render::envoy::EXTPROC_CLUSTER } else { CLUSTER };
-    for one in all {
-        one["typed_extension_protocol_options"][OPTIONS]["http_filters"] = json!([
-            {"name": "envoy.filters.http.ext_proc", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
-                "grpc_service": {
-                    "envoy_grpc": {"cluster_name": cluster, "authority": "weir", "skip_envoy_headers": true},
-                    "initial_metadata": [{"key": "x-weir-role", "value": "attempt"}],
-                },
-                "processing_mode": {
-                    "request_header_mode": "SEND",
-                    "response_header_mode": "SKIP",
-                    "request_body_mode": "NONE",
-                    "response_body_mode": "NONE",
-                    "request_trailer_mode": "SKIP",
-                    "response_trailer_mode": "SKIP",
-                },
-                "message_timeout": "250s",
-                "mutation_rules": {"allow_all_routing": true, "allow_envoy": true},
-                "request_attributes": ["xds.cluster_name", "xds.upstream_host_metadata"],
-            }},
-            // Envoy drops the length of a body that is replaced, and would send chunks.
-            {"name": "envoy.filters.http.header_mutation", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                "mutations": {"request_mutations": [
-                    {"append": {
-                        "header": {"key": "content-length", "value": format!("%REQ({LENGTH})%")},
-                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                        "keep_empty_value": false,
-                    }},
-                    {"remove": LENGTH},
-                ]},
-            }},
-            {"name": "envoy.filters.http.upstream_codec", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
-            }},
-        ]);
-    }
-}
-
-/// One route, whose cluster each attempt's header names.
-pub fn fail_over(routes: &mut Value) {
-    let to = |name: &str| {
-        json!({"action": {"name": name, "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction",
-            "cluster": name,
-        }}})
+/// Documents for two backends, of which each call visits both, in either order.
+pub fn documents(directory: &Path, bad: SocketAddr, good: SocketAddr) -> String {
+    let backend = |name: &str, at: SocketAddr| {
+        format!(
+            "apiVersion: weir.dev/v1alpha1\nkind: LLMBackend\nmetadata: {{name: {name}}}\n\
+             spec: {{endpoint: 'http://{at}/v1', dialect: OpenAI, credentials: [{{type: None}}]}}\n---\n"
+        )
     };
-    let chosen = json!({
-        "match": {"prefix": "/", "headers": [{"name": NEXT, "present_match": true}]},
-        "request_body_buffer_limit": 32 << 20,
-        "route": {
-            "timeout": "0s",
-            "retry_policy": {
-                "retry_on": "5xx,reset,connect-failure",
-                "num_retries": 1,
-                "refresh_cluster_on_retry": true,
-                "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"},
-            },
-            "inline_cluster_specifier_plugin": {"extension": {
-                "name": "envoy.router.cluster_specifier_plugin.matcher",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
-                    "cluster_matcher": {"matcher_tree": {
-                        "input": {"name": "next", "typed_config": {
-                            "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
-                            "header_name": NEXT,
-                        }},
-                        "exact_match_map": {"map": {"bad": to("bad"), "good": to("good")}},
-                    }},
-                },
-            }},
-        },
-    });
-    let host = &mut routes["resources"][0]["virtual_hosts"][0];
-    host["routes"] = json!([chosen, {"match": {"prefix": "/"}, "direct_response": {"status": 503}}]);
-    // What one attempt names must be there for the next.
-    if let Some(table) = routes["resources"][0].as_object_mut() {
-        table.remove("request_headers_to_remove");
+    let directory = directory.display();
+    format!(
+        "apiVersion: weir.dev/v1alpha1\nkind: WeirBootstrap\nmetadata: {{name: process}}\nspec:\n  \
+         listen: {{extProc: 'unix:{directory}/processor.sock', adminSocket: 'unix:{directory}/admin.sock', \
+         metrics: '127.0.0.1:0'}}\n---\n{}{}\
+         apiVersion: weir.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: chat}}\nspec:\n  rules:\n  \
+         - name: all\n    backends: [{{name: bad}}, {{name: good}}]\n    failover: PerAttempt\n    \
+         retry: {{attempts: 1, on: [ServerError, ConnectFailure], cooldown: 1ms}}\n",
+        backend("bad", bad),
+        backend("good", good)
+    )
+}
+
+/// Makes the filters of the providers' clusters worse.
+pub fn worsen(path: &Path, worse: Worse) -> io::Result<()> {
+    let mut clusters: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    for cluster in clusters["resources"].as_array_mut().into_iter().flatten() {
+        let Some(filter) = cluster.pointer_mut(FILTER) else { continue };
+        match worse {
+            Worse::Shared => filter["grpc_service"]["envoy_grpc"]["cluster_name"] = json!(EXTPROC_CLUSTER),
+            Worse::Heads => filter["processing_mode"]["response_header_mode"] = json!("SEND"),
+        }
     }
+    debug_assert!(clusters.to_string().contains(attempt::LENGTH_HEADER));
+    std::fs::write(path, serde_json::to_vec(&clusters)?)
 }
 
 /// The counters of Envoy that tell what became of retries.

@@ -23,7 +23,7 @@ use crate::identity::{Role, Workload};
 use crate::llm::Quirk;
 use crate::policy::Policy;
 use crate::policy::credentials::{Credentials, Row};
-use crate::target::{Azure, Backend, Serves, Targets, Upstream, chains};
+use crate::target::{Azure, Backend, Serves, Targets, Upstream, chains, fingerprint};
 use crate::wire::Speaks;
 
 /// Compiles a set without errors.
@@ -77,6 +77,7 @@ pub(super) fn compile(
     policy.max_wait = set.bootstrap.overload.max_wait;
     policy.upstreams = upstreams;
     policy.chains = chains(policy.targets.rules(), &policy.targets.backends);
+    policy.orders = fingerprint(&policy.chains).into();
     policy.overlays = set.backends.iter().map(|entry| overlay(entry).map(Arc::new)).collect();
     Compiled {
         policy,

@@ -53,6 +53,7 @@ fn rendered(body_mode: BodyMode, chains: &[target::Chain]) -> Value {
         max_wait: Duration::from_secs(240),
         upstreams: &upstreams,
         chains,
+        follows: false,
         node_id: "test",
         envoy_version: "1.40.0",
     };

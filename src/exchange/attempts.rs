@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Again, Attempt, Edits, Failed, Headers, Local};
+use super::event::{Action, Again, Attempt, Edits, Failed, Headers, Local, ResponseHead};
 use super::forward::BACKEND_HEADER;
 use super::local_reply::LOCAL_REPLY_HEADER;
 use super::phase::Phase;
@@ -20,6 +20,7 @@ use crate::base::now::Instant;
 use crate::base::words::Words;
 use crate::credential::Signing;
 use crate::llm::{Code, Refusal};
+use crate::policy::Policy;
 use crate::target::{Target, header};
 use crate::tokens::learned::Key;
 
@@ -34,8 +35,8 @@ pub(super) struct Attempts {
     begun: usize,
     /// Names of the headers that an attempt has changed. The proxy keeps such a change for the attempts that follow.
     touched: Vec<Words>,
-    /// When the one that runs has begun.
-    since: Instant,
+    /// When the one that runs has begun; none where the last one has ended.
+    since: Option<Instant>,
     told: Vec<record::Attempt>,
 }
 
@@ -99,7 +100,7 @@ impl Attempts {
     }
 
     fn begin(&mut self, target: &Target, credential: Option<&Arc<str>>, now: Instant) {
-        self.since = now;
+        self.since = Some(now);
         self.told.push(record::Attempt {
             backend: target.backend.name.clone(),
             model: target.model.clone(),
@@ -111,9 +112,14 @@ impl Attempts {
     }
 
     fn end(&mut self, status: u16, wasted: u64, now: Instant) {
-        if let Some(last) = self.told.last_mut() {
-            (last.status, last.wasted, last.duration) = (status, wasted, now.since(self.since));
+        if let Some((last, since)) = self.told.last_mut().zip(self.since.take()) {
+            (last.status, last.wasted, last.duration) = (status, wasted, now.since(since));
         }
+    }
+
+    /// The last attempt was not made: an answer to it is nobody's but the proxy's.
+    fn was_not_made(&self) -> bool {
+        !self.told.is_empty() && self.since.is_none()
     }
 }
 
@@ -122,18 +128,21 @@ impl Attempts {
 impl Exchange {
     /// Whether the proxy can try one call at several backends. Where it cannot, a rule that wants it fails over for
     /// the next call.
-    pub fn fail_over(&mut self, can: bool) {
-        self.attempts.stays = !can;
+    pub fn fail_over(&mut self, can: impl FnOnce(&Policy) -> bool) {
+        self.attempts.stays = !can(&self.setup.policy);
     }
 
     /// True while another attempt of the proxy's has to be told here.
     pub fn awaits_attempts(&self) -> bool {
-        self.phase == Phase::Sent && matches!(self.request, State::Released(Some(_)))
+        self.phase == Phase::Sent && !self.story.is_told && matches!(self.request, State::Released(Some(_)))
     }
 
     /// The call leaves for `target`; what may follow is named to the proxy.
-    pub(super) fn begin_attempts(&mut self, target: &Target, head: &mut Edits) {
+    pub(super) fn begin_attempts(&mut self, kept: &Deciding, target: &Target, head: &mut Edits) {
         let retry = target.retry.as_ref();
+        let next = std::mem::take(&mut self.attempts.order).into_iter().filter(|next| self.can_be_sent(kept, next));
+        let next = next.take(retry.map_or(0, |retry| retry.attempts as usize)).collect();
+        self.attempts.order = next;
         if !self.attempts.order.is_empty() {
             self.attempts.order.insert(0, target.clone());
             let names = self.attempts.order.iter().map(|target| &*target.backend.name);
@@ -172,11 +181,13 @@ impl Exchange {
     }
 
     fn try_again(&mut self, place: usize, attempt: &Attempt, kept: &Deciding, out: &mut Vec<Action>) -> Again {
-        self.end_attempt(attempt.before, out);
+        self.end_attempt(attempt.before.as_ref(), out);
         self.attempts.begun = place + 1;
         let Some(target) = self.attempts.order.get(place % self.attempts.order.len()).cloned() else {
             return Again::Same;
         };
+        // What may be left of a limit decides how the call is written.
+        self.begin_allowance(&target, kept);
         let written = self.sign_attempt(kept, &target).and_then(|signing| {
             let (head, written) = self.write_attempt(kept, &target, &signing)?;
             Ok((signing, head, written))
@@ -195,8 +206,16 @@ impl Exchange {
         self.attempts.begin(&target, self.story.credential.as_ref(), self.now.mono);
         let Written { body, dropped, asked, .. } = written;
         self.expect(kept, &target, asked);
-        self.begin_allowance(&target, kept);
         self.tell_dropped(&dropped);
+        // The proxy keeps what an earlier attempt has told, unless it is told otherwise.
+        for name in ["credential", "dropped"] {
+            if !head.meta.iter().any(|(told, _)| *told == name) {
+                head.meta.push((name, "".into()));
+            }
+        }
+        if self.story.target.as_ref().is_some_and(|before| before.model != target.model) {
+            self.story.counted_input = None;
+        }
         self.story.target = Some(target);
         head.set.retain(|(name, _)| *name != *BACKEND_HEADER);
         self.attempts.restore(&mut head, &kept.head.headers);
@@ -205,10 +224,12 @@ impl Exchange {
     }
 
     /// What the attempt that has failed says of its backend, and what it may cost all the same.
-    fn end_attempt(&mut self, before: Option<Failed>, out: &mut Vec<Action>) {
+    fn end_attempt(&mut self, before: Option<&Failed>, out: &mut Vec<Action>) {
+        let asked = self.attempts.told.last().map(|last| last.backend.clone()).unwrap_or_default();
         let (status, after) = match before {
-            Some(Failed::Answered(status, after)) => (status, after),
-            Some(Failed::Unanswered) | None => (0, None),
+            // The answer may be that of an attempt before the last one, which the proxy never got to.
+            Some(Failed { backend, status, after }) if **backend == *asked => (*status, *after),
+            _ => (0, None),
         };
         let wasted = if status == 0 { self.estimated_prompt() } else { 0 };
         self.attempts.end(status, wasted, self.now.mono);
@@ -216,8 +237,11 @@ impl Exchange {
     }
 
     /// The head of the answer that goes on has come: nothing is tried again, and nothing kept for it.
-    pub(super) fn end_last_attempt(&mut self, status: u16) {
-        self.attempts.end(status, 0, self.now.mono);
+    pub(super) fn end_last_attempt(&mut self, head: &ResponseHead, end: bool, out: &mut Vec<Action>) {
+        if !self.attempts.was_not_made() {
+            self.observe(head, end, out);
+        }
+        self.attempts.end(head.status, 0, self.now.mono);
         if let State::Released(kept) = &mut self.request {
             *kept = None;
         }
@@ -227,6 +251,13 @@ impl Exchange {
         let Some((call, target)) = self.story.call.as_ref().zip(self.story.target.as_ref()) else { return 0 };
         let key = Key { backend: &target.backend.name, model: &target.model };
         self.setup.learned.estimate_input(key, call.body_bytes)
+    }
+
+    /// Whether an attempt at this target could be made: Envoy asks no other one where it cannot.
+    fn can_be_sent(&self, kept: &Deciding, target: &Target) -> bool {
+        let signing = self.sign_attempt(kept, target);
+        // What a rule refuses is found out by writing; what is written otherwise is seldom refused.
+        signing.is_ok_and(|signing| !target.refuses_loss || self.write_attempt(kept, target, &signing).is_ok())
     }
 
     /// With whose key another attempt leaves.
@@ -241,13 +272,12 @@ impl Exchange {
 }
 
 /// The answer to an attempt that is not made, in the form in which the rendered configuration says the proxy's own
-/// errors: the exchange says it in its client's dialect if no other attempt follows.
+/// errors: the exchange says it in its client's dialect. Envoy tries no other backend behind it.
 pub fn refused(code: Code, message: &str) -> Local {
     let error = serde_json::json!({
         "error": {"message": message, "type": code.kind(), "param": null, "code": code.as_str()},
     });
     Local {
-        // What makes the proxy try the next one.
         status: 503,
         headers: vec![("content-type".into(), "application/json".into()), (LOCAL_REPLY_HEADER.into(), "-".into())],
         body: Bytes::from(error.to_string()),

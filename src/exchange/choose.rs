@@ -92,6 +92,11 @@ impl Exchange {
         }
         let mut next = chosen.next;
         next.retain(|target| may_follow(target) && self.must_speak(target, deciding).is_ok());
+        let apart = next.extract_if(.., |target| !self.meets_the_same(&chosen.target, target));
+        for target in apart.collect::<Vec<_>>().into_iter().take(TOLD) {
+            let detail = format!("{}/{}", target.backend.name, target.model);
+            self.story.decide("target", "passed_over", "other_limits", detail);
+        }
         self.attempts.plan(next);
         Ok((chosen.target, chosen.why.as_str()))
     }
@@ -162,7 +167,8 @@ impl Exchange {
         self.tell_health(outcome, out);
     }
 
-    /// As [`Exchange::observe`], of an attempt whose answer stays with the proxy: its status, 0 where there was none.
+    /// As [`Exchange::observe`], of an attempt whose answer stays with the proxy: its status, 0 where there was none,
+    /// which may be the proxy's own doing as well, so that one alone says nothing.
     pub(super) fn observe_attempt(&mut self, status: u16, after: Option<Duration>, out: &mut Vec<Action>) {
         let Some(index) = self.story.target.as_ref().map(|target| target.index) else { return };
         let outcome = match status {
@@ -257,7 +263,7 @@ pub(super) fn may_have_run(head: &ResponseHead) -> bool {
 }
 
 /// When the provider says it may be asked again. A date is not read: no provider is known to send one.
-pub(super) fn retry_after(head: &ResponseHead) -> Option<Duration> {
+pub fn retry_after(head: &ResponseHead) -> Option<Duration> {
     let whole = |name: &str, unit: fn(u64) -> Duration| {
         let (number, fraction) =
             head.headers.get(name).map(|text| text.trim().split_once('.').unwrap_or((text.trim(), "")))?;

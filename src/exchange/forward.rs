@@ -51,7 +51,7 @@ impl Exchange {
         self.story.sent_at = Some(sent);
         self.story.left = true;
         self.story.credential = deciding.signing.name().cloned();
-        self.begin_attempts(&target, &mut head);
+        self.begin_attempts(&deciding, &target, &mut head);
         // What a rule put in is billed as well.
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());

@@ -2,6 +2,7 @@
 //! that does not fit. What a caller is told of its limits is in `standing`, and what happens when one runs out
 //! under a running stream in `allowance`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -291,6 +292,26 @@ impl Exchange {
         let rules = asked.iter().map(|(met, ..)| met.rule.clone());
         self.refused_by = rules.zip(refused.standings.iter().copied()).collect();
         self.refuse_over(&rule.limit, exceeded(rule, refused.wait))
+    }
+
+    /// Whether a call that was let go for one target keeps to its limits at another one: each meets the same counters,
+    /// and where money is counted the price is known.
+    pub(super) fn meets_the_same(&self, first: &Target, next: &Target) -> bool {
+        let policy = &self.setup.policy;
+        let speaking = policy.limits_of(&self.story.caller);
+        if policy.limits.is_empty() || speaking.is_empty() {
+            return true;
+        }
+        let met = |target: &Target| {
+            let visit = Visit { place: Place::of(target), model: &target.model, unix: self.now.unix_nanos / NANOS };
+            meet(&speaking, &self.story.caller, visit, |_| true).ok().map(|meeting| meeting.met)
+        };
+        let (Some(here), Some(there)) = (met(first), met(next)) else { return false };
+        let counters = |met: &[Met]| -> BTreeSet<_> {
+            met.iter().map(|met| (met.rule.limit.id.clone(), met.key.clone())).collect()
+        };
+        let is_money = |met: &Met| met.rule.limit.unit == Unit::Usd && met.rule.is_enforced();
+        counters(&here) == counters(&there) && (!there.iter().any(is_money) || self.most_cost(next, 1, 0, 1).is_some())
     }
 
     /// Whether a limit of money speaks for a request that passes unread.

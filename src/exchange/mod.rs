@@ -66,6 +66,7 @@ use phase::{BodyMode, Kind, Phase};
 use record::Outcome;
 use story::Bill;
 
+pub use choose::retry_after;
 pub use forward::BACKEND_HEADER;
 pub use keys::without_values;
 pub use local_reply::LOCAL_REPLY_HEADER;

@@ -29,17 +29,27 @@ impl Exchange {
             return Ration::Whole;
         }
         let known = deciding.limits.ration;
-        let thinks = |deciding: &Deciding| {
-            let Deciding { fields, body, .. } = deciding;
-            wire::thinks_unseen(&target.model, &fields.call, body, target.changes.as_deref())
-        };
-        let ration = known.unwrap_or_else(|| match self.may_be_cut(target, deciding) {
-            false => Ration::Whole,
-            true if thinks(deciding) => Ration::Ahead,
-            true => Ration::Steps,
+        // Whoever comes to answer it has to be ended in time.
+        let ration = known.unwrap_or_else(|| {
+            let next = self.attempts.next().iter();
+            let all = std::iter::once(target).chain(next).map(|target| self.ration_of(target, deciding));
+            all.fold(Ration::Steps, |strictest, one| match (strictest, one) {
+                (Ration::Whole, _) | (_, Ration::Whole) => Ration::Whole,
+                (Ration::Ahead, _) | (_, Ration::Ahead) => Ration::Ahead,
+                (Ration::Steps, Ration::Steps) => Ration::Steps,
+            })
         });
         deciding.limits.ration = Some(ration);
         ration
+    }
+
+    fn ration_of(&self, target: &Target, deciding: &Deciding) -> Ration {
+        let Deciding { fields, body, .. } = deciding;
+        match self.may_be_cut(target, deciding) {
+            false => Ration::Whole,
+            true if wire::thinks_unseen(&target.model, &fields.call, body, target.changes.as_deref()) => Ration::Ahead,
+            true => Ration::Steps,
+        }
     }
 
     /// Ending the answer in good order is possible, and ends what is billed.

@@ -213,8 +213,7 @@ impl Exchange {
         self.story.timings.wait = self.story.sent_at.map(|sent| self.now.mono.since(sent));
         self.response.status = head.status;
         self.response.ended = end;
-        self.end_last_attempt(head.status);
-        self.observe(&head, end, out);
+        self.end_last_attempt(&head, end, out);
         self.move_rates(&head);
         self.response.is_marked = head.headers.get(LOCAL_REPLY_HEADER).is_some();
         self.response.broke = may_have_run(&head);

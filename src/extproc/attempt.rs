@@ -10,7 +10,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_stream::Stream;
@@ -23,7 +22,8 @@ use super::outgoing::{Outgoing, Way, What};
 use super::pool::Pool;
 use super::write;
 use crate::exchange::attempts::refused;
-use crate::exchange::event::{Again, Failed};
+use crate::exchange::event::{Again, Failed, ResponseHead};
+use crate::exchange::retry_after;
 use crate::identity::{Claim, Claims};
 use crate::llm::Code;
 use crate::render::attempt::ENDED;
@@ -131,17 +131,13 @@ impl Told {
     fn read(metadata: &[u8]) -> Told {
         let own = claims::read(metadata, NAMESPACE);
         let ended = claims::read(metadata, ENDED);
-        let said = |name: &str| Some(text(&ended, name)).filter(|text| !text.is_empty());
-        let after = || {
-            let number = |name: &str| said(name)?.trim().split('.').next()?.parse::<u64>().ok();
-            let exact = number("retry-after-ms").map(Duration::from_millis);
-            exact.or_else(|| number("retry-after").map(Duration::from_secs))
-        };
-        let before = match (&ended, said("status")) {
-            (Claims::Said(_), Some(status)) => status.parse().ok().map(|status| Failed::Answered(status, after())),
-            (Claims::Said(_), None) => Some(Failed::Unanswered),
-            _ => None,
-        };
+        let status = text(&ended, "status").parse().ok();
+        let before = status.map(|status| {
+            let fields = ["retry-after", "retry-after-ms"].map(|name| (name, text(&ended, name)));
+            let headers = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+            let after = retry_after(&ResponseHead { status, headers });
+            Failed { backend: text(&ended, "backend").to_owned(), status, after }
+        });
         Told { exchange: text(&own, "request_id").to_owned(), written_for: text(&own, "backend").to_owned(), before }
     }
 }

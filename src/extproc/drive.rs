@@ -28,6 +28,7 @@ use super::write::Writer;
 use crate::exchange::event::{Action, Event, Feed, Note, Slot, Stop};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::{Exchange, Setup};
+use crate::render::attempt::has_routes;
 use crate::world::{Permit, World};
 
 /// Held bodies above this size are read, edited and signed off the I/O threads.
@@ -72,8 +73,8 @@ struct Running {
 // === impl Drive ===
 
 impl<W: World> Drive<W> {
-    /// A stream that has said nothing yet; `fails_over` where the proxy can try one call at several backends.
-    pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>, fails_over: bool) -> Self {
+    /// A stream that has said nothing yet, of a filter that says so much of orders of backends (`render::attempt`).
+    pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>, orders: &str) -> Self {
         let (place, fits) = pool.enter();
         let permit = if fits { world.admit() } else { None };
         let draw = pool.draw();
@@ -91,7 +92,7 @@ impl<W: World> Drive<W> {
             pool.count_shed("exchanges");
         }
         let mut exchange = Box::new(Exchange::new(setup));
-        exchange.fail_over(fails_over);
+        exchange.fail_over(|policy| has_routes(orders, &policy.orders));
         let running = Running { exchange, place, permit, gate: None, side: None };
         Drive {
             inbound,
@@ -256,9 +257,8 @@ impl<W: World> Drive<W> {
         }
     }
 
-    /// Tells the exchange that it is gone, once. A gate that is still open, or a question
-    /// for more of a limit, is waited for first, for
-    /// what it grants has to be given back; but not when the process ends. The exchange keeps its
+    /// Tells the exchange that it is gone, once. A gate that is still open, or a question for more of a limit, is waited
+    /// for first, for what it grants has to be given back; but not when the process ends. The exchange keeps its
     /// place until then, so that a drain knows of it.
     fn finish(&mut self) {
         let Some(mut running) = self.running.take() else { return };

@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exchange::Exchange;
 use crate::exchange::event::{Again, Attempt, Failed};
 
-/// Attempts of one exchange that wait to be heard: the proxy makes one after the other, and a few may have been given
-/// up before they were heard.
-const WAITING: usize = 4;
+/// Attempts of one exchange that wait to be heard: the proxy makes one after the other, and each may have been given
+/// up before it was heard. A rule orders no more than eleven.
+const WAITING: usize = 11;
 
 /// The exchanges that may be tried again. There are at most as many as exchanges in flight.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::service::Process;
 use super::tls;
-use crate::render::attempt::{FAILOVER, PER_ATTEMPT};
+use crate::render::attempt::FAILOVER;
 use crate::telemetry::Metrics;
 use crate::world::World;
 
@@ -60,7 +60,7 @@ impl<W: World> Side<W> {
         let text = |name| said.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match text(ROLE) {
             "attempt" => Side::Attempt(Attempt::new(inbound, pool, text(BACKEND).to_owned())),
-            _ => Side::Route(Drive::new(inbound, world, pool, text(FAILOVER) == PER_ATTEMPT)),
+            _ => Side::Route(Drive::new(inbound, world, pool, text(FAILOVER))),
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Policy {
     pub upstreams: Vec<Upstream>,
     /// The orders in which a call may visit several of them.
     pub chains: Vec<Chain>,
+    /// [`fingerprint`](crate::target::fingerprint) of them.
+    pub orders: Arc<str>,
     pub credentials: Credentials,
     /// Those whom the `from` of routes' matches name, by [`Match::from`](crate::target::Match::from).
     pub callers: Vec<Callers>,
@@ -216,6 +218,7 @@ impl Policy {
             targets,
             upstreams: Vec::new(),
             chains: Vec::new(),
+            orders: "".into(),
             credentials: credentials.into(),
             callers: Vec::new(),
             labels,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::envoy::{HTTP_OPTIONS, Plan, exact_route, extproc_cluster, provider_cluster};
 use super::{filter, retry};
-use crate::target::{Chain, Upstream};
+use crate::target::{Chain, Upstream, fingerprint};
 
 /// Name of the cluster through which attempts reach Weir.
 pub const CLUSTER: &str = "weir_attempt";
@@ -20,14 +20,41 @@ pub const CLUSTER: &str = "weir_attempt";
 /// The header that keeps the length of a body that was replaced; see `extproc`.
 pub const LENGTH_HEADER: &str = "x-weir-length";
 
-/// The namespace of dynamic metadata in which the attempt before says how it ended: `status`, `retry-after`,
+/// The namespace of dynamic metadata in which the attempt before says how it ended: `backend`, `status`, `retry-after`,
 /// `retry-after-ms`, each a text and empty where there is none.
 pub const ENDED: &str = "weir.attempt";
 
-/// Initial metadata of the route's filter, by which Weir knows that the proxy has a route for each order of attempts.
+/// Initial metadata of the route's filter, by which Weir knows for which orders of backends the proxy has routes.
 /// Without it a call is never sent to several backends.
 pub const FAILOVER: &str = "x-weir-failover";
-pub const PER_ATTEMPT: &str = "PerAttempt";
+
+/// The proxy has those of whatever configuration is in force.
+const FOLLOWS: &str = "PerAttempt";
+
+/// What the filter says of this plan's orders: that they follow the configuration, or which ones they are.
+pub(super) fn said(plan: &Plan) -> String {
+    match (is_supported(plan), plan.follows) {
+        (false, _) => String::new(),
+        (true, true) => FOLLOWS.to_owned(),
+        (true, false) => format!("{FOLLOWS}/{}", fingerprint(plan.chains)),
+    }
+}
+
+/// Whether a proxy that says this has a route for each order of a policy.
+pub fn has_routes(said: &str, orders: &str) -> bool {
+    said == FOLLOWS || said.strip_prefix(FOLLOWS).and_then(|rest| rest.strip_prefix('/')) == Some(orders)
+}
+
+/// The clusters that attempts need, by name.
+pub fn cluster_names<'c>(chains: &'c [Chain], envoy_version: &str) -> Vec<String> {
+    if chains.is_empty() || !can_choose(envoy_version) {
+        return Vec::new();
+    }
+    let mut names: Vec<&'c str> = chains.iter().flat_map(|chain| &chain.backends).map(|name| &**name).collect();
+    names.sort_unstable();
+    names.dedup();
+    std::iter::once(CLUSTER.to_owned()).chain(names.into_iter().map(name)).collect()
+}
 
 /// What stands before a backend's name in the name of its cluster for attempts. No backend has an underscore.
 const PREFIX: &str = "weir_attempt/";
@@ -36,22 +63,32 @@ const PREFIX: &str = "weir_attempt/";
 const SINCE: (u32, u32) = (1, 40);
 
 /// How an attempt ended, for the filter of the next one. It is emptied when an attempt begins: one that gets no answer
-/// leaves it so.
-const LUA: &str = "\
-local names = {[':status'] = 'status', ['retry-after'] = 'retry-after', ['retry-after-ms'] = 'retry-after-ms'}
+/// leaves it so. No name of a backend holds a quote.
+fn lua(backend: &str) -> String {
+    format!(
+        "\
+local names = {{[':status'] = 'status', ['retry-after'] = 'retry-after', ['retry-after-ms'] = 'retry-after-ms'}}
 function envoy_on_request(handle)
   local told = handle:streamInfo():dynamicMetadata()
-  for _, key in pairs(names) do told:set('weir.attempt', key, '') end
+  told:set('{ENDED}', 'backend', '')
+  for _, key in pairs(names) do told:set('{ENDED}', key, '') end
 end
 function envoy_on_response(handle)
   local told = handle:streamInfo():dynamicMetadata()
-  for name, key in pairs(names) do told:set('weir.attempt', key, handle:headers():get(name) or '') end
+  told:set('{ENDED}', 'backend', '{backend}')
+  for name, key in pairs(names) do told:set('{ENDED}', key, handle:headers():get(name) or '') end
 end
-";
+"
+    )
+}
 
 /// True where this Envoy can choose a cluster for each attempt.
-pub(super) fn is_supported(plan: &Plan) -> bool {
-    let mut parts = plan.envoy_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+fn is_supported(plan: &Plan) -> bool {
+    can_choose(plan.envoy_version)
+}
+
+fn can_choose(envoy_version: &str) -> bool {
+    let mut parts = envoy_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= SINCE
 }
 
@@ -129,7 +166,7 @@ fn filters(plan: &Plan, backend: &str) -> Value {
         }},
         {"name": "envoy.filters.http.lua", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": LUA},
+            "default_source_code": {"inline_string": lua(backend)},
         }},
         // Envoy drops the length of a body that is replaced, and would send chunks.
         {"name": "envoy.filters.http.header_mutation", "typed_config": {

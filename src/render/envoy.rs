@@ -82,6 +82,8 @@ pub struct Plan<'a> {
     pub upstreams: &'a [Upstream],
     /// The orders in which one call may visit several of them.
     pub chains: &'a [Chain],
+    /// Weir itself keeps clusters and routes as its configuration wants them.
+    pub follows: bool,
     /// How Envoy names itself.
     pub node_id: &'a str,
     /// The version of the Envoy that will run, which Weir is told in each stream's metadata.
@@ -167,8 +169,9 @@ pub(super) fn exact_route(plan: &Plan, value: &str) -> Value {
         },
         // Neither a host rewrite nor a deadline: Weir sets `:authority`, and answers may take minutes.
         "route": {"timeout": "0s"},
-        // Bodies above Envoy's default of 1 MiB would not be retried, and nothing would say so.
-        "request_body_buffer_limit": plan.max_request,
+        // Bodies above Envoy's default of 1 MiB would not be retried, and nothing would say so. What leaves may be a
+        // little longer than what came.
+        "request_body_buffer_limit": plan.max_request + (1 << 20),
     })
 }
 
@@ -185,6 +188,8 @@ fn listener(plan: &Plan) -> Value {
 }
 
 fn connection_manager(plan: &Plan) -> Value {
+    let orders = attempt::said(plan);
+    let asking = filter::Asking { orders: &orders, ..plan.into() };
     let stripped: Vec<Value> =
         [INTERNAL_HEADERS, ORDER_HEADERS].concat().iter().map(|name| json!({"remove": name})).collect();
     json!({
@@ -193,7 +198,7 @@ fn connection_manager(plan: &Plan) -> Value {
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES, "config_source": watched(plan.files, ROUTES_FILE)},
         "http_filters": [
-            {"name": "envoy.filters.http.ext_proc", "typed_config": filter::ext_proc(plan.into())},
+            {"name": "envoy.filters.http.ext_proc", "typed_config": filter::ext_proc(asking)},
             {"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE_ROUTER}},
         ],
         // The route is chosen before the first HTTP filter runs, so a filter would strip too late.
@@ -305,6 +310,7 @@ pub(super) fn provider_cluster(plan: &Plan, upstream: &Upstream) -> Value {
     });
     if ip.is_none() {
         cluster["dns_lookup_family"] = json!("V4_PREFERRED");
+        cluster["outlier_detection"] = outliers();
     }
     if upstream.https {
         cluster["transport_socket"] = tls::to_provider(plan, upstream);
@@ -318,6 +324,22 @@ fn socket(address: SocketAddr) -> Value {
 
 fn endpoint(cluster: &str, address: Value) -> Value {
     json!({"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]})
+}
+
+/// Of the addresses of a name, those that cannot be connected to are left out. What a provider answers says nothing of
+/// the address that answered: a 429 is an account's, and a 5xx a model's as often as not.
+fn outliers() -> Value {
+    json!({
+        "split_external_local_origin_errors": true,
+        "consecutive_local_origin_failure": 3,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "interval": "10s",
+        "base_ejection_time": "30s",
+        "max_ejection_percent": 50,
+    })
 }
 
 /// Envoy's defaults (1,024 requests, 3 retries) refuse what one busy host needs.

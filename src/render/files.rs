@@ -86,6 +86,7 @@ mod tests {
             max_wait: Duration::from_secs(240),
             upstreams,
             chains: &[],
+            follows: false,
             node_id: "test",
             envoy_version: "1.40.0",
         };

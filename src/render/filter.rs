@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::attempt::{self, FAILOVER, PER_ATTEMPT};
+use super::attempt::FAILOVER;
 use super::envoy::{BodyMode, EXTPROC_CLUSTER, Plan};
 
 /// What a connection buffers where Envoy does not hold bodies for Weir.
@@ -24,8 +24,8 @@ pub(super) struct Asking<'a> {
     pub max_wait: Duration,
     /// The version of the Envoy that will run.
     pub envoy_version: &'a str,
-    /// There are routes for a call that visits several backends.
-    pub fails_over: bool,
+    /// For which orders of backends there are routes, as [`said`](super::attempt::said) says it; empty for none.
+    pub orders: &'a str,
 }
 
 /// The processor's filter.
@@ -40,7 +40,7 @@ pub(super) fn ext_proc(asking: Asking) -> Value {
         "grpc_service": {
             // Without an authority Envoy says the cluster's name, which an HTTP/2 server may refuse.
             "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER, "authority": "weir", "skip_envoy_headers": true},
-            "initial_metadata": initial_metadata(asking.envoy_version, asking.fails_over),
+            "initial_metadata": initial_metadata(asking.envoy_version, asking.orders),
         },
         "processing_mode": {
             "request_header_mode": "SEND",
@@ -75,13 +75,13 @@ pub(super) fn wait(max_wait: Duration) -> String {
 }
 
 /// What Weir is told of the Envoy that asks it, once a stream.
-pub(super) fn initial_metadata(envoy_version: &str, fails_over: bool) -> Value {
+pub(super) fn initial_metadata(envoy_version: &str, orders: &str) -> Value {
     let mut said = vec![
         json!({"key": "x-weir-envoy-version", "value": envoy_version}),
         json!({"key": "x-weir-role", "value": "route"}),
     ];
-    if fails_over {
-        said.push(json!({"key": FAILOVER, "value": PER_ATTEMPT}));
+    if !orders.is_empty() {
+        said.push(json!({"key": FAILOVER, "value": orders}));
     }
     Value::Array(said)
 }
@@ -110,10 +110,11 @@ pub(super) fn downstream_http2(asking: Asking, mut options: Value) -> Value {
 
 // === impl Asking ===
 
+/// Without a word of orders.
 impl<'a> From<&Plan<'a>> for Asking<'a> {
     fn from(plan: &Plan<'a>) -> Self {
         let Plan { body_mode, max_request, max_wait, envoy_version, .. } = *plan;
-        Asking { body_mode, max_request, max_wait, envoy_version, fails_over: attempt::is_supported(plan) }
+        Asking { body_mode, max_request, max_wait, envoy_version, orders: "" }
     }
 }
 

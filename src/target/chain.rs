@@ -2,6 +2,7 @@
 //! route for each order, because Envoy chooses an attempt's cluster by its number alone: nothing of the request has
 //! to name the next one, so nothing of it leaves with the attempt before.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Backend, Failover, Rule};
@@ -32,6 +33,13 @@ pub fn chains<'r>(rules: impl Iterator<Item = &'r Rule>, backends: &[Arc<Backend
     all.sort();
     all.dedup();
     all
+}
+
+/// Tells one set of orders from another.
+pub fn fingerprint(chains: &[Chain]) -> String {
+    let mut hasher = DefaultHasher::new();
+    chains.iter().for_each(|chain| chain.header.hash(&mut hasher));
+    format!("{:016x}", hasher.finish())
 }
 
 /// How many orders so many choices have, with so many attempts after the first.

@@ -23,7 +23,7 @@ use crate::wire::rewrite::Changes;
 use crate::wire::{Passage, PathCall, Speaks};
 
 pub use crate::base::glob::Glob;
-pub use chain::{Chain, MAX_CHAINS, chains, header, orders};
+pub use chain::{Chain, MAX_CHAINS, chains, fingerprint, header, orders};
 pub use choose::{Choosing, Chosen, Closed, PassedOver, Why};
 pub use health::Health;
 pub use index::Rules;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::http::{Client, HttpError};
 use crate::app::reload::{FollowError, Follower};
 use crate::policy::Policy;
+use crate::render::attempt;
 use crate::render::envoy::{BodyMode, CLUSTERS_FILE, ExtProc, Plan, ROUTES, ROUTES_FILE};
 use crate::render::files;
 use crate::target::{Chain, Upstream};
@@ -133,6 +134,7 @@ impl Proxy {
             max_wait: self.max_wait,
             upstreams: &needs.upstreams,
             chains: &needs.chains,
+            follows: true,
             node_id: "weir-up",
             envoy_version: &self.version,
         };
@@ -141,8 +143,9 @@ impl Proxy {
     }
 
     /// Waits until Envoy uses what stands in the files and knows each of these clusters.
-    async fn wait(&self, upstreams: &[Upstream], rejected: u64) -> Result<(), FollowError> {
+    async fn wait(&self, needs: &Needs, rejected: u64) -> Result<(), FollowError> {
         let (clusters, routes) = (version(&self.directory, CLUSTERS_FILE), version(&self.directory, ROUTES_FILE));
+        let of_attempts = attempt::cluster_names(&needs.chains, &self.version);
         let until = Instant::now() + LIMIT;
         loop {
             if let Ok(seen) = self.look().await {
@@ -150,7 +153,8 @@ impl Proxy {
                     return Err(FollowError::Refused);
                 }
                 let has = |name: &str| seen.names.iter().any(|known| known == name);
-                let knows_all = upstreams.iter().all(|upstream| has(&upstream.name));
+                let knows_all = needs.upstreams.iter().all(|upstream| has(&upstream.name))
+                    && of_attempts.iter().all(|name| has(name));
                 if seen.clusters == clusters && seen.routes == routes && knows_all {
                     return Ok(());
                 }
@@ -201,7 +205,7 @@ impl Follower for Proxy {
         self.leaving.push((Weak::new(), before.clone()));
         let all = self.union();
         let taken = match self.write(&all, true) {
-            Ok(()) => self.wait(&all.upstreams, rejected).await,
+            Ok(()) => self.wait(&all, rejected).await,
             Err(error) => Err(error),
         };
         if taken.is_err() {
@@ -281,6 +285,7 @@ mod tests {
                 max_wait: here.max_wait,
                 upstreams: &here.upstreams,
                 chains: &[],
+                follows: true,
                 node_id: "n",
                 envoy_version: "1.40.0",
             },

@@ -200,11 +200,11 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
         chains: &policy.chains,
+        follows: true,
         node_id: "weir-up",
         envoy_version: &version,
     };
     let config = files::write(&plan).map_err(UpError::RunDir)?;
-    let plan_admin = plan.admin;
     let (listener, signing, _) = app::listen(&bootstrap, false).await?;
     let mut proxy = Proxy::new(&plan, &policy);
     let core = Core::start(policy, &bootstrap, store, listener, signing, Some(&ledger))?;
@@ -214,7 +214,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
         config: &config,
         directory: directory.path(),
         listen,
-        admin: plan_admin,
+        admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         concurrency: None,
         log_level: "warn",
     };

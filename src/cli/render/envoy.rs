@@ -122,6 +122,7 @@ fn plan<'a>(
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
         chains: &policy.chains,
+        follows: false,
         node_id: "weir",
         envoy_version: ENVOY_VERSION,
     })

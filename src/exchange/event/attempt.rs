@@ -13,17 +13,19 @@ pub struct Attempt {
     pub number: u32,
     /// The name of the backend.
     pub backend: String,
-    /// What became of the attempt before; none where there was none, or nobody knows.
+    /// What the attempt before was answered; none where there was none, or no answer: no connection, a reset, or too
+    /// much time.
     pub before: Option<Failed>,
 }
 
-/// What became of an attempt that did not serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// There was no answer: no connection, a reset, or too much time.
-    Unanswered,
-    /// The provider's status, and when it says it may be asked again.
-    Answered(u16, Option<Duration>),
+/// The answer of an attempt that did not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Who answered.
+    pub backend: String,
+    pub status: u16,
+    /// When it says it may be asked again.
+    pub after: Option<Duration>,
 }
 
 /// What an attempt sends.

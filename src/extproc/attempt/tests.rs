@@ -1,5 +1,7 @@
 //! What metadata says of an attempt.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::core::v3::Metadata;
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 use prost::Message;
@@ -24,18 +26,21 @@ fn the_first_attempt_knows_its_exchange_and_no_attempt_before() {
 #[test]
 fn how_the_attempt_before_ended_is_what_the_proxy_wrote() {
     let before = |ended: &[(&str, &str)]| Told::read(&metadata(&[(ENDED, ended)])).before;
-    let after = |millis| Some(Duration::from_millis(millis));
+    let failed = |status, millis: Option<u64>| {
+        Some(Failed { backend: "one".into(), status, after: millis.map(Duration::from_millis) })
+    };
     for (ended, expected) in [
-        (&[("status", "503"), ("retry-after", ""), ("retry-after-ms", "")][..], Failed::Answered(503, None)),
-        (&[("status", "429"), ("retry-after", "7")], Failed::Answered(429, after(7000))),
-        (&[("status", "429"), ("retry-after", "7"), ("retry-after-ms", "6500.5")], Failed::Answered(429, after(6500))),
-        (&[("status", "429"), ("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], Failed::Answered(429, None)),
-        (&[("status", "")], Failed::Unanswered),
-        (&[], Failed::Unanswered),
+        (&[("backend", "one"), ("status", "503"), ("retry-after", ""), ("retry-after-ms", "")][..], failed(503, None)),
+        (&[("backend", "one"), ("status", "429"), ("retry-after", "7")], failed(429, Some(7000))),
+        (&[("backend", "one"), ("status", "429"), ("retry-after", "0.5")], failed(429, Some(1000))),
+        (&[("backend", "one"), ("status", "429"), ("retry-after-ms", "6500.5")], failed(429, Some(6501))),
+        (&[("backend", "one"), ("status", "429"), ("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], failed(429, None)),
+        (&[("backend", ""), ("status", "")], None),
+        (&[("status", "many")], None),
+        (&[], None),
     ] {
-        assert_eq!(before(ended), Some(expected), "{ended:?}");
+        assert_eq!(before(ended), expected, "{ended:?}");
     }
-    assert_eq!(before(&[("status", "many")]), None);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
         max_wait: Duration::from_secs(240),
         upstreams: &upstreams,
         chains: &[],
+        follows: false,
         node_id: "weir",
         envoy_version: "1.40.0",
     })

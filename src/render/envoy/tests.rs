@@ -21,6 +21,7 @@ fn with_plan<T>(upstreams: &[Upstream], use_it: impl FnOnce(&Plan) -> T) -> T {
         max_wait: Duration::from_secs(240),
         upstreams,
         chains: &[],
+        follows: false,
         node_id: "test",
         envoy_version: "1.40.2",
     })
@@ -79,7 +80,7 @@ fn the_processor_stands_before_the_router_in_full_duplex() {
         json!(["connection.uri_san_peer_certificate", "source.address", "xds.cluster_name"])
     );
     let said = names(&filter["grpc_service"]["initial_metadata"], Some("value"));
-    assert_eq!(said, ["1.40.2", "route", "PerAttempt"]);
+    assert_eq!(said, ["1.40.2", "route", &format!("PerAttempt/{}", crate::target::fingerprint(&[]))]);
 }
 
 #[test]

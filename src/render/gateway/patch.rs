@@ -31,7 +31,7 @@ fn patches(plan: &Plan) -> Vec<Value> {
     let mut all: Vec<Value> =
         of_filter(plan).into_iter().map(|(field, value)| at(LISTENER, &listener, &filter, field, value)).collect();
     for (field, value) in [
-        ("initial_metadata", filter::initial_metadata(&plan.version.envoy(), false)),
+        ("initial_metadata", filter::initial_metadata(&plan.version.envoy(), "")),
         ("envoy_grpc/authority", json!("weir")),
         ("envoy_grpc/skip_envoy_headers", json!(true)),
     ] {

@@ -42,7 +42,7 @@ pub(super) fn filter(plan: &Plan, sites: &[Site]) -> Value {
         max_request: plan.max_request,
         max_wait: plan.max_wait,
         envoy_version: &envoy_version,
-        fails_over: false,
+        orders: "",
     };
     let mut patches = vec![
         patch("CLUSTER", plan.at(json!({})), "ADD", envoy::extproc_cluster(plan.extproc, envoy::EXTPROC_CLUSTER)),

@@ -263,3 +263,22 @@ fn a_call_without_its_key_is_refused_only_by_a_limit_that_refuses() {
         }
     }
 }
+
+/// Another attempt is one that the limits of the first one cover: nothing is asked of a store any more by then.
+#[test]
+fn a_call_fails_over_only_to_where_it_meets_the_same_limits() {
+    let left = |per: Vec<Key>, unit: Unit| {
+        let limit = Limit { per, ..Limit::new("p/l", unit, 5_000_000_000, Window::Rolling(Duration::from_secs(60))) };
+        let mut policy = fails_over(policy());
+        policy.limits = vec![LimitPolicy::new([Rule::new(limit)])].into();
+        let mut world = World::new(policy);
+        world.store = Some(Memory::new(10));
+        world.call(CHAT, chat(false)).reply(json(), DOCUMENT).end();
+        world.upstream_header("x-weir-backend").map(str::to_owned)
+    };
+    let both = Some("one,two,one,two".to_owned());
+    assert_eq!(left(Vec::new(), Unit::Requests), both);
+    assert_eq!(left(Vec::new(), Unit::Usd), both, "both have a price");
+    assert_eq!(left(vec![Key::Fact(Fact::Model)], Unit::Tokens), both, "both have the same model");
+    assert_eq!(left(vec![Key::Fact(Fact::Backend)], Unit::Requests), Some("one".to_owned()));
+}

@@ -7,7 +7,7 @@ use weir::base::secret::Secret;
 use weir::catalog::Catalog;
 use weir::credential::source::{Google, Source};
 use weir::credential::{self, Credential, Fetched, Lease, Signature};
-use weir::exchange::event::{Answer, Attempt, Event, Failed};
+use weir::exchange::event::{Answer, Attempt, Event};
 use weir::limit::take::{Grant, Refused};
 use weir::limit::window::Window;
 use weir::limit::{Limit, Unit};
@@ -57,7 +57,7 @@ pub fn fails_over(mut policy: Policy) -> Policy {
 
 /// The proxy's n-th attempt.
 pub fn attempt(number: u32, backend: &str) -> Event {
-    Event::Attempt(Attempt { number, backend: backend.into(), before: (number > 1).then_some(Failed::Unanswered) })
+    Event::Attempt(Attempt { number, backend: backend.into(), before: None })
 }
 
 /// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.

@@ -196,6 +196,27 @@ async fn a_large_body_and_many_at_once_fail_over(mode: BodyMode) {
     rig.end(&Exceptions::default()).await;
 }
 
+/// What `examples/failover/README.md` shows is what its document does.
+async fn the_example_does_what_its_page_says(mode: BodyMode) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/failover");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("the example");
+    let documents = read("outage.yaml").replace("127.0.0.1:9700", "{mock}");
+    let rig = Rig::start(Parts { documents, mode, ..Parts::default() }).await;
+    let page = read("README.md");
+    let body = page.split("-d '").nth(1).and_then(|rest| rest.split_once("'")).expect("a call on the page").0;
+    let answer = rig.post("/v1/chat/completions", &[], body.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let record = rig.record_of(&answer).await;
+    let tried = record["attempts"].as_array().expect("attempts");
+    let shown: Vec<String> =
+        tried.iter().map(|one| json!([one["backend"], one["model"], one["status"]]).to_string()).collect();
+    assert_eq!(shown.len(), 2);
+    assert!(page.contains(&shown.join("\n")), "{shown:?}");
+    rig.end(&Exceptions::default()).await;
+}
+
+first_mode!(the_example_does_what_its_page_says);
+
 every_mode!(
     another_provider_answers_in_the_clients_dialect,
     nothing_of_one_attempt_reaches_the_next,

@@ -17,6 +17,7 @@ mod reload;
 pub mod rig;
 mod samples;
 mod scripted;
+mod soak;
 mod tally;
 mod upstream;
 mod world;

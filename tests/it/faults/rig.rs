@@ -349,6 +349,7 @@ pub async fn attach_envoy(
         max_wait: Duration::from_secs(240),
         upstreams,
         chains,
+        follows: false,
         node_id: "faults",
         envoy_version: &version,
     };

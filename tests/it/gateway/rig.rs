@@ -261,6 +261,7 @@ async fn attach(
         max_wait: Duration::from_secs(240),
         upstreams,
         chains: &[],
+        follows: false,
         node_id: "gateway",
         envoy_version: &version,
     };
