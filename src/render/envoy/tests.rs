@@ -113,7 +113,7 @@ fn only_a_named_backend_has_a_route_to_a_provider() {
         for order in ["retry_on", "num_retries", "retriable_status_codes"] {
             assert!(row["route"]["retry_policy"].get(order).is_none(), "{order}");
         }
-        assert_eq!(row["request_body_buffer_limit"], 33_554_432);
+        assert_eq!(row["request_body_buffer_limit"], 34_603_008);
     }
     assert_eq!(named.len(), backends.len());
     assert_eq!(last["direct_response"]["status"], 503);
