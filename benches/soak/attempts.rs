@@ -128,7 +128,13 @@ impl Processor {
 /// A complete request as it leaves.
 fn leave(first: &str, body: Vec<u8>) -> Vec<answer::Response> {
     let common = CommonResponse {
-        header_mutation: Some(set(&[(BACKEND_HEADER, first), ("content-length", &body.len().to_string())])),
+        header_mutation: Some(set(&[
+            (BACKEND_HEADER, first),
+            // The rendered route tries nothing again without an order.
+            ("x-envoy-retry-on", "5xx,connect-failure"),
+            ("x-envoy-max-retries", "1"),
+            ("content-length", &body.len().to_string()),
+        ])),
         clear_route_cache: true,
         ..CommonResponse::default()
     };
