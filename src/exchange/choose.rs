@@ -50,7 +50,7 @@ impl Exchange {
                 Err(refusal) => return Flow::Refuse(refusal),
             },
         };
-        if !may_follow(&target) {
+        if !names_a_model(&target) {
             let message = format!("There is no model {:?}.", target.model);
             return Flow::Refuse(Refusal::new(Code::ModelNotFound, message).param("model"));
         }
@@ -91,7 +91,7 @@ impl Exchange {
             self.story.decide("target", "passed_over", passed.reason, detail);
         }
         let mut next = chosen.next;
-        next.retain(|target| may_follow(target) && self.must_speak(target, deciding).is_ok());
+        next.retain(|target| names_a_model(target) && self.must_speak(target, deciding).is_ok());
         let apart = next.extract_if(.., |target| !self.meets_the_same(&chosen.target, target));
         for target in apart.collect::<Vec<_>>().into_iter().take(TOLD) {
             let detail = format!("{}/{}", target.backend.name, target.model);
@@ -224,8 +224,8 @@ impl Exchange {
     }
 }
 
-/// In a path a model of dots would name another place.
-fn may_follow(target: &Target) -> bool {
+/// In a path a model of dots would be another place.
+fn names_a_model(target: &Target) -> bool {
     !target.model.bytes().all(|byte| byte == b'.')
 }
 

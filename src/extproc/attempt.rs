@@ -79,7 +79,7 @@ impl Attempt {
         if fits {
             return Again::Same;
         }
-        self.pool.count_shed("attempts");
+        self.pool.complain_of_attempt();
         Again::Not(refused(Code::UpstreamUnavailable, "The call cannot be sent to another backend any more."))
     }
 }

@@ -12,6 +12,10 @@
 //! protocol error"), an abandoned exchange a clean end. Whatever it is, the exchange is told `Gone`
 //! once, and knows by itself whether it was complete.
 //!
+//! A filter says in its initial metadata which of two it is. The one of the route (`drive`) sends exchanges. The one in a
+//! provider's cluster (`attempt`) asks what one attempt sends, where a call may visit several backends: a stream of its
+//! own with the request's head alone, answered by whoever runs the exchange (`registry`).
+//!
 //! | body mode | request | response | a streamed local answer |
 //! |---|---|---|---|
 //! | `FULL_DUPLEX_STREAMED` | held or passed chunk by chunk | likewise | `StreamedImmediateResponse`, after the request has ended |

@@ -31,6 +31,7 @@ pub struct Pool {
     counter: AtomicU64,
     wrong_mode: Once,
     unreadable: Once,
+    unheard: Once,
     attempts: Arc<Registry>,
     deadline: CancellationToken,
     /// The same as a flag, which costs less to look at.
@@ -57,6 +58,7 @@ impl Pool {
             counter: AtomicU64::new(0),
             wrong_mode: Once::new(),
             unreadable: Once::new(),
+            unheard: Once::new(),
             attempts: Arc::default(),
             deadline: CancellationToken::new(),
             over: AtomicBool::new(false),
@@ -122,6 +124,16 @@ impl Pool {
             tracing::error!(
                 "an exchange failed because a message of Envoy's cannot be read; let only Envoy connect to the \
                  ext_proc listener, and its ext_proc filter send what Weir's configuration allows: {why}"
+            );
+        });
+    }
+
+    /// Once for a process: a call cannot go on to another backend, for nobody here knows it.
+    pub(super) fn complain_of_attempt(&self) {
+        self.unheard.call_once(|| {
+            tracing::warn!(
+                "a call that failed at one backend cannot be sent to the next: this process does not have it. That is so \
+                 for a moment after a restart; otherwise let one Weir alone serve this Envoy's ext_proc socket"
             );
         });
     }

@@ -2,8 +2,9 @@
 //! route for each order, because Envoy chooses an attempt's cluster by its number alone: nothing of the request has
 //! to name the next one, so nothing of it leaves with the attempt before.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::{Backend, Failover, Rule};
 
@@ -35,11 +36,16 @@ pub fn chains<'r>(rules: impl Iterator<Item = &'r Rule>, backends: &[Arc<Backend
     all
 }
 
-/// Tells one set of orders from another.
+/// Tells one set of orders from another, of whatever release: whoever rendered the routes may be another Weir than the
+/// one that runs.
 pub fn fingerprint(chains: &[Chain]) -> String {
-    let mut hasher = DefaultHasher::new();
-    chains.iter().for_each(|chain| chain.header.hash(&mut hasher));
-    format!("{:016x}", hasher.finish())
+    let mut hash = Sha256::new();
+    for chain in chains {
+        // No header holds a line's end.
+        hash.update(chain.header.as_bytes());
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How many orders so many choices have, with so many attempts after the first.

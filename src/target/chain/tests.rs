@@ -54,6 +54,16 @@ fn what_is_counted_is_what_is_listed() {
     assert!(orders(32, 10) > MAX_CHAINS);
 }
 
+/// What an earlier release has rendered is still known by it.
+#[test]
+fn a_fingerprint_is_the_same_in_every_release() {
+    assert_eq!(fingerprint(&[]), "e3b0c44298fc1c14");
+    let both = chains([rule(&[(0, 1), (1, 1)], 1)].iter(), &backends(&["a", "b"]));
+    // printf 'a,b\nb,a\n' | sha256sum
+    assert_eq!(fingerprint(&both), "03592f82807f48a3");
+    assert_ne!(fingerprint(&both[..1]), fingerprint(&both));
+}
+
 #[test]
 fn an_order_is_repeated_until_the_attempts_are_over() {
     assert_eq!(header(["a", "b"].into_iter(), 4), "a,b,a,b,a");
