@@ -4,6 +4,7 @@ pub mod documents;
 pub mod reload;
 pub mod status;
 
+mod caching;
 mod check;
 mod counting;
 mod keeper;
@@ -25,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Admin, Listing, Scope};
+use crate::admin::{self, Admin, Caching, Listing, Scope};
 use crate::base::socket;
 use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess, Store};
 use crate::extproc::server::{self, Listener};
@@ -111,6 +112,7 @@ pub struct Core {
     signing: Signing,
     store: Option<Redis>,
     cooling: Arc<Listing>,
+    caching: Caching,
 }
 
 /// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.
@@ -200,6 +202,7 @@ impl Core {
         let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
         let store = counting::share(&world, store, &metrics, pool.clone())?;
         let cooling = counting::cooling(&world, pool.clone());
+        let caching = caching::shown(&world, &metrics);
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let drain = CancellationToken::new();
         let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
@@ -221,6 +224,7 @@ impl Core {
             signing,
             store,
             cooling,
+            caching,
         })
     }
 
@@ -242,6 +246,7 @@ impl Core {
             limits: self.limits.clone(),
             in_store: counting::in_store(self.policies.clone(), self.limits.clone()),
             cooling: self.cooling.clone(),
+            cache: self.caching.clone(),
             mutations,
         }
     }

@@ -1,6 +1,7 @@
 //! The answers: what an exchange cannot know by itself, and where its notes go. A host is given a
 //! world and never looks behind it, so that a test can script one.
 
+pub mod cache;
 pub mod cooling;
 mod counting;
 mod limits;
@@ -13,12 +14,14 @@ use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
+use crate::cache::Ticket;
 use crate::exchange::event::{Answer, Ask, Failure, Note};
 use crate::policy::Policy;
 use crate::target::Health;
 use crate::tokens::bpe;
 use crate::tokens::learned::Learned;
 
+use cache::{Cache, Seated};
 use cooling::Cooling;
 use counting::Counts;
 pub use limits::{KEYS, Limits};
@@ -51,6 +54,11 @@ pub trait World: Send + Sync + 'static {
     /// is observed of a backend is known when this returns.
     fn hint(&self, note: Note);
 
+    /// Where an exchange that leads a flight, or follows one, is told of it; none where nobody tells.
+    fn seat(&self, _: Ticket) -> Option<Seated> {
+        None
+    }
+
     /// A feed for exchanges that follow one another or are watched; none where there is no registry.
     fn feeds(&self) -> Option<mpsc::Receiver<crate::exchange::event::Feed>> {
         None
@@ -63,6 +71,7 @@ pub struct Permit {
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Room>,
     limits: Arc<Limits>,
+    cache: Arc<Cache>,
     left: usize,
 }
 
@@ -130,6 +139,7 @@ pub struct Local {
     room: Arc<Room>,
     counts: Counts,
     limits: Arc<Limits>,
+    cache: Arc<Cache>,
 }
 
 // === impl Local ===
@@ -150,7 +160,8 @@ impl Local {
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
         let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
         let (cooling, limits) = (Arc::default(), Arc::default());
-        (Local { policies, learned, cooling, queue, room, counts, limits }, notes)
+        let cache = Arc::new(Cache::of_process());
+        (Local { policies, learned, cooling, queue, room, counts, limits, cache }, notes)
     }
 
     /// With these limits in place of its own, before anything was asked of it.
@@ -174,6 +185,17 @@ impl Local {
         self.cooling.clone()
     }
 
+    /// With this cache in place of its own, before anything was asked of it.
+    #[must_use]
+    pub fn with_cache(self, cache: Cache) -> Self {
+        Local { cache: Arc::new(cache), ..self }
+    }
+
+    /// What is kept of answers.
+    pub fn cache(&self) -> Arc<Cache> {
+        self.cache.clone()
+    }
+
     /// What ends the notes of this world.
     pub fn closer(&self) -> Closer {
         Closer { queue: self.queue.downgrade(), room: self.room.clone() }
@@ -182,25 +204,27 @@ impl Local {
 
 impl World for Local {
     fn answer(&self, ask: Ask) -> impl Future<Output = Answer> + Send + 'static {
-        answer(ask, self.counts.clone(), self.limits.clone())
+        answer(ask, self.counts.clone(), self.limits.clone(), self.cache.clone())
     }
 
     fn answer_now(&self, ask: &Ask) -> Option<Answer> {
         match ask {
             Ask::Reserve(ask) => self.limits.reserve_now(ask).map(Answer::Reserve),
+            Ask::Recall(ask) => self.cache.recall_now(ask).map(Answer::Recall),
             _ => None,
         }
     }
 
     fn admit(&self) -> Option<Permit> {
-        let (room, limits) = (self.room.clone(), self.limits.clone());
-        room.take(SLOTS).then(|| Permit { queue: self.queue.clone(), room, limits, left: SLOTS })
+        let (room, limits, cache) = (self.room.clone(), self.limits.clone(), self.cache.clone());
+        room.take(SLOTS).then(|| Permit { queue: self.queue.clone(), room, limits, cache, left: SLOTS })
     }
 
     fn hint(&self, note: Note) {
         if let Note::Observe(observation) = &note {
             return self.cooling.observe(observation);
         }
+        let Some(note) = self.cache.hear(note) else { return };
         self.room.admit(&note);
         if !self.room.take(1) {
             self.room.dropped.inc();
@@ -208,6 +232,10 @@ impl World for Local {
             self.room.give(1);
             self.room.dropped.inc();
         }
+    }
+
+    fn seat(&self, ticket: Ticket) -> Option<Seated> {
+        self.cache.seat(ticket)
     }
 
     fn policy(&self) -> Arc<Policy> {
@@ -223,7 +251,7 @@ impl World for Local {
     }
 }
 
-async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>) -> Answer {
+async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>, cache: Arc<Cache>) -> Answer {
     match ask {
         Ask::Count { caller, operation, model, body } => {
             counts.prompt(&caller, operation, model, body).await.map_or(UNAVAILABLE, Answer::Count)
@@ -235,8 +263,9 @@ async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>) -> Answer {
         }
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),
+        Ask::Recall(ask) => Answer::Recall(cache.recall(&ask).await),
         // No capability that asks these is configurable yet.
-        Ask::Judge(_) | Ask::Recall(_) | Ask::Embed(_) => UNAVAILABLE,
+        Ask::Judge(_) | Ask::Embed(_) => UNAVAILABLE,
     }
 }
 
@@ -271,7 +300,8 @@ impl Policies {
 impl Permit {
     /// Leaves a note. It is lost, and counted, when the reserved places are used up or no more notes
     /// are taken; what a settlement gives back is given back before that.
-    pub fn note(&mut self, mut note: Note) {
+    pub fn note(&mut self, note: Note) {
+        let Some(mut note) = self.cache.hear(note) else { return };
         if let Note::Settle(settle) = &mut note {
             self.limits.settle_now(settle);
         }

@@ -43,13 +43,8 @@ pub fn show(admin: &Admin, query: Option<&str>) -> Answer {
 
 /// Forgets what is used of a limit, if that may be.
 pub fn reset<B>(admin: &Admin, peer: Peer, request: &Request<B>) -> Answer {
-    if !admin.mutations {
-        return error(StatusCode::FORBIDDEN, "Weir was started without --admin-mutations, so nothing can be changed");
-    }
-    let headers = request.headers();
-    if !headers.contains_key(CONFIRM) || headers.contains_key(ORIGIN) {
-        let message = format!("send the header {CONFIRM}: 1, and no Origin: this is not for web pages");
-        return error(StatusCode::FORBIDDEN, &message);
+    if let Some(refused) = may_change(admin, request) {
+        return refused;
     }
     let found = match Fields::read(request.uri().query(), &["limit", "key"]) {
         Ok(found) => found,
@@ -74,6 +69,20 @@ pub fn reset<B>(admin: &Admin, peer: Peer, request: &Request<B>) -> Answer {
         return error(StatusCode::NOT_FOUND, message);
     }
     page(&json!({"limit": limit, "counter": key, "reset": keys}))
+}
+
+/// The refusal of a request that may not change anything; none for one that may.
+pub(super) fn may_change<B>(admin: &Admin, request: &Request<B>) -> Option<Answer> {
+    if !admin.mutations {
+        let message = "Weir was started without --admin-mutations, so nothing can be changed";
+        return Some(error(StatusCode::FORBIDDEN, message));
+    }
+    let headers = request.headers();
+    if !headers.contains_key(CONFIRM) || headers.contains_key(ORIGIN) {
+        let message = format!("send the header {CONFIRM}: 1, and no Origin: this is not for web pages");
+        return Some(error(StatusCode::FORBIDDEN, &message));
+    }
+    None
 }
 
 /// What to do about a limit that all replicas count in one store. No key has a character that ends a line.
@@ -105,13 +114,13 @@ fn row(row: &Row) -> Value {
 }
 
 /// The fields of a query, percent signs decoded.
-struct Fields<'a>(Vec<(&'a str, Cow<'a, str>)>);
+pub(super) struct Fields<'a>(Vec<(&'a str, Cow<'a, str>)>);
 
 // === impl Fields ===
 
 impl<'a> Fields<'a> {
     /// Each of `known` at most once, and no other: who misspells a limit does not mean all of them.
-    fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, String> {
+    pub(super) fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, String> {
         let mut fields = Fields(Vec::new());
         for piece in query.unwrap_or_default().split('&').filter(|piece| !piece.is_empty()) {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
@@ -124,7 +133,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
     }
 }

@@ -1,5 +1,5 @@
 //! The admin server: HTTP/1.1, one request a connection. It reads no request body and sends no CORS header.
-//! All but one of its paths are GET and change nothing.
+//! All but two of its paths are GET and change nothing.
 //!
 //! | path              | where         | answer                                                     |
 //! |-------------------|---------------|------------------------------------------------------------|
@@ -10,6 +10,8 @@
 //! | `/config`         | [`Scope::Full`] | the configuration, redacted                                |
 //! | `/limits`         | [`Scope::Full`] | how full limits are, the fullest key first                 |
 //! | `/cooldowns`      | [`Scope::Full`] | the backends, keys and models that are left alone, and for how long |
+//! | `/cache`          | [`Scope::Full`] | how full the cache is                                      |
+//! | `DELETE /cache`   | [`Scope::Full`] | kept answers are forgotten                                 |
 //! | `POST /limits/reset` | [`Scope::Full`] | what is used of a limit is forgotten                    |
 //!
 //! Full is for a Unix socket with mode 0600, or for loopback TCP, where a request must name the
@@ -21,6 +23,7 @@
 //! [`limits::CONFIRM`], for which a browser asks this server first, and it gives no leave. Each change is one line
 //! in the log, which says who made it as far as the socket knows.
 
+mod cache;
 mod cooling;
 mod limits;
 mod routes;
@@ -46,8 +49,10 @@ use tokio::time::{sleep, timeout};
 
 use self::routes::Form;
 use crate::base::socket;
+use crate::cache::Partition;
 use crate::exchange::record::Record;
 use crate::target::health::Cooling;
+use crate::telemetry::metrics::cache::Seen;
 use crate::telemetry::{Metrics, Recent};
 use crate::world::Limits;
 
@@ -78,6 +83,7 @@ pub struct Admin {
     pub limits: Arc<Limits>,
     pub in_store: Arc<InStore>,
     pub cooling: Arc<Listing>,
+    pub cache: Caching,
     /// Whether anything may be changed.
     pub mutations: bool,
 }
@@ -88,6 +94,14 @@ pub type InStore = dyn Fn(&str, Option<&str>) -> Option<String> + Send + Sync;
 
 /// What cools down, and for how long.
 pub type Listing = dyn Fn() -> Vec<(Duration, Cooling)> + Send + Sync;
+
+/// The cache: how it stands, and how answers are forgotten, those of one partition or all. A clone shares it.
+#[derive(Clone)]
+pub struct Caching {
+    pub show: Arc<dyn Fn() -> Seen + Send + Sync>,
+    /// Says how many there were.
+    pub forget: Arc<dyn Fn(Option<&Partition>) -> usize + Send + Sync>,
+}
 
 /// Who is connected, as far as the socket knows.
 #[derive(Clone, Copy, Debug)]

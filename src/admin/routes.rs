@@ -9,7 +9,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONT
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
-use super::{Admin, Peer, Scope, cooling, limits};
+use super::{Admin, Peer, Scope, cache, cooling, limits};
 use crate::telemetry::{metrics, record};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -35,6 +35,12 @@ pub fn answer<B>(admin: &Admin, form: Form, peer: Peer, request: &Request<B>) ->
         (limits::RESET, Scope::Full) if *request.method() == Method::POST => {
             return limits::reset(admin, peer, request);
         }
+        (cache::PATH, Scope::Full) if *request.method() == Method::DELETE => {
+            return cache::forget(admin, peer, request);
+        }
+        (cache::PATH, Scope::Full) if !is_reading => {
+            return not_allowed("this path takes a GET or a DELETE", "GET, HEAD, DELETE");
+        }
         (limits::RESET, Scope::Full) => return not_allowed("this path takes a POST", "POST"),
         _ if !is_reading => return not_allowed("only GET is served here", "GET, HEAD"),
         _ => {}
@@ -46,6 +52,7 @@ pub fn answer<B>(admin: &Admin, form: Form, peer: Peer, request: &Request<B>) ->
         ("/metrics", _) => page(StatusCode::OK, metrics::CONTENT_TYPE, admin.metrics.render()),
         ("/config", Scope::Full) => page(StatusCode::OK, TEXT, (admin.config)()),
         ("/limits", Scope::Full) => limits::show(admin, request.uri().query()),
+        (cache::PATH, Scope::Full) => cache::show(admin),
         ("/cooldowns", Scope::Full) => cooling::show(admin),
         (path, Scope::Full) => match path.strip_prefix("/exchanges/") {
             Some(id) => exchange(admin, id),

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::{Digest, Partition};
+
 /// A 256-bit keyed BLAKE3 hash of all that an answer depends on; see [`super::canon`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 32]);
@@ -19,6 +21,54 @@ pub struct Place {
 /// A 128-bit keyed BLAKE3 hash of a [`Partition`](super::Partition): it names nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(pub [u8; 16]);
+
+/// What keys and tags are made with. Replicas that share a store have the same; it never leaves a process.
+#[derive(Clone)]
+pub struct Secret([u8; 32]);
+
+// === impl Secret ===
+
+impl Secret {
+    /// From 256 random bits.
+    pub fn random(bits: [u8; 32]) -> Self {
+        Secret(bits)
+    }
+
+    /// From a key that several replicas have, of whatever form.
+    pub fn shared(key: &[u8]) -> Self {
+        Secret(blake3::derive_key("weir 2026-11 secret of cache keys", key))
+    }
+
+    /// Where the entries of a partition are, and under what.
+    pub fn place(&self, namespace: &Arc<str>, partition: &Partition, digest: Digest) -> (Place, Key) {
+        let own = self.of(namespace);
+        let (kind, name) = partition.parts();
+        let mut hasher = blake3::Hasher::new_keyed(&own);
+        hasher.update(kind.as_bytes()).update(&[0]).update(name.as_bytes());
+        let partition = hasher.finalize();
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&partition.as_bytes()[..16]);
+        let key = Key(*blake3::keyed_hash(partition.as_bytes(), &digest.0).as_bytes());
+        (Place { namespace: namespace.clone(), tag: Tag(tag) }, key)
+    }
+
+    /// Where the entries of a partition are in a namespace.
+    pub fn tag(&self, namespace: &Arc<str>, partition: &Partition) -> Tag {
+        self.place(namespace, partition, Digest([0; 32])).0.tag
+    }
+
+    /// The secret of one namespace.
+    fn of(&self, namespace: &str) -> [u8; 32] {
+        *blake3::keyed_hash(&self.0, namespace.as_bytes()).as_bytes()
+    }
+}
+
+/// It shows nothing.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
 
 // === impl Key ===
 

@@ -14,7 +14,7 @@ use super::store::Lack;
 use super::validate::{Entry, Set, endpoint, facts};
 use super::value::Endpoint;
 use super::{Compiled, ConfigError, KeysAre, Options, Store};
-use super::{callers, doubts, limits, models, profile, routes};
+use super::{caches, callers, doubts, limits, models, profile, routes};
 use crate::access::Labels;
 use crate::catalog::price::{Price, Unit};
 use crate::catalog::{Catalog, Overlay};
@@ -61,6 +61,7 @@ pub(super) fn compile(
     warn_of_overload(set, &mut warnings);
     let store = store(set, options, secrets, &mut warnings);
     doubts::warn(set, &mut warnings);
+    caches::warn(set, &mut warnings);
     if !options.keeps_spend {
         limits::warn_of_forgotten(set, &mut warnings);
     }
@@ -70,6 +71,7 @@ pub(super) fn compile(
     policy.identity = callers::identity(set, &workload(set, options), &reach);
     policy.access = callers::access(set, &reach);
     policy.limits = limits::compile(set, &reach);
+    policy.caches = caches::compile(set, &reach);
     policy.documents = reach.documents(set.documents);
     policy.labels = set.backends.iter().map(Entry::labels).collect();
     policy.profile = profile::root(set);

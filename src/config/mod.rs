@@ -34,6 +34,7 @@ pub mod spec;
 pub mod store;
 pub mod watch;
 
+mod caches;
 mod callers;
 mod clouds;
 mod compile;

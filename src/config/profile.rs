@@ -124,6 +124,7 @@ fn check_headers(said: Option<ResponseHeaders>, root: ResponseHeaders, wrong: &m
     let Some(said) = said else { return };
     let rows = [
         ("RequestId", said.request_id, root.request_id),
+        ("Cache", said.cache, root.cache),
         ("Backend", said.backend, root.backend),
         ("Model", said.model, root.model),
         ("Cost", said.cost, root.cost),

@@ -166,10 +166,13 @@ impl Exchange {
             return;
         }
         let State::Released(kept) = &mut self.request else { return };
-        let Some(kept) = kept.take() else { return };
+        let Some(mut kept) = kept.take() else { return };
         let again = match self.attempts.find(attempt) {
             Some(0) if attempt.number <= 1 => Again::Same,
-            Some(place) => self.try_again(place, attempt, &kept, out),
+            Some(place) => {
+                self.leave_flight(place, &mut kept, out);
+                self.try_again(place, attempt, &kept, out)
+            }
             None => {
                 let detail = attempt.backend.clone();
                 self.story.decide("target", "not_retried", "not_in_order", detail);
@@ -178,6 +181,18 @@ impl Exchange {
         };
         self.request = State::Released(Some(kept));
         self.push(Action::Retry(attempt.number, again), out);
+    }
+
+    /// What another backend answers is not what was looked for in memory.
+    fn leave_flight(&mut self, place: usize, kept: &mut Deciding, out: &mut Vec<Action>) {
+        let next = self.attempts.order.get(place % self.attempts.order.len());
+        let is_same = |first: &Target| {
+            next.is_some_and(|next| *next.backend.name == *first.backend.name && next.model == first.model)
+        };
+        if !kept.target.as_ref().is_some_and(is_same) {
+            kept.lead = None;
+            self.part_from_followers(out);
+        }
     }
 
     fn try_again(&mut self, place: usize, attempt: &Attempt, kept: &Deciding, out: &mut Vec<Action>) -> Again {

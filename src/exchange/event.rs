@@ -13,7 +13,7 @@ use super::record::Record;
 use crate::base::now::Instant;
 use crate::base::secret::Secret;
 use crate::base::words::Words;
-use crate::cache::{self, Ticket};
+use crate::cache::{self, Reason, Ticket};
 use crate::credential::{Grant, Lease};
 use crate::identity::Facts;
 use crate::llm::{Delta, Operation};
@@ -84,7 +84,7 @@ pub enum Slot {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     Judge(guard::Ask),
-    Recall(cache::Ask),
+    Recall(Box<cache::Ask>),
     /// The vector of a text.
     Embed(Bytes),
     /// The exact number of tokens of a request body, for a model.
@@ -133,8 +133,14 @@ pub enum Failure {
 #[expect(clippy::large_enum_variant, reason = "nearly all are deltas; the others come once")]
 pub enum Feed {
     Delta(Delta),
+    /// To a leader: it is followed from now on. What it has heard by now is published as well.
+    Followed,
     /// The leader is gone. A follower that has sent nothing takes over under this ticket.
     Lost(Ticket),
+    /// The leader is gone, and somebody else takes over: what was fed is void, and the answer begins anew.
+    Anew,
+    /// There is nobody to follow any more. A follower that has sent nothing goes on alone.
+    Alone,
     /// A limit ran out: end the answer now.
     Cut,
 }
@@ -160,6 +166,10 @@ pub enum Note {
     Publish(Ticket, Delta),
     /// The leader of this flight ends without an answer to publish: somebody else has to lead.
     Forsake(Ticket),
+    /// What the leader of this flight gets is not what was asked for: nobody follows it, and nothing is kept.
+    Part(Ticket),
+    /// The answer of this flight is not kept.
+    Unkept(Reason),
     Record(Box<Record>),
     /// What an answer says of its backend. The one note that is worked off at once: the next call
     /// chooses by it.

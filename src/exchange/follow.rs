@@ -3,14 +3,15 @@
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Feed, Meta};
+use super::event::{Action, Feed, Meta, Note};
 use super::phase::{BodyMode, Phase};
 use super::record::Outcome;
 use super::request::State;
 use super::steps::Deciding;
 use super::story::Bill;
 use crate::base::now::Instant;
-use crate::llm::{Code, Delta, Dropped, Fold, Refusal};
+use crate::cache::Ticket;
+use crate::llm::{Code, Delta, Dropped, Fold, Refusal, Usage};
 use crate::wire::{self, StreamWriter};
 
 /// A follower.
@@ -21,6 +22,8 @@ pub(super) struct Following {
     fold: Fold,
     /// The head of a streamed answer was sent: the follower cannot take over any more.
     opened: bool,
+    /// What the answer says of its usage.
+    usage: Option<Usage>,
 }
 
 // === impl Following ===
@@ -39,13 +42,20 @@ impl Exchange {
         let until = self.now.mono.plus(self.setup.policy.max_wait);
         let call = &deciding.fields.call;
         let writer = wire::codec_of(call.dialect, call.operation).stream_writer(self.writing(&deciding, true));
-        let following = Following { deciding, until, writer, fold: Fold::default(), opened: false };
+        let following = Following { deciding, until, writer, fold: Fold::default(), opened: false, usage: None };
         self.request = State::Following(Box::new(following));
         self.push(Action::Wake(until), out);
     }
 
     pub(super) fn on_feed(&mut self, feed: Feed, out: &mut Vec<Action>) {
+        if feed == Feed::Followed {
+            return self.begin_to_publish(out);
+        }
         if !matches!(self.request, State::Following(_)) {
+            // Who leads now has been answered, or has gone its own way.
+            if let Feed::Lost(ticket) = feed {
+                self.note(Note::Forsake(ticket), out);
+            }
             return;
         }
         let State::Following(mut following) = std::mem::replace(&mut self.request, State::None) else { return };
@@ -65,26 +75,41 @@ impl Exchange {
                     self.request = State::Following(following);
                 }
             }
-            Feed::Lost(ticket) if !following.opened => {
-                self.story.decide("recall", "lead", "leader_lost", String::new());
-                let mut deciding = following.deciding;
-                deciding.lead = Some(ticket);
-                self.lead = Some(ticket);
-                deciding.cursor += 1;
-                self.request = State::Deciding(deciding);
-                self.advance(out);
+            Feed::Lost(ticket) if !following.opened => self.ask_itself(following, Some(ticket), out),
+            Feed::Alone if !following.opened => self.ask_itself(following, None, out),
+            Feed::Anew if !following.opened => {
+                following.fold = Fold::default();
+                self.request = State::Following(following);
             }
-            Feed::Lost(_) => {
+            Feed::Lost(_) | Feed::Alone | Feed::Anew => {
+                if let Feed::Lost(ticket) = feed {
+                    self.note(Note::Forsake(ticket), out);
+                }
                 self.request = State::Following(following);
                 let refusal = Refusal::new(Code::StreamTruncated, "The answer ended before it was complete.");
                 self.end_with_error(&refusal, Outcome::Truncated, out);
             }
-            Feed::Cut => self.request = State::Following(following),
+            Feed::Followed | Feed::Cut => self.request = State::Following(following),
         }
+    }
+
+    /// Asks the provider itself: as who leads now, or for itself alone.
+    fn ask_itself(&mut self, following: Box<Following>, lead: Option<Ticket>, out: &mut Vec<Action>) {
+        let reason = if lead.is_some() { "leader_lost" } else { "alone" };
+        self.story.decide("recall", "lead", reason, "");
+        let mut deciding = following.deciding;
+        (deciding.lead, self.lead, self.followed) = (lead, lead, false);
+        deciding.cursor += 1;
+        self.request = State::Deciding(deciding);
+        self.advance(out);
     }
 
     /// Returns true when the answer is over.
     fn feed_delta(&mut self, following: &mut Following, delta: &Delta, out: &mut Vec<Action>) -> bool {
+        match delta {
+            Delta::Start { usage: Some(usage), .. } | Delta::Usage(usage) => following.usage = Some(*usage),
+            _ => {}
+        }
         let call = &following.deciding.fields.call;
         let live = call.stream && self.setup.mode == BodyMode::FullDuplex;
         if !live {
@@ -96,6 +121,7 @@ impl Exchange {
             if !std::mem::replace(&mut following.opened, true) {
                 self.story.left = true;
                 self.story.status = 200;
+                self.tell_followed(None);
                 let local = self.local_head(true);
                 self.push(Action::Open(local), out);
             }
@@ -104,13 +130,19 @@ impl Exchange {
                 writer.write(delta, &mut bytes, &mut dropped);
             }
             let end = *delta == Delta::End;
+            if end {
+                self.tell_followed(following.usage);
+            }
             return self.emit_fed(Bytes::from(bytes), end, out);
         }
         if *delta != Delta::End {
             return false;
         }
         match std::mem::take(&mut following.fold).complete() {
-            Some(reply) => self.replay(&reply, &following.deciding, out),
+            Some(reply) => {
+                self.tell_followed(reply.usage);
+                self.replay(&reply, &following.deciding, out);
+            }
             None => {
                 let message = "The answer to the same question cannot be said again; ask once more.";
                 self.refuse_now(Refusal::new(Code::UpstreamInvalidResponse, message), Outcome::Refused, out);
@@ -122,7 +154,7 @@ impl Exchange {
     fn emit_fed(&mut self, bytes: Bytes, end: bool, out: &mut Vec<Action>) -> bool {
         self.story.response_bytes += bytes.len() as u64;
         if end {
-            let bill = Bill::nothing();
+            let bill = Bill::free();
             let meta = self.closing_meta(&bill, Outcome::Replayed);
             self.push(Action::Emit { bytes, end, meta }, out);
             self.tell_bill(Outcome::Replayed, &bill, out);

@@ -89,7 +89,7 @@ impl Exchange {
         }
         let stage = if step == Step::Admit { Stage::Admit } else { Stage::Reserve };
         // One question is enough where nothing can come in between.
-        let both = stage == Stage::Admit && policy.guards.rules.is_empty() && policy.cache.rules.is_none();
+        let both = stage == Stage::Admit && policy.guards.rules.is_empty() && policy.caches.is_empty();
         let visit = Visit { place: Place::of(&target), model: &target.model, unix: self.now.unix_nanos / NANOS };
         let met = meet(&speaking, &self.story.caller, visit, |unit| both || unit.stage() == stage);
         let met = match met {

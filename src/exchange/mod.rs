@@ -44,6 +44,7 @@ mod outcomes;
 pub mod phase;
 mod pieces;
 mod ration;
+mod recall;
 pub mod record;
 mod replay;
 mod request;
@@ -124,6 +125,8 @@ pub struct Exchange {
     attempts: attempts::Attempts,
     /// The flight that is led and whose end was not published yet.
     lead: Option<Ticket>,
+    /// Somebody follows it.
+    followed: bool,
     /// What was said before the request came; it holds as soon as there is one.
     early_stop: Option<event::Stop>,
     /// The caller asks why, and may.
@@ -156,6 +159,7 @@ impl Exchange {
             allowance: allowance::Allowance::default(),
             attempts: attempts::Attempts::default(),
             lead: None,
+            followed: false,
             early_stop: None,
             question: false,
             gone: false,
@@ -290,10 +294,10 @@ impl Exchange {
 
     /// What was granted to a question that nobody asks any more must be given back, and so must the
     /// lead of a flight: others wait for it.
-    fn give_back(&mut self, answer: Answer, out: &mut Vec<Action>) {
+    pub(super) fn give_back(&mut self, answer: Answer, out: &mut Vec<Action>) {
         match answer {
             Answer::Reserve(Ok(grant)) => self.undo(grant, out),
-            Answer::Recall(Recall::Lead(ticket)) => self.note(Note::Forsake(ticket), out),
+            Answer::Recall(Recall::Lead(ticket) | Recall::Follow(ticket)) => self.note(Note::Forsake(ticket), out),
             _ => {}
         }
     }

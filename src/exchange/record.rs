@@ -6,6 +6,7 @@ use std::time::Duration;
 pub use super::outcomes::Met;
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
+use crate::cache::{Reason, Rule, Status};
 use crate::identity::Principal;
 use crate::limit::charge::Charge;
 use crate::llm::{Dialect, Operation, PriceRow, Usage, UsageSource};
@@ -72,6 +73,8 @@ pub struct Record {
     pub limits: Vec<Charge>,
     /// What each limit made of it.
     pub met: Vec<Met>,
+    /// How it and the cache have met; none where no rule is about it.
+    pub cached: Option<Box<Cached>>,
     /// Usage fields that no reader knows.
     pub unknown_usage_fields: u32,
     /// Of the policy it was decided by.
@@ -93,6 +96,27 @@ pub struct Attempt {
     /// Tokens of the prompt that the provider may bill though it served nothing, by an estimate: of an attempt that
     /// was given up without an answer. They are in nobody's usage and cost.
     pub wasted: u64,
+}
+
+/// How a call and the cache have met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cached {
+    pub status: Status,
+    /// Why it was neither looked for nor kept.
+    pub reason: Option<Reason>,
+    pub rule: Arc<Rule>,
+    /// What the answer would have cost, where it came from memory.
+    pub saved: Option<Saved>,
+    /// Of an answer that was kept.
+    pub age: Option<Duration>,
+}
+
+/// What was not spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    pub usage: Usage,
+    /// None where the price is not known.
+    pub cost: Option<NanoUsd>,
 }
 
 /// How it ended.

@@ -56,7 +56,7 @@ impl Exchange {
         self.story.status = 200;
         self.story.decided(self.now.mono);
         self.story.response_bytes = body.len() as u64;
-        let bill = Bill::nothing();
+        let bill = Bill::free();
         let meta = self.closing_meta(&bill, outcome);
         let mut local = self.local_head(events);
         if streamed {
@@ -90,7 +90,7 @@ impl Exchange {
         };
         let mut local = Local { status: 200, ..Local::default() };
         local.headers.push(("content-type".into(), kind.into()));
-        local.headers.push(("x-weir-cache".into(), "hit".into()));
+        self.cache_headers(&mut local);
         if self.profile.response_headers.request_id {
             local.headers.push(("x-weir-request-id".into(), (&self.story.id).into()));
         }

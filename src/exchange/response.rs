@@ -41,8 +41,6 @@ pub(super) struct State {
     pub fold: Option<Fold>,
     /// What a leader got is not fit to be handed on.
     pub spoilt: bool,
-    /// A leader's followers were told the end.
-    pub published: bool,
     /// See `watch::join`.
     pub cut_at_return: bool,
     /// Reads the events of a chat, where somebody wants to know what they say.
@@ -295,6 +293,7 @@ impl Exchange {
         if wanted.model && !target.model.is_empty() {
             edits.set("x-weir-model", &target.model);
         }
+        self.cache_edits(&mut edits);
         self.tell_standing_in(&mut edits);
         edits
     }
@@ -363,7 +362,7 @@ impl Exchange {
         let bill = self.bill();
         let meta = self.closing_meta(&bill, outcome);
         self.push(Action::Emit { bytes, end: true, meta }, out);
-        self.remember(outcome, out);
+        self.remember(outcome == Outcome::Completed, bill.cost, out);
         self.response.release();
         self.allowance.release();
         self.tell_bill(outcome, &bill, out);

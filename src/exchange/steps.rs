@@ -10,10 +10,10 @@ use super::event::{Action, Answer, Ask, Note, RequestHead, Slot};
 use super::limits::Limits;
 use super::request::State;
 use crate::base::words::Words;
-use crate::cache::{self, Recall, Ticket};
+use crate::cache::{Hit, Ticket};
 use crate::credential::{self, Grant, Signing};
 use crate::guard;
-use crate::llm::{Code, Refusal, Reply};
+use crate::llm::{Code, Refusal};
 use crate::policy::{Decided, Mode, OnError, decide};
 use crate::target::Target;
 use crate::wire::{Fields, Named};
@@ -70,7 +70,7 @@ pub(super) enum Flow {
     /// The step runs again.
     Redo,
     Refuse(Refusal),
-    Replay(Box<Reply>),
+    Replay(Box<Hit>),
     Follow,
     /// Answer with this number of tokens.
     Counted(u64),
@@ -182,9 +182,11 @@ impl Exchange {
                 self.refuse(refusal, out);
                 return None;
             }
-            Flow::Replay(reply) => {
-                self.story.decide(step.as_str(), "hit", "exact", "");
-                self.replay(&reply, &deciding, out);
+            Flow::Replay(hit) => {
+                let how = if hit.is_similar { "similar" } else { "exact" };
+                self.story.decide(step.as_str(), "hit", how, "");
+                self.tell_hit(&hit);
+                self.replay(&hit.reply, &deciding, out);
                 return None;
             }
             Flow::Counted(tokens) => {
@@ -218,7 +220,7 @@ impl Exchange {
             }
             Step::Admit | Step::Reserve => return self.ask_limits(step, deciding, out),
             Step::Guard => guard::ask(&policy.guards.rules, &deciding.body).map(Ask::Judge),
-            Step::Recall => self.recall_ask(policy.cache.rules.as_ref(), deciding),
+            Step::Recall => self.recall_ask(deciding),
             Step::Count => return self.count_here(deciding, out),
             Step::Sign => return self.choose_signing(deciding, out),
         };
@@ -254,21 +256,7 @@ impl Exchange {
                 Decided::Refuse(refusal) => Flow::Refuse(refusal),
                 Decided::Would(refusal) => self.would(step, &refusal, out),
             },
-            (Step::Recall, Answer::Recall(recall)) => match recall {
-                Recall::Hit(_) | Recall::Follow(_) if policy.cache.mode == Mode::Shadow => {
-                    self.story.decide(step.as_str(), "would_hit", "shadow", "");
-                    self.note(Note::Shadow { step: step.as_str(), reason: "hit" }, out);
-                    Flow::Go
-                }
-                Recall::Hit(reply) => Flow::Replay(reply),
-                Recall::Follow(_) => Flow::Follow,
-                Recall::Lead(ticket) => {
-                    deciding.lead = Some(ticket);
-                    self.lead = Some(ticket);
-                    Flow::Go
-                }
-                Recall::Miss => Flow::Go,
-            },
+            (Step::Recall, Answer::Recall(recall)) => self.recalled(recall, deciding, out),
             (Step::Sign, Answer::Token(grant)) => self.seal(grant, deciding),
             (Step::Sign, Answer::Failed(_)) => Flow::Refuse(self.no_token(deciding)),
             // A failure, or an answer to another question, which is no answer.
@@ -338,13 +326,5 @@ impl Exchange {
             }
             Err(refusal) => Flow::Refuse(refusal),
         }
-    }
-
-    fn recall_ask(&self, rule: Option<&cache::Rule>, deciding: &Deciding) -> Option<Ask> {
-        let (target, caller) = (deciding.target.as_ref()?, &self.story.caller);
-        let (consumer, team) = (caller.recorded_consumer(), caller.team.as_ref());
-        let caller = cache::Caller { consumer, team, namespace: Some(&caller.namespace) };
-        let call = &deciding.fields.call;
-        cache::ask(rule, call, caller, &target.backend.name, &target.model, &deciding.body).map(Ask::Recall)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Exchange;
 use super::event::{Action, Edits, Meta, Note};
-use super::record::{Decision, Outcome, Record, Timings};
+use super::record::{Cached, Decision, Outcome, Record, Timings};
 use crate::base::money::NanoUsd;
 use crate::base::now::Instant;
 use crate::base::words::Words;
@@ -41,6 +41,8 @@ pub(super) struct Story {
     pub sent_at: Option<Instant>,
     pub timings: Timings,
     pub decisions: Vec<Decision>,
+    /// How it and the cache have met.
+    pub cached: Option<Box<Cached>>,
     /// What of the answer could not be said in its client's API.
     pub dropped: Dropped,
     /// It passes unread, and may ask for a model all the same.
@@ -88,6 +90,7 @@ impl Story {
             sent_at: None,
             timings: Timings::default(),
             decisions: Vec::new(),
+            cached: None,
             dropped: Dropped::default(),
             hides_model: false,
             left: false,
@@ -239,6 +242,9 @@ impl Exchange {
         if let Some(limit) = &self.over {
             meta.push(("limit", limit.into()));
         }
+        if let Some(cached) = &self.story.cached {
+            meta.push(("cache", cached.status.as_str().into()));
+        }
         if !self.story.dropped.is_empty() {
             meta.push(("answer_dropped", self.story.dropped.to_string().into()));
         }
@@ -334,6 +340,7 @@ impl Exchange {
             unknown_usage_fields: seen.map_or(0, |seen| seen.unknown_usage_fields),
             hides_model: story.hides_model,
             decisions: std::mem::take(&mut self.story.decisions),
+            cached: self.story.cached.take(),
             attempts: self.attempts.take_told(),
             limits: std::mem::take(&mut self.charges),
             met: std::mem::take(&mut self.met),

@@ -6,10 +6,9 @@ use bytes::Bytes;
 use super::Exchange;
 use super::event::{Action, Note};
 use super::expected::Expected;
-use super::record::Outcome;
 use super::response::{Body, State};
 use crate::base::json::{Span, Tree};
-use crate::cache::{Remember, Ticket};
+use crate::cache::Ticket;
 use crate::llm::{Delta, Dropped, Fold};
 use crate::wire::opaque::Meter;
 use crate::wire::{self, Codec, Trim, sse};
@@ -126,18 +125,14 @@ impl Exchange {
         let has_error = self.response.seen().is_some_and(|seen| seen.has_error);
         // An answer with an error in it, or with a part that nobody can read, is none to hand on.
         self.response.spoilt |= has_error || !is_readable || !self.story.dropped.is_empty();
-        if !self.response.published {
-            self.publish(ticket, deltas.to_vec(), out);
-        }
+        self.publish(ticket, deltas.to_vec(), out);
     }
 
-    /// Publishes these steps; of a spoilt answer all but its end, so that nobody takes it for whole.
+    /// Keeps these steps, and tells them to who follows; of a spoilt answer all but its end, so that nobody takes it for
+    /// whole.
     fn publish(&mut self, ticket: Ticket, deltas: Vec<Delta>, out: &mut Vec<Action>) {
         let room = self.profile.bodies.max_capture;
         for delta in deltas {
-            if delta == Delta::End && self.response.spoilt {
-                continue;
-            }
             if let Some(fold) = &mut self.response.fold {
                 fold.push(&delta);
                 self.response.spoilt |= fold.is_lossy();
@@ -145,11 +140,9 @@ impl Exchange {
             if self.response.fold.as_ref().is_some_and(|fold| fold.len() > room) {
                 self.response.fold = None;
             }
-            if delta == Delta::End {
-                self.response.published = true;
-                self.lead = None;
+            if self.followed && !(delta == Delta::End && self.response.spoilt) {
+                self.note(Note::Publish(ticket, delta), out);
             }
-            self.note(Note::Publish(ticket, delta), out);
         }
     }
 
@@ -176,23 +169,16 @@ impl Exchange {
         let read = format.zip(Tree::read(&document).ok());
         let reply = read.and_then(|(format, tree)| wire::codec(format).read_reply(&tree, &mut dropped).ok());
         // What the words here cannot say would be lost when the answer is said again.
-        if let Some(reply) = reply.filter(|_| dropped.is_empty()) {
-            self.publish(ticket, reply.steps(), out);
+        match reply.filter(|_| dropped.is_empty()) {
+            Some(reply) if self.followed => self.publish(ticket, reply.steps(), out),
+            Some(reply) => self.response.fold = Some(Fold::whole(reply)),
+            None => self.response.spoilt = true,
         }
     }
 
-    fn leading(&self) -> Option<Ticket> {
+    pub(super) fn leading(&self) -> Option<Ticket> {
         let expected = self.response.expected.as_ref()?;
         expected.lead.filter(|_| expected.chat().is_some())
-    }
-
-    /// A complete and successful answer is kept; no other is.
-    pub(super) fn remember(&mut self, outcome: Outcome, out: &mut Vec<Action>) {
-        let Some(ticket) = self.leading() else { return };
-        let reply = self.response.fold.take().filter(|_| outcome == Outcome::Completed).and_then(Fold::complete);
-        if let Some(reply) = reply {
-            self.note(Note::Remember(Remember { ticket, reply: Box::new(reply) }), out);
-        }
     }
 }
 

@@ -25,10 +25,12 @@ use super::pool::{Place, Pool};
 use super::read::read;
 use super::registry::Attempts;
 use super::write::Writer;
-use crate::exchange::event::{Action, Event, Feed, Note, Slot, Stop};
+use crate::cache::Recall;
+use crate::exchange::event::{Action, Answer, Event, Feed, Note, Slot, Stop};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::{Exchange, Setup};
 use crate::render::attempt::has_routes;
+use crate::world::cache::Seated;
 use crate::world::{Permit, World};
 
 /// Held bodies above this size are read, edited and signed off the I/O threads.
@@ -52,6 +54,8 @@ pub struct Drive<W: World> {
     /// The metadata namespace in which a token's claims are; none where none are looked at.
     claims_from: Option<Arc<str>>,
     feeds: Option<mpsc::Receiver<Feed>>,
+    /// Where it is told of the flight that it leads or follows.
+    seat: Option<Seated>,
     attempts: Attempts,
     /// None once the exchange was told that it is gone.
     running: Option<Running>,
@@ -105,6 +109,7 @@ impl<W: World> Drive<W> {
             max_wait,
             claims_from,
             feeds: world.feeds(),
+            seat: None,
             attempts: Attempts::default(),
             running: Some(running),
             actions: Vec::new(),
@@ -119,6 +124,9 @@ impl<W: World> Drive<W> {
         for (slot, asked) in [(Slot::Gate, &mut running.gate), (Slot::Side, &mut running.side)] {
             if let Some(Poll::Ready(answer)) = asked.as_mut().map(|asked| Pin::new(asked).poll(cx)) {
                 *asked = None;
+                if let Answer::Recall(Recall::Lead(ticket) | Recall::Follow(ticket)) = &answer {
+                    self.seat = self.world.seat(*ticket);
+                }
                 return Poll::Ready(Event::Answer(slot, answer));
             }
         }
@@ -131,6 +139,9 @@ impl<W: World> Drive<W> {
         }
         if let Poll::Ready(attempt) = self.attempts.poll(cx) {
             return Poll::Ready(Event::Attempt(attempt));
+        }
+        if let Some(Poll::Ready(feed)) = self.seat.as_mut().map(|seat| seat.poll(cx)) {
+            return Poll::Ready(Event::Feed(feed));
         }
         match self.feeds.as_mut().map(|feeds| feeds.poll_recv(cx)) {
             Some(Poll::Ready(Some(feed))) => return Poll::Ready(Event::Feed(feed)),

@@ -57,6 +57,11 @@ impl Fold {
         self.bytes == 0
     }
 
+    /// No step came yet.
+    pub fn is_fresh(&self) -> bool {
+        !self.complete && !self.lossy && self.bytes == 0 && self.reply == Reply::default()
+    }
+
     /// Something was said that this answer does not hold.
     pub fn is_lossy(&self) -> bool {
         self.lossy
@@ -65,6 +70,20 @@ impl Fold {
     /// The answer, if its own end was seen and all of it is in it.
     pub fn complete(self) -> Option<Reply> {
         (self.complete && !self.lossy).then_some(self.reply)
+    }
+
+    /// A whole answer, as if its steps had been folded.
+    pub fn whole(reply: Reply) -> Self {
+        Fold { reply, complete: true, ..Fold::default() }
+    }
+
+    /// What was said by now, in as few steps as say it; those that come next go on from there.
+    pub fn so_far(&self) -> Vec<Delta> {
+        let mut steps = self.reply.steps();
+        if !self.complete {
+            steps.pop();
+        }
+        steps
     }
 
     fn choice(&mut self, index: u32) -> Option<&mut Choice> {

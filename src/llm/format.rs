@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Dialect, Operation};
 
 /// One API's spelling of requests, answers, streams and errors. A provider's [`Dialect`] says where its
 /// calls go; what their bodies say is this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 pub enum Format {
     /// OpenAI Chat Completions, and everybody who imitates them.
     Chat,

@@ -3,17 +3,19 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::Format;
 
 /// One piece of a turn or of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Part<'a> {
     pub content: Content<'a>,
     /// The provider shall cache the prompt up to and including this part.
     pub cache: Option<CacheMark>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Content<'a> {
     Text {
         text: Cow<'a, str>,
@@ -34,7 +36,7 @@ pub enum Content<'a> {
 }
 
 /// How long a provider keeps a cached prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum CacheMark {
     /// The provider's own time; Anthropic's and Bedrock's is 5 minutes.
     #[default]
@@ -43,7 +45,7 @@ pub enum CacheMark {
 }
 
 /// What is no text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Media<'a> {
     pub kind: MediaKind,
     /// `image/png`; none where nobody says it.
@@ -55,7 +57,7 @@ pub struct Media<'a> {
     pub detail: Option<Cow<'a, str>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum MediaKind {
     Image,
     Audio,
@@ -65,7 +67,7 @@ pub enum MediaKind {
 }
 
 /// Where media are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Source<'a> {
     /// Standard base64 of the bytes, without the head of a data URL.
     Base64(Cow<'a, str>),
@@ -78,7 +80,7 @@ pub enum Source<'a> {
 }
 
 /// A function that the model wants called.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ToolCall<'a> {
     /// Empty where the API has none (Gemini, Ollama).
     pub id: Cow<'a, str>,
@@ -90,7 +92,7 @@ pub struct ToolCall<'a> {
 }
 
 /// What a function returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ToolResult<'a> {
     /// The call's id.
     pub id: Cow<'a, str>,
@@ -101,7 +103,7 @@ pub struct ToolResult<'a> {
 }
 
 /// Where an answer took something from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Citation<'a> {
     pub url: Option<Cow<'a, str>>,
     pub title: Option<Cow<'a, str>>,
@@ -116,7 +118,7 @@ pub struct Citation<'a> {
 
 /// A provider's own seal on what its model thought. Only who made it takes it back: sent to another one it
 /// is an error there. So it travels through a client of another API with its maker's name on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Signature<'a> {
     pub maker: Format,
     pub data: Cow<'a, str>,

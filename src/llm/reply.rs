@@ -1,10 +1,12 @@
 //! A complete answer, in no wire format.
 
+use serde::{Deserialize, Serialize};
+
 use super::Usage;
 use super::part::{Content, Part, ToolCall};
 
 /// One complete answer of a chat model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Reply {
     /// The provider's id of the answer; empty where it gives none.
     pub id: String,
@@ -20,7 +22,7 @@ pub struct Reply {
 }
 
 /// One of the answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Choice {
     pub parts: Vec<Part<'static>>,
     pub finish: Option<Finish>,
@@ -31,7 +33,7 @@ pub struct Choice {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum Finish {
     Stop,
     /// One of the request's stop sequences came.

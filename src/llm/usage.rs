@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::words::Words;
 
 /// Tokens of one call. All classes are disjoint, except that `reasoning` is a part of `output`, and
@@ -11,7 +13,7 @@ use crate::base::words::Words;
 ///
 /// OpenAI counts cached and audio tokens inside `prompt_tokens`; Anthropic counts cached tokens
 /// beside `input_tokens`. A reader of a format subtracts or not, so that nobody else has to know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub struct Usage {
     /// Text tokens of the prompt that were neither read from nor written to a prompt cache.
     pub input: u64,
@@ -53,7 +55,7 @@ pub struct Usage {
 /// | `queries` | Cohere v2 rerank: `meta.billed_units.search_units` |
 /// | `pages` | Mistral OCR: `usage_info.pages_processed` |
 /// | `searches` | Anthropic (2023-06-01): `usage.server_tool_use.web_search_requests`; Perplexity: `usage.num_search_queries` |
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub struct Units {
     /// Images that were sent and are billed by their number.
     pub images_in: u64,

@@ -72,6 +72,11 @@ pub fn replace<'a, T: Scoped>(documents: &'a Spaces<T>, principal: &Principal, p
         .map(|(document, _)| document)
 }
 
+/// The one that would be enforced, where none is, if those in Shadow were.
+pub fn shadow<'a, T: Scoped>(documents: &'a Spaces<T>, principal: &Principal, place: Place<'_>) -> Option<&'a T> {
+    best(documents.of(&principal.namespace), principal, place, |_| true).map(|(document, _)| document)
+}
+
 /// Each of these documents of a kind that replaces, in their order, and what became of it.
 pub fn standings<'a, T: Scoped + 'a>(
     documents: impl Iterator<Item = &'a T> + Clone,

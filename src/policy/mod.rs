@@ -3,6 +3,7 @@
 
 pub mod access;
 mod account;
+pub mod cache;
 pub mod combine;
 pub mod credentials;
 pub mod explain;
@@ -22,8 +23,9 @@ use crate::credential::Credential;
 use crate::identity::{self, Role, Workload};
 use crate::llm::Refusal;
 use crate::target::{Chain, Targets, Upstream};
-use crate::{cache, guard};
+use crate::guard;
 use access::AccessPolicy;
+use cache::CachePolicy;
 use combine::Documents;
 use credentials::Credentials;
 use limits::LimitPolicy;
@@ -68,7 +70,8 @@ pub struct Policy {
     /// Those of all namespaces; all that speak for a call count.
     pub limits: Spaces<LimitPolicy>,
     pub guards: Ruled<Vec<guard::Rule>>,
-    pub cache: Ruled<Option<cache::Rule>>,
+    /// Those of all namespaces; the most particular one counts.
+    pub caches: Spaces<CachePolicy>,
     /// For which calls each limit, cache and guard document speaks.
     pub documents: Documents,
     /// Count exactly what the provider may not state: the prompt beside the call, and the answer behind
@@ -151,6 +154,8 @@ pub enum Explain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseHeaders {
     pub request_id: bool,
+    /// Whether the answer came from memory, and its age.
+    pub cache: bool,
     pub backend: bool,
     pub model: bool,
     pub cost: bool,
@@ -189,7 +194,15 @@ impl Default for Bodies {
 
 impl Default for ResponseHeaders {
     fn default() -> Self {
-        ResponseHeaders { request_id: true, backend: false, model: false, cost: false, tokens: false, rate_limit: true }
+        ResponseHeaders {
+            request_id: true,
+            cache: true,
+            backend: false,
+            model: false,
+            cost: false,
+            tokens: false,
+            rate_limit: true,
+        }
     }
 }
 
@@ -227,7 +240,7 @@ impl Policy {
             access: Spaces::default(),
             limits: Spaces::default(),
             guards: Ruled::default(),
-            cache: Ruled::default(),
+            caches: Spaces::default(),
             documents: Documents::default(),
             count_exactly: false,
             generation: 0,

@@ -4,6 +4,7 @@
 //! Names under `gen_ai_` are those of the OpenTelemetry GenAI conventions and hold only what a
 //! provider stated; an estimate never enters them.
 
+pub mod cache;
 mod config;
 mod cooling;
 mod credentials;
@@ -29,6 +30,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::config::Loads;
+pub use self::cache::Cache;
 pub use self::cooling::Cooling;
 pub use self::credentials::Credentials;
 pub use self::handshakes::{HandshakeRefusal, Handshakes};
@@ -79,6 +81,8 @@ pub struct Metrics {
     pub store: Store,
     /// What they tell one another of providers.
     pub cooling: Cooling,
+    /// Answers from memory.
+    pub cache: Cache,
     registry: Registry,
     models: Models,
     phases: Phases,
@@ -153,6 +157,7 @@ impl Metrics {
             handshakes: Handshakes::register(r),
             store: Store::register(r),
             cooling: Cooling::register(r),
+            cache: Cache::register(r),
             registry,
         }
     }
@@ -162,6 +167,7 @@ impl Metrics {
         self.models.observe(record);
         self.phases.observe(record);
         self.credentials.observe(record);
+        self.cache.observe(record);
         for decision in &record.decisions {
             self.decision(decision.step, decision.outcome, decision.reason);
             if decision.reason == FAILED_OPEN {

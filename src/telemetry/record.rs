@@ -15,7 +15,8 @@ use super::time::{self, digits};
 use super::v1;
 use crate::base::money::NanoUsd;
 use crate::base::words::Words;
-use crate::exchange::record::{Attempt, Decision, Outcome, Record, Timings};
+use crate::cache::Reason;
+use crate::exchange::record::{Attempt, Cached, Decision, Outcome, Record, Timings};
 use crate::identity::{MAX_TAGS, Principal};
 use crate::limit::charge::Charge;
 use crate::llm::{Dialect, Units, Usage, UsageSource};
@@ -91,6 +92,9 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
     optional(&mut line, "credential", record.credential.as_deref());
     charges(&mut line, &record.limits);
     attempts(&mut line, &record.attempts);
+    if let Some(cached) = &record.cached {
+        self::cached(line.object("cached"), cached);
+    }
     line.end();
 }
 
@@ -252,6 +256,20 @@ fn attempts(line: &mut Object<'_>, attempts: &[Attempt]) {
         object.duration("duration", Some(attempt.duration));
         object.long("wastedTokens", attempt.wasted);
     });
+}
+
+fn cached(mut object: Object<'_>, cached: &Cached) {
+    object.text("result", cached.status.as_str());
+    object.text("reason", cached.reason.map_or("", Reason::as_str));
+    name(&mut object, "policy", &cached.rule.name);
+    object.duration("age", cached.age);
+    if let Some(saved) = &cached.saved {
+        usage(object.object("saved"), &saved.usage);
+        if let Some(cost) = saved.cost {
+            object.quoted("savedNanoUsd", |out| nanos(cost, out));
+        }
+    }
+    object.end();
 }
 
 fn nanos(NanoUsd(nanos): NanoUsd, out: &mut impl fmt::Write) -> fmt::Result {

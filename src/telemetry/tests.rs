@@ -82,6 +82,7 @@ pub(crate) fn sample() -> Record {
         limits: charges(),
         met: Vec::new(),
         generation: 0,
+        cached: None,
         unknown_usage_fields: 2,
     }
 }

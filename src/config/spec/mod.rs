@@ -117,7 +117,7 @@ pub struct Document {
 }
 
 /// Kinds that are read in full and not carried out yet.
-const LATER: &[Kind] = &[Kind::LlmCachePolicy, Kind::LlmGuardPolicy];
+const LATER: &[Kind] = &[Kind::LlmGuardPolicy];
 
 /// The kinds of the language; none beside those that are not read yet.
 pub(super) const KINDS: &[(&str, Option<Kind>)] = &[

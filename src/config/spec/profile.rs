@@ -72,6 +72,7 @@ pub enum FailurePolicy {
 #[derive(Clone, Copy)]
 enum Header {
     RequestId,
+    Cache,
     Backend,
     Model,
     Cost,
@@ -161,7 +162,7 @@ const HEADERS: &[(&str, Option<Header>)] = &[
     ("Model", Some(Header::Model)),
     ("Cost", Some(Header::Cost)),
     ("Tokens", Some(Header::Tokens)),
-    ("Cache", None),
+    ("Cache", Some(Header::Cache)),
     ("RateLimit", Some(Header::RateLimit)),
     ("Config", None),
 ];
@@ -262,6 +263,7 @@ fn read_bodies(reader: &Reader<'_>) -> Option<BodiesSpec> {
 fn read_headers(reader: &Reader<'_>) -> Option<ResponseHeaders> {
     let mut headers = ResponseHeaders {
         request_id: false,
+        cache: false,
         backend: false,
         model: false,
         cost: false,
@@ -273,6 +275,7 @@ fn read_headers(reader: &Reader<'_>) -> Option<ResponseHeaders> {
         unique(&item, &mut seen, "header");
         match item.word(HEADERS)? {
             Header::RequestId => headers.request_id = true,
+            Header::Cache => headers.cache = true,
             Header::Backend => headers.backend = true,
             Header::Model => headers.model = true,
             Header::Cost => headers.cost = true,

@@ -12,6 +12,8 @@ use prost::Message;
 use serde_json::Value;
 
 use super::*;
+use crate::cache::{Rule, Scope, Status};
+use crate::exchange::record::Saved;
 use crate::identity::Principal;
 use crate::limit::Unit;
 use crate::llm::Operation;
@@ -259,6 +261,18 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_cached()(
+        status in select(vec![Status::Hit, Status::Semantic, Status::Follow, Status::Miss, Status::Bypass, Status::Refresh]),
+        reason in option::of(select(Reason::ALL.to_vec())), name in words(), age in option::of(any::<Duration>()),
+        saved in option::of((any_usage(), option::of(any::<i64>()))),
+    ) -> Cached {
+        let rule = Arc::new(Rule::new(&name, Scope::Consumer, Duration::ZERO));
+        let saved = saved.map(|(usage, cost)| Saved { usage, cost: cost.map(NanoUsd) });
+        Cached { status, reason, rule, saved, age }
+    }
+}
+
+prop_compose! {
     fn any_record()(
         record in texts().boxed(), usage in any_usage().boxed(), cost in option::of(any::<i64>()),
         dialect in select(vec![
@@ -277,12 +291,13 @@ prop_compose! {
         (stream, signed, status, duration) in any::<(bool, bool, u16, Duration)>(),
         unknown_usage_fields in prop_oneof![Just(0), any::<u32>()], stated in any::<bool>(),
         (limits, attempts) in (prop::collection::vec(any_charge(), 0..3), prop::collection::vec(any_attempt(), 0..3)),
+        cached in option::of(any_cached()).boxed(),
     ) -> Record {
         Record {
             usage, cost: cost.map(NanoUsd), dialect, operation, outcome, usage_source, stream, signed, status, duration,
             timings: Timings { receive, decide, wait, first_byte, first_token },
             started, request_bytes, response_bytes, text_bytes: stated.then_some(text_bytes),
-            unknown_usage_fields, limits, attempts, ..record
+            unknown_usage_fields, limits, attempts, cached: cached.map(Box::new), ..record
         }
     }
 }

@@ -4,10 +4,10 @@
 use weir::cache::{Recall, Ticket};
 use weir::credential::Credential;
 use weir::exchange::LOCAL_REPLY_HEADER;
-use weir::exchange::event::{Answer, Event, Note, RequestHead, Slot, Stop};
+use weir::exchange::event::{Answer, Event, Feed, Note, RequestHead, Slot, Stop};
 use weir::exchange::record::Outcome;
 use weir::llm::{Delta, Dialect};
-use weir::policy::Policy;
+use weir::policy::{Mode, Policy};
 use weir::target::{Backend, Choice, Rule, Serves, Targets};
 
 use super::support::*;
@@ -76,16 +76,17 @@ fn what_would_pass_is_shed_as_well() {
 
 fn leads() -> World {
     let mut policy = policy();
-    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned(), scope: weir::cache::Scope::Shared });
+    policy.caches = caches(Mode::Enforce);
     let mut world = World::new(policy).answers([Answer::Recall(Recall::Lead(Ticket(5)))]);
-    world.call(CHAT, chat(true));
+    world.call(CHAT, chat(true)).send(Event::Feed(Feed::Followed));
     world
 }
 
-/// Whether the flight was given its end, and whether it was forsaken.
+/// Whether the flight has landed, and whether it was forsaken.
 fn flight(world: &mut World) -> (bool, bool) {
     let notes = world.end().notes();
-    let ended = notes.contains(&&Note::Publish(Ticket(5), Delta::End));
+    let ended = notes.iter().any(|note| matches!(note, Note::Remember(kept) if kept.ticket == Ticket(5)));
+    assert!(!ended || notes.contains(&&Note::Publish(Ticket(5), Delta::End)));
     let forsaken = notes.iter().filter(|note| ***note == Note::Forsake(Ticket(5))).count();
     assert!(forsaken <= 1);
     (ended, forsaken == 1)
@@ -115,7 +116,7 @@ fn a_flight_has_an_end_or_is_forsaken_and_never_both() {
 #[test]
 fn a_lead_that_is_given_when_nobody_asks_any_more_is_forsaken() {
     let mut policy = policy();
-    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned(), scope: weir::cache::Scope::Shared });
+    policy.caches = caches(Mode::Enforce);
     for stop in [Stop::Leave, Stop::Deadline] {
         let mut world = World::new(policy.clone());
         world.call(CHAT, chat(true)).send(Event::Stop(stop));
@@ -212,7 +213,7 @@ fn a_callers_key_in_the_query_travels_to_an_api_that_reads_it_there() {
 fn a_leaders_stream_without_a_last_event_ends_with_its_body() {
     let place = Backend { dialect: Dialect::Gemini, prefix: "/v1beta".into(), ..backend("one", false) };
     let mut policy = Policy { targets: Targets::new(vec![(place, Serves::default())], [].into()), ..policy() };
-    policy.cache.rules = Some(weir::cache::Rule { name: "all".to_owned(), scope: weir::cache::Scope::Shared });
+    policy.caches = caches(Mode::Enforce);
     let event = |part: &str, rest: &str| {
         format!("data: {{\"candidates\":[{{\"content\":{{\"role\":\"model\",\"parts\":[{part}]}}{rest}}}]}}\n\n")
     };

@@ -11,7 +11,8 @@ use weir::exchange::event::{Answer, Attempt, Event};
 use weir::limit::take::{Grant, Refused};
 use weir::limit::window::Window;
 use weir::limit::{Limit, Unit};
-use weir::llm::Dialect;
+use weir::llm::{Dialect, Reply};
+use weir::policy::cache::CachePolicy;
 use weir::policy::limits::{Exceeded, LimitPolicy, Rule};
 use weir::policy::spaces::Spaces;
 use weir::policy::{Mode, OnError, Policy};
@@ -99,9 +100,21 @@ pub fn gated() -> Policy {
     let mut policy = policy();
     policy.limits = limits(Mode::Enforce, OnError::Deny, &Exceeded::Deny);
     policy.guards.rules = vec![guard::Rule { name: "pii".to_owned() }];
-    policy.cache.rules = Some(cache::Rule { name: "all".to_owned(), scope: cache::Scope::Shared });
+    policy.caches = caches(Mode::Enforce);
     policy.credentials.set(0, fetched());
     policy
+}
+
+/// Answers are kept for everybody, whatever the temperature.
+pub fn caches(mode: Mode) -> Spaces<CachePolicy> {
+    let rule = cache::Rule::new("all", cache::Scope::Shared, Duration::from_secs(600));
+    vec![CachePolicy::everywhere(rule, mode)].into()
+}
+
+/// A kept answer, a minute old.
+pub fn found(reply: Reply) -> cache::Recall {
+    let hit = cache::Hit { reply, age: Duration::from_secs(60), is_similar: false, cost: None };
+    cache::Recall::Hit(Box::new(hit))
 }
 
 /// What lets a request of [`gated`] through.

@@ -53,7 +53,7 @@ fn policy_of(flags: &[bool], small: usize, max_event: usize) -> Policy {
         policy.limits = vec![LimitPolicy::new([rule("rpm", Unit::Requests), rule("tpm", Unit::Tokens)])].into();
     }
     policy.guards.mode = if flags[6] { Mode::Shadow } else { Mode::Enforce };
-    policy.cache.mode = if flags[7] { Mode::Shadow } else { Mode::Enforce };
+    policy.caches = caches(if flags[7] { Mode::Shadow } else { Mode::Enforce });
     policy.profile.bodies.max_request = small.max(100);
     policy.profile.bodies.max_response_hold = small;
     policy.profile.bodies.max_capture = small;
@@ -110,7 +110,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         exhausted(Some(Duration::from_secs(1))),
         Answer::Judge(Verdict::Pass),
         Answer::Judge(Verdict::Deny { rule: "pii".into() }),
-        Answer::Recall(Recall::Hit(Box::new(reply))),
+        Answer::Recall(found(reply)),
         Answer::Recall(Recall::Lead(Ticket(1))),
         Answer::Recall(Recall::Follow(Ticket(2))),
         Answer::Recall(Recall::Miss),

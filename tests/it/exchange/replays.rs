@@ -9,7 +9,7 @@ use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
 use weir::llm::part::ToolCall;
 use weir::llm::reply::Choice;
-use weir::llm::{Content, Delta, Finish, Part, Reply, UsageSource};
+use weir::llm::{Content, Delta, Finish, Fold, Part, Reply, UsageSource};
 
 use super::support::*;
 
@@ -36,7 +36,7 @@ fn kept() -> Reply {
 }
 
 fn hit() -> Recall {
-    Recall::Hit(Box::new(kept()))
+    found(kept())
 }
 
 /// The steps that a follower of `kept` is fed, shortened.
@@ -93,7 +93,7 @@ fn a_kept_answer_is_said_as_a_document_or_as_a_stream() {
 fn a_long_kept_answer_goes_in_pieces() {
     let choices = vec![Choice { parts: vec![Part::text("x".repeat(200_000))], ..Choice::default() }];
     let long = Reply { choices, ..kept() };
-    let mut world = recalling(true, BodyMode::FullDuplex, Recall::Hit(Box::new(long)));
+    let mut world = recalling(true, BodyMode::FullDuplex, found(long));
     world.end();
     assert_eq!(spelled(&world.client()).len(), 200_000);
 }
@@ -201,7 +201,7 @@ fn a_feed_to_a_request_that_follows_nobody_does_no_harm() {
 fn led(stream: bool, head: ResponseHead, body: impl AsRef<[u8]>) -> (Vec<Delta>, Option<Reply>, Outcome) {
     let mut world = recalling(stream, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
     assert_eq!(world.upstream_header("accept-encoding"), Some("identity"));
-    world.reply(head, body).end();
+    world.send(Event::Feed(Feed::Followed)).reply(head, body).end();
     let notes = world.timeless_notes();
     let published = |note: &Note| match note {
         Note::Publish(Ticket(2), delta) => Some(delta.clone()),
@@ -241,6 +241,47 @@ fn a_leader_publishes_each_step_once_and_remembers_the_whole() {
     let (published, remembered, _) = led(false, json(), DOCUMENT);
     assert_eq!(published.len(), 5);
     assert_eq!(remembered.expect("a complete answer is kept").model, "gpt-4o-mini-2024-07-18");
+}
+
+#[test]
+fn a_leader_without_followers_publishes_nothing_and_remembers_the_same() {
+    for (stream, head, body) in [(true, sse(), STREAM), (false, json(), DOCUMENT)] {
+        let mut world = recalling(stream, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
+        world.reply(head.clone(), body).end();
+        let notes = world.timeless_notes();
+        assert!(!notes.iter().any(|note| matches!(note, Note::Publish(..) | Note::Forsake(_))), "{notes:?}");
+        let kept = notes.iter().find_map(|note| match note {
+            Note::Remember(kept) => Some((*kept.reply).clone()),
+            _ => None,
+        });
+        assert_eq!((kept.is_some(), kept), (true, led(stream, head, body).1));
+    }
+}
+
+#[test]
+fn who_follows_late_is_told_what_was_heard_by_then() {
+    let events: Vec<&str> = STREAM.split_inclusive("\n\n").collect();
+    for late in 0..=events.len() {
+        let mut world = recalling(true, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
+        world.send(Event::Response(sse(), false));
+        for (n, event) in events.iter().enumerate() {
+            if n == late {
+                world.send(Event::Feed(Feed::Followed));
+            }
+            world.send(Event::Chunk(bytes(event), false));
+        }
+        if late == events.len() {
+            world.send(Event::Feed(Feed::Followed));
+        }
+        world.send(Event::Chunk(bytes(""), true)).end();
+        let mut fold = Fold::default();
+        world.timeless_notes().iter().for_each(|note| {
+            if let Note::Publish(Ticket(2), delta) = note {
+                fold.push(delta);
+            }
+        });
+        assert_eq!(fold.complete(), led(true, sse(), STREAM).1, "followed before event {late}");
+    }
 }
 
 #[test]
@@ -326,7 +367,7 @@ fn an_answer_that_says_more_than_can_be_said_again_is_not_kept() {
 fn a_leader_whose_answer_cannot_be_said_again_does_not_end_its_flight() {
     let sound = r#"{"content":"Hello.","audio":{"id":"a","data":"AA=="}}"#;
     let mut world = recalling(true, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
-    world.reply(sse(), UNASKED.replace("{\"content\":\"Hello.\"}", sound)).end();
+    world.send(Event::Feed(Feed::Followed)).reply(sse(), UNASKED.replace("{\"content\":\"Hello.\"}", sound)).end();
     assert_eq!(world.record().outcome, Outcome::Completed);
     let notes = world.notes();
     assert!(!notes.iter().any(|note| matches!(note, Note::Publish(_, Delta::End) | Note::Remember(_))), "{notes:?}");
@@ -357,7 +398,7 @@ proptest! {
     fn a_leader_without_room_keeps_nothing_and_its_answer_goes_on(step in 1_usize..200, stream in any::<bool>()) {
         let mut world = recalling(stream, BodyMode::FullDuplex, Recall::Lead(Ticket(2)));
         let (head, body) = if stream { (sse(), UNASKED) } else { (json(), DOCUMENT) };
-        world.send(Event::Response(head, false));
+        world.send(Event::Feed(Feed::Followed)).send(Event::Response(head, false));
         let (first, rest) = body.as_bytes().split_at(step);
         world.send(Event::Chunk(bytes(first), false)).send(Event::Stop(Stop::Shed));
         prop_assert!(!world.exchange.is_holding_response());
@@ -372,7 +413,7 @@ proptest! {
         prop_assert!(!notes.iter().any(|note| matches!(note, Note::Remember(_))));
         let ends = notes.iter().filter(|note| matches!(note, Note::Publish(_, Delta::End))).count();
         let forsaken = notes.iter().filter(|note| matches!(note, Note::Forsake(Ticket(2)))).count();
-        prop_assert_eq!((ends, forsaken), if stream { (1, 0) } else { (0, 1) });
+        prop_assert_eq!((ends, forsaken), (usize::from(stream), 1));
     }
 }
 

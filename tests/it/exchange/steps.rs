@@ -124,7 +124,7 @@ fn a_refusal_says_when_to_ask_again_and_gives_back_what_was_granted() {
 #[test]
 fn a_rule_in_shadow_changes_nothing() {
     let choices = vec![Choice { parts: vec![Part::text("kept")], ..Choice::default() }];
-    let kept = Answer::Recall(Recall::Hit(Box::new(Reply { choices, ..Reply::default() })));
+    let kept = Answer::Recall(found(Reply { choices, ..Reply::default() }));
     let denied = Answer::Judge(Verdict::Deny { rule: "pii".into() });
     let cases = [
         (0, Answer::Failed(Failure::Timeout)),
@@ -136,7 +136,7 @@ fn a_rule_in_shadow_changes_nothing() {
     for (at, answer) in cases {
         let mut policy = gated();
         policy.limits = limits(Mode::Shadow, OnError::Deny, &Exceeded::Deny);
-        (policy.guards.mode, policy.cache.mode) = (Mode::Shadow, Mode::Shadow);
+        (policy.guards.mode, policy.caches) = (Mode::Shadow, caches(Mode::Shadow));
         let mut world = called(policy, with(at, answer));
         assert_eq!(world.upstream(), chat(false), "gate {at}");
         assert_eq!(world.upstream_header("x-weir-backend"), Some("one"));

@@ -13,8 +13,9 @@ use weir::limit::window::Window;
 use weir::limit::{Limit, Spent, Unit};
 use weir::llm::reply::Choice;
 use weir::llm::{Finish, Part, Reply, Usage};
+use weir::policy::cache::CachePolicy;
 use weir::policy::limits::{Exceeded, LimitPolicy, Rule};
-use weir::policy::{OnError, Policy};
+use weir::policy::{Mode, OnError, Policy};
 use weir::render::envoy::BodyMode;
 
 use super::rig::{aborts, ask, wait};
@@ -24,7 +25,8 @@ use crate::support::envoy_stats::Exceptions;
 const NOW: Duration = Duration::ZERO;
 
 fn with_cache(policy: &mut Policy) {
-    policy.cache.rules = Some(cache::Rule { name: "kept".into(), scope: cache::Scope::Shared });
+    let rule = cache::Rule::new("kept", cache::Scope::Shared, Duration::from_secs(60));
+    policy.caches = vec![CachePolicy::everywhere(rule, Mode::Enforce)].into();
 }
 
 fn with_limits(policy: &mut Policy) {
@@ -81,7 +83,8 @@ fn read_stream(events: &[String]) -> (String, Option<String>, Option<Value>) {
 }
 
 async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
-    let stage = Stage::set(mode, with_cache, always(Answer::Recall(Recall::Hit(Box::new(kept()))))).await;
+    let hit = cache::Hit { reply: kept(), age: Duration::from_secs(9), is_similar: false, cost: None };
+    let stage = Stage::set(mode, with_cache, always(Answer::Recall(Recall::Hit(Box::new(hit))))).await;
     let whole = stage.chat(&[], &ask("first/alpha", false)).await;
     assert!(whole.status == 200 && whole.complete, "{whole:?}");
     assert_eq!(whole.header("x-weir-cache"), Some("hit"));

@@ -71,6 +71,7 @@ impl From<&Record> for v1::UsageRecord {
             unknown_usage_fields: record.unknown_usage_fields,
             limits: charges(record),
             attempts: attempts(record),
+            cached: record.cached.as_deref().map(cached),
         }
     }
 }
@@ -107,6 +108,17 @@ fn attempts(record: &Record) -> Vec<v1::Attempt> {
         wasted_tokens: attempt.wasted,
     };
     record.attempts.iter().take(ATTEMPTS).map(attempt).collect()
+}
+
+fn cached(cached: &Cached) -> v1::Cached {
+    v1::Cached {
+        result: cached.status.as_str().to_owned(),
+        reason: cached.reason.map(Reason::as_str).unwrap_or_default().to_owned(),
+        policy: name(&cached.rule.name),
+        age: cached.age.map(Into::into),
+        saved: cached.saved.as_ref().map(|saved| (&saved.usage).into()),
+        saved_nano_usd: cached.saved.and_then(|saved| saved.cost).map(NanoUsd::nanos),
+    }
 }
 
 fn charges(record: &Record) -> Vec<v1::LimitCharge> {

@@ -1,0 +1,271 @@
+//! The step Recall: what is looked for in memory, what it means that it was found or not, and what is told of it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Exchange;
+use super::event::{Action, Answer, Ask, Edits, Local, Note};
+use super::record::{Cached, Saved};
+use super::steps::{Deciding, Flow, Step};
+use crate::base::json::Tree;
+use crate::base::money::NanoUsd;
+use crate::cache::canon::{self, Around};
+use crate::cache::{self, Controls, Digest, Hit, Reason, Recall, Remember, Rule, Similar, Status, Ticket, gate};
+use crate::llm::{Dropped, Format, Reply, Usage};
+use crate::policy::Tariff;
+use crate::policy::cache::CachePolicy;
+use crate::policy::select::Place;
+use crate::target::Target;
+use crate::wire::rewrite::Changes;
+use crate::wire::{self, Rewrite, openai};
+
+/// Headers by which a client turns on what is not in its API yet.
+const BETAS: [&str; 2] = ["anthropic-beta", "openai-beta"];
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// What to look for; none where no rule is about the call, or where it is not to be looked for.
+    pub(super) fn recall_ask(&mut self, deciding: &Deciding) -> Option<Ask> {
+        let policy = self.policy();
+        let target = deciding.target.as_ref()?;
+        let document = policy.cache_of(&self.story.caller, Place::of(target))?;
+        let controls = Controls::read(|name| deciding.head.headers.all(name));
+        let mut cached = Cached { status: Status::Miss, reason: None, rule: document.rule.clone(), saved: None, age: None };
+        let ask = match self.question(document, &controls, deciding, target) {
+            Ok(ask) => {
+                cached.status = if ask.reads { Status::Miss } else { Status::Refresh };
+                Some(Ask::Recall(Box::new(ask)))
+            }
+            Err(reason) => {
+                (cached.status, cached.reason) = (Status::Bypass, Some(reason));
+                self.story.decide(Step::Recall.as_str(), Status::Bypass.as_str(), reason.as_str(), "");
+                None
+            }
+        };
+        self.story.cached = Some(Box::new(cached));
+        ask
+    }
+
+    fn question(
+        &self,
+        document: &CachePolicy,
+        controls: &Controls,
+        deciding: &Deciding,
+        target: &Target,
+    ) -> Result<cache::Ask, Reason> {
+        let (call, rule) = (&deciding.fields.call, &document.rule);
+        if controls.bypass && document.lets_bypass(&self.story.caller) {
+            return Err(Reason::Asked);
+        }
+        let format = Format::of_client(call.dialect, call.operation).ok_or(Reason::Operation)?;
+        let caller = &self.story.caller;
+        let caller = cache::Caller {
+            consumer: caller.recorded_consumer(),
+            team: caller.team.as_ref(),
+            namespace: Some(&caller.namespace),
+        };
+        let partition = caller.partition(rule.scope).ok_or(Reason::NoScope)?;
+        let body = effective(deciding, target).ok_or(Reason::Unreadable)?;
+        let tree = Tree::read(&body).map_err(|_| Reason::Unreadable)?;
+        if !gate::is_pure(call, &tree, format) {
+            return Err(Reason::Stateful);
+        }
+        let betas: Vec<(&str, &str)> =
+            BETAS.iter().flat_map(|name| deciding.head.headers.all(name).map(|value| (*name, value))).collect();
+        let around = Around {
+            backend: &target.backend.name,
+            authority: &target.backend.authority,
+            prefix: &target.backend.prefix,
+            model: &target.model,
+            betas: &betas,
+        };
+        let read = Read::of(&tree, format, rule, around)?;
+        let similar = read.question.zip(rule.semantic.as_ref()).and_then(|(question, semantic)| {
+            Some(Box::new(Similar { question, threshold: controls.threshold(semantic.threshold)? }))
+        });
+        Ok(cache::Ask {
+            rule: rule.clone(),
+            partition,
+            digest: read.digest,
+            reads: !controls.refresh,
+            keeps: !controls.no_store,
+            max_age: controls.max_age,
+            room: self.profile.bodies.max_capture as u64,
+            is_shadow: document.is_shadow(),
+            similar,
+        })
+    }
+
+    /// What was found.
+    pub(super) fn recalled(&mut self, recall: Recall, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let step = Step::Recall.as_str();
+        match recall {
+            Recall::Hit(_) | Recall::Follow(_) if self.recalls_in_shadow(deciding) => {
+                self.give_back(Answer::Recall(recall), out);
+                self.story.decide(step, "would_hit", "shadow", "");
+                self.note(Note::Shadow { step, reason: "hit" }, out);
+                Flow::Go
+            }
+            Recall::Hit(hit) => Flow::Replay(hit),
+            Recall::Follow(_) => Flow::Follow,
+            Recall::Lead(ticket) => {
+                deciding.lead = Some(ticket);
+                self.lead = Some(ticket);
+                Flow::Go
+            }
+            Recall::Miss => Flow::Go,
+        }
+    }
+
+    fn recalls_in_shadow(&self, deciding: &Deciding) -> bool {
+        let Some(target) = &deciding.target else { return false };
+        let document = self.setup.policy.cache_of(&self.story.caller, Place::of(target));
+        document.is_some_and(CachePolicy::is_shadow)
+    }
+
+    /// The answer is one that was kept.
+    pub(super) fn tell_hit(&mut self, hit: &Hit) {
+        let status = if hit.is_similar { Status::Semantic } else { Status::Hit };
+        let usage = hit.reply.usage.unwrap_or_default();
+        let cost = hit.cost.or_else(|| self.cost_of(&usage, &hit.reply));
+        self.tell_cached(status, Some(Saved { usage, cost }), Some(hit.age));
+    }
+
+    /// The answer is one that somebody else has got.
+    pub(super) fn tell_followed(&mut self, usage: Option<Usage>) {
+        let usage = usage.unwrap_or_default();
+        let cost = self.cost_of(&usage, &Reply::default());
+        self.tell_cached(Status::Follow, Some(Saved { usage, cost }), None);
+    }
+
+    fn tell_cached(&mut self, status: Status, saved: Option<Saved>, age: Option<Duration>) {
+        if let Some(cached) = &mut self.story.cached {
+            (cached.status, cached.saved, cached.age) = (status, saved, age);
+        }
+    }
+
+    /// What the usage of an answer would cost here.
+    fn cost_of(&self, usage: &Usage, reply: &Reply) -> Option<NanoUsd> {
+        let target = self.story.backend()?;
+        let served = Some(&*reply.model).filter(|model| !model.is_empty());
+        let tariff = Tariff {
+            index: target.index,
+            provider: &target.backend.provider,
+            requested: &target.model,
+            served,
+            told: reply.service_tier.as_deref(),
+            asked: None,
+            size: None,
+            quality: None,
+            at: None,
+            geo: None,
+            speed: None,
+        };
+        tariff.price(&self.setup.policy, usage).0
+    }
+
+    /// Says in an answer of a provider's that it is one.
+    pub(super) fn cache_edits(&self, edits: &mut Edits) {
+        if let Some(word) = self.cache_word() {
+            edits.set(cache::controls::HEADER, word);
+        }
+    }
+
+    /// Says in an answer from memory that it is one, and how old.
+    pub(super) fn cache_headers(&self, local: &mut Local) {
+        let Some(word) = self.cache_word() else { return };
+        local.headers.push((cache::controls::HEADER.into(), word.into()));
+        if let Some(age) = self.story.cached.as_ref().and_then(|cached| cached.age) {
+            local.headers.push(("age".into(), age.as_secs().to_string().into()));
+        }
+    }
+
+    fn cache_word(&self) -> Option<&'static str> {
+        let cached = self.story.cached.as_ref()?;
+        let tells = self.profile.response_headers.cache && cached.rule.tells();
+        tells.then(|| cached.status.header())
+    }
+
+    /// A complete and successful answer is kept; no other is.
+    pub(super) fn remember(&mut self, completed: bool, cost: Option<NanoUsd>, out: &mut Vec<Action>) {
+        let Some(ticket) = self.leading() else { return };
+        let reason = match self.response.fold.take() {
+            _ if !completed => Reason::Incomplete,
+            _ if self.response.spoilt => Reason::Lossy,
+            None => Reason::TooLarge,
+            Some(fold) => match fold.complete() {
+                Some(reply) => {
+                    self.lead = None;
+                    self.response.stop_leading();
+                    return self.note(Note::Remember(Remember { ticket, reply: Box::new(reply), cost }), out);
+                }
+                None => Reason::Lossy,
+            },
+        };
+        self.note(Note::Unkept(reason), out);
+    }
+
+    /// Somebody waits for the answer that this exchange gets: it is told what was heard by now, and what comes.
+    pub(super) fn begin_to_publish(&mut self, out: &mut Vec<Action>) {
+        let Some(ticket) = self.lead.filter(|_| !std::mem::replace(&mut self.followed, true)) else { return };
+        let Some(begun) = self.leading() else { return };
+        match &self.response.fold {
+            Some(fold) => {
+                let said = fold.so_far();
+                // An answer of which nothing came yet has not begun.
+                if !fold.is_fresh() {
+                    said.into_iter().for_each(|delta| self.note(Note::Publish(begun, delta), out));
+                }
+            }
+            // What was not kept cannot be said again.
+            None => self.part(ticket, out),
+        }
+    }
+
+    /// The answer will not be the one that was asked for: who waits for it goes on alone.
+    pub(super) fn part_from_followers(&mut self, out: &mut Vec<Action>) {
+        if let Some(ticket) = self.lead {
+            self.part(ticket, out);
+        }
+    }
+
+    fn part(&mut self, ticket: Ticket, out: &mut Vec<Action>) {
+        self.lead = None;
+        self.response.stop_leading();
+        self.note(Note::Part(ticket), out);
+    }
+}
+
+/// A call, as the cache sees it.
+struct Read {
+    digest: Digest,
+    question: Option<cache::Question>,
+}
+
+// === impl Read ===
+
+impl Read {
+    fn of(tree: &Tree<'_>, format: Format, rule: &Arc<Rule>, around: Around<'_>) -> Result<Read, Reason> {
+        let mut dropped = Dropped::default();
+        let chat = wire::codec(format).read_chat(tree, &mut dropped).map_err(|_| Reason::Unreadable)?;
+        if !gate::is_cool(rule, chat.sampling.temperature) {
+            return Err(Reason::Temperature);
+        }
+        let digest = if dropped.is_empty() { canon::of_chat(around, &chat) } else { None };
+        let question = digest.filter(|_| rule.semantic.is_some()).and_then(|_| canon::question(around, &chat));
+        Ok(Read { digest: digest.unwrap_or_else(|| canon::of_json(around, tree, format)), question })
+    }
+}
+
+/// The body as the rules of its route make it, in the client's own words; none where they cannot.
+fn effective<'d>(deciding: &'d Deciding, target: &Target) -> Option<Cow<'d, Bytes>> {
+    let Some(changes) = target.changes.as_deref() else { return Some(Cow::Borrowed(&deciding.body)) };
+    let fields = &deciding.fields;
+    let want: Rewrite<'_> =
+        Rewrite { model: &fields.call.model, ask_usage: false, quirks: &[], changes: Some::<&Changes>(changes) };
+    openai::rewrite(&deciding.body, fields, want).ok().map(|(body, _)| Cow::Owned(body))
+}

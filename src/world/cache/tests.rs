@@ -1,0 +1,401 @@
+//! Who is given what, whatever happens to whom.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cache::{Digest, Partition, Rule, Scope};
+use crate::exchange::event::Feed;
+use crate::llm::reply::Choice;
+use crate::llm::{Delta, Finish, Fold, Part, Reply, Usage};
+
+fn ask(partition: Partition, digest: u8) -> Ask {
+    let mut rule = Rule::new("p", Scope::Consumer, Duration::from_secs(60));
+    if let Some(exact) = &mut rule.exact {
+        exact.tool_calls = false;
+    }
+    Ask {
+        rule: Arc::new(rule),
+        partition,
+        digest: Digest([digest; 32]),
+        reads: true,
+        keeps: true,
+        max_age: None,
+        room: 1 << 20,
+        is_shadow: false,
+        similar: None,
+    }
+}
+
+fn consumer(name: &str) -> Partition {
+    Partition::Consumer(name.into())
+}
+
+fn reply(text: &str) -> Reply {
+    let choice =
+        Choice { parts: vec![Part::text(text.to_owned())], finish: Some(Finish::Stop), ..Choice::default() };
+    let usage = Usage { input: 3, output: 4, ..Usage::default() };
+    Reply { id: "r".into(), model: "m".into(), created: 1, choices: vec![choice], usage: Some(usage), service_tier: None }
+}
+
+fn cache() -> (Cache, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(1_000));
+    let clock = now.clone();
+    (Cache::new(Secret::random([1; 32]), 1 << 20, Arc::new(move || clock.load(Ordering::Relaxed))), now)
+}
+
+fn lead(recall: Option<Recall>) -> Ticket {
+    match recall {
+        Some(Recall::Lead(ticket)) => ticket,
+        other => panic!("no lead: {other:?}"),
+    }
+}
+
+fn follow(cache: &Cache, ask: &Ask) -> Seated {
+    match cache.recall_now(ask) {
+        Some(Recall::Follow(ticket)) => cache.seat(ticket).expect("a seat for who follows"),
+        other => panic!("no seat: {other:?}"),
+    }
+}
+
+fn hit(cache: &Cache, ask: &Ask) -> Option<String> {
+    match cache.recall_now(ask) {
+        Some(Recall::Hit(hit)) => Some(hit.reply.text()),
+        Some(Recall::Lead(ticket) | Recall::Follow(ticket)) => {
+            assert_eq!(cache.hear(Note::Forsake(ticket)), None);
+            None
+        }
+        _ => None,
+    }
+}
+
+fn remember(cache: &Cache, ticket: Ticket, reply: Reply) {
+    assert_eq!(cache.hear(Note::Remember(Remember { ticket, reply: Box::new(reply), cost: None })), None);
+}
+
+fn heard(seat: &mut Seated) -> Vec<Feed> {
+    let mut cx = Context::from_waker(Waker::noop());
+    std::iter::from_fn(|| match seat.poll(&mut cx) {
+        Poll::Ready(feed) => Some(feed),
+        Poll::Pending => None,
+    })
+    .collect()
+}
+
+fn folded(feeds: &[Feed]) -> Option<Reply> {
+    let mut fold = Fold::default();
+    feeds.iter().for_each(|feed| match feed {
+        Feed::Delta(delta) => fold.push(delta),
+        Feed::Anew => fold = Fold::default(),
+        _ => {}
+    });
+    fold.complete()
+}
+
+#[test]
+fn an_answer_is_found_by_the_same_caller_until_its_time_is_over() {
+    let (cache, now) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let ticket = lead(cache.recall_now(&asked));
+    remember(&cache, ticket, reply("hello"));
+    assert_eq!(hit(&cache, &asked).as_deref(), Some("hello"));
+    assert_eq!(hit(&cache, &ask(consumer("bob"), 1)), None);
+    assert_eq!(hit(&cache, &ask(consumer("ann"), 2)), None);
+    now.store(1_030, Ordering::Relaxed);
+    let fresh = Ask { max_age: Some(Duration::from_secs(29)), ..asked.clone() };
+    assert_eq!(hit(&cache, &fresh), None);
+    let recent = Ask { max_age: Some(Duration::from_secs(30)), ..asked.clone() };
+    assert_eq!(hit(&cache, &recent).as_deref(), Some("hello"));
+    let refresh = Ask { reads: false, ..asked.clone() };
+    let ticket = lead(cache.recall_now(&refresh));
+    remember(&cache, ticket, reply("again"));
+    assert_eq!(hit(&cache, &asked).as_deref(), Some("again"));
+    now.store(1_090, Ordering::Relaxed);
+    assert_eq!(hit(&cache, &asked), None);
+}
+
+#[test]
+fn what_is_not_to_be_kept_is_not() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let no_store = Ask { keeps: false, ..asked.clone() };
+    let called = Part::new(crate::llm::Content::ToolCall(crate::llm::part::ToolCall::default()));
+    let mut calls = reply("x");
+    calls.choices[0].parts.push(called);
+    let ended = |finish| {
+        let mut ended = reply("x");
+        ended.choices[0].finish = finish;
+        ended
+    };
+    let large = reply(&"x".repeat(2 << 20));
+    for (asked, reply, reason) in [
+        (&no_store, reply("x"), Reason::NoStore),
+        (&asked, calls, Reason::ToolCalls),
+        (&asked, ended(None), Reason::Incomplete),
+        (&asked, ended(Some(Finish::ContentFilter)), Reason::Unfinished),
+        (&asked, ended(Some(Finish::Refusal)), Reason::Unfinished),
+        (&asked, large, Reason::TooLarge),
+    ] {
+        let before = cache.tally().refused().find(|(one, _)| *one == reason).map(|(_, count)| count);
+        let ticket = lead(cache.recall_now(asked));
+        remember(&cache, ticket, reply);
+        assert_eq!(hit(&cache, asked), None, "{reason:?}");
+        let after = cache.tally().refused().find(|(one, _)| *one == reason).map(|(_, count)| count);
+        assert_eq!(after, before.map(|count| count + 1), "{reason:?}");
+    }
+    assert_eq!(cache.stand().entries, 0);
+    let mut only = Rule::new("p", Scope::Consumer, Duration::from_secs(60));
+    (only.exact, only.coalesces) = (None, false);
+    assert_eq!(cache.recall_now(&Ask { rule: Arc::new(only), ..asked }), Some(Recall::Miss));
+}
+
+#[test]
+fn who_asks_the_same_at_the_same_time_is_told_what_the_first_is_told() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let ticket = lead(cache.recall_now(&asked));
+    let mut leader = cache.seat(ticket).unwrap();
+    assert_eq!(heard(&mut leader), []);
+    let mut early = follow(&cache, &asked);
+    assert_eq!(heard(&mut leader), [Feed::Followed]);
+    let steps = reply("hello").steps();
+    let mut seats: Vec<Seated> = Vec::new();
+    for step in &steps {
+        seats.push(follow(&cache, &asked));
+        cache.hear(Note::Publish(ticket, step.clone()));
+    }
+    assert_eq!(heard(&mut leader), []);
+    assert_eq!(folded(&heard(&mut early)), Some(reply("hello")));
+    for seat in &mut seats {
+        assert_eq!(folded(&heard(seat)), Some(reply("hello")));
+    }
+    remember(&cache, ticket, reply("hello"));
+    assert_eq!(cache.flights().stand().0, 0);
+    assert_eq!(hit(&cache, &asked).as_deref(), Some("hello"));
+    // Another caller, and who wants it fresh, ask for themselves.
+    lead(cache.recall_now(&ask(consumer("bob"), 1)));
+    lead(cache.recall_now(&Ask { reads: false, ..asked }));
+}
+
+#[test]
+fn who_follows_an_answer_that_is_already_whole_is_told_all_of_it() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let ticket = lead(cache.recall_now(&asked));
+    let mut seats = [follow(&cache, &asked), follow(&cache, &asked)];
+    remember(&cache, ticket, reply("hello"));
+    for seat in &mut seats {
+        assert_eq!(folded(&heard(seat)), Some(reply("hello")));
+    }
+}
+
+#[test]
+fn when_a_leader_is_lost_the_next_leads_and_the_others_begin_anew() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let ticket = lead(cache.recall_now(&asked));
+    let (mut first, mut second, third) = (follow(&cache, &asked), follow(&cache, &asked), follow(&cache, &asked));
+    cache.hear(Note::Publish(ticket, Delta::text("half")));
+    cache.hear(Note::Forsake(ticket));
+    let Some(Feed::Lost(next)) = heard(&mut first).first().cloned() else { panic!("nobody leads") };
+    assert_eq!(heard(&mut second), [Feed::Anew]);
+    // Who was told to lead and goes away passes it on, as does who goes away before it is told.
+    cache.hear(Note::Forsake(next));
+    drop(first);
+    drop(second);
+    let mut third = third;
+    let told = heard(&mut third);
+    let Some(Feed::Lost(last)) = told.last().cloned() else { panic!("nobody leads: {told:?}") };
+    let mut fourth = follow(&cache, &asked);
+    assert_eq!(heard(&mut third), [Feed::Followed]);
+    for step in reply("whole").steps() {
+        cache.hear(Note::Publish(last, step));
+    }
+    assert_eq!(folded(&heard(&mut fourth)), Some(reply("whole")));
+    cache.hear(Note::Forsake(last));
+    assert_eq!(cache.flights().stand(), (0, 0, 4));
+}
+
+#[test]
+fn who_cannot_be_given_the_answer_goes_on_alone() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let ticket = lead(cache.recall_now(&asked));
+    let mut seat = follow(&cache, &asked);
+    cache.hear(Note::Publish(ticket, Delta::text("from elsewhere")));
+    cache.hear(Note::Part(ticket));
+    assert_eq!(heard(&mut seat), [Feed::Alone]);
+    // Who does not read for long is not held for.
+    let ticket = lead(cache.recall_now(&Ask { room: 100, ..asked.clone() }));
+    let mut slow = follow(&cache, &asked);
+    (0..20).for_each(|_| _ = cache.hear(Note::Publish(ticket, Delta::text("0123456789"))));
+    assert_eq!(heard(&mut slow), [Feed::Alone]);
+    lead(cache.recall_now(&asked));
+}
+
+#[test]
+fn what_waits_is_never_more_than_the_answer() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    let ticket = lead(cache.recall_now(&asked));
+    let mut seat = follow(&cache, &asked);
+    (0..10_000).for_each(|_| _ = cache.hear(Note::Publish(ticket, Delta::text("ab"))));
+    assert_eq!(heard(&mut seat), [Feed::Delta(Delta::text("ab".repeat(10_000)))]);
+}
+
+/// What happens to one of a few callers, who all ask one of a few questions.
+#[derive(Clone, Debug)]
+enum Op {
+    Ask { who: u8, what: u8, reads: bool, keeps: bool },
+    Say { of: usize },
+    End { of: usize, completes: bool },
+    Leave { of: usize },
+    Part { of: usize },
+    Later,
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        5 => (0..3_u8, 0..3_u8, any::<bool>(), any::<bool>())
+            .prop_map(|(who, what, reads, keeps)| Op::Ask { who, what, reads: reads || keeps, keeps }),
+        4 => (0..8_usize).prop_map(|of| Op::Say { of }),
+        3 => (0..8_usize, any::<bool>()).prop_map(|(of, completes)| Op::End { of, completes }),
+        2 => (0..8_usize).prop_map(|of| Op::Leave { of }),
+        1 => (0..8_usize).prop_map(|of| Op::Part { of }),
+        1 => Just(Op::Later),
+    ]
+}
+
+/// A caller that waits for an answer, or gets one.
+struct Asking {
+    who: u8,
+    what: u8,
+    leads: Option<Ticket>,
+    followed: bool,
+    said: Fold,
+    seat: Option<Seated>,
+}
+
+/// The answer to a question, for one caller, by the one who leads.
+fn text(who: u8, what: u8) -> String {
+    format!("to {who}: {what}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens to whom, in whatever order: an answer that somebody gets, kept or live, is the one to this
+    /// question by this caller; and when all have gone nothing is left.
+    #[test]
+    fn no_answer_of_one_caller_is_given_to_another(ops in prop::collection::vec(any_op(), 1..80)) {
+        let (cache, now) = cache();
+        let mut asking: Vec<Asking> = Vec::new();
+        for op in ops {
+            match op {
+                Op::Ask { who, what, reads, keeps } => {
+                    let asked = Ask { reads, keeps, ..ask(consumer(&who.to_string()), what) };
+                    let mut one = Asking { who, what, leads: None, followed: false, said: Fold::default(), seat: None };
+                    match cache.recall_now(&asked) {
+                        Some(Recall::Hit(hit)) => {
+                            prop_assert!(reads);
+                            prop_assert_eq!(hit.reply.text(), text(who, what));
+                            continue;
+                        }
+                        Some(Recall::Lead(ticket)) => {
+                            (one.leads, one.seat) = (Some(ticket), cache.seat(ticket));
+                        }
+                        Some(Recall::Follow(ticket)) => one.seat = cache.seat(ticket),
+                        _ => continue,
+                    }
+                    asking.push(one);
+                }
+                Op::Say { of } => {
+                    let Some(one) = asking.get_mut(of) else { continue };
+                    if let Some(ticket) = one.leads {
+                        let delta = Delta::text(text(one.who, one.what));
+                        if one.said.is_fresh() {
+                            one.said.push(&delta);
+                            if one.followed {
+                                cache.hear(Note::Publish(ticket, delta));
+                            }
+                        }
+                    }
+                }
+                Op::End { of, completes } => {
+                    let Some(ticket) = asking.get(of).and_then(|one| one.leads) else { continue };
+                    let one = asking.remove(of);
+                    if !completes {
+                        cache.hear(Note::Forsake(ticket));
+                        continue;
+                    }
+                    let whole = reply(&text(one.who, one.what));
+                    let skipped = usize::from(!one.said.is_fresh()) * 2;
+                    if one.followed {
+                        whole.steps().into_iter().skip(skipped).for_each(|step| _ = cache.hear(Note::Publish(ticket, step)));
+                    }
+                    remember(&cache, ticket, whole);
+                }
+                Op::Leave { of } => {
+                    if of < asking.len() {
+                        let one = asking.remove(of);
+                        if let Some(ticket) = one.leads {
+                            cache.hear(Note::Forsake(ticket));
+                        }
+                    }
+                }
+                Op::Part { of } => {
+                    let Some(ticket) = asking.get(of).and_then(|one| one.leads) else { continue };
+                    asking.remove(of);
+                    cache.hear(Note::Part(ticket));
+                }
+                Op::Later => _ = now.fetch_add(40, Ordering::Relaxed),
+            }
+            listen(&cache, &mut asking)?;
+        }
+        for one in asking.drain(..) {
+            if let Some(ticket) = one.leads {
+                cache.hear(Note::Forsake(ticket));
+            }
+        }
+        let (flights, waiting, _) = cache.flights().stand();
+        prop_assert_eq!((flights, waiting), (0, 0));
+        prop_assert_eq!(cache.flights().parked(), 0);
+    }
+}
+
+/// Each reads what it is told.
+fn listen(cache: &Cache, asking: &mut Vec<Asking>) -> Result<(), TestCaseError> {
+    let mut done = HashMap::new();
+    for (at, one) in asking.iter_mut().enumerate() {
+        let Some(seat) = &mut one.seat else { continue };
+        for feed in heard(seat) {
+            match feed {
+                Feed::Delta(delta) => one.said.push(&delta),
+                Feed::Lost(ticket) => (one.leads, one.said, one.followed) = (Some(ticket), Fold::default(), false),
+                Feed::Anew => one.said = Fold::default(),
+                Feed::Alone => _ = done.insert(at, ()),
+                Feed::Followed => {
+                    one.followed = true;
+                    if let Some(ticket) = one.leads.filter(|_| !one.said.is_fresh()) {
+                        one.said.so_far().into_iter().for_each(|step| _ = cache.hear(Note::Publish(ticket, step)));
+                    }
+                }
+                Feed::Cut => {}
+            }
+        }
+        if one.leads.is_none() && let Some(reply) = one.said.clone().complete() {
+            prop_assert_eq!(reply.text(), text(one.who, one.what));
+            done.insert(at, ());
+        }
+    }
+    let mut at = 0;
+    asking.retain(|_| {
+        at += 1;
+        !done.contains_key(&(at - 1))
+    });
+    Ok(())
+}
