@@ -16,10 +16,7 @@ pub(super) fn shown(world: &Local, metrics: &Metrics) -> Caching {
     let looked_at = cache.clone();
     metrics.cache.watch(move || seen(&looked_at));
     let emptied = cache.clone();
-    Caching {
-        show: Arc::new(move || seen(&cache)),
-        forget: Arc::new(move |whose| forget(&emptied, &policies, whose)),
-    }
+    Caching { show: Arc::new(move || seen(&cache)), forget: Arc::new(move |whose| forget(&emptied, &policies, whose)) }
 }
 
 fn seen(cache: &Cache) -> Seen {

@@ -89,7 +89,8 @@ mod tests {
         let bypass = Controls { bypass: true, ..Controls::default() };
         assert_eq!(read(&[(HEADER, "Bypass")]), bypass);
         let refresh = Controls { refresh: true, ..Controls::default() };
-        for headers in [(HEADER, "refresh"), ("cache-control", "No-Cache"), ("cache-control", "no-transform, no-cache")] {
+        for headers in [(HEADER, "refresh"), ("cache-control", "No-Cache"), ("cache-control", "no-transform, no-cache")]
+        {
             assert_eq!(read(&[headers]), refresh, "{headers:?}");
         }
         let strict = read(&[("cache-control", "max-age=60, no-store"), ("cache-control", "max-age=\"9\"")]);

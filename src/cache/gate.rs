@@ -134,9 +134,10 @@ fn has_hosted_tools(body: Value<'_, '_>, format: Format) -> bool {
         }),
         Format::Converse => {
             let tools = body.get("toolConfig").and_then(|config| config.get("tools"));
-            tools.into_iter().flat_map(Value::elements).any(|tool| {
-                tool.members().any(|(key, _)| !matches!(&*key, "toolSpec" | "cachePoint"))
-            })
+            tools
+                .into_iter()
+                .flat_map(Value::elements)
+                .any(|tool| tool.members().any(|(key, _)| !matches!(&*key, "toolSpec" | "cachePoint")))
         }
     }
 }

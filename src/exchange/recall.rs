@@ -34,7 +34,8 @@ impl Exchange {
         let target = deciding.target.as_ref()?;
         let document = policy.cache_of(&self.story.caller, Place::of(target))?;
         let controls = Controls::read(|name| deciding.head.headers.all(name));
-        let mut cached = Cached { status: Status::Miss, reason: None, rule: document.rule.clone(), saved: None, age: None };
+        let mut cached =
+            Cached { status: Status::Miss, reason: None, rule: document.rule.clone(), saved: None, age: None };
         let ask = match self.question(document, &controls, deciding, target) {
             Ok(ask) => {
                 cached.status = if ask.reads { Status::Miss } else { Status::Refresh };

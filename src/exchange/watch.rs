@@ -22,12 +22,15 @@ impl Exchange {
         meter.push(bytes);
         self.publish_events(out);
         self.capture(bytes, end, out);
+        self.see_first_token();
         if end && let Some(meter) = &mut self.response.meter {
+            // What was read is not read again.
+            meter.release();
             meter.finish();
+            self.see_first_token();
             self.publish_events(out);
             self.publish_end(out);
         }
-        self.see_first_token();
         // The bytes leave with the chunk; holding a slice of them would cost a copy.
         if let Some(meter) = &mut self.response.meter {
             meter.release();

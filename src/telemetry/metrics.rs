@@ -29,8 +29,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub use self::config::Loads;
 pub use self::cache::Cache;
+pub use self::config::Loads;
 pub use self::cooling::Cooling;
 pub use self::credentials::Credentials;
 pub use self::handshakes::{HandshakeRefusal, Handshakes};

@@ -219,16 +219,7 @@ fn put_reasoning(canon: &mut Canon, reasoning: &Reasoning) {
 }
 
 fn put_sampling(sampling: &Sampling<'_>, canon: &mut Canon) {
-    let Sampling {
-        temperature,
-        top_p,
-        top_k,
-        min_p,
-        seed,
-        presence_penalty,
-        frequency_penalty,
-        logit_bias,
-    } = sampling;
+    let Sampling { temperature, top_p, top_k, min_p, seed, presence_penalty, frequency_penalty, logit_bias } = sampling;
     for number in [temperature, top_p, top_k, min_p, seed, presence_penalty, frequency_penalty] {
         canon.maybe_text(number.map(plain));
     }

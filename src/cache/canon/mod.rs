@@ -34,7 +34,6 @@ pub struct Around<'a> {
     pub betas: &'a [(&'a str, &'a str)],
 }
 
-
 /// A question apart from everything around it, for who looks for one that is alike.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Question {

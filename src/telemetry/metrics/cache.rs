@@ -129,7 +129,8 @@ impl Collector for Looks {
         }
         let help = "Answers that could have been kept: those that were (kept), and of the others why not";
         let mut family = encoder.encode_descriptor("weir_cache_answers", help, None, MetricType::Counter)?;
-        let refused = seen.refused.iter().filter(|(_, count)| *count > 0).map(|(reason, count)| (reason.as_str(), *count));
+        let refused =
+            seen.refused.iter().filter(|(_, count)| *count > 0).map(|(reason, count)| (reason.as_str(), *count));
         for (result, count) in std::iter::once(("kept", seen.stored.0)).chain(refused) {
             family.encode_family(&Kept { result })?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
         }

@@ -68,6 +68,7 @@ fn every_family_has_its_exact_name() {
         "weir_tls_kept",
         "weir_limit_store_waiting",
         "weir_limit_store_dropped_total",
+        "weir_cache_saved_usd_total",
         "weir_shared_cooldowns_total",
         "weir_shared_cooldown_failures_total",
         "weir_limit_uncounted_settlements_total",

@@ -264,7 +264,7 @@ prop_compose! {
     fn any_cached()(
         status in select(vec![Status::Hit, Status::Semantic, Status::Follow, Status::Miss, Status::Bypass, Status::Refresh]),
         reason in option::of(select(Reason::ALL.to_vec())), name in words(), age in option::of(any::<Duration>()),
-        saved in option::of((any_usage(), option::of(any::<i64>()))),
+        saved in option::of((any_usage().boxed(), option::of(any::<i64>()))).boxed(),
     ) -> Cached {
         let rule = Arc::new(Rule::new(&name, Scope::Consumer, Duration::ZERO));
         let saved = saved.map(|(usage, cost)| Saved { usage, cost: cost.map(NanoUsd) });
@@ -290,8 +290,9 @@ prop_compose! {
         [started, request_bytes, response_bytes, text_bytes] in [number(), number(), number(), number()],
         (stream, signed, status, duration) in any::<(bool, bool, u16, Duration)>(),
         unknown_usage_fields in prop_oneof![Just(0), any::<u32>()], stated in any::<bool>(),
-        (limits, attempts) in (prop::collection::vec(any_charge(), 0..3), prop::collection::vec(any_attempt(), 0..3)),
-        cached in option::of(any_cached()).boxed(),
+        (limits, attempts) in
+            (prop::collection::vec(any_charge().boxed(), 0..3), prop::collection::vec(any_attempt().boxed(), 0..3)).boxed(),
+        cached in option::of(any_cached().boxed()).boxed(),
     ) -> Record {
         Record {
             usage, cost: cost.map(NanoUsd), dialect, operation, outcome, usage_source, stream, signed, status, duration,

@@ -84,7 +84,9 @@ impl Flights {
             inner.open.insert(wanted.key, ticket);
             inner.seats.insert(ticket, leader.clone());
         }
-        inner.flights.insert(ticket, Flight { wanted, leader, followers: Vec::new(), said: None, began: false, ended: false });
+        inner
+            .flights
+            .insert(ticket, Flight { wanted, leader, followers: Vec::new(), said: None, began: false, ended: false });
         Joined::Lead(ticket)
     }
 
@@ -140,7 +142,9 @@ impl Flights {
             flight.followers.retain(|seat| seat.begin_anew());
             let Flight { wanted, followers, .. } = flight;
             inner.open.entry(wanted.key).or_insert(next);
-            inner.flights.insert(next, Flight { wanted, leader: heir, followers, said: None, began: false, ended: false });
+            inner
+                .flights
+                .insert(next, Flight { wanted, leader: heir, followers, said: None, began: false, ended: false });
             return;
         }
     }

@@ -99,8 +99,7 @@ impl Cache {
         if !follows && !keeps {
             return Recall::Miss;
         }
-        let wanted =
-            Wanted { rule: ask.rule.clone(), place, key, keeps, room: ask.room, similar: ask.similar.clone() };
+        let wanted = Wanted { rule: ask.rule.clone(), place, key, keeps, room: ask.room, similar: ask.similar.clone() };
         match self.flights.join(wanted, follows) {
             Joined::Lead(ticket) => Recall::Lead(ticket),
             Joined::Follow(ticket) => Recall::Follow(ticket),

@@ -36,10 +36,16 @@ fn consumer(name: &str) -> Partition {
 }
 
 fn reply(text: &str) -> Reply {
-    let choice =
-        Choice { parts: vec![Part::text(text.to_owned())], finish: Some(Finish::Stop), ..Choice::default() };
+    let choice = Choice { parts: vec![Part::text(text.to_owned())], finish: Some(Finish::Stop), ..Choice::default() };
     let usage = Usage { input: 3, output: 4, ..Usage::default() };
-    Reply { id: "r".into(), model: "m".into(), created: 1, choices: vec![choice], usage: Some(usage), service_tier: None }
+    Reply {
+        id: "r".into(),
+        model: "m".into(),
+        created: 1,
+        choices: vec![choice],
+        usage: Some(usage),
+        service_tier: None,
+    }
 }
 
 fn cache() -> (Cache, Arc<AtomicU64>) {
@@ -387,7 +393,9 @@ fn listen(cache: &Cache, asking: &mut Vec<Asking>) -> Result<(), TestCaseError> 
                 Feed::Cut => {}
             }
         }
-        if one.leads.is_none() && let Some(reply) = one.said.clone().complete() {
+        if one.leads.is_none()
+            && let Some(reply) = one.said.clone().complete()
+        {
             prop_assert_eq!(reply.text(), text(one.who, one.what));
             done.insert(at, ());
         }

@@ -221,7 +221,8 @@ fn a_leaders_stream_without_a_last_event_ends_with_its_body() {
     for (body, whole) in [([&first[..], &last].concat(), true), (first, false)] {
         let mut world = World::new(policy.clone()).answers([Answer::Recall(Recall::Lead(Ticket(5)))]);
         let path = "/v1beta/models/g:streamGenerateContent?alt=sse";
-        world.call(path, r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#).reply(sse(), &body);
+        world.call(path, r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#);
+        world.send(Event::Feed(Feed::Followed)).reply(sse(), &body);
         assert_eq!((world.client(), flight(&mut world)), (body, (whole, !whole)));
         assert_eq!(world.notes().iter().any(|note| matches!(note, Note::Remember(_))), whole);
     }

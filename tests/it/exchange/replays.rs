@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use weir::cache::{Recall, Ticket};
+use weir::base::money::NanoUsd;
+use weir::cache::{Recall, Status, Ticket};
 use weir::exchange::event::{Answer, Event, Feed, Note, ResponseHead, Stop};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
@@ -81,9 +82,14 @@ fn a_kept_answer_is_said_as_a_document_or_as_a_stream() {
         assert!(world.client().ends_with("data: [DONE]\n\n"));
         assert!(!world.client().contains("usage"), "it was not asked for");
         assert_eq!(world.client_header("content-type"), Some("text/event-stream"));
-        assert_eq!(world.client_header("x-weir-cache"), Some("hit"));
+        // To whom all answers are open it is not told what others have asked.
+        assert_eq!((world.client_header("x-weir-cache"), world.client_header("age")), (None, None));
         let record = world.record();
-        assert_eq!((record.outcome, record.status, record.cost), (Outcome::Replayed, 200, None));
+        assert_eq!((record.outcome, record.status, record.cost), (Outcome::Replayed, 200, Some(NanoUsd(0))));
+        let cached = record.cached.as_deref().expect("a rule is about it");
+        assert_eq!((cached.status, cached.age), (Status::Hit, Some(Duration::from_secs(60))));
+        let saved = cached.saved.expect("it would have cost something");
+        assert_eq!((saved.usage, saved.cost), (usage(9, 3), Some(NanoUsd(3150))));
         assert!(!world.envoy.upstream.began);
         assert_eq!(world.settles().len(), 1, "a hit counts as a request and spends nothing");
     }
@@ -107,7 +113,7 @@ fn a_follower_says_what_it_is_fed_at_once_or_when_it_is_whole() {
     assert_eq!(spelled(&world.client()), "a word");
     assert!(world.client().ends_with("data: [DONE]\n\n"));
     world.end();
-    assert_eq!((world.record().outcome, world.record().usage_source), (Outcome::Replayed, UsageSource::Unknown));
+    assert_eq!((world.record().outcome, world.record().usage_source), (Outcome::Replayed, UsageSource::Estimated));
 
     for (stream, mode) in [(false, BodyMode::FullDuplex), (true, BodyMode::Buffered)] {
         let mut world = recalling(stream, mode, Recall::Follow(Ticket(2)));
