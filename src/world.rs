@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cooling;
 mod counting;
 mod limits;
+pub mod own;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::cache::Ticket;
 use crate::exchange::event::{Answer, Ask, Failure, Note};
+use crate::identity::Principal;
 use crate::policy::Policy;
 use crate::target::Health;
 use crate::tokens::bpe;
@@ -56,6 +58,11 @@ pub trait World: Send + Sync + 'static {
 
     /// Where an exchange that leads a flight, or follows one, is told of it; none where nobody tells.
     fn seat(&self, _: Ticket) -> Option<Seated> {
+        None
+    }
+
+    /// In whose name Weir itself makes a call that shows this value of `authorization`; none for anybody else's.
+    fn own_caller(&self, _: &str) -> Option<Arc<Principal>> {
         None
     }
 
@@ -236,6 +243,10 @@ impl World for Local {
 
     fn seat(&self, ticket: Ticket) -> Option<Seated> {
         self.cache.seat(ticket)
+    }
+
+    fn own_caller(&self, authorization: &str) -> Option<Arc<Principal>> {
+        self.cache.running().caller(authorization.as_bytes())
     }
 
     fn policy(&self) -> Arc<Policy> {

@@ -190,6 +190,7 @@ impl<W: World> Drive<W> {
                 if let Some(namespace) = self.claims_from.as_deref().filter(|_| !metadata.is_empty()) {
                     head.facts.claims = claims::read(&metadata, namespace);
                 }
+                head.facts.own = head.headers.get("authorization").and_then(|shown| self.world.own_caller(shown));
                 if self.running.as_ref().is_some_and(|running| running.permit.is_none()) {
                     self.tell(Event::Stop(Stop::Shed));
                 }

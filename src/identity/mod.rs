@@ -69,6 +69,8 @@ pub struct Facts {
     pub source: Option<String>,
     /// What a token says that the proxy has checked.
     pub claims: Claims,
+    /// Weir itself calls, in this one's name: the host has seen that it does.
+    pub own: Option<Arc<Principal>>,
 }
 
 /// How well a fact is known. A lower rank fills what is missing and never overwrites.

@@ -11,7 +11,7 @@ mod tally;
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flights::{Joined, Wanted};
@@ -24,6 +24,7 @@ use crate::cache::entry::{self, Entry};
 use crate::cache::memory::{Memory, Stand};
 use crate::cache::{Ask, Hit, Key, Place, Reason, Recall, Remember, Secret, Tag, Ticket, gate};
 use crate::exchange::event::Note;
+use crate::world::own::{Own, Running};
 
 /// What it is, in seconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -37,6 +38,9 @@ pub struct Cache {
     memory: Memory,
     flights: Flights,
     tally: Tally,
+    /// Calls of its own: who wants a vector of a provider's asks for it like anybody.
+    running: Running,
+    own: OnceLock<Own>,
     clock: Clock,
 }
 
@@ -56,7 +60,8 @@ impl Cache {
 
     pub fn new(secret: Secret, bytes: u64, clock: Clock) -> Self {
         let (flights, tally) = (Flights::default(), Tally::default());
-        Cache { secret, memory: Memory::new(bytes), flights, tally, clock }
+        let (running, own) = (Running::default(), OnceLock::new());
+        Cache { secret, memory: Memory::new(bytes), flights, tally, running, own, clock }
     }
 
     /// Looks for an answer, where nobody has to be waited for; none where somebody has.
@@ -165,6 +170,16 @@ impl Cache {
     /// How full the memory is.
     pub fn stand(&self) -> Stand {
         self.memory.stand()
+    }
+
+    /// Makes its own calls through the proxy that listens there, as `HOST:PORT`. Of several the first stays.
+    pub fn call_through(&self, listen: &str) {
+        let _ = self.own.set(Own::through(listen, self.running.clone()));
+    }
+
+    /// In whose name its own calls run.
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     pub fn flights(&self) -> &Flights {
