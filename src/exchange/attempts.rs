@@ -21,7 +21,7 @@ use crate::base::words::Words;
 use crate::credential::Signing;
 use crate::llm::{Code, Refusal};
 use crate::policy::Policy;
-use crate::target::{Target, header};
+use crate::target::{RetryOn, Target, header};
 use crate::tokens::learned::Key;
 
 /// The attempts of one call.
@@ -60,6 +60,14 @@ impl Attempts {
     /// There may be another attempt.
     pub fn may_follow(&self) -> bool {
         self.order.len() > 1
+    }
+
+    /// The proxy was told to try again after certain answers, and where nothing of a call has left: one that it tries
+    /// again without an answer has reached nobody. Where it was told to after a server's error it also does when a
+    /// connection breaks or a time is over, and no filter of its learns which it was.
+    fn only_after_answers_or_before_sending(&self) -> bool {
+        let retry = self.order.first().and_then(|first| first.retry.as_ref());
+        retry.is_some_and(|retry| !retry.on.contains(&RetryOn::ServerError))
     }
 
     /// For the record, once.
@@ -226,14 +234,12 @@ impl Exchange {
     /// What the attempt that has failed says of its backend, and what it may cost all the same.
     fn end_attempt(&mut self, before: Option<&Failed>, out: &mut Vec<Action>) {
         let asked = self.attempts.told.last().map(|last| last.backend.clone()).unwrap_or_default();
-        let (status, after) = match before {
-            // The answer may be that of an attempt before the last one, which the proxy never got to.
-            Some(Failed { backend, status, after }) if **backend == *asked => (*status, *after),
-            _ => (0, None),
-        };
-        let wasted = if status == 0 { self.estimated_prompt() } else { 0 };
-        self.attempts.end(status, wasted, self.now.mono);
-        self.observe_attempt(status, after, out);
+        // The answer may be that of an attempt before the last one, which the proxy never got to.
+        let answered = before.filter(|failed| *failed.backend == *asked);
+        let never_left = answered.is_none() && self.attempts.only_after_answers_or_before_sending();
+        let wasted = if answered.is_some() || never_left { 0 } else { self.estimated_prompt() };
+        self.attempts.end(answered.map_or(0, |failed| failed.status), wasted, self.now.mono);
+        self.observe_attempt(answered, never_left, out);
     }
 
     /// The head of the answer that goes on has come: nothing is tried again, and nothing kept for it.

@@ -156,6 +156,19 @@ async fn a_provider_that_cannot_be_reached_is_bridged(mode: BodyMode) {
     rig.end(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
 }
 
+/// Where the proxy tries again only what has not left or was answered, it is known what no answer means.
+async fn a_backend_that_was_never_reached_is_left_alone_at_once_and_wastes_nothing(mode: BodyMode) {
+    let certain = rule("reached", &["down", "claude"], 1).replace("ServerError, ", "").replace("1s", "60s");
+    let rig = rig(mode, &[certain]).await;
+    let answer = rig.chat(&[], &ask("reached", false)).await;
+    let record = rig.record_of(&answer).await;
+    assert_eq!(attempts(&record), tried(&[("down", 0), ("claude", 200)]), "{record:#}");
+    assert_eq!(number(&record["attempts"][0]["wastedTokens"]), 0, "{record:#}");
+    let answer = rig.chat(&[], &ask("reached", false)).await;
+    assert_eq!(attempts(&rig.record_of(&answer).await), tried(&[("claude", 200)]));
+    rig.end(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
+}
+
 async fn when_all_fail_the_client_hears_the_last_in_its_own_dialect(mode: BodyMode) {
     let rules = [rule("lost", &["limited", "broken"], 3), rule("void", &["broken", "down"], 1)];
     let rig = rig(mode, &rules).await;
@@ -192,7 +205,9 @@ async fn a_large_body_and_many_at_once_fail_over(mode: BodyMode) {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     let rig = Arc::into_inner(rig).expect("all calls are over");
-    assert_eq!(rig.mock().tally().requests, 130);
+    // After three failures in a row the first backend is left alone; on a slow machine some calls come later than that.
+    let received = rig.mock().tally().requests;
+    assert!((2 + 64 + 3..=2 + 64 + 64).contains(&received), "{received}");
     rig.end(&Exceptions::default()).await;
 }
 
@@ -225,4 +240,7 @@ every_mode!(
     when_all_fail_the_client_hears_the_last_in_its_own_dialect
 );
 
-first_mode!(a_large_body_and_many_at_once_fail_over);
+first_mode!(
+    a_large_body_and_many_at_once_fail_over,
+    a_backend_that_was_never_reached_is_left_alone_at_once_and_wastes_nothing
+);
