@@ -77,16 +77,15 @@ impl<W: World> Drive<W> {
     pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>, orders: &str) -> Self {
         let (place, fits) = pool.enter();
         let permit = if fits { world.admit() } else { None };
-        let draw = pool.draw();
         let policy = world.policy();
         let (max_wait, claims_from) = (policy.max_wait, policy.identity.claims_from(policy.role).cloned());
         let setup = Setup {
-            id: hex(draw),
+            id: pool.id(),
             policy,
             learned: world.learned(),
             health: world.health(),
             mode: BodyMode::FullDuplex,
-            draw: pool.draw() as u64,
+            draw: pool.draw(),
         };
         if permit.is_none() {
             pool.count_shed("exchanges");
@@ -312,15 +311,6 @@ fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
 /// (`tonic` does). Other errors are ends of the connection.
 fn is_unreadable(status: &Status) -> bool {
     matches!(status.code(), Code::InvalidArgument | Code::OutOfRange)
-}
-
-/// 32 digits.
-fn hex(number: u128) -> Arc<str> {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
-    let bytes = number.to_be_bytes();
-    let mut text = String::with_capacity(2 * bytes.len());
-    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
-    text.into()
 }
 
 /// Works on a body of so many bytes: for a large one, other streams of this thread go on meanwhile, where the

@@ -14,7 +14,8 @@
 //!
 //! A filter says in its initial metadata which of two it is. The one of the route (`drive`) sends exchanges. The one in a
 //! provider's cluster (`attempt`) asks what one attempt sends, where a call may visit several backends: a stream of its
-//! own with the request's head alone, answered by whoever runs the exchange (`registry`).
+//! own with the request's head alone, answered by whoever runs the exchange (`registry`). Attempts have a listener of
+//! their own, which lives as long as the exchanges do, and may come to another process than theirs (`siblings`).
 //!
 //! | body mode | request | response | a streamed local answer |
 //! |---|---|---|---|
@@ -41,6 +42,7 @@ mod read;
 mod registry;
 pub mod server;
 pub mod service;
+mod siblings;
 pub mod signing;
 pub mod tls;
 mod turns;
@@ -54,4 +56,5 @@ pub use outbox::Outbox;
 pub use outgoing::{NoRoom, Outgoing, Way, What};
 pub use pool::{Pool, PoolLimits};
 pub use read::read;
+pub use siblings::Siblings;
 pub use write::Writer;

@@ -72,6 +72,8 @@ pub enum What {
     Immediate(Local),
     /// The head of a local answer that is streamed.
     Open(Local),
+    /// What another process answers: a whole `ProcessingResponse`, encoded. It has its own metadata.
+    PassedOn(Bytes),
 }
 
 /// Which way a body goes.
@@ -115,7 +117,8 @@ impl Outgoing {
         let layers = self.what.layers();
         let meta = if self.meta.is_empty() { 0 } else { delimited(metadata::size(&self.meta)) };
         let more = if matches!(self.what, What::PassHead(_)) { STREAMED_OVERRIDE } else { &[] };
-        let (needed, room) = (delimited(layers[0]) + meta + more.len(), out.remaining_mut());
+        let answer = if let What::PassedOn(whole) = &self.what { whole.len() } else { delimited(layers[0]) };
+        let (needed, room) = (answer + meta + more.len(), out.remaining_mut());
         if needed > room {
             return Err(NoRoom { needed, room });
         }
@@ -162,7 +165,7 @@ impl What {
                 [delimited(common), common, mutation, body]
             }
             What::Continue(_) => [delimited(0), 0, 0, 0],
-            What::RequestTrailers | What::ResponseTrailers => [0; 4],
+            What::RequestTrailers | What::ResponseTrailers | What::PassedOn(_) => [0; 4],
             What::Immediate(local) => {
                 let status = number_len(u64::from(local.status));
                 let headers = local
@@ -227,6 +230,7 @@ impl What {
             }
             What::RequestTrailers => put::key(5, outermost, out),
             What::ResponseTrailers => put::key(6, outermost, out),
+            What::PassedOn(whole) => out.put_slice(whole),
             What::Immediate(local) => {
                 put::key(7, outermost, out);
                 encode_immediate(local, [second, third], out);

@@ -29,6 +29,8 @@ pub struct Pool {
     origin: std::time::Instant,
     random: RandomState,
     counter: AtomicU64,
+    /// What names this process in the ids of its exchanges.
+    process: u64,
     wrong_mode: Once,
     unreadable: Once,
     unheard: Once,
@@ -50,12 +52,18 @@ pub struct Place {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: PoolLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Pool::of(limits, metrics, RandomState::new().hash_one(std::process::id()))
+    }
+
+    /// An empty pool of the process that has this number, which nobody else has drawn.
+    pub fn of(limits: PoolLimits, metrics: Arc<Metrics>, process: u64) -> Arc<Self> {
         Arc::new(Pool {
             limits,
             metrics,
             origin: std::time::Instant::now(),
             random: RandomState::new(),
             counter: AtomicU64::new(0),
+            process,
             wrong_mode: Once::new(),
             unreadable: Once::new(),
             unheard: Once::new(),
@@ -132,8 +140,9 @@ impl Pool {
     pub(super) fn complain_of_attempt(&self) {
         self.unheard.call_once(|| {
             tracing::warn!(
-                "a call that failed at one backend cannot be sent to the next: this process does not have it. That is so \
-                 for a moment after a restart; otherwise let one Weir alone serve this Envoy's ext_proc socket"
+                "a call that failed at one backend cannot be sent to the next: neither this process nor another one that \
+                 is reached in the directory of its socket has it. That is so for a moment after Weir has crashed; \
+                 otherwise let this Envoy reach one Weir alone, with configuration that this version has rendered"
             );
         });
     }
@@ -155,11 +164,14 @@ impl Pool {
         at.since(self.now().mono)
     }
 
-    /// A number that nobody can guess and that does not come again: 128 bits.
-    pub(super) fn draw(&self) -> u128 {
-        let at = self.counter.fetch_add(1, Ordering::Relaxed);
-        let half = |salt: u8| u128::from(self.random.hash_one((salt, at)));
-        (half(0) << 64) | half(1)
+    /// A number that nobody can guess and that does not come again in this process.
+    pub(super) fn draw(&self) -> u64 {
+        self.random.hash_one(self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The id of a new exchange, of 32 digits: the number of the process that has it, and one that does not come again.
+    pub(super) fn id(&self) -> Arc<str> {
+        format!("{:016x}{:016x}", self.process, self.draw()).into()
     }
 }
 

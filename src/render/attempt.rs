@@ -4,18 +4,37 @@
 //! Each attempt's cluster is chosen by its number (`priority_group` with `refresh_cluster_on_retry`, Envoy 1.40). The
 //! clusters are others than those of the plain routes, so that a call that has one place to go is not asked about
 //! twice. Envoy 1.40 ends with a segmentation fault when the side stream of a filter in a provider's cluster passes the
-//! watermark of the connection it shares: so it has a connection of its own (this cluster for Weir), and sends the
-//! request's head alone; with the response's head it ends too, so how an attempt ended is written into dynamic metadata
+//! watermark of the connection it shares: so it has a connection of its own (this cluster for Weir, to a socket that Weir
+//! serves for as long as it has calls), and sends the request's head alone; with the response's head it ends too, so how an attempt ended is written into dynamic metadata
 //! by a few lines of Lua, where the filter of the next attempt finds it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::envoy::{HTTP_OPTIONS, Plan, exact_route, extproc_cluster, provider_cluster};
+use super::envoy::{ExtProc, HTTP_OPTIONS, Plan, exact_route, extproc_cluster, provider_cluster};
 use super::{filter, retry};
 use crate::target::{Chain, Upstream, fingerprint};
 
 /// Name of the cluster through which attempts reach Weir.
 pub const CLUSTER: &str = "weir_attempt";
+
+/// What stands behind the stem of the ext_proc socket's name in that of the socket for attempts.
+const SOCKET: &str = "-attempt";
+
+/// The socket at which Weir hears attempts, where it hears calls at `ext_proc`: `extproc-attempt.sock` beside
+/// `extproc.sock`. It is another one because it lives longer: a process that is told to end takes no call any more, and
+/// hears the attempts of its calls until the last one has ended.
+pub fn socket(ext_proc: &Path) -> PathBuf {
+    let mut name = OsString::from(ext_proc.file_stem().unwrap_or_default());
+    name.push(SOCKET);
+    if let Some(extension) = ext_proc.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    ext_proc.with_file_name(name)
+}
 
 /// The header that keeps the length of a body that was replaced; see `extproc`.
 pub const LENGTH_HEADER: &str = "x-weir-length";
@@ -82,9 +101,10 @@ end
     )
 }
 
-/// True where this Envoy can choose a cluster for each attempt.
+/// True where this Envoy can choose a cluster for each attempt, and Weir hears what it sends. A Weir that is reached by
+/// TCP is no process of this machine: others may be behind the same address, and one that ends has no second door.
 fn is_supported(plan: &Plan) -> bool {
-    can_choose(plan.envoy_version)
+    can_choose(plan.envoy_version) && matches!(plan.extproc, ExtProc::Unix(_))
 }
 
 fn can_choose(envoy_version: &str) -> bool {
@@ -95,7 +115,10 @@ fn can_choose(envoy_version: &str) -> bool {
 /// The cluster for Weir, and those of the backends that an attempt may go to; none where there is no order.
 pub(super) fn clusters<'p>(plan: &'p Plan<'p>) -> impl Iterator<Item = Value> + 'p {
     let is_needed = is_supported(plan) && !plan.chains.is_empty();
-    let own = is_needed.then(|| extproc_cluster(plan.extproc, CLUSTER));
+    let own = match plan.extproc {
+        ExtProc::Unix(path) if is_needed => Some(extproc_cluster(ExtProc::Unix(&socket(path)), CLUSTER)),
+        _ => None,
+    };
     let is_visited = |upstream: &&Upstream| plan.chains.iter().any(|chain| chain.backends.contains(&upstream.name));
     let providers = plan.upstreams.iter().filter(move |upstream| is_needed && is_visited(upstream)).map(|upstream| {
         let mut cluster = provider_cluster(plan, upstream);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
-use crate::config::{Compiled, Discovery, KeysAre, Options, Source};
+use crate::config::{Compiled, Discovery, KeysAre, Listen, Options, Source};
 use crate::render::istio::IstioError;
 use crate::render::istio::version::UnknownVersion;
 use crate::render::yaml::{File, YamlError};
@@ -125,10 +125,17 @@ fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Pat
     if let Some((option, mesh)) = strange {
         return Err(RenderError::OtherMesh { option, mesh });
     }
-    if args.mesh != Mesh::Envoy && !compiled.policy.chains.is_empty() {
-        tell(
+    let is_beside = matches!(compiled.bootstrap.listen.ext_proc, Listen::Unix(_));
+    match (args.mesh, compiled.policy.chains.is_empty()) {
+        (_, true) => {}
+        (Mesh::Envoy, _) if is_beside => {}
+        (Mesh::Envoy, _) => tell(
+            "note: `failover: PerAttempt` needs a Weir beside its Envoy (`listen.extProc: unix:PATH`); here a failed \
+             backend is passed over by the next call",
+        ),
+        _ => tell(
             "note: this form has no routes for `failover: PerAttempt`; there a failed backend is passed over by the next call",
-        );
+        ),
     }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),

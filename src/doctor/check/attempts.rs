@@ -4,6 +4,7 @@ use super::{Findings, NO_DUMP, Scene, Told, many};
 use crate::doctor::dump::{BodyForm, Cluster, HttpFilter};
 use crate::doctor::finding::Severity;
 use crate::doctor::scene::{ROLE, cluster_of};
+use crate::render::attempt;
 
 /// All that such a filter may ask for; more can pass the watermark.
 const ATTRIBUTES: &[&str] = &["xds.cluster_name", "xds.upstream_host_metadata"];
@@ -25,6 +26,24 @@ pub fn check(scene: &Scene, findings: &mut Findings) -> Told {
     })
 }
 
+/// Attempts come by another socket than calls: one that stays open while Weir ends.
+fn door(scene: &Scene, own: &str, place: &str, findings: &mut Findings) {
+    let Some(cluster) = scene.clusters.get(own) else { return };
+    let on_routes = scene.attached().flat_map(|at| at.weir.iter().filter_map(|(_, filter)| cluster_of(filter)));
+    let of_calls = on_routes.filter_map(|name| scene.clusters.get(name)).flat_map(|cluster| &cluster.hosts.sockets);
+    if let Some(socket) = of_calls.into_iter().find(|socket| cluster.hosts.sockets.contains(socket)) {
+        let means = format!(
+            "Attempts and calls reach Weir at the same socket, {socket}: when Weir is replaced, calls that have left for a \
+             backend do not fail over."
+        );
+        let change = format!("the address of the cluster {own}: pipe: {}", attempt::socket(socket.as_ref()).display());
+        findings.warning("attempt-socket", place, means, change);
+    } else if cluster.hosts.sockets.is_empty() {
+        let means = "Attempts reach Weir by the network, where another process than the call's may answer them.";
+        findings.warning("attempt-socket", place, means, "a Weir beside this Envoy, with listen.extProc: unix:PATH");
+    }
+}
+
 fn form(scene: &Scene, cluster: &Cluster, filter: &HttpFilter, findings: &mut Findings) {
     let Some(ext_proc) = &filter.ext_proc else { return };
     let is_weir = scene.is_weir(filter, None);
@@ -35,8 +54,10 @@ fn form(scene: &Scene, cluster: &Cluster, filter: &HttpFilter, findings: &mut Fi
     let on_routes = scene.managers.iter().flat_map(|at| &at.manager.filters);
     if on_routes.into_iter().any(|other| !own.is_empty() && cluster_of(other) == Some(own)) {
         let means = format!("Attempts and routes ask through the same cluster, {own}: Envoy 1.40 crashes under load.");
-        let change = "a cluster of its own to the same socket (`weir_attempt`)".to_owned();
+        let change = "a cluster of its own (`weir_attempt`) to the socket at which Weir hears attempts".to_owned();
         findings.add(severity, "attempt-cluster", &place, means, change);
+    } else if is_weir {
+        door(scene, own, &place, findings);
     }
     let modes = &ext_proc.modes;
     if modes.request_body != BodyForm::None || modes.response_body != BodyForm::None || modes.response_headers {

@@ -86,6 +86,8 @@ fn with_attempt(change: impl FnOnce(&mut Value)) -> Value {
     set(&mut dump, &format!("{PROVIDER}/typed_extension_protocol_options/{OPTIONS}/http_filters"), json!([filter]));
     let mut own = dump.pointer(WEIR).unwrap().clone();
     own["name"] = json!("weir_attempt");
+    own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["pipe"]["path"] =
+        json!("/run/weir/extproc-attempt.sock");
     dump["configs"][2]["static_clusters"].as_array_mut().unwrap().push(json!({"cluster": own}));
     dump
 }
@@ -114,6 +116,21 @@ fn the_forms_of_an_attempt_that_crash_envoy_are_errors() {
         let report = report(&with_attempt(change));
         assert_eq!(codes(&report), [(severity, code)], "{}", report.to_text());
     }
+}
+
+#[test]
+fn attempts_have_a_socket_of_their_own() {
+    let at = |address: Value| {
+        let mut dump = with_attempt(|_| {});
+        let own = dump["configs"][2]["static_clusters"].as_array_mut().unwrap().last_mut().unwrap();
+        own["cluster"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = address;
+        report(&dump)
+    };
+    let shared = at(json!({"pipe": {"path": "/run/weir/extproc.sock"}}));
+    assert_eq!(codes(&shared), [(Warning, "attempt-socket")], "{}", shared.to_text());
+    assert!(shared.findings[0].change.contains("/run/weir/extproc-attempt.sock"), "{:?}", shared.findings);
+    let tcp = at(json!({"socket_address": {"address": "10.0.0.1", "port_value": 9700}}));
+    assert_eq!(codes(&tcp), [(Warning, "weir-plain-tcp"), (Warning, "attempt-socket")], "{}", tcp.to_text());
 }
 
 #[test]

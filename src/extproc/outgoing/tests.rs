@@ -105,7 +105,20 @@ fn response(what: &What) -> Response {
             let head = HttpHeaders { headers: Some(HeaderMap { headers }), ..HttpHeaders::default() };
             streamed_local(streamed::Response::HeadersResponse(head))
         }
+        What::PassedOn(_) => unreachable!("a whole message, of any kind"),
     }
+}
+
+#[test]
+fn what_another_process_answers_leaves_as_it_is() {
+    let mut message = Vec::new();
+    Outgoing::new(What::Attempt(Edits::default(), Bytes::from_static(b"body"))).encode(&mut message).unwrap();
+    let passed_on = Outgoing::new(What::PassedOn(message.clone().into()));
+    let mut out = Vec::new();
+    passed_on.encode(&mut out).unwrap();
+    assert_eq!(out, message);
+    let (needed, room) = (message.len(), message.len() - 1);
+    assert_eq!(passed_on.encode(&mut vec![0; room].as_mut_slice()), Err(NoRoom { needed, room }));
 }
 
 fn streamed_body(piece: StreamedBodyResponse) -> BodyResponse {

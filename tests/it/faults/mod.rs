@@ -9,6 +9,7 @@ mod examples;
 pub mod explain;
 mod failover;
 mod gone;
+mod handover;
 mod hostile;
 mod kept;
 mod load;
