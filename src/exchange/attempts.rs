@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Again, Attempt, Edits, Failed, Headers, Local, ResponseHead};
+use super::event::{Action, Again, Attempt, Edits, Failed, Headers, Local, ResponseHead, Value};
 use super::forward::BACKEND_HEADER;
 use super::local_reply::LOCAL_REPLY_HEADER;
 use super::phase::Phase;
@@ -84,17 +84,15 @@ impl Attempts {
         }
     }
 
-    /// Takes back what earlier attempts have changed and this one does not.
+    /// Takes back what earlier attempts have changed and this one does not: every value, byte for byte.
     fn restore(&self, edits: &mut Edits, original: &Headers) {
         for name in &self.touched {
             if edits.set.iter().any(|(set, _)| set == name) || edits.remove.contains(name) {
                 continue;
             }
-            let values: Vec<&str> = original.all(name).collect();
-            match values.is_empty() {
-                true => edits.remove.push(name.clone()),
-                // A list in one field is the same as in several (RFC 9110, 5.3).
-                false => edits.set(name.clone(), values.join(", ")),
+            match original.contains(name) {
+                false => edits.remove.push(name.clone()),
+                true => edits.set.push((name.clone(), Value::Original(original.only(name)))),
             }
         }
     }
