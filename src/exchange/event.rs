@@ -66,6 +66,9 @@ pub enum Action {
         end: bool,
         meta: Meta,
     },
+    /// Keep the original of the request that has left: another attempt is written from it, and it comes back with
+    /// that. The host may give it up at any time to make room, and does when nothing more is tried.
+    Keep(Bytes),
     /// What the n-th attempt sends.
     Retry(u32, Again),
     Ask(Slot, Ask),

@@ -19,7 +19,8 @@ use super::claims;
 use super::incoming::{Incoming, Part};
 use super::metadata::NAMESPACE;
 use super::outgoing::{Outgoing, Way, What};
-use super::pool::Pool;
+use super::pool::{Held, Pool};
+use super::registry::{Answered, Asking, Asks};
 use super::write;
 use crate::exchange::attempts::refused;
 use crate::exchange::event::{Again, Failed, ResponseHead};
@@ -35,12 +36,14 @@ pub struct Attempt {
     /// The backend in whose cluster the filter stands; empty where the filter does not say it.
     backend: String,
     state: State,
+    /// The body that was answered with, until it was sent.
+    held: Option<Held>,
 }
 
 enum State {
     Fresh,
     /// The exchange was asked; the flag says what to do where it does not answer: let the request go as it stands.
-    Asking(oneshot::Receiver<Again>, bool),
+    Asking(oneshot::Receiver<Answered>, bool),
     Answered,
 }
 
@@ -58,19 +61,21 @@ struct Told {
 impl Attempt {
     /// A stream that has said nothing yet, of the filter in the cluster of `backend`.
     pub fn new(inbound: Streaming<Incoming>, pool: Arc<Pool>, backend: String) -> Self {
-        Attempt { inbound, pool, backend, state: State::Fresh }
+        Attempt { inbound, pool, backend, state: State::Fresh, held: None }
     }
 
     /// The head has come: the exchange is asked. Some answer where it cannot be.
     fn ask(&mut self, metadata: &[u8]) -> Option<Again> {
         let told = Told::read(metadata);
         let fits = !self.backend.is_empty() && told.written_for == self.backend;
-        match self.pool.attempts().ask(&told.exchange, self.backend.clone(), told.before) {
-            Some(answer) => {
+        let asks = Asks { backend: self.backend.clone(), fits, before: told.before };
+        match self.pool.attempts().ask(&told.exchange, asks) {
+            Asking::Exchange(answer) => {
                 self.state = State::Asking(answer, fits);
                 None
             }
-            None => Some(self.unheard(fits)),
+            Asking::Stands => Some(Again::Same),
+            Asking::Nobody => Some(self.unheard(fits)),
         }
     }
 
@@ -89,12 +94,17 @@ impl Stream for Attempt {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // The transport asks for more when it has room again: what was answered has left.
+        this.held = None;
         loop {
             if let State::Asking(answer, fits) = &mut this.state
                 && let Poll::Ready(answered) = Pin::new(answer).poll(cx)
             {
                 let again = match answered {
-                    Ok(again) => again,
+                    Ok(Answered { again, held }) => {
+                        this.held = Some(held);
+                        again
+                    }
                     Err(_) => {
                         let fits = *fits;
                         this.unheard(fits)

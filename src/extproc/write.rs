@@ -153,7 +153,7 @@ impl Writer {
                 let way = if self.local { Way::Local } else { Way::Response };
                 self.part(way, bytes, end, meta, out);
             }
-            Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+            Action::Keep(_) | Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
         }
     }
 
@@ -195,7 +195,12 @@ impl Writer {
             }
             Action::Emit { bytes, meta, .. } => turns.response.emit(bytes, meta),
             // No local answer is streamed in these modes.
-            Action::Open(_) | Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+            Action::Open(_)
+            | Action::Keep(_)
+            | Action::Retry(..)
+            | Action::Ask(..)
+            | Action::Wake(_)
+            | Action::Note(_) => {}
         }
     }
 

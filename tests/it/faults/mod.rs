@@ -13,6 +13,7 @@ mod hostile;
 mod kept;
 mod load;
 mod metrics;
+mod originals;
 mod reload;
 pub mod rig;
 mod samples;
