@@ -22,7 +22,8 @@ use super::claims;
 use super::incoming::{Incoming, Part};
 use super::metadata::NAMESPACE;
 use super::outgoing::{Outgoing, Way, What};
-use super::pool::Pool;
+use super::pool::{Held, Pool};
+use super::registry::{Answered, Asking, Asks};
 use super::siblings::Siblings;
 use super::write;
 use crate::exchange::attempts::refused;
@@ -41,12 +42,14 @@ pub struct Attempt {
     /// Who may hold the exchange where this process does not; none where nobody else is asked.
     siblings: Option<Arc<Siblings>>,
     state: State,
+    /// The body that was answered with, until it was sent.
+    held: Option<Held>,
 }
 
 enum State {
     Fresh,
     /// The exchange was asked; the flag says what to do where it does not answer: let the request go as it stands.
-    Asking(oneshot::Receiver<Again>, bool),
+    Asking(oneshot::Receiver<Answered>, bool),
     /// Another process was asked; the flag says the same.
     PassingOn(Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>, bool),
     Answered,
@@ -71,16 +74,21 @@ impl Attempt {
         backend: String,
         siblings: Option<Arc<Siblings>>,
     ) -> Self {
-        Attempt { inbound, pool, backend, siblings, state: State::Fresh }
+        Attempt { inbound, pool, backend, siblings, state: State::Fresh, held: None }
     }
 
     /// The head has come: the exchange is asked. Some answer where it cannot be.
     fn ask(&mut self, metadata: Bytes) -> Option<Again> {
         let told = Told::read(&metadata);
         let fits = !self.backend.is_empty() && told.written_for == self.backend;
-        if let Some(answer) = self.pool.attempts().ask(&told.exchange, self.backend.clone(), told.before) {
-            self.state = State::Asking(answer, fits);
-            return None;
+        let asks = Asks { backend: self.backend.clone(), fits, before: told.before };
+        match self.pool.attempts().ask(&told.exchange, asks) {
+            Asking::Exchange(answer) => {
+                self.state = State::Asking(answer, fits);
+                return None;
+            }
+            Asking::Stands => return Some(Again::Same),
+            Asking::Nobody => {}
         }
         let holder =
             self.siblings.as_ref().and_then(|siblings| Some((siblings.clone(), siblings.holder(&told.exchange)?)));
@@ -95,7 +103,10 @@ impl Attempt {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
         let answered = match &mut self.state {
             State::Asking(answer, fits) => match Pin::new(answer).poll(cx) {
-                Poll::Ready(Ok(again)) => write::attempt(again),
+                Poll::Ready(Ok(Answered { again, held })) => {
+                    self.held = Some(held);
+                    write::attempt(again)
+                }
                 Poll::Ready(Err(_)) => {
                     let fits = *fits;
                     write::attempt(self.unheard(fits))
@@ -131,6 +142,8 @@ impl Stream for Attempt {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // The transport asks for more when it has room again: what was answered has left.
+        this.held = None;
         loop {
             if let Poll::Ready(answer) = this.poll_answer(cx) {
                 return Poll::Ready(Some(Ok(answer)));

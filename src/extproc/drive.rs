@@ -19,13 +19,14 @@ use tonic::{Code, Status, Streaming};
 use super::asked::Asked;
 use super::claims;
 use super::incoming::{Incoming, Modes};
+use super::leave::{leave, leave_all};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::pool::{Place, Pool};
 use super::read::read;
 use super::registry::Attempts;
 use super::write::Writer;
-use crate::exchange::event::{Action, Event, Feed, Note, Slot, Stop};
+use crate::exchange::event::{Action, Event, Feed, Slot, Stop};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::{Exchange, Setup};
 use crate::render::attempt::has_routes;
@@ -184,10 +185,11 @@ impl<W: World> Drive<W> {
                 self.tell(Event::Request(head, end));
             }
             Event::Chunk(bytes, end) => {
-                let holds = |running: &Running| {
-                    running.exchange.is_holding_response() && running.place.is_full_for(bytes.len())
+                let has_no_room = |running: &Running| match &running.exchange {
+                    exchange if exchange.needs_whole_response() => !running.place.makes_room_for(bytes.len()),
+                    exchange => exchange.is_holding_response() && running.place.is_full_for(bytes.len()),
                 };
-                if self.running.as_ref().is_some_and(holds) {
+                if self.running.as_ref().is_some_and(has_no_room) {
                     // What the body was held for, or copied for, is given up, not the answer.
                     self.tell(Event::Stop(Stop::Shed));
                 }
@@ -206,7 +208,7 @@ impl<W: World> Drive<W> {
             return;
         }
         let holding = running.exchange.is_holding();
-        if holding && running.place.is_full_for(bytes.len()) {
+        if holding && !running.place.makes_room_for(bytes.len()) {
             self.pool.count_shed("buffered");
             self.tell(Event::Stop(Stop::Shed));
             return self.tell(Event::RequestBody(bytes, end));
@@ -235,7 +237,8 @@ impl<W: World> Drive<W> {
                 }
                 Action::Wake(at) => self.wake = Some(Box::pin(tokio::time::sleep(self.pool.until(at)))),
                 Action::Note(note) => leave(&*self.world, running.permit.as_mut(), note),
-                Action::Retry(_, again) => self.attempts.answer(again),
+                Action::Keep(body) => self.attempts.keep(self.pool.keep(body)),
+                Action::Retry(_, again) => self.attempts.answer(again, &self.pool),
                 action => self.writer.write(action, &mut self.outbox),
             }
         }
@@ -266,9 +269,9 @@ impl<W: World> Drive<W> {
         let Some((slot, asked)) =
             running.gate.take().map(|gate| (Slot::Gate, gate)).or(side.map(|side| (Slot::Side, side)))
         else {
-            return end(running, &*world, &pool);
+            return running.end(&*world, &pool);
         };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return end(running, &*world, &pool) };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return running.end(&*world, &pool) };
         runtime.spawn(async move {
             let mut actions = Vec::new();
             running.exchange.on(Event::Stop(Stop::Leave), pool.now(), &mut actions);
@@ -278,32 +281,19 @@ impl<W: World> Drive<W> {
                 () = pool.over() => {}
             }
             leave_all(&*world, running.permit.as_mut(), actions);
-            end(running, &*world, &pool);
+            running.end(&*world, &pool);
         });
     }
 }
 
-/// The last event, and what it leaves.
-fn end<W: World>(mut running: Running, world: &W, pool: &Pool) {
-    let mut actions = Vec::new();
-    running.exchange.on(Event::Gone, pool.now(), &mut actions);
-    leave_all(world, running.permit.as_mut(), actions);
-}
+// === impl Running ===
 
-fn leave_all<W: World>(world: &W, mut permit: Option<&mut Permit>, actions: Vec<Action>) {
-    for action in actions {
-        if let Action::Note(note) = action {
-            leave(world, permit.as_deref_mut(), note);
-        }
-    }
-}
-
-/// A note that must not be lost takes a reserved place; others take what room there is.
-fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
-    match (&note, permit) {
-        (Note::Publish(..) | Note::Shadow { .. } | Note::Observe(_), _) => world.hint(note),
-        (_, Some(permit)) => permit.note(note),
-        (_, None) => {}
+impl Running {
+    /// The last event, and what it leaves.
+    fn end<W: World>(mut self, world: &W, pool: &Pool) {
+        let mut actions = Vec::new();
+        self.exchange.on(Event::Gone, pool.now(), &mut actions);
+        leave_all(world, self.permit.as_mut(), actions);
     }
 }
 
@@ -344,7 +334,7 @@ impl<W: World> Stream for Drive<W> {
             if let Poll::Ready(event) = this.poll_awaited(cx) {
                 // An answer may be all that a held body waited for, and an attempt writes it anew.
                 let size = |running: &Running| match event {
-                    Event::Attempt(_) => running.exchange.buffered(),
+                    Event::Attempt(ref attempt) => attempt.original.as_ref().map_or(0, Bytes::len),
                     _ => running.exchange.deciding(),
                 };
                 beside(this.running.as_ref().map_or(0, size), || this.tell(event));

@@ -15,7 +15,8 @@
 //! A filter says in its initial metadata which of two it is. The one of the route (`drive`) sends exchanges. The one in a
 //! provider's cluster (`attempt`) asks what one attempt sends, where a call may visit several backends: a stream of its
 //! own with the request's head alone, answered by whoever runs the exchange (`registry`). Attempts have a listener of
-//! their own, which lives as long as the exchanges do, and may come to another process than theirs (`siblings`).
+//! their own, which lives as long as the exchanges do, and may come to another process than theirs (`siblings`). What
+//! another attempt is written from is held until the answer begins, or until somebody else needs the room (`originals`).
 //!
 //! | body mode | request | response | a streamed local answer |
 //! |---|---|---|---|
@@ -32,8 +33,10 @@ pub mod claims;
 mod drive;
 mod fields;
 mod incoming;
+mod leave;
 mod metadata;
 mod modes;
+mod originals;
 mod outbox;
 mod outgoing;
 mod pool;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::originals::Originals;
 use super::registry::Registry;
 use crate::base::now::{Instant, Now};
 use crate::telemetry::Metrics;
@@ -34,10 +35,19 @@ pub struct Pool {
     wrong_mode: Once,
     unreadable: Once,
     unheard: Once,
+    given_up: Once,
     attempts: Arc<Registry>,
+    originals: Originals,
     deadline: CancellationToken,
     /// The same as a flag, which costs less to look at.
     over: AtomicBool,
+}
+
+/// Bytes that are held beside those of a place, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    pool: Arc<Pool>,
+    bytes: usize,
 }
 
 /// A place among the exchanges in flight.
@@ -67,7 +77,9 @@ impl Pool {
             wrong_mode: Once::new(),
             unreadable: Once::new(),
             unheard: Once::new(),
+            given_up: Once::new(),
             attempts: Arc::default(),
+            originals: Originals::default(),
             deadline: CancellationToken::new(),
             over: AtomicBool::new(false),
         })
@@ -108,6 +120,36 @@ impl Pool {
     /// The exchanges that may be tried again.
     pub(super) fn attempts(&self) -> &Arc<Registry> {
         &self.attempts
+    }
+
+    /// The originals of calls that have left.
+    pub(super) fn originals(&self) -> &Originals {
+        &self.originals
+    }
+
+    /// How many bytes too many it would be with `more`.
+    pub(super) fn excess(&self, more: usize) -> u64 {
+        (self.buffered() + more as u64).saturating_sub(self.limits.max_buffered as u64)
+    }
+
+    /// So many bytes are held, or are not any more.
+    pub(super) fn hold(&self, bytes: usize, more: bool) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if bytes != 0 {
+            self.metrics.buffered.inc_by(if more { bytes } else { -bytes });
+        }
+    }
+
+    /// So many originals were given up. The first is told in the log.
+    pub(super) fn count_given_up(&self, count: usize) {
+        self.metrics.originals_given_up.inc_by(count as u64);
+        self.given_up.call_once(|| {
+            tracing::warn!(
+                "bodies of calls that wait for a provider were given up to make room for others; such a call cannot \
+                 be sent to another backend. Raise overload.maxBuffered, or look for the provider that is slow; \
+                 weir_originals_given_up_total counts them"
+            );
+        });
     }
 
     /// An exchange is shed because there are too many, or because too many bytes are held.
@@ -180,16 +222,34 @@ impl Pool {
 impl Place {
     /// This exchange holds `bytes` now.
     pub(super) fn holds(&mut self, bytes: usize) {
-        let change = i64::try_from(bytes).unwrap_or(i64::MAX) - i64::try_from(self.buffered).unwrap_or(i64::MAX);
+        self.pool.hold(bytes.abs_diff(self.buffered), bytes > self.buffered);
         self.buffered = bytes;
-        if change != 0 {
-            self.pool.metrics.buffered.inc_by(change);
-        }
     }
 
     /// True when `more` bytes would be too many for all exchanges together.
     pub(super) fn is_full_for(&self, more: usize) -> bool {
-        self.pool.buffered() + more as u64 > self.pool.limits.max_buffered as u64
+        self.pool.excess(more) > 0
+    }
+
+    /// True when there is room for `more` bytes, be it that originals are given up for them.
+    pub(super) fn makes_room_for(&self, more: usize) -> bool {
+        self.pool.make_room(more)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// These are held from now on, whether there is room or not.
+    pub fn new(pool: &Arc<Pool>, bytes: usize) -> Self {
+        pool.hold(bytes, true);
+        Held { pool: pool.clone(), bytes }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pool.hold(self.bytes, false);
     }
 }
 

@@ -118,7 +118,11 @@ async fn nothing_of_one_attempt_reaches_the_next(mode: BodyMode) {
     let rig = rig(mode, &[rule("mirrored", &["broken", "limited", "mirror"], 2)]).await;
     let answer = rig
         .chat(
-            &[("x-of-the-first", "the client's own"), ("authorization", "Bearer of-the-client")],
+            &[
+                ("x-of-the-first", "the client's own"),
+                ("x-of-the-first", "h\u{f6}her, and twice"),
+                ("authorization", "Bearer of-the-client"),
+            ],
             &ask("mirrored", false),
         )
         .await;
@@ -127,7 +131,11 @@ async fn nothing_of_one_attempt_reaches_the_next(mode: BodyMode) {
     for leaked in ["x-weir-", KEY, "sk-limited", "of-the-client", "x-mock-status", "secret", "x-envoy"] {
         assert!(!text.contains(leaked), "{leaked}: {text}");
     }
-    assert!(text.contains("the client's own") && text.contains("sk-of-the-mirror"), "{text}");
+    assert!(text.contains("sk-of-the-mirror"), "{text}");
+    let echo = answer.json();
+    let fields = echo["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own: Vec<&Value> = fields.iter().filter(|field| field[0] == "x-of-the-first").map(|field| &field[1]).collect();
+    assert_eq!(own, ["the client's own", "h\u{f6}her, and twice"], "each in a field of its own: {text}");
     assert_eq!(text.matches("content-length").count(), 1, "{text}");
     let record = rig.record_of(&answer).await;
     assert_eq!(attempts(&record), tried(&[("broken", 503), ("limited", 429), ("mirror", 200)]));

@@ -14,6 +14,7 @@ mod hostile;
 mod kept;
 mod load;
 mod metrics;
+mod originals;
 mod reload;
 pub mod rig;
 mod samples;
