@@ -45,6 +45,11 @@ const SINCE: &[(&str, u16)] = &[
 /// The first Envoy with FULL_DUPLEX_STREAMED.
 const FULL_DUPLEX: u16 = 34;
 
+/// The first Envoy that chooses a cluster of several anew for each attempt (`refresh_cluster_on_retry`), and not one
+/// twice before all were tried. Istio 1.31 is built from its branch, and so is what the control plane knows of Envoy's
+/// fields (`go-control-plane` 1.39); older ones drop the field in silence.
+const ANEW: u16 = 39;
+
 /// The first Istio that finds a virtual host by its domain. In others it has the name `HOST:PORT`.
 const DOMAIN_NAMES: u16 = 26;
 
@@ -82,6 +87,11 @@ impl Version {
     pub fn retries_long_bodies(self) -> bool {
         SINCE.iter().any(|(path, since)| *path == "/request_body_buffer_limit" && self.envoy >= *since)
             || self.body_mode() != BodyMode::FullDuplex
+    }
+
+    /// One call can be tried at several backends.
+    pub fn fails_over(self) -> bool {
+        self.envoy >= ANEW
     }
 
     pub(super) fn matches_domains(self) -> bool {
@@ -130,6 +140,13 @@ mod tests {
         for version in Version::all() {
             assert_eq!(Version::parse(&version.to_string()).unwrap(), version);
         }
+    }
+
+    #[test]
+    fn the_last_of_them_alone_can_try_one_call_at_several_backends() {
+        let able: Vec<String> =
+            Version::all().filter(|version| version.fails_over()).map(|version| version.to_string()).collect();
+        assert_eq!(able, ["1.31"]);
     }
 
     #[test]
