@@ -10,6 +10,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -55,8 +56,13 @@ pub(super) fn said(plan: &Plan) -> String {
     match (is_supported(plan), plan.follows) {
         (false, _) => String::new(),
         (true, true) => FOLLOWS.to_owned(),
-        (true, false) => format!("{FOLLOWS}/{}", fingerprint(plan.chains)),
+        (true, false) => said_of(plan.chains),
     }
+}
+
+/// What the filter says where the proxy has routes for these orders and no others.
+pub(super) fn said_of(chains: &[Chain]) -> String {
+    format!("{FOLLOWS}/{}", fingerprint(chains))
 }
 
 /// Whether a proxy that says this has a route for each order of a policy.
@@ -115,20 +121,26 @@ fn can_choose(envoy_version: &str) -> bool {
 /// The cluster for Weir, and those of the backends that an attempt may go to; none where there is no order.
 pub(super) fn clusters<'p>(plan: &'p Plan<'p>) -> impl Iterator<Item = Value> + 'p {
     let is_needed = is_supported(plan) && !plan.chains.is_empty();
-    let own = match plan.extproc {
-        ExtProc::Unix(path) if is_needed => Some(extproc_cluster(ExtProc::Unix(&socket(path)), CLUSTER)),
-        _ => None,
-    };
+    let own = is_needed.then(|| own_cluster(plan.extproc)).flatten();
     let is_visited = |upstream: &&Upstream| plan.chains.iter().any(|chain| chain.backends.contains(&upstream.name));
     let providers = plan.upstreams.iter().filter(move |upstream| is_needed && is_visited(upstream)).map(|upstream| {
         let mut cluster = provider_cluster(plan, upstream);
         let name = name(&upstream.name);
         cluster["load_assignment"]["cluster_name"] = json!(name);
         cluster["name"] = json!(name);
-        cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters(plan, &upstream.name);
+        let filters = filters(plan.envoy_version, plan.max_wait, &upstream.name);
+        cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters;
         cluster
     });
     own.into_iter().chain(providers)
+}
+
+/// The cluster through which attempts reach a Weir that is reached so; none where it does not hear them.
+pub(super) fn own_cluster(extproc: ExtProc) -> Option<Value> {
+    match extproc {
+        ExtProc::Unix(path) => Some(extproc_cluster(ExtProc::Unix(&socket(path)), CLUSTER)),
+        ExtProc::Tcp(_) | ExtProc::Tls(..) => None,
+    }
 }
 
 /// The route of one order. An Envoy that cannot choose anew tries the first backend again.
@@ -137,9 +149,7 @@ pub(super) fn route(plan: &Plan, chain: &Chain) -> Value {
     let mut policy = retry::policy();
     match (is_supported(plan), chain.backends.first()) {
         (true, _) => {
-            policy["refresh_cluster_on_retry"] = json!(true);
-            // Another backend need not wait for what this one says.
-            policy.as_object_mut().map(|fields| fields.shift_remove("rate_limited_retry_back_off"));
+            policy = anew();
             let group = |(at, backend): (usize, &std::sync::Arc<str>)| json!({"name": at.to_string(), "clusters": [{"cluster_name": name(backend), "weight": 1}]});
             let groups: Vec<Value> = chain.backends.iter().enumerate().map(group).collect();
             route["route"]["inline_cluster_specifier_plugin"] = json!({"extension": {
@@ -154,18 +164,29 @@ pub(super) fn route(plan: &Plan, chain: &Chain) -> Value {
     route
 }
 
+/// The `retry_policy` of an order's route: each attempt chooses its cluster anew.
+pub(super) fn anew() -> Value {
+    let mut policy = retry::policy();
+    policy["refresh_cluster_on_retry"] = json!(true);
+    // Another backend need not wait for what this one says.
+    policy.as_object_mut().map(|fields| fields.shift_remove("rate_limited_retry_back_off"));
+    policy
+}
+
 fn name(backend: &str) -> String {
     format!("{PREFIX}{backend}")
 }
 
-fn filters(plan: &Plan, backend: &str) -> Value {
+/// The filters of a cluster that attempts at this backend go through, the last of them Envoy's own. Nothing but such
+/// attempts may go through it.
+pub(super) fn filters(envoy_version: &str, max_wait: Duration, backend: &str) -> Value {
     json!([
         {"name": "envoy.filters.http.ext_proc", "typed_config": {
             "@type": filter::TYPE_EXT_PROC,
             "grpc_service": {
                 "envoy_grpc": {"cluster_name": CLUSTER, "authority": "weir", "skip_envoy_headers": true},
                 "initial_metadata": [
-                    {"key": "x-weir-envoy-version", "value": plan.envoy_version},
+                    {"key": "x-weir-envoy-version", "value": envoy_version},
                     {"key": "x-weir-role", "value": "attempt"},
                     {"key": "x-weir-backend", "value": backend},
                 ],
@@ -184,7 +205,7 @@ fn filters(plan: &Plan, backend: &str) -> Value {
                 "receiving_namespaces": {"untyped": ["weir"]},
             },
             // Weir answers at once; a connection that is gone is found out by the cluster's keepalive.
-            "message_timeout": filter::wait(plan.max_wait),
+            "message_timeout": filter::wait(max_wait),
             "status_on_error": {"code": "ServiceUnavailable"},
         }},
         {"name": "envoy.filters.http.lua", "typed_config": {
@@ -201,6 +222,8 @@ fn filters(plan: &Plan, backend: &str) -> Value {
                     "keep_empty_value": false,
                 }},
                 {"remove": LENGTH_HEADER},
+                // Where a mesh has attempts counted in it, no route removes it after the first.
+                {"remove": "x-envoy-attempt-count"},
             ]},
         }},
         {"name": "envoy.filters.http.upstream_codec", "typed_config": {

@@ -23,6 +23,11 @@ pub const FIELDS: &[Field] = &[LOG_PATH, STATUS_ON_ERROR, BODY_LIMIT, CONTENT_LE
 /// The first release branch `1.N` with `FULL_DUPLEX_STREAMED`.
 pub const FULL_DUPLEX: u16 = 34;
 
+/// The first release branch `1.N` that chooses a cluster of several anew for each attempt (`refresh_cluster_on_retry`),
+/// and not one twice before all were tried. Istio 1.31 is built from its branch, and so is what its control plane knows
+/// of Envoy's fields (`go-control-plane` 1.39); older ones drop the field in silence.
+pub const ANOTHER_CLUSTER: u16 = 39;
+
 // === impl Field ===
 
 impl Field {

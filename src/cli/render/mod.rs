@@ -126,16 +126,15 @@ fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Pat
         return Err(RenderError::OtherMesh { option, mesh });
     }
     let is_beside = matches!(compiled.bootstrap.listen.ext_proc, Listen::Unix(_));
-    match (args.mesh, compiled.policy.chains.is_empty()) {
-        (_, true) => {}
-        (Mesh::Envoy, _) if is_beside => {}
-        (Mesh::Envoy, _) => tell(
-            "note: `failover: PerAttempt` needs a Weir beside its Envoy (`listen.extProc: unix:PATH`); here a failed \
-             backend is passed over by the next call",
-        ),
-        _ => tell(
-            "note: this form has no routes for `failover: PerAttempt`; there a failed backend is passed over by the next call",
-        ),
+    if !compiled.policy.chains.is_empty() {
+        match args.mesh {
+            Mesh::Envoy if !is_beside => {
+                tell_of_attempts("it needs a Weir beside its Envoy (`listen.extProc: unix:PATH`)")
+            }
+            Mesh::EnvoyGateway => tell_of_attempts("this form has no routes for it"),
+            // What Istio can do depends on more.
+            Mesh::Envoy | Mesh::Istio => {}
+        }
     }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),
@@ -144,6 +143,11 @@ fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Pat
             gateway::render(&args.gateway, source, &args.documents.names.root_namespace, compiled, out)
         }
     }
+}
+
+/// Says why rules choose their backend before the call, though they want to choose for each attempt.
+fn tell_of_attempts(why: &str) {
+    tell(&format!("note: `failover: PerAttempt`: {why}; a failed backend is passed over by the next call"));
 }
 
 fn write(directory: &Path, files: &[File]) -> Result<(), RenderError> {

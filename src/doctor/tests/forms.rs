@@ -118,6 +118,34 @@ fn the_forms_of_an_attempt_that_crash_envoy_are_errors() {
     }
 }
 
+/// What a mesh drops in silence, or a patch that found nothing.
+#[test]
+fn an_order_whose_clusters_do_not_ask_weir_or_are_not_chosen_anew_is_an_error() {
+    let order = HOST.to_owned() + "/routes/2";
+    let action = order.clone() + "/route";
+    let weighted = json!({"clusters": [
+        {"name": "weir_attempt/openai", "weight": 1}, {"name": "weir_attempt/own", "weight": 1},
+    ]});
+    let by_weight = |lot: Value| {
+        let mut dump = with_orders();
+        assert_eq!(dump.pointer(&order).unwrap()["match"]["headers"][0]["string_match"]["exact"], "openai,own");
+        set(&mut dump, &format!("{action}/inline_cluster_specifier_plugin"), Value::Null);
+        set(&mut dump, &format!("{action}/weighted_clusters"), lot);
+        dump
+    };
+    let mut ordered = weighted.clone();
+    ordered["header_name"] = json!("content-length");
+    assert_eq!(codes(&report(&by_weight(ordered.clone()))), []);
+    assert_eq!(codes(&report(&by_weight(weighted))), [(Warning, "attempt-order")]);
+    let mut stays = by_weight(ordered.clone());
+    set(&mut stays, &format!("{action}/retry_policy/refresh_cluster_on_retry"), Value::Null);
+    assert_eq!(codes(&report(&stays)), [(Error, "attempt-refresh")]);
+    ordered["clusters"][1]["name"] = json!("own");
+    let unpatched = report(&by_weight(ordered));
+    assert_eq!(codes(&unpatched), [(Error, "attempt-filter")]);
+    assert!(unpatched.to_text().contains("An attempt at own is not Weir's to write"), "{}", unpatched.to_text());
+}
+
 #[test]
 fn attempts_have_a_socket_of_their_own() {
     let at = |address: Value| {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::render::envoy::BodyMode;
-use crate::render::since::{BODY_LIMIT, FIELDS, FULL_DUPLEX};
+use crate::render::since::{ANOTHER_CLUSTER, BODY_LIMIT, FIELDS, FULL_DUPLEX};
 
 /// A release of Istio, control plane and proxy alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl Version {
         BODY_LIMIT.is_in(self.envoy) || self.body_mode() != BodyMode::FullDuplex
     }
 
+    /// One call can be tried at several backends.
+    pub fn fails_over(self) -> bool {
+        self.envoy >= ANOTHER_CLUSTER
+    }
+
     pub(super) fn matches_domains(self) -> bool {
         self.istio >= DOMAIN_NAMES
     }
@@ -118,6 +123,13 @@ mod tests {
         for version in Version::all() {
             assert_eq!(Version::parse(&version.to_string()).unwrap(), version);
         }
+    }
+
+    #[test]
+    fn the_last_of_them_alone_can_try_one_call_at_several_backends() {
+        let able: Vec<String> =
+            Version::all().filter(|version| version.fails_over()).map(|version| version.to_string()).collect();
+        assert_eq!(able, ["1.31"]);
     }
 
     #[test]
