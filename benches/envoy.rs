@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use rig::failover;
 use rig::goals::{self, Goal, at_least, at_most};
 use rig::loads::{chat, request};
 use rig::rounds::{self, Cell, Effort, StreamCell, median, micros};
@@ -46,6 +47,9 @@ struct Args {
     /// Worker threads of each Envoy.
     #[arg(long, default_value_t = 2)]
     threads: u32,
+    /// Only the attempts.
+    #[arg(long, conflicts_with = "connections")]
+    attempts: bool,
     /// Rounds of the closed loops.
     #[arg(long)]
     rounds: Option<usize>,
@@ -85,10 +89,19 @@ fn noop(socket: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 async fn bench(args: &Args) -> Result<(), Box<dyn Error>> {
-    let stand = Stand::start(args.threads).await?;
-    let result = measure(&stand, args).await;
-    stand.stop().await?;
-    let goals = result?;
+    let mut goals = Vec::new();
+    if !args.attempts {
+        let stand = Stand::start(args.threads).await?;
+        let result = measure(&stand, args).await;
+        stand.stop().await?;
+        goals = result?;
+    }
+    if args.connections.is_none() {
+        let stand = failover::Stand::start(args.threads).await?;
+        let result = attempts(&stand, args, &mut goals).await;
+        stand.stop().await?;
+        result?;
+    }
     println!("{}", goals::table(&goals));
     Ok(())
 }
@@ -225,6 +238,39 @@ fn compare(connections: usize, full: &Cell, noop: &Cell, goals: &mut Vec<Goal>) 
         }
         _ => {}
     }
+}
+
+/// A call that may visit two backends, where the first answers and where it fails.
+async fn attempts(stand: &failover::Stand, args: &Args, goals: &mut Vec<Goal>) -> Result<(), Box<dyn Error>> {
+    let effort = effort(args);
+    let effort = Effort { rounds: if args.quick { effort.rounds } else { args.rounds.unwrap_or(7) }, ..effort };
+    let mut sets = Vec::new();
+    for connections in [1, 16] {
+        sets.push((connections, stand.drive(connections, SMALL, effort).await?));
+    }
+    println!("Attempts, bodies of {SMALL} bytes, providers that answer at once:\n\n{}", table::attempts(&sets));
+    for (connections, cells) in &sets {
+        let [noop_answers, answers, noop_fails, fails] = &cells[..] else { continue };
+        let time = |mine: &failover::Sample, theirs: &failover::Sample| theirs.rps / mine.rps;
+        let [first, second, added] = match connections {
+            1 => [
+                "time of a call that may fail over, against the no-op, 1 connection",
+                "time of a call that fails over, against the no-op, 1 connection",
+                "a failover, p99 from the failed answer to the next attempt, 1 connection",
+            ],
+            _ => [
+                "time of a call that may fail over, against the no-op, 16 connections",
+                "time of a call that fails over, against the no-op, 16 connections",
+                "a failover, p99 from the failed answer to the next attempt, 16 connections",
+            ],
+        };
+        goals.push(at_most(first, 1.2, answers.against(noop_answers, time), "x"));
+        goals.push(at_most(second, 1.2, fails.against(noop_fails, time), "x"));
+        goals.push(at_most(added, 10.0, micros(fails.added.quantile(0.99)) / 1000.0, "ms"));
+    }
+    let errors: u64 = sets.iter().flat_map(|(_, cells)| cells).map(failover::Cell::errors).sum();
+    goals.push(at_most("attempts: errors", 0.0, errors as f64, ""));
+    Ok(())
 }
 
 async fn streams(stand: &Stand, quick: bool, goals: &mut Vec<Goal>) -> Result<(), Box<dyn Error>> {

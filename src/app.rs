@@ -11,6 +11,7 @@ mod keeper;
 mod notes;
 pub mod prices;
 mod runtime;
+mod serving;
 mod store;
 
 use std::future::Future;
@@ -24,14 +25,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Caching, Listing, Scope};
-use crate::base::socket;
-use crate::config::{Address, Bootstrap, Compiled, ConfigError, Listen, SocketAccess, Store};
-use crate::extproc::server::{self, Listener};
-use crate::extproc::signing::{self, Signing};
-use crate::extproc::tls::{self, TermsError};
+use crate::config::{Bootstrap, Compiled, ConfigError, Store};
+use crate::extproc::signing::Signing;
+use crate::extproc::tls::TermsError;
 use crate::extproc::{Pool, PoolLimits};
 use crate::identity::Role;
 use crate::limit::journal::JournalError;
@@ -45,16 +43,12 @@ use self::documents::{Documents, First, Snapshot};
 use self::keeper::Keeper;
 use self::notes::{Told, Unaccepted};
 use self::reload::{Alone, Follower, Reload, Running};
+use self::serving::{LAST_WORDS, Serving, private_parent};
 use self::status::Status;
 
 pub use check::{check, load};
 pub use runtime::runtime;
-
-/// How long the exchanges that were told to stop may take to say so to their clients.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How often a drain looks whether exchanges are left that no stream belongs to any more.
-const LOOK: Duration = Duration::from_millis(10);
+pub use serving::{Listeners, listen};
 
 /// Why Weir does not run.
 #[derive(Debug, thiserror::Error)]
@@ -98,10 +92,8 @@ pub struct Core {
     pub recent: Arc<Recent>,
     ready: Arc<AtomicBool>,
     pool: Arc<Pool>,
-    drain: CancellationToken,
     drain_timeout: Duration,
-    /// None once it has ended by itself.
-    serving: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
+    serving: Serving,
     notes: JoinHandle<()>,
     closer: Closer,
     policies: Policies,
@@ -115,73 +107,26 @@ pub struct Core {
     caching: Caching,
 }
 
-/// Opens the ext_proc listener of the configuration, and says whether keys are signed through it.
-///
-/// # Errors
-/// When the address is taken or cannot be used.
-pub async fn listen(bootstrap: &Bootstrap, insist: bool) -> Result<(Listener, Signing, String), AppError> {
-    match &bootstrap.listen.ext_proc {
-        Listen::Unix(path) => {
-            let failed = |source| AppError::Listen { what: format!("unix:{}", path.display()), source };
-            private_parent(path).map_err(failed)?;
-            let listener = socket::bind(path, bootstrap.listen.socket_mode).await.map_err(failed)?;
-            let mount = bootstrap.listen.socket_access == SocketAccess::Mount;
-            Ok((Listener::Unix(listener), signing::signing(path, mount), format!("unix:{}", path.display())))
-        }
-        Listen::Tcp(address) => {
-            let (listener, what) = bind_tcp(address).await?;
-            let signing = match insist {
-                true => Signing::Insisted,
-                false => Signing::Off(
-                    "signing is off: anybody could connect to a plain TCP listener; use a Unix socket, or listen.tls",
-                ),
-            };
-            Ok((Listener::Tcp(listener), signing, what))
-        }
-        Listen::Tls(address, tls) => {
-            let (listener, what) = bind_tcp(address).await?;
-            let listener = tls::Listener::new(listener, tls)?;
-            Ok((Listener::Tls(Box::new(listener)), Signing::PinnedPeer, what))
-        }
-    }
-}
-
-/// A TCP listener, and what to call it.
-async fn bind_tcp(address: &Address) -> Result<(TcpListener, String), AppError> {
-    let failed = |source| AppError::Listen { what: address.to_string(), source };
-    let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, format!("tcp:{bound}")))
-}
-
-/// A directory for sockets is made private when it is Weir that makes it.
-fn private_parent(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    match path.parent() {
-        Some(parent) if !parent.exists() => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent),
-        _ => Ok(()),
-    }
-}
-
 // === impl Core ===
 
 impl Core {
-    /// Starts serving. `store` is what its replicas share, `ledger` where records go, if anywhere.
+    /// Starts serving on `listeners`. `store` is what its replicas share, `ledger` where records go, if anywhere.
     ///
     /// # Errors
-    /// When the ledger or the journal cannot be opened, or the store can never be reached.
+    /// When the ledger or the journal cannot be opened, the store can never be reached, or the place for attempts cannot
+    /// be taken.
     pub fn start(
         mut policy: Policy,
         bootstrap: &Bootstrap,
         store: Option<Store>,
-        listener: Listener,
+        mut listeners: Listeners,
         signing: Signing,
         ledger: Option<&Path>,
     ) -> Result<Core, AppError> {
         tracing::info!("{}", signing.reason());
         policy.may_sign = signing.is_on();
         let metrics = Arc::new(Metrics::new());
-        let listener = listener.counted(&metrics);
+        listeners.calls = listeners.calls.counted(&metrics);
         let keeper = Arc::new(Keeper::new(keeper::outside(), metrics.clone()));
         keeper.adopt(&mut policy.credentials);
         let recent = Arc::new(Recent::default());
@@ -192,7 +137,10 @@ impl Core {
         let sinks = Sinks { metrics: metrics.clone(), ledger: ledger.map(open).transpose()?, recent: recent.clone() };
         let overload = &bootstrap.overload;
         let limits = PoolLimits { max_exchanges: overload.max_exchanges, max_buffered: overload.max_buffered };
-        let pool = Pool::new(limits, metrics.clone());
+        let pool = match &listeners.attempts {
+            Some(attempts) => Pool::of(limits, metrics.clone(), attempts.process()),
+            None => Pool::new(limits, metrics.clone()),
+        };
         let learned = Arc::new(Learned::new());
         let dropped = metrics.notes_dropped.clone();
         let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
@@ -204,16 +152,14 @@ impl Core {
         let cooling = counting::cooling(&world, pool.clone());
         let caching = caching::shown(&world, &metrics);
         let told = Told { learned, unaccepted, limits: limits.clone() };
-        let drain = CancellationToken::new();
-        let serving = server::serve(listener, Arc::new(world), pool.clone(), drain.clone().cancelled_owned());
+        let serving = Serving::start(listeners, Arc::new(world), &pool)?;
         Ok(Core {
             metrics,
             recent,
             ready: Arc::new(AtomicBool::new(true)),
             pool,
-            drain,
             drain_timeout: bootstrap.drain_timeout,
-            serving: Some(tokio::spawn(serving)),
+            serving,
             notes: tokio::task::spawn_blocking(|| notes::work_off(receiver, sinks, told)),
             closer,
             policies,
@@ -273,16 +219,15 @@ impl Core {
         Reload::new(documents, running, follower, read, errors)
     }
 
-    /// Readiness goes, new work is refused, live streams finish up to the drain timeout; then they
-    /// are ended with their dialect's error event. What exchanges have left by then is worked off and
+    /// Readiness goes, new work is refused, live streams finish up to the drain timeout, failing over where their rules
+    /// say so; then they are ended with their dialect's error event. What exchanges have left by then is worked off and
     /// the ledger is closed, whether or not a connection is still open.
     ///
     /// # Errors
     /// What the server failed with, if it did.
     pub async fn drain(self) -> Result<(), AppError> {
         self.ready.store(false, Ordering::Relaxed);
-        self.drain.cancel();
-        let served = finish(self.serving, self.drain_timeout, &self.pool).await;
+        let served = self.serving.finish(self.drain_timeout, &self.pool).await;
         self.closer.close();
         if tokio::time::timeout(LAST_WORDS, self.notes).await.is_err() {
             tracing::warn!("not every record could be written before the end");
@@ -293,52 +238,9 @@ impl Core {
         served
     }
 
-    /// Waits for the server to end by itself. What its exchanges left is still to be drained.
+    /// Waits for a server to end by itself. What its exchanges left is still to be drained.
     pub async fn failed(&mut self) -> AppError {
-        let Some(serving) = &mut self.serving else { return std::future::pending().await };
-        let ended = serving.await;
-        // It has given its result, and must not be asked again.
-        self.serving = None;
-        match ended {
-            Ok(Err(error)) => error.into(),
-            _ => AppError::Ended,
-        }
-    }
-}
-
-/// Waits for a server that drains and for the exchanges of streams that are gone, and ends what still
-/// runs when its time is over. Where there is no server any more, it is over at once.
-async fn finish(
-    serving: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
-    time: Duration,
-    pool: &Pool,
-) -> Result<(), AppError> {
-    let time = if serving.is_some() { time } else { Duration::ZERO };
-    let ended = async {
-        let served = match serving {
-            Some(serving) => serving.await,
-            None => Ok(Ok(())),
-        };
-        while pool.in_flight() > 0 {
-            tokio::time::sleep(LOOK).await;
-        }
-        served
-    };
-    let mut ended = std::pin::pin!(ended);
-    let mut result = tokio::time::timeout(time, &mut ended).await;
-    if result.is_err() {
-        tracing::warn!(exchanges = pool.in_flight(), "the drain timeout is over; ending what still runs");
-        pool.end();
-        result = tokio::time::timeout(LAST_WORDS, &mut ended).await;
-    }
-    match result {
-        Ok(Ok(Err(error))) => Err(error.into()),
-        Ok(_) => Ok(()),
-        Err(_) => {
-            // Each connection is a task of its own that nobody here can end; the process does.
-            tracing::warn!(exchanges = pool.in_flight(), "some exchanges did not end; they end with the process");
-            Ok(())
-        }
+        self.serving.failed().await
     }
 }
 
@@ -357,8 +259,8 @@ pub async fn run<H: Future<Output = ()> + Send>(
     let First { read, compiled, errors } = documents.first()?;
     let Compiled { policy, bootstrap, store, warnings, .. } = compiled;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (listener, signing, extproc) = listen(&bootstrap, posture.insist).await?;
-    let mut core = Core::start(policy, &bootstrap, store, listener, signing, bootstrap.ledger.as_deref())?;
+    let (listeners, signing, extproc) = listen(&bootstrap, posture.insist).await?;
+    let mut core = Core::start(policy, &bootstrap, store, listeners, signing, bootstrap.ledger.as_deref())?;
     let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, read, errors);
     let socket = &bootstrap.listen.admin_socket;
     let failed = |what: String| move |source| AppError::Listen { what, source };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::failover;
 use super::rounds::{Cell, StreamCell, median, micros};
 
 /// The table of closed loops.
@@ -27,6 +28,36 @@ pub fn loads(cells: &[Cell]) -> String {
             cell.median(|sample| sample.envoy),
             cell.errors(),
         );
+    }
+    out
+}
+
+/// The table of attempts.
+pub fn attempts(sets: &[(usize, Vec<failover::Cell>)]) -> String {
+    let mut out = String::from(
+        "| row | connections | rps | p50 us | p99 us | Envoy CPU us/request | ext_proc CPU us/request | added p50 us | \
+         added p99 us | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for (connections, cells) in sets {
+        for cell in cells {
+            let added = |share| match cell.way.fails {
+                true => format!("{:.0}", micros(cell.added.quantile(share))),
+                false => "-".to_owned(),
+            };
+            let _ = writeln!(
+                out,
+                "| {} | {connections} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {} | {} | {} |",
+                cell.way.name(),
+                cell.median(|sample| sample.rps),
+                cell.median(|sample| sample.p50),
+                cell.median(|sample| sample.p99),
+                cell.median(|sample| sample.envoy),
+                cell.median(|sample| sample.processor),
+                added(0.5),
+                added(0.99),
+                cell.errors(),
+            );
+        }
     }
     out
 }

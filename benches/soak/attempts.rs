@@ -44,6 +44,8 @@ struct Processor {
 pub async fn serve(directory: &Path, length: usize, replaces: bool) -> Result<(), Box<dyn Error>> {
     let socket = directory.join(SOCKET);
     let incoming = UnixListenerStream::new(UnixListener::bind(&socket)?);
+    // Attempts are told at a socket of their own, which here is the same one.
+    std::os::unix::fs::symlink(SOCKET, weir::render::attempt::socket(&socket))?;
     println!("ready extproc={}", socket.display());
     let processor = Processor { seen: AtomicU64::new(0), body: replaces.then(|| vec![b'b'; length]), length };
     let service = ExternalProcessorServer::new(processor);

@@ -9,13 +9,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use super::notes::{Told, Unaccepted, work_off};
+use super::serving::finish;
 use super::*;
 use crate::catalog::Catalog;
 use crate::config::{Options, Source};
 use crate::exchange::event::{Answer, Ask, Note};
+use crate::extproc::server::{self, Listener};
 use crate::limit::take::Grant;
 use crate::limit::window::Window;
 use crate::limit::{Limit, Unit};
@@ -43,7 +46,15 @@ async fn start(ledger: &Path, drain_timeout: Duration) -> (Core, Channel) {
     let address = listener.local_addr().unwrap();
     let bootstrap = Bootstrap { drain_timeout, ..Bootstrap::default() };
     let signing = Signing::Off("a test");
-    let core = Core::start(policy(), &bootstrap, None, Listener::Tcp(listener), signing, Some(ledger)).unwrap();
+    let core = Core::start(
+        policy(),
+        &bootstrap,
+        None,
+        Listeners { calls: Listener::Tcp(listener), attempts: None },
+        signing,
+        Some(ledger),
+    )
+    .unwrap();
     (core, Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
 }
 

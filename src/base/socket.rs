@@ -35,6 +35,36 @@ pub async fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Makes `link` lead to the file `name` beside it: whoever connects to `link` reaches what it led to before, or this,
+/// and nothing in between. What stands at `link` is replaced where it is a link or a socket.
+///
+/// # Errors
+/// `AlreadyExists` when it is anything else, or what the system says.
+pub fn lead(link: &Path, name: &str) -> io::Result<()> {
+    match fs::symlink_metadata(link) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+        Ok(found) if found.is_symlink() || found.file_type().is_socket() => {}
+        Ok(_) => return Err(ErrorKind::AlreadyExists.into()),
+    }
+    let private = Private::beside(link)?;
+    let made = private.0.join("l");
+    std::os::unix::fs::symlink(name, &made)?;
+    fs::rename(&made, link)
+}
+
+/// Removes the sockets in `directory` whose names `is_one` knows and on which nobody listens any more. Where that
+/// cannot be found out they stay.
+pub async fn sweep(directory: &Path, is_one: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let is_one = entry.file_name().to_str().is_some_and(&is_one);
+        if is_one && check_place(&entry.path()).await.is_ok() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Whether the place is free, or held by a socket that nobody listens on.
 async fn check_place(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
@@ -103,6 +133,40 @@ mod tests {
         let _live = bind(&path, 0o600).await.unwrap();
         assert_eq!(bind(&path, 0o600).await.unwrap_err().kind(), ErrorKind::AddrInUse);
         UnixStream::connect(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_link_leads_to_what_it_was_led_to_last_and_replaces_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("shared.sock");
+        let first = bind(&dir.path().join("first.sock"), 0o600).await.unwrap();
+        lead(&link, "first.sock").unwrap();
+        let (_, connected) = tokio::join!(first.accept(), UnixStream::connect(&link));
+        connected.unwrap();
+        let second = bind(&dir.path().join("second.sock"), 0o600).await.unwrap();
+        lead(&link, "second.sock").unwrap();
+        drop(first);
+        let (_, connected) = tokio::join!(second.accept(), UnixStream::connect(&link));
+        connected.unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        let file = dir.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        assert_eq!(lead(&file, "second.sock").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn only_sockets_of_that_name_that_nobody_listens_on_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let _live = bind(&dir.path().join("a-live.sock"), 0o600).await.unwrap();
+        for stale in ["a-stale.sock", "b-stale.sock"] {
+            drop(bind(&dir.path().join(stale), 0o600).await.unwrap());
+        }
+        fs::write(dir.path().join("a-file.sock"), "precious").unwrap();
+        sweep(dir.path(), |name| name.starts_with("a-")).await;
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a-file.sock", "a-live.sock", "b-stale.sock"]);
     }
 
     #[tokio::test]

@@ -105,16 +105,23 @@ fn set(dump: &mut Value, at: &str, value: Value) {
     }
 }
 
-/// What is rendered for one call at several backends is what Envoy survives.
-#[test]
-fn attempts_as_they_are_rendered_are_healthy() {
+/// The dump of an Envoy with routes for one call at two backends.
+fn with_orders() -> Value {
     let chain = |header: &str, first: &str, second: &str| target::Chain {
         header: header.into(),
         backends: vec![first.into(), second.into()],
     };
     let chains = [chain("openai,own", "openai", "own"), chain("own,openai", "own", "openai")];
-    let report = report(&rendered(BodyMode::FullDuplex, &chains));
+    rendered(BodyMode::FullDuplex, &chains)
+}
+
+/// What is rendered for one call at several backends is what Envoy survives.
+#[test]
+fn attempts_as_they_are_rendered_are_healthy() {
+    let report = report(&with_orders());
     assert_eq!(report.findings, Vec::new());
+    let text = report.to_text();
+    assert!(text.contains("2 upstream ext_proc filters") && text.contains("2 routes go to them in turn"), "{text}");
 }
 
 #[test]

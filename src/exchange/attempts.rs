@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Again, Attempt, Edits, Failed, Headers, Local, ResponseHead};
+use super::event::{Action, Again, Attempt, Edits, Headers, Local, ResponseHead, Value};
 use super::forward::BACKEND_HEADER;
 use super::local_reply::LOCAL_REPLY_HEADER;
 use super::phase::Phase;
@@ -21,8 +21,11 @@ use crate::base::words::Words;
 use crate::credential::Signing;
 use crate::llm::{Code, Refusal};
 use crate::policy::Policy;
-use crate::target::{Target, header};
+use crate::target::{RetryOn, Target, header};
 use crate::tokens::learned::Key;
+
+/// Why nothing was sent to a backend of which the proxy said no word.
+const NOT_CONNECTED: &str = "not_connected";
 
 /// The attempts of one call.
 #[derive(Default)]
@@ -37,7 +40,11 @@ pub(super) struct Attempts {
     touched: Vec<Words>,
     /// When the one that runs has begun; none where the last one has ended.
     since: Option<Instant>,
+    /// How many may follow the first, at whatever place.
+    may_be: u32,
     told: Vec<record::Attempt>,
+    /// Why the last attempt is answered here.
+    refused: Option<Refusal>,
 }
 
 // === impl Attempts ===
@@ -62,6 +69,19 @@ impl Attempts {
         self.order.len() > 1
     }
 
+    /// The proxy was told to try again after certain answers, and where nothing of a call has left: one that it tries
+    /// again without an answer has reached nobody. Where it was told to after a server's error it also does when a
+    /// connection breaks or a time is over, and no filter of its learns which it was.
+    fn only_after_answers_or_before_sending(&self) -> bool {
+        let retry = self.order.first().and_then(|first| first.retry.as_ref());
+        retry.is_some_and(|retry| !retry.on.contains(&RetryOn::ServerError))
+    }
+
+    /// Why an attempt was answered here, once: the proxy gives the client other words for it.
+    pub fn take_refused(&mut self) -> Option<Refusal> {
+        self.refused.take()
+    }
+
     /// For the record, once.
     pub fn take_told(&mut self) -> Vec<record::Attempt> {
         std::mem::take(&mut self.told)
@@ -84,23 +104,30 @@ impl Attempts {
         }
     }
 
-    /// Takes back what earlier attempts have changed and this one does not.
+    /// Takes back what earlier attempts have changed and this one does not: every value, byte for byte.
     fn restore(&self, edits: &mut Edits, original: &Headers) {
         for name in &self.touched {
             if edits.set.iter().any(|(set, _)| set == name) || edits.remove.contains(name) {
                 continue;
             }
-            let values: Vec<&str> = original.all(name).collect();
-            match values.is_empty() {
-                true => edits.remove.push(name.clone()),
-                // A list in one field is the same as in several (RFC 9110, 5.3).
-                false => edits.set(name.clone(), values.join(", ")),
+            match original.contains(name) {
+                false => edits.remove.push(name.clone()),
+                true => edits.set.push((name.clone(), Value::Original(original.only(name)))),
             }
         }
     }
 
     fn begin(&mut self, target: &Target, credential: Option<&Arc<str>>, now: Instant) {
         self.since = Some(now);
+        self.tell(target, credential, None);
+    }
+
+    /// Nothing is sent to `target`.
+    fn skip(&mut self, target: &Target, reason: &'static str) {
+        self.tell(target, None, Some(reason));
+    }
+
+    fn tell(&mut self, target: &Target, credential: Option<&Arc<str>>, skipped: Option<&'static str>) {
         self.told.push(record::Attempt {
             backend: target.backend.name.clone(),
             model: target.model.clone(),
@@ -108,11 +135,34 @@ impl Attempts {
             status: 0,
             duration: Duration::ZERO,
             wasted: 0,
+            skipped,
         });
     }
 
+    /// The attempt at `place` is the next that the proxy says a word of: to those before it, it could not connect.
+    fn pass_over(&mut self, place: usize) {
+        for between in self.begun..place {
+            if let Some(target) = self.order.get(between % self.order.len()).cloned() {
+                self.skip(&target, NOT_CONNECTED);
+            }
+        }
+        self.begun = place + 1;
+    }
+
+    fn was_not_connected(&mut self) {
+        if let Some(last) = self.last() {
+            last.skipped = Some(NOT_CONNECTED);
+        }
+    }
+
+    /// The last that was begun.
+    fn last(&mut self) -> Option<&mut record::Attempt> {
+        self.told.iter_mut().rev().find(|told| told.skipped.is_none())
+    }
+
     fn end(&mut self, status: u16, wasted: u64, now: Instant) {
-        if let Some((last, since)) = self.told.last_mut().zip(self.since.take()) {
+        let since = self.since.take();
+        if let Some((last, since)) = self.last().zip(since) {
             (last.status, last.wasted, last.duration) = (status, wasted, now.since(since));
         }
     }
@@ -140,19 +190,31 @@ impl Exchange {
     /// The call leaves for `target`; what may follow is named to the proxy.
     pub(super) fn begin_attempts(&mut self, kept: &Deciding, target: &Target, head: &mut Edits) {
         let retry = target.retry.as_ref();
-        let next = std::mem::take(&mut self.attempts.order).into_iter().filter(|next| self.can_be_sent(kept, next));
-        let next = next.take(retry.map_or(0, |retry| retry.attempts as usize)).collect();
-        self.attempts.order = next;
+        let may_be = retry.map_or(0, |retry| retry.attempts);
+        let (mut order, mut left_out) = (Vec::new(), Vec::new());
+        for next in std::mem::take(&mut self.attempts.order) {
+            if order.len() >= may_be as usize {
+                break;
+            }
+            match self.cannot_be_sent(kept, &next) {
+                None => order.push(next),
+                Some(reason) => left_out.push((next, reason)),
+            }
+        }
+        (self.attempts.order, self.attempts.may_be) = (order, may_be);
         if !self.attempts.order.is_empty() {
             self.attempts.order.insert(0, target.clone());
             let names = self.attempts.order.iter().map(|target| &*target.backend.name);
-            let route = header(names, retry.map_or(0, |retry| retry.attempts));
+            let route = header(names, may_be);
             head.set.retain(|(name, _)| *name != *BACKEND_HEADER);
             self.attempts.touch(head);
             head.set(BACKEND_HEADER, route);
             self.attempts.begun = 1;
+        }
+        if self.attempts.may_follow() || !left_out.is_empty() {
             self.attempts.begin(target, self.story.credential.as_ref(), self.now.mono);
         }
+        left_out.iter().for_each(|(target, reason)| self.attempts.skip(target, reason));
         // The router takes its orders out of the head.
         if let Some(retry) = retry {
             head.order(retry);
@@ -160,18 +222,23 @@ impl Exchange {
     }
 
     /// An attempt is written from the original: what an earlier one left in the headers is not looked at.
-    pub(super) fn on_attempt(&mut self, attempt: &Attempt, out: &mut Vec<Action>) {
+    pub(super) fn on_attempt(&mut self, mut attempt: Attempt, out: &mut Vec<Action>) {
         // Once an answer has begun, or before the request has left, there is nothing to try again.
         if self.phase != Phase::Sent {
             return;
         }
         let State::Released(kept) = &mut self.request else { return };
         let Some(mut kept) = kept.take() else { return };
-        let again = match self.attempts.find(attempt) {
+        let original = attempt.original.take();
+        let has_original = original.is_some();
+        kept.body = original.unwrap_or_default();
+        let again = match self.attempts.find(&attempt) {
             Some(0) if attempt.number <= 1 => Again::Same,
             Some(place) => {
-                self.leave_flight(place, &mut kept, out);
-                self.try_again(place, attempt, &kept, out)
+                let next = self.attempts.order.get(place % self.attempts.order.len()).cloned();
+                self.leave_flight(next.as_ref(), &mut kept, out);
+                self.end_attempt(&attempt, place, out);
+                self.try_again(place, &kept, has_original)
             }
             None => {
                 let detail = attempt.backend.clone();
@@ -179,28 +246,33 @@ impl Exchange {
                 Again::Not(refused(Code::NoBackend, &format!("Backend {:?} is not next.", attempt.backend)))
             }
         };
-        self.request = State::Released(Some(kept));
+        kept.body = Bytes::new();
+        // The proxy may have made attempts of which nothing was heard: there are no more than these.
+        let is_last = attempt.number > self.attempts.may_be;
+        self.request = State::Released((!is_last).then_some(kept));
         self.push(Action::Retry(attempt.number, again), out);
     }
 
-    /// What another backend answers is not what was looked for in memory.
-    fn leave_flight(&mut self, place: usize, kept: &mut Deciding, out: &mut Vec<Action>) {
-        let next = self.attempts.order.get(place % self.attempts.order.len());
-        let is_same = |first: &Target| {
-            next.is_some_and(|next| *next.backend.name == *first.backend.name && next.model == first.model)
-        };
-        if !kept.target.as_ref().is_some_and(is_same) {
-            kept.lead = None;
-            self.part_from_followers(out);
-        }
+    /// The original of a call that leaves, for whoever keeps it; what else an attempt needs stays here.
+    pub(super) fn keep(&mut self, mut deciding: Box<Deciding>) -> Bytes {
+        let original = std::mem::take(&mut deciding.body);
+        self.request = State::Released(Some(deciding));
+        original
     }
 
-    fn try_again(&mut self, place: usize, attempt: &Attempt, kept: &Deciding, out: &mut Vec<Action>) -> Again {
-        self.end_attempt(attempt.before.as_ref(), out);
-        self.attempts.begun = place + 1;
+    fn try_again(&mut self, place: usize, kept: &Deciding, has_original: bool) -> Again {
         let Some(target) = self.attempts.order.get(place % self.attempts.order.len()).cloned() else {
             return Again::Same;
         };
+        let before = self.story.target.as_ref();
+        if !has_original {
+            if before.is_some_and(|before| before.index == target.index && before.model == target.model) {
+                // As it stands it is written for this one: the last but one was not connected to.
+                self.attempts.begin(&target, self.story.credential.as_ref(), self.now.mono);
+                return Again::Same;
+            }
+            return self.not_sent(&target, "given_up", given_up(&target));
+        }
         // What may be left of a limit decides how the call is written.
         self.begin_allowance(&target, kept);
         let written = self.sign_attempt(kept, &target).and_then(|signing| {
@@ -209,12 +281,7 @@ impl Exchange {
         });
         let (signing, mut head, written) = match written {
             Ok(written) => written,
-            Err(refusal) => {
-                let detail = refusal.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
-                let detail = format!("{}{detail}", target.backend.name);
-                self.story.decide("target", "not_retried", refusal.code.as_str(), detail);
-                return Again::Not(refused(refusal.code, &refusal.message));
-            }
+            Err(refusal) => return self.not_sent(&target, refusal.code.as_str(), refusal),
         };
         self.story.decide("target", "retried", "attempt", target.backend.name.to_string());
         self.story.credential = signing.name().cloned();
@@ -238,17 +305,35 @@ impl Exchange {
         Again::Anew { head, body }
     }
 
-    /// What the attempt that has failed says of its backend, and what it may cost all the same.
-    fn end_attempt(&mut self, before: Option<&Failed>, out: &mut Vec<Action>) {
-        let asked = self.attempts.told.last().map(|last| last.backend.clone()).unwrap_or_default();
-        let (status, after) = match before {
-            // The answer may be that of an attempt before the last one, which the proxy never got to.
-            Some(Failed { backend, status, after }) if **backend == *asked => (*status, *after),
-            _ => (0, None),
-        };
-        let wasted = if status == 0 { self.estimated_prompt() } else { 0 };
-        self.attempts.end(status, wasted, self.now.mono);
-        self.observe_attempt(status, after, out);
+    /// The attempt is answered here: nothing can be sent to `target`.
+    fn not_sent(&mut self, target: &Target, reason: &'static str, refusal: Refusal) -> Again {
+        let detail = refusal.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
+        self.story.decide("target", "not_retried", reason, format!("{}{detail}", target.backend.name));
+        self.attempts.skip(target, reason);
+        let mut local = refused(refusal.code, &refusal.message);
+        if let Some(after) = refusal.retry_after {
+            local.headers.push(("retry-after".into(), after.as_millis().div_ceil(1000).to_string().into()));
+        }
+        self.attempts.refused = Some(refusal);
+        Again::Not(local)
+    }
+
+    /// What the attempt that has failed says of its backend, and what it may cost all the same. The next one is at
+    /// `place`.
+    fn end_attempt(&mut self, next: &Attempt, place: usize, out: &mut Vec<Action>) {
+        let asked = self.attempts.last().map(|last| last.backend.clone()).unwrap_or_default();
+        // The answer may be that of an attempt before the last one, which the proxy never got to.
+        let answered = next.before.as_ref().filter(|failed| *failed.backend == *asked);
+        // The first that is heard of is the first that could be sent.
+        let was_sent = next.number > 1;
+        let never_left = answered.is_none() && (!was_sent || self.attempts.only_after_answers_or_before_sending());
+        let wasted = if answered.is_some() || never_left { 0 } else { self.estimated_prompt() };
+        self.attempts.end(answered.map_or(0, |failed| failed.status), wasted, self.now.mono);
+        if !was_sent {
+            self.attempts.was_not_connected();
+        }
+        self.attempts.pass_over(place);
+        self.observe_attempt(answered, never_left, out);
     }
 
     /// The head of the answer that goes on has come: nothing is tried again, and nothing kept for it.
@@ -268,11 +353,14 @@ impl Exchange {
         self.setup.learned.estimate_input(key, call.body_bytes)
     }
 
-    /// Whether an attempt at this target could be made: Envoy asks no other one where it cannot.
-    fn can_be_sent(&self, kept: &Deciding, target: &Target) -> bool {
-        let signing = self.sign_attempt(kept, target);
-        // What a rule refuses is found out by writing; what is written otherwise is seldom refused.
-        signing.is_ok_and(|signing| !target.refuses_loss || self.write_attempt(kept, target, &signing).is_ok())
+    /// Why no attempt at this target could be made; none where one can: Envoy asks no other one where it cannot.
+    fn cannot_be_sent(&self, kept: &Deciding, target: &Target) -> Option<&'static str> {
+        let tried = self.sign_attempt(kept, target).and_then(|signing| match target.refuses_loss {
+            // What a rule refuses is found out by writing; what is written otherwise is seldom refused.
+            true => self.write_attempt(kept, target, &signing).map(|_| ()),
+            false => Ok(()),
+        });
+        tried.err().map(|refusal| refusal.code.as_str())
     }
 
     /// With whose key another attempt leaves.
@@ -284,6 +372,15 @@ impl Exchange {
         let held = self.own_credential(target.index, &target.backend)?;
         no_token_needed(held.credential, self.leaving(&target.backend))
     }
+}
+
+/// What a client is told whose call failed at one backend and can be written for no other any more.
+fn given_up(target: &Target) -> Refusal {
+    let message = format!(
+        "The call failed at one backend and could not be sent on to {:?}: there is no memory left for it; ask again.",
+        target.backend.name
+    );
+    Refusal::new(Code::Overloaded, message).retry_after(Duration::from_secs(1))
 }
 
 /// The answer to an attempt that is not made, in the form in which the rendered configuration says the proxy's own

@@ -4,7 +4,7 @@
 use std::cell::LazyCell;
 use std::time::Duration;
 
-use super::event::{Action, Note, RequestHead, ResponseHead};
+use super::event::{Action, Failed, Note, RequestHead, ResponseHead};
 use super::local_reply::{LOCAL_REPLY_HEADER, is_local_reply};
 use super::steps::{Deciding, Flow};
 use super::{Exchange, access};
@@ -167,13 +167,14 @@ impl Exchange {
         self.tell_health(outcome, out);
     }
 
-    /// As [`Exchange::observe`], of an attempt whose answer stays with the proxy: its status, 0 where there was none,
-    /// which may be the proxy's own doing as well, so that one alone says nothing.
-    pub(super) fn observe_attempt(&mut self, status: u16, after: Option<Duration>, out: &mut Vec<Action>) {
+    /// As [`Exchange::observe`], of an attempt whose answer stays with the proxy. One without an answer may have been
+    /// the proxy's own doing, so that one alone says nothing; unless nothing of it has left.
+    pub(super) fn observe_attempt(&mut self, answered: Option<&Failed>, never_left: bool, out: &mut Vec<Action>) {
         let Some(index) = self.story.target.as_ref().map(|target| target.index) else { return };
-        let outcome = match status {
-            0 => Some(Outcome::Failed),
-            status => self.of_provider(status, after, index),
+        let outcome = match answered {
+            Some(failed) => self.of_provider(failed.status, failed.after, index),
+            None if never_left => Some(Outcome::Unreachable),
+            None => Some(Outcome::Failed),
         };
         self.tell_health(outcome, out);
     }

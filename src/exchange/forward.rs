@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Exchange;
 use super::event::{Action, Edits, Meta, RequestHead, Slot};
 use super::keys::with_keys;
-use super::request::State;
 use super::sign::put;
 use super::steps::Deciding;
 use super::translate::Written;
@@ -56,8 +55,11 @@ impl Exchange {
         let counted = if done.kinds().is_some() { &body } else { &deciding.body };
         let count = self.counts_input(&target).then(|| counted.clone());
         self.expect(&deciding, &target, asked);
-        self.request = State::Released(self.attempts.may_follow().then_some(deciding));
+        let kept = self.attempts.may_follow().then(|| self.keep(deciding));
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
+        if let Some(original) = kept {
+            self.push(Action::Keep(original), out);
+        }
         if let Some(body) = count {
             self.side_open = true;
             self.ask(Slot::Side, self.count_of(&target, body), out);

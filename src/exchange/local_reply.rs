@@ -44,7 +44,8 @@ impl Exchange {
     /// Says the proxy's own reply in the client's dialect, with the proxy's status.
     pub(super) fn say_local_reply(&mut self, out: &mut Vec<Action>) {
         let Body::LocalReply(text) = std::mem::take(&mut self.response.body) else { return };
-        let refusal = translate(self.upstream_status(), &text);
+        let refused = self.attempts.take_refused();
+        let refusal = refused.unwrap_or_else(|| translate(self.upstream_status(), &text));
         let body = Bytes::from(wire::codec_of(self.story.dialect, self.story.operation).refusal(&refusal));
         self.story.refusal = Some(refusal.code.as_str());
         if self.phase == Phase::Held {

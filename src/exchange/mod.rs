@@ -190,7 +190,7 @@ impl Exchange {
             Event::Answer(slot, answer) => self.on_answer(slot, answer, out),
             Event::Feed(Feed::Cut) => self.on_cut(out),
             Event::Feed(feed) => self.on_feed(feed, out),
-            Event::Attempt(attempt) => self.on_attempt(&attempt, out),
+            Event::Attempt(attempt) => self.on_attempt(attempt, out),
             Event::Tick => self.on_tick(out),
             Event::Stop(stop) => self.on_stop(stop, out),
             Event::Gone => self.on_gone(out),
@@ -202,7 +202,7 @@ impl Exchange {
         &self.setup.id
     }
 
-    /// Bytes of the request and of the response that are held in memory now.
+    /// Bytes of the request and of the response that are held in memory now; without the original that the host keeps.
     pub fn buffered(&self) -> usize {
         self.request.buffered() + self.response.buffered() + self.allowance.buffered()
     }
@@ -224,6 +224,12 @@ impl Exchange {
     /// copy of what is sent on. `Stop::Shed` gives up the header and the copy, never the answer.
     pub fn is_holding_response(&self) -> bool {
         self.waits_for_whole() || (self.is_answering() && self.response.keeps_copy())
+    }
+
+    /// True while a response is held that can be written for its client only when it is whole: `Stop::Shed` gives up
+    /// the answer.
+    pub fn needs_whole_response(&self) -> bool {
+        matches!(self.response.body, response::Body::CrossingWhole(_))
     }
 
     fn waits_for_whole(&self) -> bool {

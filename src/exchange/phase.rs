@@ -54,7 +54,7 @@ pub enum Kind {
     /// An `Emit` that ends the body.
     Last,
     Retry,
-    /// Asks and wake-ups: they concern the host alone.
+    /// Asks, wake-ups and what is kept: they concern the host alone.
     Wait,
     Note,
 }
@@ -154,7 +154,7 @@ impl Kind {
             Action::Emit { end: false, .. } => Kind::Emit,
             Action::Emit { end: true, .. } => Kind::Last,
             Action::Retry(..) => Kind::Retry,
-            Action::Ask(..) | Action::Wake(_) => Kind::Wait,
+            Action::Ask(..) | Action::Wake(_) | Action::Keep(_) => Kind::Wait,
             Action::Note(_) => Kind::Note,
         }
     }

@@ -227,8 +227,15 @@ impl Exchange {
         }
     }
 
-    /// The answer will not be the one that was asked for: who waits for it goes on alone.
-    pub(super) fn part_from_followers(&mut self, out: &mut Vec<Action>) {
+    /// The call goes to `next`. What another backend answers is not what was looked for: who waits for it goes on alone.
+    pub(super) fn leave_flight(&mut self, next: Option<&Target>, kept: &mut Deciding, out: &mut Vec<Action>) {
+        let is_same = |first: &Target| {
+            next.is_some_and(|next| *next.backend.name == *first.backend.name && next.model == first.model)
+        };
+        if kept.target.as_ref().is_some_and(is_same) {
+            return;
+        }
+        kept.lead = None;
         if let Some(ticket) = self.lead {
             self.part(ticket, out);
         }

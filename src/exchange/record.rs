@@ -81,7 +81,7 @@ pub struct Record {
     pub generation: u64,
 }
 
-/// One attempt to send the call. The last one is what the client got.
+/// One attempt to send the call, or a place of its order that was left out. The last attempt is what the client got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub backend: Arc<str>,
@@ -96,6 +96,9 @@ pub struct Attempt {
     /// Tokens of the prompt that the provider may bill though it served nothing, by an estimate: of an attempt that
     /// was given up without an answer. They are in nobody's usage and cost.
     pub wasted: u64,
+    /// Why nothing was sent to this backend: the word of a refusal, `given_up` where the original was no longer held,
+    /// or `not_connected`. None where it was asked.
+    pub skipped: Option<&'static str>,
 }
 
 /// How a call and the cache have met.

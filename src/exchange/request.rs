@@ -38,7 +38,8 @@ pub(super) enum State {
     Lingering(Linger),
     /// Waiting for what another exchange's answer brings.
     Following(Box<Following>),
-    /// Sent on, passed, answered or given up. The original is kept where another attempt may need it.
+    /// Sent on, passed, answered or given up. What was decided is kept where another attempt may need it; the host
+    /// keeps its body meanwhile.
     Released(Option<Box<Deciding>>),
 }
 
@@ -66,7 +67,6 @@ impl State {
             State::Holding(hold) => hold.body.len(),
             State::Deciding(deciding) => deciding.body.len(),
             State::Following(following) => following.buffered(),
-            State::Released(Some(kept)) => kept.body.len(),
             _ => 0,
         }
     }

@@ -112,7 +112,7 @@ pub(super) fn put(edits: &mut Edits, head: &RequestHead, backend: &Backend, sign
         let set = edits.set.iter().filter(|(name, _)| HOST_HEADERS.iter().any(|host| name.eq_ignore_ascii_case(host)));
         let set = set.map(|(_, value)| match value {
             Value::Text(text) => &**text,
-            Value::Secret { .. } => "",
+            Value::Secret { .. } | Value::Original(_) => "",
         });
         // A head without a host of Weir's would leave with the caller's.
         let authority = edits.authority.as_deref().unwrap_or_default();

@@ -4,13 +4,16 @@
 //!
 //! Which exchange it is, for which backend the request is written as it stands, and what became of the attempt before
 //! say the fields of dynamic metadata: no header does, for the proxy keeps an attempt's headers for the next one and
-//! whatever named it would leave with this one. A process that does not know the exchange (another one took its place
-//! on the socket) lets the request go as it stands where it was written for this backend, and nowhere else.
+//! whatever named it would leave with this one. A process that does not know the exchange passes the question on to the
+//! one that the exchange's id names (`siblings`). Where that one is gone, the request goes as it stands where it was
+//! written for this backend, and nowhere else.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
@@ -19,7 +22,9 @@ use super::claims;
 use super::incoming::{Incoming, Part};
 use super::metadata::NAMESPACE;
 use super::outgoing::{Outgoing, Way, What};
-use super::pool::Pool;
+use super::pool::{Held, Pool};
+use super::registry::{Answered, Asking, Asks};
+use super::siblings::Siblings;
 use super::write;
 use crate::exchange::attempts::refused;
 use crate::exchange::event::{Again, Failed, ResponseHead};
@@ -34,13 +39,19 @@ pub struct Attempt {
     pool: Arc<Pool>,
     /// The backend in whose cluster the filter stands; empty where the filter does not say it.
     backend: String,
+    /// Who may hold the exchange where this process does not; none where nobody else is asked.
+    siblings: Option<Arc<Siblings>>,
     state: State,
+    /// The body that was answered with, until it was sent.
+    held: Option<Held>,
 }
 
 enum State {
     Fresh,
     /// The exchange was asked; the flag says what to do where it does not answer: let the request go as it stands.
-    Asking(oneshot::Receiver<Again>, bool),
+    Asking(oneshot::Receiver<Answered>, bool),
+    /// Another process was asked; the flag says the same.
+    PassingOn(Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>, bool),
     Answered,
 }
 
@@ -57,21 +68,63 @@ struct Told {
 
 impl Attempt {
     /// A stream that has said nothing yet, of the filter in the cluster of `backend`.
-    pub fn new(inbound: Streaming<Incoming>, pool: Arc<Pool>, backend: String) -> Self {
-        Attempt { inbound, pool, backend, state: State::Fresh }
+    pub fn new(
+        inbound: Streaming<Incoming>,
+        pool: Arc<Pool>,
+        backend: String,
+        siblings: Option<Arc<Siblings>>,
+    ) -> Self {
+        Attempt { inbound, pool, backend, siblings, state: State::Fresh, held: None }
     }
 
     /// The head has come: the exchange is asked. Some answer where it cannot be.
-    fn ask(&mut self, metadata: &[u8]) -> Option<Again> {
-        let told = Told::read(metadata);
+    fn ask(&mut self, metadata: Bytes) -> Option<Again> {
+        let told = Told::read(&metadata);
         let fits = !self.backend.is_empty() && told.written_for == self.backend;
-        match self.pool.attempts().ask(&told.exchange, self.backend.clone(), told.before) {
-            Some(answer) => {
+        let asks = Asks { backend: self.backend.clone(), fits, before: told.before };
+        match self.pool.attempts().ask(&told.exchange, asks) {
+            Asking::Exchange(answer) => {
                 self.state = State::Asking(answer, fits);
-                None
+                return None;
             }
-            None => Some(self.unheard(fits)),
+            Asking::Stands => return Some(Again::Same),
+            Asking::Nobody => {}
         }
+        let holder =
+            self.siblings.as_ref().and_then(|siblings| Some((siblings.clone(), siblings.holder(&told.exchange)?)));
+        let Some((siblings, process)) = holder else { return Some(self.unheard(fits)) };
+        let backend = self.backend.clone();
+        let answer = async move { siblings.ask(process, &backend, &metadata).await };
+        self.state = State::PassingOn(Box::pin(answer), fits);
+        None
+    }
+
+    /// What the exchange answers, as soon as it does.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
+        let answered = match &mut self.state {
+            State::Asking(answer, fits) => match Pin::new(answer).poll(cx) {
+                Poll::Ready(Ok(Answered { again, held })) => {
+                    self.held = Some(held);
+                    write::attempt(again)
+                }
+                Poll::Ready(Err(_)) => {
+                    let fits = *fits;
+                    write::attempt(self.unheard(fits))
+                }
+                Poll::Pending => return Poll::Pending,
+            },
+            State::PassingOn(answer, fits) => match answer.as_mut().poll(cx) {
+                Poll::Ready(Some(message)) => Outgoing::new(What::PassedOn(message)),
+                Poll::Ready(None) => {
+                    let fits = *fits;
+                    write::attempt(self.unheard(fits))
+                }
+                Poll::Pending => return Poll::Pending,
+            },
+            State::Fresh | State::Answered => return Poll::Pending,
+        };
+        self.state = State::Answered;
+        Poll::Ready(answered)
     }
 
     /// What is answered where no exchange does.
@@ -89,24 +142,16 @@ impl Stream for Attempt {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // The transport asks for more when it has room again: what was answered has left.
+        this.held = None;
         loop {
-            if let State::Asking(answer, fits) = &mut this.state
-                && let Poll::Ready(answered) = Pin::new(answer).poll(cx)
-            {
-                let again = match answered {
-                    Ok(again) => again,
-                    Err(_) => {
-                        let fits = *fits;
-                        this.unheard(fits)
-                    }
-                };
-                this.state = State::Answered;
-                return Poll::Ready(Some(Ok(write::attempt(again))));
+            if let Poll::Ready(answer) = this.poll_answer(cx) {
+                return Poll::Ready(Some(Ok(answer)));
             }
             match Pin::new(&mut this.inbound).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => match (message.part, &this.state) {
                     (Some(Part::RequestHead(..)), State::Fresh) => {
-                        if let Some(again) = this.ask(&message.metadata) {
+                        if let Some(again) = this.ask(message.metadata) {
                             this.state = State::Answered;
                             return Poll::Ready(Some(Ok(write::attempt(again))));
                         }

@@ -19,6 +19,7 @@ use tonic::{Code, Status, Streaming};
 use super::asked::Asked;
 use super::claims;
 use super::incoming::{Incoming, Modes};
+use super::leave::{leave, leave_all};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::pool::{Place, Pool};
@@ -26,7 +27,7 @@ use super::read::read;
 use super::registry::Attempts;
 use super::write::Writer;
 use crate::cache::Recall;
-use crate::exchange::event::{Action, Answer, Event, Feed, Note, Slot, Stop};
+use crate::exchange::event::{Action, Answer, Event, Feed, Slot, Stop};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::{Exchange, Setup};
 use crate::render::attempt::has_routes;
@@ -81,16 +82,15 @@ impl<W: World> Drive<W> {
     pub fn new(inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>, orders: &str) -> Self {
         let (place, fits) = pool.enter();
         let permit = if fits { world.admit() } else { None };
-        let draw = pool.draw();
         let policy = world.policy();
         let (max_wait, claims_from) = (policy.max_wait, policy.identity.claims_from(policy.role).cloned());
         let setup = Setup {
-            id: hex(draw),
+            id: pool.id(),
             policy,
             learned: world.learned(),
             health: world.health(),
             mode: BodyMode::FullDuplex,
-            draw: pool.draw() as u64,
+            draw: pool.draw(),
         };
         if permit.is_none() {
             pool.count_shed("exchanges");
@@ -197,10 +197,11 @@ impl<W: World> Drive<W> {
                 self.tell(Event::Request(head, end));
             }
             Event::Chunk(bytes, end) => {
-                let holds = |running: &Running| {
-                    running.exchange.is_holding_response() && running.place.is_full_for(bytes.len())
+                let has_no_room = |running: &Running| match &running.exchange {
+                    exchange if exchange.needs_whole_response() => !running.place.makes_room_for(bytes.len()),
+                    exchange => exchange.is_holding_response() && running.place.is_full_for(bytes.len()),
                 };
-                if self.running.as_ref().is_some_and(holds) {
+                if self.running.as_ref().is_some_and(has_no_room) {
                     // What the body was held for, or copied for, is given up, not the answer.
                     self.tell(Event::Stop(Stop::Shed));
                 }
@@ -219,7 +220,7 @@ impl<W: World> Drive<W> {
             return;
         }
         let holding = running.exchange.is_holding();
-        if holding && running.place.is_full_for(bytes.len()) {
+        if holding && !running.place.makes_room_for(bytes.len()) {
             self.pool.count_shed("buffered");
             self.tell(Event::Stop(Stop::Shed));
             return self.tell(Event::RequestBody(bytes, end));
@@ -248,7 +249,8 @@ impl<W: World> Drive<W> {
                 }
                 Action::Wake(at) => self.wake = Some(Box::pin(tokio::time::sleep(self.pool.until(at)))),
                 Action::Note(note) => leave(&*self.world, running.permit.as_mut(), note),
-                Action::Retry(_, again) => self.attempts.answer(again),
+                Action::Keep(body) => self.attempts.keep(self.pool.keep(body)),
+                Action::Retry(_, again) => self.attempts.answer(again, &self.pool),
                 action => self.writer.write(action, &mut self.outbox),
             }
         }
@@ -279,9 +281,9 @@ impl<W: World> Drive<W> {
         let Some((slot, asked)) =
             running.gate.take().map(|gate| (Slot::Gate, gate)).or(side.map(|side| (Slot::Side, side)))
         else {
-            return end(running, &*world, &pool);
+            return running.end(&*world, &pool);
         };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return end(running, &*world, &pool) };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return running.end(&*world, &pool) };
         runtime.spawn(async move {
             let mut actions = Vec::new();
             running.exchange.on(Event::Stop(Stop::Leave), pool.now(), &mut actions);
@@ -291,32 +293,19 @@ impl<W: World> Drive<W> {
                 () = pool.over() => {}
             }
             leave_all(&*world, running.permit.as_mut(), actions);
-            end(running, &*world, &pool);
+            running.end(&*world, &pool);
         });
     }
 }
 
-/// The last event, and what it leaves.
-fn end<W: World>(mut running: Running, world: &W, pool: &Pool) {
-    let mut actions = Vec::new();
-    running.exchange.on(Event::Gone, pool.now(), &mut actions);
-    leave_all(world, running.permit.as_mut(), actions);
-}
+// === impl Running ===
 
-fn leave_all<W: World>(world: &W, mut permit: Option<&mut Permit>, actions: Vec<Action>) {
-    for action in actions {
-        if let Action::Note(note) = action {
-            leave(world, permit.as_deref_mut(), note);
-        }
-    }
-}
-
-/// A note that must not be lost takes a reserved place; others take what room there is.
-fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
-    match (&note, permit) {
-        (Note::Publish(..) | Note::Shadow { .. } | Note::Observe(_), _) => world.hint(note),
-        (_, Some(permit)) => permit.note(note),
-        (_, None) => {}
+impl Running {
+    /// The last event, and what it leaves.
+    fn end<W: World>(mut self, world: &W, pool: &Pool) {
+        let mut actions = Vec::new();
+        self.exchange.on(Event::Gone, pool.now(), &mut actions);
+        leave_all(world, self.permit.as_mut(), actions);
     }
 }
 
@@ -324,15 +313,6 @@ fn leave<W: World>(world: &W, permit: Option<&mut Permit>, note: Note) {
 /// (`tonic` does). Other errors are ends of the connection.
 fn is_unreadable(status: &Status) -> bool {
     matches!(status.code(), Code::InvalidArgument | Code::OutOfRange)
-}
-
-/// 32 digits.
-fn hex(number: u128) -> Arc<str> {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
-    let bytes = number.to_be_bytes();
-    let mut text = String::with_capacity(2 * bytes.len());
-    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
-    text.into()
 }
 
 /// Works on a body of so many bytes: for a large one, other streams of this thread go on meanwhile, where the
@@ -366,7 +346,7 @@ impl<W: World> Stream for Drive<W> {
             if let Poll::Ready(event) = this.poll_awaited(cx) {
                 // An answer may be all that a held body waited for, and an attempt writes it anew.
                 let size = |running: &Running| match event {
-                    Event::Attempt(_) => running.exchange.buffered(),
+                    Event::Attempt(ref attempt) => attempt.original.as_ref().map_or(0, Bytes::len),
                     _ => running.exchange.deciding(),
                 };
                 beside(this.running.as_ref().map_or(0, size), || this.tell(event));

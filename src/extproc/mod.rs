@@ -14,7 +14,9 @@
 //!
 //! A filter says in its initial metadata which of two it is. The one of the route (`drive`) sends exchanges. The one in a
 //! provider's cluster (`attempt`) asks what one attempt sends, where a call may visit several backends: a stream of its
-//! own with the request's head alone, answered by whoever runs the exchange (`registry`).
+//! own with the request's head alone, answered by whoever runs the exchange (`registry`). Attempts have a listener of
+//! their own, which lives as long as the exchanges do, and may come to another process than theirs (`siblings`). What
+//! another attempt is written from is held until the answer begins, or until somebody else needs the room (`originals`).
 //!
 //! | body mode | request | response | a streamed local answer |
 //! |---|---|---|---|
@@ -31,8 +33,10 @@ pub mod claims;
 mod drive;
 mod fields;
 mod incoming;
+mod leave;
 mod metadata;
 mod modes;
+mod originals;
 mod outbox;
 mod outgoing;
 mod pool;
@@ -41,6 +45,7 @@ mod read;
 mod registry;
 pub mod server;
 pub mod service;
+mod siblings;
 pub mod signing;
 pub mod tls;
 mod turns;
@@ -54,4 +59,5 @@ pub use outbox::Outbox;
 pub use outgoing::{NoRoom, Outgoing, Way, What};
 pub use pool::{Pool, PoolLimits};
 pub use read::read;
+pub use siblings::Siblings;
 pub use write::Writer;

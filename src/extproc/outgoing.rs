@@ -15,7 +15,7 @@
 //! BodyResponse                response 1: CommonResponse
 //! CommonResponse              status 1, header_mutation 2, body_mutation 3, clear_route_cache 5
 //! HeaderMutation              set_headers 1: HeaderValueOption, remove_headers 2
-//! HeaderValueOption           header 1: HeaderValue, append_action 3
+//! HeaderValueOption           header 1: HeaderValue, append 2: BoolValue (value 1), append_action 3
 //! HeaderValue                 key 1, raw_value 3
 //! BodyMutation                body 1, streamed_response 3: StreamedBodyResponse
 //! StreamedBodyResponse        body 1, end_of_stream 2
@@ -33,8 +33,12 @@ use super::metadata;
 use super::put::{self, Decimal, delimited, number_len};
 use crate::exchange::event::{Edits, Length, Local, Meta, Value};
 
-/// `HeaderValueOption.HeaderAppendAction`: set, whatever stood there.
-const OVERWRITE_IF_EXISTS_OR_ADD: u64 = 2;
+/// What stands behind the header in a `HeaderValueOption`. Set, whatever stood there: `append_action 3` is
+/// `OVERWRITE_IF_EXISTS_OR_ADD`.
+const OVER: &[u8] = &[0x18, 2];
+/// Beside what stands there: `append 2: BoolValue` is true. Envoy takes the action that means the same for none, for
+/// its number is 0.
+const BESIDE: &[u8] = &[0x12, 2, 0x08, 1];
 /// `CommonResponse.ResponseStatus`.
 const CONTINUE_AND_REPLACE: u64 = 1;
 /// What Envoy shows as the reason of an immediate response (`%RESPONSE_CODE_DETAILS%`).
@@ -72,6 +76,8 @@ pub enum What {
     Immediate(Local),
     /// The head of a local answer that is streamed.
     Open(Local),
+    /// What another process answers: a whole `ProcessingResponse`, encoded. It has its own metadata.
+    PassedOn(Bytes),
 }
 
 /// Which way a body goes.
@@ -115,7 +121,8 @@ impl Outgoing {
         let layers = self.what.layers();
         let meta = if self.meta.is_empty() { 0 } else { delimited(metadata::size(&self.meta)) };
         let more = if matches!(self.what, What::PassHead(_)) { STREAMED_OVERRIDE } else { &[] };
-        let (needed, room) = (delimited(layers[0]) + meta + more.len(), out.remaining_mut());
+        let answer = if let What::PassedOn(whole) = &self.what { whole.len() } else { delimited(layers[0]) };
+        let (needed, room) = (answer + meta + more.len(), out.remaining_mut());
         if needed > room {
             return Err(NoRoom { needed, room });
         }
@@ -162,13 +169,13 @@ impl What {
                 [delimited(common), common, mutation, body]
             }
             What::Continue(_) => [delimited(0), 0, 0, 0],
-            What::RequestTrailers | What::ResponseTrailers => [0; 4],
+            What::RequestTrailers | What::ResponseTrailers | What::PassedOn(_) => [0; 4],
             What::Immediate(local) => {
                 let status = number_len(u64::from(local.status));
                 let headers = local
                     .headers
                     .iter()
-                    .map(|(name, value)| delimited(option_len(name, [b"", value.as_bytes()])))
+                    .map(|(name, value)| delimited(option_len(name, [b"", value.as_bytes()], OVER)))
                     .sum();
                 let answer =
                     delimited(status) + delimited(headers) + delimited(local.body.len()) + delimited(DETAILS.len());
@@ -227,6 +234,7 @@ impl What {
             }
             What::RequestTrailers => put::key(5, outermost, out),
             What::ResponseTrailers => put::key(6, outermost, out),
+            What::PassedOn(whole) => out.put_slice(whole),
             What::Immediate(local) => {
                 put::key(7, outermost, out);
                 encode_immediate(local, [second, third], out);
@@ -250,7 +258,7 @@ fn encode_immediate(local: &Local, [status, headers]: [usize; 2], out: &mut impl
     put::number(1, u64::from(local.status), out);
     put::key(2, headers, out);
     for (name, value) in &local.headers {
-        encode_option(name, [b"", value.as_bytes()], out);
+        encode_option(name, [b"", value.as_bytes()], OVER, out);
     }
     put::bytes(3, &local.body, out);
     put::bytes(5, DETAILS.as_bytes(), out);
@@ -258,25 +266,30 @@ fn encode_immediate(local: &Local, [status, headers]: [usize; 2], out: &mut impl
 
 // === Headers ===
 
-/// What is set by edits, in order.
-fn each_set<'a>(edits: &'a Edits, mut each: impl FnMut(&'a str, Pieces<'_>)) {
+/// What is set by edits, in order, and how.
+fn each_set<'a>(edits: &'a Edits, mut each: impl FnMut(&'a str, Pieces<'_>, &'static [u8])) {
     if let Some(path) = &edits.path {
-        each(":path", [b"", path.as_bytes()]);
+        each(":path", [b"", path.as_bytes()], OVER);
     }
     if let Some(authority) = &edits.authority {
-        each(":authority", [b"", authority.as_bytes()]);
+        each(":authority", [b"", authority.as_bytes()], OVER);
     }
     if let Some(status) = edits.status {
-        each(":status", [b"", &Decimal::of(u64::from(status))]);
+        each(":status", [b"", &Decimal::of(u64::from(status))], OVER);
     }
     for (name, value) in &edits.set {
         match value {
-            Value::Text(text) => each(name, [b"", text.as_bytes()]),
-            Value::Secret { prefix, secret } => each(name, [prefix.as_bytes(), secret.expose().as_bytes()]),
+            Value::Text(text) => each(name, [b"", text.as_bytes()], OVER),
+            Value::Secret { prefix, secret } => each(name, [prefix.as_bytes(), secret.expose().as_bytes()], OVER),
+            Value::Original(fields) => {
+                for (at, (_, value)) in fields.iter().enumerate() {
+                    each(name, [b"", value], if at == 0 { OVER } else { BESIDE });
+                }
+            }
         }
     }
     if let Length::Exactly(length) = edits.length {
-        each("content-length", [b"", &Decimal::of(length)]);
+        each("content-length", [b"", &Decimal::of(length)], OVER);
     }
 }
 
@@ -295,27 +308,27 @@ fn each_of<'a>(local: &'a Local, mut each: impl FnMut(&'a str, Pieces<'_>)) {
 
 fn mutation_len(edits: &Edits) -> usize {
     let mut length = 0;
-    each_set(edits, |name, value| length += delimited(option_len(name, value)));
+    each_set(edits, |name, value, how| length += delimited(option_len(name, value, how)));
     each_removed(edits, |name| length += delimited(name.len()));
     length
 }
 
 fn encode_mutation(edits: &Edits, out: &mut impl BufMut) {
-    each_set(edits, |name, value| encode_option(name, value, out));
+    each_set(edits, |name, value, how| encode_option(name, value, how, out));
     each_removed(edits, |name| put::bytes(2, name.as_bytes(), out));
 }
 
-fn option_len(name: &str, value: Pieces<'_>) -> usize {
-    delimited(header_len(name, value)) + number_len(OVERWRITE_IF_EXISTS_OR_ADD)
+fn option_len(name: &str, value: Pieces<'_>, how: &[u8]) -> usize {
+    delimited(header_len(name, value)) + how.len()
 }
 
 /// An entry of `HeaderMutation.set_headers`.
-fn encode_option(name: &str, value: Pieces<'_>, out: &mut impl BufMut) {
+fn encode_option(name: &str, value: Pieces<'_>, how: &[u8], out: &mut impl BufMut) {
     let header = header_len(name, value);
-    put::key(1, option_len(name, value), out);
+    put::key(1, option_len(name, value, how), out);
     put::key(1, header, out);
     encode_header(name, value, out);
-    put::number(3, OVERWRITE_IF_EXISTS_OR_ADD, out);
+    out.put_slice(how);
 }
 
 fn header_len(name: &str, [first, second]: Pieces<'_>) -> usize {

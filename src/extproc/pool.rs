@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::originals::Originals;
 use super::registry::Registry;
 use crate::base::now::{Instant, Now};
 use crate::telemetry::Metrics;
@@ -29,13 +30,24 @@ pub struct Pool {
     origin: std::time::Instant,
     random: RandomState,
     counter: AtomicU64,
+    /// What names this process in the ids of its exchanges.
+    process: u64,
     wrong_mode: Once,
     unreadable: Once,
     unheard: Once,
+    given_up: Once,
     attempts: Arc<Registry>,
+    originals: Originals,
     deadline: CancellationToken,
     /// The same as a flag, which costs less to look at.
     over: AtomicBool,
+}
+
+/// Bytes that are held beside those of a place, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    pool: Arc<Pool>,
+    bytes: usize,
 }
 
 /// A place among the exchanges in flight.
@@ -50,16 +62,24 @@ pub struct Place {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: PoolLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Pool::of(limits, metrics, RandomState::new().hash_one(std::process::id()))
+    }
+
+    /// An empty pool of the process that has this number, which nobody else has drawn.
+    pub fn of(limits: PoolLimits, metrics: Arc<Metrics>, process: u64) -> Arc<Self> {
         Arc::new(Pool {
             limits,
             metrics,
             origin: std::time::Instant::now(),
             random: RandomState::new(),
             counter: AtomicU64::new(0),
+            process,
             wrong_mode: Once::new(),
             unreadable: Once::new(),
             unheard: Once::new(),
+            given_up: Once::new(),
             attempts: Arc::default(),
+            originals: Originals::default(),
             deadline: CancellationToken::new(),
             over: AtomicBool::new(false),
         })
@@ -102,6 +122,36 @@ impl Pool {
         &self.attempts
     }
 
+    /// The originals of calls that have left.
+    pub(super) fn originals(&self) -> &Originals {
+        &self.originals
+    }
+
+    /// How many bytes too many it would be with `more`.
+    pub(super) fn excess(&self, more: usize) -> u64 {
+        (self.buffered() + more as u64).saturating_sub(self.limits.max_buffered as u64)
+    }
+
+    /// So many bytes are held, or are not any more.
+    pub(super) fn hold(&self, bytes: usize, more: bool) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if bytes != 0 {
+            self.metrics.buffered.inc_by(if more { bytes } else { -bytes });
+        }
+    }
+
+    /// So many originals were given up. The first is told in the log.
+    pub(super) fn count_given_up(&self, count: usize) {
+        self.metrics.originals_given_up.inc_by(count as u64);
+        self.given_up.call_once(|| {
+            tracing::warn!(
+                "bodies of calls that wait for a provider were given up to make room for others; such a call cannot \
+                 be sent to another backend. Raise overload.maxBuffered, or look for the provider that is slow; \
+                 weir_originals_given_up_total counts them"
+            );
+        });
+    }
+
     /// An exchange is shed because there are too many, or because too many bytes are held.
     pub(super) fn count_shed(&self, cause: &'static str) {
         self.metrics.shed(cause);
@@ -132,8 +182,9 @@ impl Pool {
     pub(super) fn complain_of_attempt(&self) {
         self.unheard.call_once(|| {
             tracing::warn!(
-                "a call that failed at one backend cannot be sent to the next: this process does not have it. That is so \
-                 for a moment after a restart; otherwise let one Weir alone serve this Envoy's ext_proc socket"
+                "a call that failed at one backend cannot be sent to the next: neither this process nor another one that \
+                 is reached in the directory of its socket has it. That is so for a moment after Weir has crashed; \
+                 otherwise let this Envoy reach one Weir alone, with configuration that this version has rendered"
             );
         });
     }
@@ -155,11 +206,14 @@ impl Pool {
         at.since(self.now().mono)
     }
 
-    /// A number that nobody can guess and that does not come again: 128 bits.
-    pub(super) fn draw(&self) -> u128 {
-        let at = self.counter.fetch_add(1, Ordering::Relaxed);
-        let half = |salt: u8| u128::from(self.random.hash_one((salt, at)));
-        (half(0) << 64) | half(1)
+    /// A number that nobody can guess and that does not come again in this process.
+    pub(super) fn draw(&self) -> u64 {
+        self.random.hash_one(self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The id of a new exchange, of 32 digits: the number of the process that has it, and one that does not come again.
+    pub(super) fn id(&self) -> Arc<str> {
+        format!("{:016x}{:016x}", self.process, self.draw()).into()
     }
 }
 
@@ -168,16 +222,34 @@ impl Pool {
 impl Place {
     /// This exchange holds `bytes` now.
     pub(super) fn holds(&mut self, bytes: usize) {
-        let change = i64::try_from(bytes).unwrap_or(i64::MAX) - i64::try_from(self.buffered).unwrap_or(i64::MAX);
+        self.pool.hold(bytes.abs_diff(self.buffered), bytes > self.buffered);
         self.buffered = bytes;
-        if change != 0 {
-            self.pool.metrics.buffered.inc_by(change);
-        }
     }
 
     /// True when `more` bytes would be too many for all exchanges together.
     pub(super) fn is_full_for(&self, more: usize) -> bool {
-        self.pool.buffered() + more as u64 > self.pool.limits.max_buffered as u64
+        self.pool.excess(more) > 0
+    }
+
+    /// True when there is room for `more` bytes, be it that originals are given up for them.
+    pub(super) fn makes_room_for(&self, more: usize) -> bool {
+        self.pool.make_room(more)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// These are held from now on, whether there is room or not.
+    pub fn new(pool: &Arc<Pool>, bytes: usize) -> Self {
+        pool.hold(bytes, true);
+        Held { pool: pool.clone(), bytes }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pool.hold(self.bytes, false);
     }
 }
 

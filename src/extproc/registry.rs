@@ -1,5 +1,5 @@
 //! Which exchange an attempt belongs to. The proxy tells an attempt on a stream of its own, so whoever runs the
-//! exchange is found here by its id, asked, and answers.
+//! exchange is found here by its id, asked, and answers. Beside it lies what the exchange writes an attempt from.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::originals::Original;
+use super::pool::{Held, Pool};
 use crate::exchange::Exchange;
 use crate::exchange::event::{Again, Attempt, Failed};
 
@@ -17,15 +19,53 @@ const WAITING: usize = 11;
 /// The exchanges that may be tried again. There are at most as many as exchanges in flight.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    calls: Mutex<HashMap<Arc<str>, mpsc::Sender<Call>>>,
+    calls: Mutex<HashMap<Arc<str>, Line>>,
 }
 
-/// What an attempt asks.
+/// The way to whoever runs an exchange.
+#[derive(Debug)]
+struct Line {
+    /// Boxed, for a channel has room for many at once, and nearly every one stays empty.
+    sender: mpsc::Sender<Box<Call>>,
+    /// How many attempts there were.
+    asked: u32,
+}
+
+/// What an attempt says of itself.
+#[derive(Debug)]
+pub(super) struct Asks {
+    /// Whom it would send the request to.
+    pub backend: String,
+    /// The request as it stands is written for that backend.
+    pub fits: bool,
+    pub before: Option<Failed>,
+}
+
+/// What an attempt is answered, and what is held for it.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub again: Again,
+    /// The body in it, until that was sent.
+    pub held: Held,
+}
+
+/// Who answers an attempt.
+#[derive(Debug)]
+pub(super) enum Asking {
+    /// The exchange. It is gone, or has no use for attempts any more, where nothing comes.
+    Exchange(oneshot::Receiver<Answered>),
+    /// Nobody has to: it is the first, and for whom the request was written.
+    Stands,
+    /// This process does not have the exchange.
+    Nobody,
+}
+
 #[derive(Debug)]
 struct Call {
-    backend: String,
-    before: Option<Failed>,
-    answer: oneshot::Sender<Again>,
+    /// The first is 1.
+    number: u32,
+    asks: Asks,
+    answer: oneshot::Sender<Answered>,
 }
 
 /// The attempts of one exchange, as whoever runs it hears them.
@@ -33,10 +73,9 @@ struct Call {
 pub(super) struct Attempts {
     /// None while nothing has left, or nothing more is tried.
     registered: Option<Registered>,
-    /// How many were told.
-    told: u32,
     /// Who asks about the one that is being decided.
-    asking: Option<oneshot::Sender<Again>>,
+    asking: Option<oneshot::Sender<Answered>>,
+    original: Option<Original>,
 }
 
 /// An exchange's own end. It is not found any more when this is dropped.
@@ -44,7 +83,7 @@ pub(super) struct Attempts {
 struct Registered {
     registry: Arc<Registry>,
     id: Arc<str>,
-    calls: mpsc::Receiver<Call>,
+    calls: mpsc::Receiver<Box<Call>>,
 }
 
 // === impl Registry ===
@@ -53,16 +92,23 @@ impl Registry {
     /// The exchange `id` hears its attempts from here on.
     fn register(self: &Arc<Self>, id: &Arc<str>) -> Registered {
         let (sender, calls) = mpsc::channel(WAITING);
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Line { sender, asked: 0 });
         Registered { registry: self.clone(), id: id.clone(), calls }
     }
 
-    /// Asks the exchange `id`; none when this process does not have it.
-    pub fn ask(&self, id: &str, backend: String, before: Option<Failed>) -> Option<oneshot::Receiver<Again>> {
-        let sender = self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+    /// Asks the exchange `id`. Nearly every attempt is the first and goes where the call was sent: it wakes nobody.
+    pub fn ask(&self, id: &str, asks: Asks) -> Asking {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(line) = calls.get_mut(id) else { return Asking::Nobody };
+        line.asked = line.asked.saturating_add(1);
+        if line.asked == 1 && asks.fits {
+            return Asking::Stands;
+        }
         let (answer, receiver) = oneshot::channel();
-        sender.try_send(Call { backend, before, answer }).ok()?;
-        Some(receiver)
+        match line.sender.try_send(Box::new(Call { number: line.asked, asks, answer })) {
+            Ok(()) => Asking::Exchange(receiver),
+            Err(_) => Asking::Nobody,
+        }
     }
 }
 
@@ -72,20 +118,28 @@ impl Attempts {
     /// The next attempt. It is answered before the next one is looked for.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Attempt> {
         let Some(registered) = &mut self.registered else { return Poll::Pending };
-        let Poll::Ready(Some(Call { backend, before, answer })) = registered.calls.poll_recv(cx) else {
+        let Poll::Ready(Some(call)) = registered.calls.poll_recv(cx) else {
             return Poll::Pending;
         };
-        self.told = self.told.saturating_add(1);
+        let Call { number, asks, answer } = *call;
         self.asking = Some(answer);
-        Poll::Ready(Attempt { number: self.told, backend, before })
+        let original = self.original.as_ref().and_then(Original::to_write_again);
+        Poll::Ready(Attempt { number, backend: asks.backend, before: asks.before, original })
     }
 
     /// What the exchange says of the attempt that was delivered last.
-    pub fn answer(&mut self, again: Again) {
+    pub fn answer(&mut self, again: Again, pool: &Arc<Pool>) {
         if let Some(asking) = self.asking.take() {
+            let bytes = if let Again::Anew { body, .. } = &again { body.len() } else { 0 };
+            let held = Held::new(pool, bytes);
             // An attempt that was given up meanwhile has no use for it.
-            let _ = asking.send(again);
+            let _ = asking.send(Answered { again, held });
         }
+    }
+
+    /// Attempts are written from this.
+    pub fn keep(&mut self, original: Original) {
+        self.original = Some(original);
     }
 
     /// The exchange has heard something: it is found as long as there may be another attempt. Who asked at the wrong
@@ -95,7 +149,7 @@ impl Attempts {
         match exchange.awaits_attempts() {
             true if self.registered.is_none() => self.registered = Some(registry.register(exchange.id())),
             true => {}
-            false => self.registered = None,
+            false => (self.registered, self.original) = (None, None),
         }
     }
 }
@@ -107,3 +161,6 @@ impl Drop for Registered {
         self.registry.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

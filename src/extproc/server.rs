@@ -20,6 +20,7 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::service::Process;
+use super::siblings::{PASSED_ON, Siblings};
 use super::tls;
 use crate::render::attempt::FAILOVER;
 use crate::telemetry::Metrics;
@@ -49,9 +50,19 @@ enum Side<W: World> {
     Attempt(Attempt),
 }
 
+/// A stream where only attempts are heard.
+#[expect(clippy::large_enum_variant, reason = "nearly all are attempts, and a box would cost each an allocation")]
+enum Heard {
+    Attempt(Attempt),
+    /// What it is instead would outlive the end of the process. It is told so once.
+    Another(bool),
+}
+
 /// What a filter says of itself: its role, and in whose cluster it stands.
-const ROLE: &str = "x-weir-role";
-const BACKEND: &str = "x-weir-backend";
+pub(super) const ROLE: &str = "x-weir-role";
+pub(super) const BACKEND: &str = "x-weir-backend";
+/// The role of the filter in a provider's cluster.
+pub(super) const ATTEMPT: &str = "attempt";
 
 // === impl Side ===
 
@@ -59,7 +70,8 @@ impl<W: World> Side<W> {
     fn new(said: &MetadataMap, inbound: Streaming<Incoming>, world: Arc<W>, pool: Arc<Pool>) -> Self {
         let text = |name| said.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match text(ROLE) {
-            "attempt" => Side::Attempt(Attempt::new(inbound, pool, text(BACKEND).to_owned())),
+            // Of a configuration from before attempts had a listener of their own.
+            ATTEMPT => Side::Attempt(Attempt::new(inbound, pool, text(BACKEND).to_owned(), None)),
             _ => Side::Route(Drive::new(inbound, world, pool, text(FAILOVER))),
         }
     }
@@ -72,6 +84,33 @@ impl<W: World> Stream for Side<W> {
         match self.get_mut() {
             Side::Route(drive) => Pin::new(drive).poll_next(cx),
             Side::Attempt(attempt) => Pin::new(attempt).poll_next(cx),
+        }
+    }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    fn new(said: &MetadataMap, inbound: Streaming<Incoming>, pool: Arc<Pool>, siblings: &Arc<Siblings>) -> Self {
+        let text = |name| said.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if text(ROLE) != ATTEMPT {
+            return Heard::Another(true);
+        }
+        // Two processes must not pass one question to and fro.
+        let others = said.get(PASSED_ON).is_none().then(|| siblings.clone());
+        Heard::Attempt(Attempt::new(inbound, pool, text(BACKEND).to_owned(), others))
+    }
+}
+
+impl Stream for Heard {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.get_mut() {
+            Heard::Attempt(attempt) => Pin::new(attempt).poll_next(cx),
+            Heard::Another(is_first) => Poll::Ready(std::mem::take(is_first).then(|| {
+                Err(Status::failed_precondition("only attempts (x-weir-role: attempt) are heard at this socket"))
+            })),
         }
     }
 }
@@ -101,6 +140,21 @@ pub async fn serve<W: World>(
 ) -> Result<(), tonic::transport::Error> {
     let service = Process::new(move |said, inbound| Side::new(&said, inbound, world.clone(), pool.clone()));
     serve_process(listener, service, drain).await
+}
+
+/// Serves attempts, of this pool's exchanges and of those that other processes hold, until `end` is done; then lets
+/// what is asked be answered. Returns when the last connection is closed.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_attempts(
+    listener: UnixListener,
+    siblings: Arc<Siblings>,
+    pool: Arc<Pool>,
+    end: impl Future<Output = ()> + Send,
+) -> Result<(), tonic::transport::Error> {
+    let service = Process::new(move |said, inbound| Heard::new(&said, inbound, pool.clone(), &siblings));
+    serve_process(Listener::Unix(listener), service, end).await
 }
 
 /// The same for any service: what the no-op processor of the benches differs in is its answers alone.

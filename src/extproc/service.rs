@@ -28,7 +28,8 @@ const BUFFER: usize = 2 << 10;
 /// Encoded answers beyond this are sent before more are made.
 const YIELD: usize = 32 << 10;
 
-const PATH: &str = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
+/// Of the method.
+pub(super) const PATH: &str = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
 /// The service that answers each inbound stream with the stream that `F` makes of it and of what the filter says of
 /// itself (`initial_metadata`).

@@ -196,7 +196,7 @@ impl Turn {
         let edits = self.edits.take().unwrap_or_default();
         let set = edits.set.into_iter().filter_map(|(name, value)| match value {
             Value::Text(text) => Some((name, text)),
-            Value::Secret { .. } => None,
+            Value::Secret { .. } | Value::Original(_) => None,
         });
         let headers = self.kind.take().map(|kind| ("content-type".into(), kind)).into_iter().chain(set);
         let (status, body) = (edits.status.unwrap_or(self.status), Bytes::from(self.pieces.concat()));

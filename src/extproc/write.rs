@@ -153,7 +153,7 @@ impl Writer {
                 let way = if self.local { Way::Local } else { Way::Response };
                 self.part(way, bytes, end, meta, out);
             }
-            Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+            Action::Keep(_) | Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
         }
     }
 
@@ -195,7 +195,12 @@ impl Writer {
             }
             Action::Emit { bytes, meta, .. } => turns.response.emit(bytes, meta),
             // No local answer is streamed in these modes.
-            Action::Open(_) | Action::Retry(..) | Action::Ask(..) | Action::Wake(_) | Action::Note(_) => {}
+            Action::Open(_)
+            | Action::Keep(_)
+            | Action::Retry(..)
+            | Action::Ask(..)
+            | Action::Wake(_)
+            | Action::Note(_) => {}
         }
     }
 
@@ -253,8 +258,9 @@ fn checked(mut edits: Edits) -> (Edits, Meta) {
     edits.set.retain(|(name, value)| {
         is_name(name)
             && match value {
-                Value::Text(text) => is_value(text),
-                Value::Secret { prefix, secret } => is_value(prefix) && is_value(secret.expose()),
+                Value::Text(text) => is_value(text.as_bytes()),
+                Value::Secret { prefix, secret } => is_value(prefix.as_bytes()) && is_value(secret.expose().as_bytes()),
+                Value::Original(fields) => fields.iter().all(|(_, value)| is_value(value)),
             }
     });
     let meta = std::mem::take(&mut edits.meta);
@@ -272,7 +278,7 @@ fn open(local: Local) -> Outgoing {
 }
 
 fn checked_local(mut local: Local) -> (Local, Meta) {
-    local.headers.retain(|(name, value)| is_name(name) && is_value(value));
+    local.headers.retain(|(name, value)| is_name(name) && is_value(value.as_bytes()));
     let meta = std::mem::take(&mut local.meta);
     (local, meta)
 }
@@ -291,8 +297,8 @@ fn is_name(name: &str) -> bool {
 }
 
 /// No value may break out of its line (RFC 9110, 5.5).
-fn is_value(value: &str) -> bool {
-    value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+fn is_value(value: &[u8]) -> bool {
+    value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
 #[cfg(test)]
@@ -304,7 +310,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_legal_is_what_the_http_crate_takes(text in "([!-~]{0,8}|\\PC{0,4}|[\\x00-\\x7f]{0,4})") {
-            prop_assert_eq!(is_value(&text), http::HeaderValue::from_bytes(text.as_bytes()).is_ok());
+            prop_assert_eq!(is_value(text.as_bytes()), http::HeaderValue::from_bytes(text.as_bytes()).is_ok());
             prop_assert_eq!(is_name(&text), http::HeaderName::from_bytes(text.as_bytes()).is_ok());
         }
     }

@@ -4,18 +4,38 @@
 //! Each attempt's cluster is chosen by its number (`priority_group` with `refresh_cluster_on_retry`, Envoy 1.40). The
 //! clusters are others than those of the plain routes, so that a call that has one place to go is not asked about
 //! twice. Envoy 1.40 ends with a segmentation fault when the side stream of a filter in a provider's cluster passes the
-//! watermark of the connection it shares: so it has a connection of its own (this cluster for Weir), and sends the
-//! request's head alone; with the response's head it ends too, so how an attempt ended is written into dynamic metadata
+//! watermark of the connection it shares: so it has a connection of its own (this cluster for Weir, to a socket that Weir
+//! serves for as long as it has calls), and sends the request's head alone; with the response's head it ends too, so how an attempt ended is written into dynamic metadata
 //! by a few lines of Lua, where the filter of the next attempt finds it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::envoy::{HTTP_OPTIONS, Plan, exact_route, extproc_cluster, provider_cluster};
+use super::envoy::{ExtProc, HTTP_OPTIONS, Plan, exact_route, extproc_cluster, provider_cluster};
 use super::{filter, retry};
 use crate::target::{Chain, Upstream, fingerprint};
 
 /// Name of the cluster through which attempts reach Weir.
 pub const CLUSTER: &str = "weir_attempt";
+
+/// What stands behind the stem of the ext_proc socket's name in that of the socket for attempts.
+const SOCKET: &str = "-attempt";
+
+/// The socket at which Weir hears attempts, where it hears calls at `ext_proc`: `extproc-attempt.sock` beside
+/// `extproc.sock`. It is another one because it lives longer: a process that is told to end takes no call any more, and
+/// hears the attempts of its calls until the last one has ended.
+pub fn socket(ext_proc: &Path) -> PathBuf {
+    let mut name = OsString::from(ext_proc.file_stem().unwrap_or_default());
+    name.push(SOCKET);
+    if let Some(extension) = ext_proc.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    ext_proc.with_file_name(name)
+}
 
 /// The header that keeps the length of a body that was replaced; see `extproc`.
 pub const LENGTH_HEADER: &str = "x-weir-length";
@@ -36,8 +56,13 @@ pub(super) fn said(plan: &Plan) -> String {
     match (is_supported(plan), plan.follows) {
         (false, _) => String::new(),
         (true, true) => FOLLOWS.to_owned(),
-        (true, false) => format!("{FOLLOWS}/{}", fingerprint(plan.chains)),
+        (true, false) => said_of(plan.chains),
     }
+}
+
+/// What the filter says where the proxy has routes for these orders and no others.
+pub(super) fn said_of(chains: &[Chain]) -> String {
+    format!("{FOLLOWS}/{}", fingerprint(chains))
 }
 
 /// Whether a proxy that says this has a route for each order of a policy.
@@ -82,9 +107,10 @@ end
     )
 }
 
-/// True where this Envoy can choose a cluster for each attempt.
+/// True where this Envoy can choose a cluster for each attempt, and Weir hears what it sends. A Weir that is reached by
+/// TCP is no process of this machine: others may be behind the same address, and one that ends has no second door.
 fn is_supported(plan: &Plan) -> bool {
-    can_choose(plan.envoy_version)
+    can_choose(plan.envoy_version) && matches!(plan.extproc, ExtProc::Unix(_))
 }
 
 fn can_choose(envoy_version: &str) -> bool {
@@ -95,17 +121,26 @@ fn can_choose(envoy_version: &str) -> bool {
 /// The cluster for Weir, and those of the backends that an attempt may go to; none where there is no order.
 pub(super) fn clusters<'p>(plan: &'p Plan<'p>) -> impl Iterator<Item = Value> + 'p {
     let is_needed = is_supported(plan) && !plan.chains.is_empty();
-    let own = is_needed.then(|| extproc_cluster(plan.extproc, CLUSTER));
+    let own = is_needed.then(|| own_cluster(plan.extproc)).flatten();
     let is_visited = |upstream: &&Upstream| plan.chains.iter().any(|chain| chain.backends.contains(&upstream.name));
     let providers = plan.upstreams.iter().filter(move |upstream| is_needed && is_visited(upstream)).map(|upstream| {
         let mut cluster = provider_cluster(plan, upstream);
         let name = name(&upstream.name);
         cluster["load_assignment"]["cluster_name"] = json!(name);
         cluster["name"] = json!(name);
-        cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters(plan, &upstream.name);
+        let filters = filters(plan.envoy_version, plan.max_wait, &upstream.name);
+        cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters;
         cluster
     });
     own.into_iter().chain(providers)
+}
+
+/// The cluster through which attempts reach a Weir that is reached so; none where it does not hear them.
+pub(super) fn own_cluster(extproc: ExtProc) -> Option<Value> {
+    match extproc {
+        ExtProc::Unix(path) => Some(extproc_cluster(ExtProc::Unix(&socket(path)), CLUSTER)),
+        ExtProc::Tcp(_) | ExtProc::Tls(..) => None,
+    }
 }
 
 /// The route of one order. An Envoy that cannot choose anew tries the first backend again.
@@ -114,9 +149,7 @@ pub(super) fn route(plan: &Plan, chain: &Chain) -> Value {
     let mut policy = retry::policy();
     match (is_supported(plan), chain.backends.first()) {
         (true, _) => {
-            policy["refresh_cluster_on_retry"] = json!(true);
-            // Another backend need not wait for what this one says.
-            policy.as_object_mut().map(|fields| fields.shift_remove("rate_limited_retry_back_off"));
+            policy = anew();
             let group = |(at, backend): (usize, &std::sync::Arc<str>)| json!({"name": at.to_string(), "clusters": [{"cluster_name": name(backend), "weight": 1}]});
             let groups: Vec<Value> = chain.backends.iter().enumerate().map(group).collect();
             route["route"]["inline_cluster_specifier_plugin"] = json!({"extension": {
@@ -131,18 +164,29 @@ pub(super) fn route(plan: &Plan, chain: &Chain) -> Value {
     route
 }
 
+/// The `retry_policy` of an order's route: each attempt chooses its cluster anew.
+pub(super) fn anew() -> Value {
+    let mut policy = retry::policy();
+    policy["refresh_cluster_on_retry"] = json!(true);
+    // Another backend need not wait for what this one says.
+    policy.as_object_mut().map(|fields| fields.shift_remove("rate_limited_retry_back_off"));
+    policy
+}
+
 fn name(backend: &str) -> String {
     format!("{PREFIX}{backend}")
 }
 
-fn filters(plan: &Plan, backend: &str) -> Value {
+/// The filters of a cluster that attempts at this backend go through, the last of them Envoy's own. Nothing but such
+/// attempts may go through it.
+pub(super) fn filters(envoy_version: &str, max_wait: Duration, backend: &str) -> Value {
     json!([
         {"name": "envoy.filters.http.ext_proc", "typed_config": {
             "@type": filter::TYPE_EXT_PROC,
             "grpc_service": {
                 "envoy_grpc": {"cluster_name": CLUSTER, "authority": "weir", "skip_envoy_headers": true},
                 "initial_metadata": [
-                    {"key": "x-weir-envoy-version", "value": plan.envoy_version},
+                    {"key": "x-weir-envoy-version", "value": envoy_version},
                     {"key": "x-weir-role", "value": "attempt"},
                     {"key": "x-weir-backend", "value": backend},
                 ],
@@ -161,7 +205,7 @@ fn filters(plan: &Plan, backend: &str) -> Value {
                 "receiving_namespaces": {"untyped": ["weir"]},
             },
             // Weir answers at once; a connection that is gone is found out by the cluster's keepalive.
-            "message_timeout": filter::wait(plan.max_wait),
+            "message_timeout": filter::wait(max_wait),
             "status_on_error": {"code": "ServiceUnavailable"},
         }},
         {"name": "envoy.filters.http.lua", "typed_config": {
@@ -178,6 +222,8 @@ fn filters(plan: &Plan, backend: &str) -> Value {
                     "keep_empty_value": false,
                 }},
                 {"remove": LENGTH_HEADER},
+                // Where a mesh has attempts counted in it, no route removes it after the first.
+                {"remove": "x-envoy-attempt-count"},
             ]},
         }},
         {"name": "envoy.filters.http.upstream_codec", "typed_config": {

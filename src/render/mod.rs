@@ -10,5 +10,6 @@ pub mod gateway;
 pub mod istio;
 mod local;
 mod retry;
+pub mod since;
 pub mod tls;
 pub mod yaml;

@@ -67,6 +67,8 @@ pub struct Metrics {
     pub ledger_dropped: Counter,
     /// Notes that an exchange could not leave. The queue of the notes counts here.
     pub notes_dropped: Counter,
+    /// Bodies kept for another attempt that were given up to make room. The pool of exchanges counts here.
+    pub originals_given_up: Counter,
     /// How what is spent is written down. The journal counts here.
     pub journal: Counts,
     /// How the configuration and the secrets are loaded.
@@ -145,6 +147,11 @@ impl Metrics {
                 r,
                 "weir_notes_dropped",
                 "Notes of exchanges for which there was no room or no time",
+            ),
+            originals_given_up: counter(
+                r,
+                "weir_originals_given_up",
+                "Bodies kept for another attempt that made room for others",
             ),
             journal: journal::register(r),
             unknown_fields: counter(r, "weir_unknown_usage_fields", "Usage fields that no reader knows"),

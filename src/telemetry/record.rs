@@ -255,6 +255,7 @@ fn attempts(line: &mut Object<'_>, attempts: &[Attempt]) {
         object.number("status", attempt.status.into());
         object.duration("duration", Some(attempt.duration));
         object.long("wastedTokens", attempt.wasted);
+        optional(object, "skipped", attempt.skipped);
     });
 }
 

@@ -23,6 +23,7 @@ fn attempt() -> Attempt {
         status: 429,
         duration: Duration::from_millis(120),
         wasted: 7,
+        skipped: None,
     }
 }
 

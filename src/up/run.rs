@@ -205,9 +205,9 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
         envoy_version: &version,
     };
     let config = files::write(&plan).map_err(UpError::RunDir)?;
-    let (listener, signing, _) = app::listen(&bootstrap, false).await?;
+    let (listeners, signing, _) = app::listen(&bootstrap, false).await?;
     let mut proxy = Proxy::new(&plan, &policy);
-    let core = Core::start(policy, &bootstrap, store, listener, signing, Some(&ledger))?;
+    let core = Core::start(policy, &bootstrap, store, listeners, signing, Some(&ledger))?;
     let admin = serve_admin(&core, args).await?;
     let launch = Launch {
         envoy: &binary,

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::app::Core;
+use crate::app::Listeners;
 use crate::app::documents::First;
 use crate::config::Options;
 use crate::extproc::server::Listener;
@@ -45,7 +46,15 @@ impl Process {
         let First { read, compiled, errors } = documents.first().unwrap();
         let Compiled { policy, bootstrap, .. } = compiled;
         let listener = Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let core = Core::start(policy, &bootstrap, None, listener, Signing::Off("a test"), None).unwrap();
+        let core = Core::start(
+            policy,
+            &bootstrap,
+            None,
+            Listeners { calls: listener, attempts: None },
+            Signing::Off("a test"),
+            None,
+        )
+        .unwrap();
         let reload = core.reload(Arc::new(documents), bootstrap, Alone, read, errors);
         let reload = tokio::spawn(reload.run(std::future::pending::<()>));
         Process { directory, core, _reload: AbortOnDropHandle::new(reload) }

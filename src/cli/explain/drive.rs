@@ -89,7 +89,7 @@ impl Driven {
                         self.end = Some(End::Leaves { edits: head, body: body.concat().into() });
                     }
                     Action::Respond(local) | Action::Open(local) => self.end = Some(End::Answered(local)),
-                    Action::Note(_) | Action::Head(_) | Action::Emit { .. } | Action::Retry(..) => {}
+                    Action::Note(_) | Action::Head(_) | Action::Emit { .. } | Action::Keep(_) | Action::Retry(..) => {}
                 }
             }
         }

@@ -125,6 +125,8 @@ fn leaving<'a>(asked: &Asked, edits: &Edits, body: &'a [u8]) -> Leaving<'a> {
     let text = |value: &HeaderValue| match value {
         HeaderValue::Text(text) => text.to_string(),
         HeaderValue::Secret { prefix, .. } => format!("{prefix}{HIDDEN}"),
+        // What is put back for another attempt; nothing that is explained has one.
+        HeaderValue::Original(_) => HIDDEN.to_owned(),
     };
     let is_gone =
         |name: &str| edits.remove.iter().any(|gone| *gone == *name) || edits.set.iter().any(|(set, _)| *set == *name);
@@ -149,7 +151,7 @@ fn credential(asked: &Asked, edits: &Edits, leaving: &Leaving<'_>) -> String {
     let key = edits.set.iter().find_map(|(_, value)| match value {
         // Where keys are described, this says where the key would be.
         HeaderValue::Secret { secret, .. } => Some(secret.expose().to_owned()),
-        HeaderValue::Text(_) => None,
+        HeaderValue::Text(_) | HeaderValue::Original(_) => None,
     });
     let has_callers = leaving.headers.iter().any(|(name, _)| CALLER_HEADERS.contains(&name.as_str()));
     match key {

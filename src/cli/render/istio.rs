@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::{RenderError, Written};
-use crate::cli::Names;
+use crate::cli::{Names, tell};
 use crate::config::{Compiled, Listen, SocketAccess};
 use crate::identity::Role;
 use crate::policy::Policy;
@@ -15,7 +15,8 @@ use crate::render::istio::{self, Form, Plan};
 /// What only Istio has.
 #[derive(Debug, clap::Args)]
 pub struct IstioArgs {
-    /// The version of Istio, such as 1.30: what it generates, and what its proxy can, differ.
+    /// The version of Istio, such as 1.30: what it generates, and what its proxy can, differ (`failover: PerAttempt` from
+    /// 1.31, experimental).
     #[arg(long, value_name = "X.Y", required_if_eq("mesh", "istio"))]
     istio_version: Option<String>,
     /// Where Weir is: in the pods of the workloads, or in an egress gateway. Without it as `spec.role` says.
@@ -80,8 +81,16 @@ pub(super) fn render(
         max_request: policy.profile.bodies.max_request as u64,
         max_wait: policy.max_wait,
         upstreams: &policy.upstreams,
+        chains: &policy.chains,
         replaceable: &replaceable(policy),
     };
+    match istio::no_attempts(&plan)? {
+        Some(why) => super::tell_of_attempts(&why.to_string()),
+        None if plan.chains.is_empty() => {}
+        None => {
+            tell("note: `failover: PerAttempt` is experimental on Istio: 55-failover.yaml and mesh/istio.md say how")
+        }
+    }
     Ok(match out {
         Some(_) => Written::Files(istio::files(&plan)?),
         None => Written::Text(istio::stream(&plan)?),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Documents, print, read, tell};
 use crate::app::{self, AppError};
-use crate::config::{Compiled, Discovery, KeysAre, Options, Source};
+use crate::config::{Compiled, Discovery, KeysAre, Listen, Options, Source};
 use crate::render::istio::IstioError;
 use crate::render::istio::version::UnknownVersion;
 use crate::render::yaml::{File, YamlError};
@@ -125,10 +125,16 @@ fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Pat
     if let Some((option, mesh)) = strange {
         return Err(RenderError::OtherMesh { option, mesh });
     }
-    if args.mesh != Mesh::Envoy && !compiled.policy.chains.is_empty() {
-        tell(
-            "note: this form has no routes for `failover: PerAttempt`; there a failed backend is passed over by the next call",
-        );
+    let is_beside = matches!(compiled.bootstrap.listen.ext_proc, Listen::Unix(_));
+    if !compiled.policy.chains.is_empty() {
+        match args.mesh {
+            Mesh::Envoy if !is_beside => {
+                tell_of_attempts("it needs a Weir beside its Envoy (`listen.extProc: unix:PATH`)")
+            }
+            Mesh::EnvoyGateway => tell_of_attempts("this form has no routes for it"),
+            // What Istio can do depends on more.
+            Mesh::Envoy | Mesh::Istio => {}
+        }
     }
     match args.mesh {
         Mesh::Envoy => envoy::render(&args.envoy, compiled, out),
@@ -137,6 +143,11 @@ fn resources(args: &Args, source: &Source, compiled: &Compiled, out: Option<&Pat
             gateway::render(&args.gateway, source, &args.documents.names.root_namespace, compiled, out)
         }
     }
+}
+
+/// Says why rules choose their backend before the call, though they want to choose for each attempt.
+fn tell_of_attempts(why: &str) {
+    tell(&format!("note: `failover: PerAttempt`: {why}; a failed backend is passed over by the next call"));
 }
 
 fn write(directory: &Path, files: &[File]) -> Result<(), RenderError> {

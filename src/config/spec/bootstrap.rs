@@ -140,7 +140,8 @@ const OVERLOAD: Fields = Fields::of(&[
         "Exchanges at the same time; more are refused with 503.",
     )
     .or_whole(4096),
-    may("maxBuffered", SIZE, "Bytes held over all exchanges.").or("512Mi"),
+    may("maxBuffered", SIZE, "Bytes held over all exchanges. Those kept for another attempt are given up first.")
+        .or("512Mi"),
     may("maxWait", Shape::Text(&text::DURATION), "The longest that Weir itself lets a request wait.").or("4m"),
 ]);
 /// The most exchanges at the same time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Findings, NO_FILTER, Scene, Told, many, shown, since};
 use crate::doctor::dump::{BodyForm, ExtProc, HttpFilter, Modes};
 use crate::doctor::scene::{Attached, ROLE};
+use crate::render::since::{CONTENT_LENGTH, STATUS_ON_ERROR};
 
 /// What a connection buffers where nobody says.
 const ENVOY_BUFFER: u64 = 1 << 20;
@@ -23,10 +24,6 @@ const ATTRIBUTES: &[(&str, &str)] = &[
 /// About 100 KB with each request.
 const LARGE: &str = "xds.node";
 const JWT: &str = "envoy.filters.http.jwt_authn";
-
-/// The minor versions of Envoy with which these fields came.
-const LENGTH_SINCE: u64 = 38;
-const STATUS_SINCE: u64 = 36;
 
 pub fn check(scene: &Scene, findings: &mut Findings) -> Told {
     let mut count = 0;
@@ -100,12 +97,12 @@ fn modes(place: &str, modes: &Modes, findings: &mut Findings) {
 fn rules(scene: &Scene, at: &Attached, place: &str, ext_proc: &ExtProc, findings: &mut Findings) {
     if !ext_proc.allow_content_length {
         findings.add(
-            since(scene, LENGTH_SINCE),
+            since(scene, CONTENT_LENGTH),
             "content-length",
             place,
             "Envoy takes away the length that Weir writes, so bodies leave in chunks, which some providers refuse."
                 .into(),
-            format!("allow_content_length_header: true (Envoy 1.{LENGTH_SINCE})"),
+            format!("allow_content_length_header: true (Envoy 1.{})", CONTENT_LENGTH.since),
         );
     }
     if ext_proc.disallow_all {
@@ -192,8 +189,8 @@ fn failing(scene: &Scene, place: &str, ext_proc: &ExtProc, findings: &mut Findin
         other => {
             let now = other.unwrap_or("500, Envoy's default");
             let means = format!("When Weir does not answer, clients see {now}; 503 is what they try again after.");
-            let change = format!("status_on_error: {{code: ServiceUnavailable}} (Envoy 1.{STATUS_SINCE})");
-            findings.add(since(scene, STATUS_SINCE), "status-on-error", place, means, change);
+            let change = format!("status_on_error: {{code: ServiceUnavailable}} (Envoy 1.{})", STATUS_ON_ERROR.since);
+            findings.add(since(scene, STATUS_ON_ERROR), "status-on-error", place, means, change);
         }
     }
     if ext_proc.failure_mode_allow && is_duplex {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::finding::{Findings, Group, Severity, Told};
 use super::report::{Report, many};
 use super::scene::Scene;
+use crate::render::since::Field;
 
 type Check = fn(&Scene, &mut Findings) -> Told;
 
@@ -66,9 +67,9 @@ fn seen(scene: &Scene) -> String {
     )
 }
 
-/// How bad it is to be without what came with Envoy `1.MINOR`: nobody can mend it in an older one.
-fn since(scene: &Scene, minor: u64) -> Severity {
-    if scene.has(minor) { Severity::Warning } else { Severity::Note }
+/// How bad it is to be without a field: nobody can mend it in an Envoy that is older than it.
+fn since(scene: &Scene, field: Field) -> Severity {
+    if scene.has(field.since.into()) { Severity::Warning } else { Severity::Note }
 }
 
 /// `0.2 s`, `15 s`, `5 min`.

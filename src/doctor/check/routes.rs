@@ -7,13 +7,12 @@ use super::{Findings, NO_FILTER, Scene, Told, many, shown, since};
 use crate::doctor::dump::{Action, Backend, Manager};
 use crate::doctor::scene::{Attached, ToProvider};
 use crate::render::envoy::{BACKEND_HEADER, INTERNAL_HEADERS};
+use crate::render::since::BODY_LIMIT;
 
 const ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What a held request or a slow provider may take.
 const LONG: Duration = Duration::from_secs(900);
-/// The minor version of Envoy with which a route's own limit came.
-const LIMIT_SINCE: u64 = 36;
 
 pub fn check(scene: &Scene, findings: &mut Findings) -> Told {
     let (mut count, mut backends) = (0, BTreeSet::new());
@@ -91,8 +90,8 @@ fn retries(scene: &Scene, at: &Attached, place: &str, to: &ToProvider, findings:
     if buffer < wanted {
         let means =
             format!("Bodies above {buffer} bytes are not tried again when a provider fails, and nothing says so.");
-        let change = format!("request_body_buffer_limit: {wanted} on the route (Envoy 1.{LIMIT_SINCE})");
-        findings.add(since(scene, LIMIT_SINCE), "retry-buffer", place, means, change);
+        let change = format!("request_body_buffer_limit: {wanted} on the route (Envoy 1.{})", BODY_LIMIT.since);
+        findings.add(since(scene, BODY_LIMIT), "retry-buffer", place, means, change);
     }
 }
 

@@ -41,6 +41,10 @@ pub struct Route {
     pub idle_timeout: Option<Duration>,
     pub longest: Option<Duration>,
     pub has_retries: bool,
+    /// Each attempt chooses its cluster anew.
+    pub chooses_anew: bool,
+    /// Of several clusters one is drawn by lot, for no header decides.
+    pub draws: bool,
     pub body_limit: Option<u64>,
     pub sets_host: bool,
     pub removes: Vec<String>,
@@ -125,6 +129,9 @@ impl Route {
             idle_timeout: action.get("idle_timeout").duration(),
             longest: action.path(&["max_stream_duration", "max_stream_duration"]).duration(),
             has_retries: action.get("retry_policy").is_there(),
+            chooses_anew: action.path(&["retry_policy", "refresh_cluster_on_retry"]).flag(),
+            draws: action.get("weighted_clusters").is_there()
+                && !action.path(&["weighted_clusters", "header_name"]).is_there(),
             body_limit: body_limit(node),
             sets_host: sets_host.iter().any(|field| action.get(field).is_there()),
             removes: removed(node),
@@ -207,11 +214,11 @@ impl Action {
     }
 }
 
-/// The values of every `cluster` in a tree.
+/// The values of every `cluster` and `cluster_name` in a tree.
 fn named_clusters(node: Node, clusters: &mut Vec<String>) {
     for (name, value) in node.members() {
         match value.text() {
-            Some(text) if name == "cluster" => clusters.push(text.to_owned()),
+            Some(text) if ["cluster", "cluster_name"].contains(&name) => clusters.push(text.to_owned()),
             _ => named_clusters(value, clusters),
         }
     }

@@ -86,6 +86,8 @@ fn with_attempt(change: impl FnOnce(&mut Value)) -> Value {
     set(&mut dump, &format!("{PROVIDER}/typed_extension_protocol_options/{OPTIONS}/http_filters"), json!([filter]));
     let mut own = dump.pointer(WEIR).unwrap().clone();
     own["name"] = json!("weir_attempt");
+    own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["pipe"]["path"] =
+        json!("/run/weir/extproc-attempt.sock");
     dump["configs"][2]["static_clusters"].as_array_mut().unwrap().push(json!({"cluster": own}));
     dump
 }
@@ -114,6 +116,49 @@ fn the_forms_of_an_attempt_that_crash_envoy_are_errors() {
         let report = report(&with_attempt(change));
         assert_eq!(codes(&report), [(severity, code)], "{}", report.to_text());
     }
+}
+
+/// What a mesh drops in silence, or a patch that found nothing.
+#[test]
+fn an_order_whose_clusters_do_not_ask_weir_or_are_not_chosen_anew_is_an_error() {
+    let order = HOST.to_owned() + "/routes/2";
+    let action = order.clone() + "/route";
+    let weighted = json!({"clusters": [
+        {"name": "weir_attempt/openai", "weight": 1}, {"name": "weir_attempt/own", "weight": 1},
+    ]});
+    let by_weight = |lot: Value| {
+        let mut dump = with_orders();
+        assert_eq!(dump.pointer(&order).unwrap()["match"]["headers"][0]["string_match"]["exact"], "openai,own");
+        set(&mut dump, &format!("{action}/inline_cluster_specifier_plugin"), Value::Null);
+        set(&mut dump, &format!("{action}/weighted_clusters"), lot);
+        dump
+    };
+    let mut ordered = weighted.clone();
+    ordered["header_name"] = json!("content-length");
+    assert_eq!(codes(&report(&by_weight(ordered.clone()))), []);
+    assert_eq!(codes(&report(&by_weight(weighted))), [(Warning, "attempt-order")]);
+    let mut stays = by_weight(ordered.clone());
+    set(&mut stays, &format!("{action}/retry_policy/refresh_cluster_on_retry"), Value::Null);
+    assert_eq!(codes(&report(&stays)), [(Error, "attempt-refresh")]);
+    ordered["clusters"][1]["name"] = json!("own");
+    let unpatched = report(&by_weight(ordered));
+    assert_eq!(codes(&unpatched), [(Error, "attempt-filter")]);
+    assert!(unpatched.to_text().contains("An attempt at own is not Weir's to write"), "{}", unpatched.to_text());
+}
+
+#[test]
+fn attempts_have_a_socket_of_their_own() {
+    let at = |address: Value| {
+        let mut dump = with_attempt(|_| {});
+        let own = dump["configs"][2]["static_clusters"].as_array_mut().unwrap().last_mut().unwrap();
+        own["cluster"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = address;
+        report(&dump)
+    };
+    let shared = at(json!({"pipe": {"path": "/run/weir/extproc.sock"}}));
+    assert_eq!(codes(&shared), [(Warning, "attempt-socket")], "{}", shared.to_text());
+    assert!(shared.findings[0].change.contains("/run/weir/extproc-attempt.sock"), "{:?}", shared.findings);
+    let tcp = at(json!({"socket_address": {"address": "10.0.0.1", "port_value": 9700}}));
+    assert_eq!(codes(&tcp), [(Warning, "weir-plain-tcp"), (Warning, "attempt-socket")], "{}", tcp.to_text());
 }
 
 #[test]

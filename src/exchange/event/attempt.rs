@@ -9,13 +9,16 @@ use super::{Edits, Local};
 /// One attempt of the proxy's to send a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The first is 1.
+    /// The first is 1. It need not be told where it goes to the backend that the request was written for.
     pub number: u32,
     /// The name of the backend.
     pub backend: String,
     /// What the attempt before was answered; none where there was none, or no answer: no connection, a reset, or too
     /// much time.
     pub before: Option<Failed>,
+    /// What [`Keep`](super::Action::Keep) gave to the host; none where it was given up, or where there is no room to
+    /// write it once more.
+    pub original: Option<Bytes>,
 }
 
 /// The answer of an attempt that did not serve.

@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::*;
 use crate::catalog::Catalog;
 use crate::credential::Credential;
-use crate::exchange::event::{Answer, Ask};
+use crate::exchange::event::{Answer, Ask, Note};
 use crate::exchange::record::Record;
 use crate::extproc::PoolLimits;
 use crate::extproc::server::{Listener, serve};

@@ -105,7 +105,20 @@ fn response(what: &What) -> Response {
             let head = HttpHeaders { headers: Some(HeaderMap { headers }), ..HttpHeaders::default() };
             streamed_local(streamed::Response::HeadersResponse(head))
         }
+        What::PassedOn(_) => unreachable!("a whole message, of any kind"),
     }
+}
+
+#[test]
+fn what_another_process_answers_leaves_as_it_is() {
+    let mut message = Vec::new();
+    Outgoing::new(What::Attempt(Edits::default(), Bytes::from_static(b"body"))).encode(&mut message).unwrap();
+    let passed_on = Outgoing::new(What::PassedOn(message.clone().into()));
+    let mut out = Vec::new();
+    passed_on.encode(&mut out).unwrap();
+    assert_eq!(out, message);
+    let (needed, room) = (message.len(), message.len() - 1);
+    assert_eq!(passed_on.encode(&mut vec![0; room].as_mut_slice()), Err(NoRoom { needed, room }));
 }
 
 fn streamed_body(piece: StreamedBodyResponse) -> BodyResponse {
@@ -122,9 +135,14 @@ fn mutation(edits: &Edits) -> HeaderMutation {
     set_headers.extend(edits.path.iter().map(|path| set(":path", path.as_bytes())));
     set_headers.extend(edits.authority.iter().map(|authority| set(":authority", authority.as_bytes())));
     set_headers.extend(edits.status.iter().map(|status| set(":status", status.to_string().as_bytes())));
-    set_headers.extend(edits.set.iter().map(|(name, value)| match value {
-        Value::Text(text) => set(name, text.as_bytes()),
-        Value::Secret { prefix, secret } => set(name, format!("{prefix}{}", secret.expose()).as_bytes()),
+    set_headers.extend(edits.set.iter().flat_map(|(name, value)| match value {
+        Value::Text(text) => vec![set(name, text.as_bytes())],
+        Value::Secret { prefix, secret } => vec![set(name, format!("{prefix}{}", secret.expose()).as_bytes())],
+        Value::Original(fields) => {
+            let mut values = fields.iter().map(|(_, value)| value);
+            let first = values.next().map(|value| set(name, value));
+            first.into_iter().chain(values.map(|value| beside(name, value))).collect()
+        }
     }));
     let mut remove_headers: Vec<String> = edits.remove.iter().map(ToString::to_string).collect();
     match edits.length {
@@ -139,6 +157,15 @@ fn set(name: &str, value: &[u8]) -> HeaderValueOption {
     HeaderValueOption {
         header: Some(field(name, value)),
         append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        ..HeaderValueOption::default()
+    }
+}
+
+fn beside(name: &str, value: &[u8]) -> HeaderValueOption {
+    #[expect(deprecated, reason = "Envoy 1.40 takes the action that replaces it for none")]
+    HeaderValueOption {
+        header: Some(field(name, value)),
+        append: Some(envoy_types::pb::google::protobuf::BoolValue { value: true }),
         ..HeaderValueOption::default()
     }
 }
@@ -169,7 +196,9 @@ fn text() -> impl Strategy<Value = String> {
 
 fn value() -> impl Strategy<Value = Value> {
     let secret = text().prop_map(|text| Value::Secret { prefix: "Bearer ", secret: Secret::new(&text) });
-    prop_oneof![text().prop_map(|text| Value::Text(text.into())), secret]
+    let original = vec(vec(any::<u8>(), 0..200), 1..4)
+        .prop_map(|values| Value::Original(values.iter().map(|value| ("x", value)).collect()));
+    prop_oneof![text().prop_map(|text| Value::Text(text.into())), secret, original]
 }
 
 fn edits() -> impl Strategy<Value = Edits> {

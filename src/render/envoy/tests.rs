@@ -57,6 +57,30 @@ fn internal_headers_are_removed_before_the_route_and_before_the_provider() {
 }
 
 #[test]
+fn attempts_ask_at_a_socket_of_their_own_and_only_beside_their_weir() {
+    let upstreams = [upstream("one", true, "one.test"), upstream("two", true, "two.test")];
+    let order = ["one", "two"].map(std::sync::Arc::from).to_vec();
+    let chains = [Chain { header: "one,two".into(), backends: order }];
+    let with = |extproc: ExtProc| {
+        with_plan(&upstreams, |plan| {
+            let plan = Plan { extproc, chains: &chains, ..plan.clone() };
+            (bootstrap(&plan).to_string(), clusters(&plan), routes(&plan).to_string())
+        })
+    };
+    let (filter, all, table) = with(ExtProc::Unix(Path::new("/run/weir/extproc.sock")));
+    let own = all["resources"].as_array().unwrap().iter().find(|cluster| cluster["name"] == attempt::CLUSTER).unwrap();
+    let address = &own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"];
+    assert_eq!(address, &json!({"pipe": {"path": "/run/weir/extproc-attempt.sock"}}));
+    assert!(filter.contains(attempt::FAILOVER) && table.contains("refresh_cluster_on_retry"));
+    let (filter, all, table) = with(ExtProc::Tcp(([127, 0, 0, 1], 9700).into()));
+    assert!(!all.to_string().contains("weir_attempt"), "{all}");
+    assert!(!filter.contains(attempt::FAILOVER) && !table.contains("refresh_cluster_on_retry"), "{table}");
+    for (ext_proc, socket) in [("/run/a.b/weir", "/run/a.b/weir-attempt"), ("/s/x.y.sock", "/s/x.y-attempt.sock")] {
+        assert_eq!(attempt::socket(Path::new(ext_proc)), Path::new(socket));
+    }
+}
+
+#[test]
 fn the_processor_stands_before_the_router_in_full_duplex() {
     let manager = manager();
     assert_eq!(

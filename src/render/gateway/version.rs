@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::NAME;
+use crate::render::since::{BODY_LIMIT, CONTENT_LENGTH};
 
 /// A version that resources can be rendered for: 1.5 to 1.9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +37,11 @@ impl Version {
 
     /// The Envoy that it runs unless told otherwise.
     pub fn envoy(self) -> String {
-        format!("1.{}", self.0 + ENVOY_AHEAD)
+        format!("1.{}", self.envoy_minor())
+    }
+
+    fn envoy_minor(self) -> u16 {
+        u16::from(self.0 + ENVOY_AHEAD)
     }
 
     /// BackendTLSPolicy left the experimental channel of Gateway API with its version 1.4.
@@ -44,14 +49,14 @@ impl Version {
         if self.0 >= 6 { "gateway.networking.k8s.io/v1" } else { "gateway.networking.k8s.io/v1alpha3" }
     }
 
-    /// A route says how much of a body is kept for a retry (Envoy 1.36).
+    /// A route says how much of a body is kept for a retry.
     pub(super) fn route_has_body_limit(self) -> bool {
-        self.0 >= 6
+        BODY_LIMIT.is_in(self.envoy_minor())
     }
 
-    /// The processor may say the length of a body (Envoy 1.38).
+    /// The processor may say the length of a body.
     pub(super) fn filter_allows_length(self) -> bool {
-        self.0 >= 8
+        CONTENT_LENGTH.is_in(self.envoy_minor())
     }
 
     /// Connections to a backend are asked whether they live (`http2.connectionKeepalive`).

@@ -2,6 +2,7 @@
 //! an egress gateway. Pure; equal plans give equal bytes. Nothing here was run on a control plane: the tests apply
 //! the patches to a configuration of Istio's shape by the rules that its documentation gives, and run that.
 
+mod failover;
 mod patch;
 mod service;
 mod site;
@@ -17,7 +18,9 @@ use serde_json::{Value, json};
 
 use super::envoy::ExtProc;
 use super::yaml::{File, YamlError, yaml};
-use crate::target::Upstream;
+use crate::target::{Chain, Upstream};
+use failover::Attempts;
+pub use failover::NoAttempts;
 use site::{Site, sites};
 use version::Version;
 
@@ -42,6 +45,8 @@ pub struct Plan<'a> {
     /// The longest that Weir itself lets a request wait.
     pub max_wait: Duration,
     pub upstreams: &'a [Upstream],
+    /// The orders in which one call may visit several of them.
+    pub chains: &'a [Chain],
     /// Backends that some rule has another one for: only they may be ejected whole.
     pub replaceable: &'a [&'a str],
 }
@@ -87,8 +92,8 @@ const README: &str = "00-README.md";
 /// # Errors
 /// A backend that the form cannot reach; what cannot be written as YAML.
 pub fn files(plan: &Plan) -> Result<Vec<File>, IstioError> {
-    let pages = pages(plan)?;
-    let mut files = vec![File { name: README.into(), text: readme(plan, &pages) }];
+    let (readme, pages) = rendered(plan)?;
+    let mut files = vec![File { name: README.into(), text: readme }];
     for page in &pages {
         files.push(File { name: page.name.into(), text: text(page)? });
     }
@@ -100,30 +105,50 @@ pub fn files(plan: &Plan) -> Result<Vec<File>, IstioError> {
 /// # Errors
 /// As [`files`].
 pub fn stream(plan: &Plan) -> Result<String, IstioError> {
-    let pages = pages(plan)?;
-    let mut stream: String =
-        readme(plan, &pages).lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
+    let (readme, pages) = rendered(plan)?;
+    let mut stream: String = readme.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
     for page in &pages {
         stream += &format!("---\n{}", text(page)?);
     }
     Ok(stream)
 }
 
-fn pages(plan: &Plan) -> Result<Vec<Page>, IstioError> {
+/// Why one call cannot be tried at several backends, where the documents want it.
+///
+/// # Errors
+/// A backend that the form cannot reach.
+pub fn no_attempts(plan: &Plan) -> Result<Option<NoAttempts>, IstioError> {
+    Ok(Attempts::of(plan, &sites(plan)?).err())
+}
+
+/// The page that tells the order, and the others in it.
+fn rendered(plan: &Plan) -> Result<(String, Vec<Page>), IstioError> {
     let sites = sites(plan)?;
+    let (attempts, why) = match Attempts::of(plan, &sites) {
+        Ok(attempts) => (attempts, None),
+        Err(why) => (Attempts::default(), Some(why)),
+    };
+    let pages = pages(plan, &sites, &attempts);
+    Ok((readme(plan, &pages, why), pages))
+}
+
+fn pages<'a>(plan: &Plan<'a>, sites: &[Site<'a>], attempts: &Attempts) -> Vec<Page> {
     let page = |name, what: &str, resources| Page { name, what: what.to_owned(), resources };
     let mut pages = vec![
-        page("10-service-entries.yaml", service::ENTRIES, service::entries(plan, &sites)),
-        page("20-destination-rules.yaml", service::RULES, service::rules(plan, &sites)),
-        page("40-envoy-filter.yaml", patch::WHAT, vec![patch::filter(plan, &sites)]),
-        page("50-virtual-services.yaml", traffic::SERVICES, traffic::services(plan, &sites)),
+        page("10-service-entries.yaml", service::ENTRIES, service::entries(plan, sites, attempts)),
+        page("20-destination-rules.yaml", service::RULES, service::rules(plan, sites, attempts)),
+        page("40-envoy-filter.yaml", patch::WHAT, vec![patch::filter(plan, sites)]),
+        page("50-virtual-services.yaml", traffic::SERVICES, traffic::services(plan, sites, attempts)),
     ];
+    if !attempts.is_empty() {
+        pages.push(page("55-failover.yaml", failover::WHAT, vec![failover::filter(plan, sites, attempts)]));
+    }
     if plan.form == Form::EgressGateway {
         pages.insert(2, page("30-gateway.yaml", traffic::GATEWAY, vec![traffic::gateway(plan)]));
         pages.push(page("60-to-the-gateway.yaml", traffic::TO_GATEWAY, traffic::to_gateway(plan)));
     }
     pages.retain(|page| !page.resources.is_empty());
-    Ok(pages)
+    pages
 }
 
 fn text(page: &Page) -> Result<String, IstioError> {
@@ -137,7 +162,7 @@ fn text(page: &Page) -> Result<String, IstioError> {
     Ok(text)
 }
 
-fn readme(plan: &Plan, pages: &[Page]) -> String {
+fn readme(plan: &Plan, pages: &[Page], no_attempts: Option<NoAttempts>) -> String {
     let Plan { version, host, selector: (key, value), .. } = plan;
     let (form, pods) = match plan.form {
         Form::Sidecar => ("beside each workload", "the pods of the workloads that call"),
@@ -146,13 +171,16 @@ fn readme(plan: &Plan, pages: &[Page]) -> String {
     let names: String = pages.iter().map(|page| format!("    kubectl apply -f {}\n", page.name)).collect();
     let bodies =
         if version.retries_long_bodies() { "" } else { "\nThis Envoy does not try a body of more than 1 MiB again.\n" };
+    let attempts = no_attempts.map_or_else(String::new, |why| {
+        format!("\nNo call is tried at several backends, though rules say `failover: PerAttempt`:\n{why}.\nThey choose before the call, as with `PerRequest`.\n")
+    });
     format!(
         "Weir {form}, for Istio {version} (Envoy {envoy})\n\n\
          Applications call `http://{host}/v1`. The patches are for pods with the label `{key}: \"{value}\"`:\n\
          {pods}.\n\n\
          To add, the mesh first, in this order, then Weir's own documents:\n\n{names}\n\
          To remove a backend, Weir's documents first, then these; to remove all of it, these in the opposite order,\n\
-         then Weir.\n{bodies}\n\
+         then Weir.\n{bodies}{attempts}\n\
          After an upgrade of Istio render anew with its version: patches name what Istio generates.\n",
         envoy = version.envoy(),
     )

@@ -2,8 +2,7 @@
 //!
 //! Patches name what the control plane generates. A `MERGE` adds to lists and to messages, and replaces an entry of a
 //! map of typed options whole. So no patch here touches the `HttpProtocolOptions` of a provider's cluster: all that
-//! such a cluster needs is in its DestinationRule. (A filter for each attempt would have to go there, and then
-//! repeat all of it.)
+//! such a cluster needs is in its DestinationRule. (`failover` has clusters of its own, and repeats all of it.)
 
 use std::path::Path;
 
@@ -54,7 +53,7 @@ pub(super) fn filter(plan: &Plan, sites: &[Site]) -> Value {
         let limit = json!({"per_connection_buffer_limit_bytes": filter::buffer_limit(asking)});
         patches.push(patch("LISTENER", plan.at(plan.port()), "MERGE", limit));
     }
-    patches.extend(hosts.iter().map(|host| switch_on(plan, host)));
+    patches.extend(hosts.iter().map(|host| switch_on(plan, host, &json!({}))));
     for backend in sites.iter().flat_map(|site| &site.backends) {
         let vhost = json!({"route": {"name": Site::route_name(backend)}});
         patches.push(patch("HTTP_ROUTE", plan.routes(vhost), "MERGE", route(plan)));
@@ -64,7 +63,8 @@ pub(super) fn filter(plan: &Plan, sites: &[Site]) -> Value {
     plan.resource("v1alpha3", "EnvoyFilter", "weir", spec)
 }
 
-fn patch(apply_to: &str, matching: Value, operation: &str, value: Value) -> Value {
+/// One patch.
+pub(super) fn patch(apply_to: &str, matching: Value, operation: &str, value: Value) -> Value {
     json!({"applyTo": apply_to, "match": matching, "patch": {"operation": operation, "value": value}})
 }
 
@@ -92,7 +92,8 @@ fn orders() -> Value {
     })
 }
 
-fn switch_on(plan: &Plan, host: &str) -> Value {
+/// Weir's filters at a host, with what the one that asks says there besides what it says everywhere.
+pub(super) fn switch_on(plan: &Plan, host: &str, overrides: &Value) -> Value {
     let vhost = if plan.version.matches_domains() {
         json!({"domainName": host})
     } else {
@@ -104,12 +105,13 @@ fn switch_on(plan: &Plan, host: &str) -> Value {
     };
     let on = json!({"typed_per_filter_config": {
         ORDERS: {"@type": TYPE_MUTATION_HERE, "mutations": {}},
-        ASK: {"@type": TYPE_ASK_HERE, "overrides": {}},
+        ASK: {"@type": TYPE_ASK_HERE, "overrides": overrides},
     }});
     patch("VIRTUAL_HOST", plan.routes(vhost), "MERGE", on)
 }
 
-fn route(plan: &Plan) -> Value {
+/// What Weir's routes need besides what a VirtualService says.
+pub(super) fn route(plan: &Plan) -> Value {
     plan.version.only_known(json!({
         // A CONNECT is no request to a provider.
         "match": {"headers": [{"name": ":method", "string_match": {"exact": "CONNECT"}, "invert_match": true}]},
@@ -158,7 +160,8 @@ fn quoted(host: &str) -> String {
 // === impl Plan ===
 
 impl Plan<'_> {
-    fn at(&self, listener: Value) -> Value {
+    /// The match of a patch: Weir's side of the proxy, and of it this listener.
+    pub(super) fn at(&self, listener: Value) -> Value {
         let context = match self.form {
             Form::Sidecar => "SIDECAR_OUTBOUND",
             Form::EgressGateway => "GATEWAY",
@@ -184,7 +187,8 @@ impl Plan<'_> {
         self.at(listener)
     }
 
-    fn routes(&self, vhost: Value) -> Value {
+    /// The match of a patch: this virtual host of the table that applications call.
+    pub(super) fn routes(&self, vhost: Value) -> Value {
         let mut place = self.at(json!({}));
         place["routeConfiguration"] = match self.form {
             Form::Sidecar => json!({"name": PORT.to_string(), "vhost": vhost}),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::failover::Attempts;
 use super::site::{PORT, Place, Site};
 use super::{Form, Plan};
 use crate::target::Upstream;
@@ -21,15 +22,17 @@ A caCertificates file is one of the proxy's container: mount it there (sidecar.i
 const MOST: u32 = 100_000;
 
 /// The ServiceEntries.
-pub(super) fn entries(plan: &Plan, sites: &[Site]) -> Vec<Value> {
+pub(super) fn entries(plan: &Plan, sites: &[Site], attempts: &Attempts) -> Vec<Value> {
     // Behind a gateway the host of the applications is known to the whole mesh: see `traffic`.
     let own = (plan.form == Form::Sidecar).then(|| logical(plan, "."));
-    own.into_iter().chain(sites.iter().filter(|site| site.place != Place::Mesh).map(|site| entry(plan, site))).collect()
+    let outside = sites.iter().filter(|site| site.place != Place::Mesh);
+    own.into_iter().chain(outside.map(|site| entry(plan, site, attempts.labels(&site.host)))).collect()
 }
 
 /// The DestinationRules. A Service of the cluster has an owner, who says how it is called.
-pub(super) fn rules(plan: &Plan, sites: &[Site]) -> Vec<Value> {
-    sites.iter().filter(|site| site.place != Place::Mesh).map(|site| rule(plan, site)).collect()
+pub(super) fn rules(plan: &Plan, sites: &[Site], attempts: &Attempts) -> Vec<Value> {
+    let ours = sites.iter().filter(|site| site.place != Place::Mesh);
+    ours.map(|site| rule(plan, site, attempts.subsets(&site.host))).collect()
 }
 
 /// The host of the applications. The address is for the mesh's DNS; no call is sent there.
@@ -57,7 +60,8 @@ pub(super) fn connection_pool() -> Value {
     })
 }
 
-fn entry(plan: &Plan, site: &Site) -> Value {
+/// The place, whose address has these labels.
+fn entry(plan: &Plan, site: &Site, labels: Option<Value>) -> Value {
     let Upstream { host, port, .. } = site.upstream;
     let mut spec = json!({
         "hosts": [site.host],
@@ -66,13 +70,16 @@ fn entry(plan: &Plan, site: &Site) -> Value {
         "exportTo": ["."],
         "ports": [{"number": PORT, "name": "http", "protocol": "HTTP", "targetPort": port}],
     });
-    if site.place == Place::Addressed {
+    if site.place == Place::Addressed || labels.is_some() {
         spec["endpoints"] = json!([{"address": host}]);
+    }
+    if let Some(labels) = labels {
+        spec["endpoints"][0]["labels"] = labels;
     }
     plan.resource("v1", "ServiceEntry", &site.name, spec)
 }
 
-fn rule(plan: &Plan, site: &Site) -> Value {
+fn rule(plan: &Plan, site: &Site, subsets: Vec<Value>) -> Value {
     let mut policy = json!({"connectionPool": connection_pool()});
     // Ejecting the only place there is turns a few errors into an outage.
     if site.backends.iter().all(|backend| plan.replaceable.contains(backend)) {
@@ -86,7 +93,10 @@ fn rule(plan: &Plan, site: &Site) -> Value {
     if site.upstream.https {
         policy["tls"] = tls(site.upstream);
     }
-    let spec = json!({"host": site.host, "exportTo": ["."], "trafficPolicy": policy});
+    let mut spec = json!({"host": site.host, "exportTo": ["."], "trafficPolicy": policy});
+    if !subsets.is_empty() {
+        spec["subsets"] = Value::Array(subsets);
+    }
     plan.resource("v1", "DestinationRule", &site.name, spec)
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::failover::Attempts;
 use super::site::{PORT, Place, Site, hosts};
 use super::{Form, Plan, service};
 use crate::render::envoy::{BACKEND_HEADER, CLIENT_HEADERS, INTERNAL_HEADERS, PROXY_HEADERS};
@@ -26,8 +27,9 @@ const GATEWAY_NAME: &str = "weir-egress";
 const GATEWAY_PORT: u16 = 443;
 
 /// The VirtualServices that hold Weir's routes.
-pub(super) fn services(plan: &Plan, sites: &[Site]) -> Vec<Value> {
+pub(super) fn services(plan: &Plan, sites: &[Site], attempts: &Attempts) -> Vec<Value> {
     let mut http: Vec<Value> = sites.iter().flat_map(routes).collect();
+    http.extend(attempts.orders().map(|(header, destinations)| route(header, destinations)));
     http.push(json!({"name": "weir-no-backend", "directResponse": {"status": 503}}));
     let mut spec = json!({"hosts": hosts(plan, sites), "exportTo": ["."], "http": http});
     if plan.form == Form::EgressGateway {
@@ -101,18 +103,21 @@ fn of_mesh(plan: &Plan, site: &Site) -> Value {
 }
 
 fn routes(site: &Site) -> Vec<Value> {
+    let destination = json!({"destination": {"host": site.host, "port": {"number": site.port}}});
+    site.backends.iter().map(|backend| route(backend, vec![destination.clone()])).collect()
+}
+
+/// The route for this value of the header that Weir alone may say.
+fn route(value: &str, destinations: Vec<Value>) -> Value {
     let removed: Vec<&str> = [INTERNAL_HEADERS, CLIENT_HEADERS, PROXY_HEADERS, MESH_HEADERS].concat();
-    let route = |backend: &&str| {
-        json!({
-            "name": Site::route_name(backend),
-            "match": [{"headers": {BACKEND_HEADER: {"exact": backend}}}],
-            "headers": {"request": {"remove": removed}},
-            // Answers may take minutes; Weir has the deadlines.
-            "timeout": "0s",
-            // Weir orders attempts for each call. Istio's own default of two would be billed and seen by nobody.
-            "retries": {"attempts": 0},
-            "route": [{"destination": {"host": site.host, "port": {"number": site.port}}}],
-        })
-    };
-    site.backends.iter().map(route).collect()
+    json!({
+        "name": Site::route_name(value),
+        "match": [{"headers": {BACKEND_HEADER: {"exact": value}}}],
+        "headers": {"request": {"remove": removed}},
+        // Answers may take minutes; Weir has the deadlines.
+        "timeout": "0s",
+        // Weir orders attempts for each call. Istio's own default of two would be billed and seen by nobody.
+        "retries": {"attempts": 0},
+        "route": destinations,
+    })
 }

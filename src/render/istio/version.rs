@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::render::envoy::BodyMode;
+use crate::render::since::{ANOTHER_CLUSTER, BODY_LIMIT, FIELDS, FULL_DUPLEX};
 
 /// A release of Istio, control plane and proxy alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +33,6 @@ const VERSIONS: &[Version] = &[
     Version { istio: 30, envoy: 38 },
     Version { istio: 31, envoy: 39 },
 ];
-
-/// Fields of a patch that an Envoy has since this one. A control plane without the field drops it in silence, and a
-/// proxy without a log's word refuses the listener.
-const SINCE: &[(&str, u16)] = &[
-    ("/log_format/json_format/path", 34),
-    ("/status_on_error", 36),
-    ("/request_body_buffer_limit", 36),
-    ("/allow_content_length_header", 38),
-];
-
-/// The first Envoy with FULL_DUPLEX_STREAMED.
-const FULL_DUPLEX: u16 = 34;
 
 /// The first Istio that finds a virtual host by its domain. In others it has the name `HOST:PORT`.
 const DOMAIN_NAMES: u16 = 26;
@@ -80,18 +69,22 @@ impl Version {
 
     /// A long body is held for another attempt where its route says so.
     pub fn retries_long_bodies(self) -> bool {
-        SINCE.iter().any(|(path, since)| *path == "/request_body_buffer_limit" && self.envoy >= *since)
-            || self.body_mode() != BodyMode::FullDuplex
+        BODY_LIMIT.is_in(self.envoy) || self.body_mode() != BodyMode::FullDuplex
+    }
+
+    /// One call can be tried at several backends.
+    pub fn fails_over(self) -> bool {
+        self.envoy >= ANOTHER_CLUSTER
     }
 
     pub(super) fn matches_domains(self) -> bool {
         self.istio >= DOMAIN_NAMES
     }
 
-    /// The patch without what this Envoy does not have.
+    /// The patch without what this Envoy does not have: a control plane without a field drops it in silence.
     pub(super) fn only_known(self, mut value: Value) -> Value {
-        for (path, _) in SINCE.iter().filter(|(_, since)| *since > self.envoy) {
-            let Some((parent, field)) = path.rsplit_once('/') else { continue };
+        for unknown in FIELDS.iter().filter(|field| !field.is_in(self.envoy)) {
+            let Some((parent, field)) = unknown.pointer.rsplit_once('/') else { continue };
             if let Some(parent) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
                 Map::shift_remove(parent, field);
             }
@@ -130,6 +123,13 @@ mod tests {
         for version in Version::all() {
             assert_eq!(Version::parse(&version.to_string()).unwrap(), version);
         }
+    }
+
+    #[test]
+    fn the_last_of_them_alone_can_try_one_call_at_several_backends() {
+        let able: Vec<String> =
+            Version::all().filter(|version| version.fails_over()).map(|version| version.to_string()).collect();
+        assert_eq!(able, ["1.31"]);
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn every_family_has_its_exact_name() {
         "weir_shed_total",
         "weir_ledger_dropped_total",
         "weir_notes_dropped_total",
+        "weir_originals_given_up_total",
         "weir_unknown_usage_fields_total",
         "weir_fail_open_total",
         "weir_build_info",

@@ -254,9 +254,10 @@ prop_compose! {
     fn any_attempt()(
         [backend, model] in [words(), words()], credential in option::of(words()), status in any::<u16>(),
         duration in any::<Duration>(), wasted in number(),
+        skipped in option::of(select(vec!["not_connected", "given_up"])),
     ) -> Attempt {
         let credential = credential.map(|name| (*name).into());
-        Attempt { backend: (*backend).into(), model: (*model).into(), credential, status, duration, wasted }
+        Attempt { backend: (*backend).into(), model: (*model).into(), credential, status, duration, wasted, skipped }
     }
 }
 

@@ -3,4 +3,4 @@
 mod commands;
 mod egress;
 mod istio;
-mod rig;
+pub mod rig;

@@ -79,6 +79,10 @@ impl Transcript {
             let value = match value {
                 Value::Text(text) => text.to_string(),
                 Value::Secret { prefix, .. } => format!("{prefix}(secret)"),
+                Value::Original(fields) => {
+                    let values: Vec<_> = fields.iter().map(|(_, value)| String::from_utf8_lossy(value)).collect();
+                    format!("{values:?}")
+                }
             };
             self.line(&format!("  {name}: {value}"));
         }

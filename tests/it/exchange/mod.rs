@@ -8,6 +8,7 @@
 //! | 8 | `splits`, `counts` |
 
 mod answers;
+mod attempts;
 mod bills;
 mod bodies;
 mod callers;

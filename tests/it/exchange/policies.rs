@@ -56,9 +56,9 @@ pub fn fails_over(mut policy: Policy) -> Policy {
     policy
 }
 
-/// The proxy's n-th attempt.
+/// The proxy's n-th attempt; the world gives it the original where it still keeps that.
 pub fn attempt(number: u32, backend: &str) -> Event {
-    Event::Attempt(Attempt { number, backend: backend.into(), before: None })
+    Event::Attempt(Attempt { number, backend: backend.into(), before: None, original: None })
 }
 
 /// `one` asks for usage; `two` does not. `/v1/files` passes signed to `one`.

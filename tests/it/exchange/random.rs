@@ -25,6 +25,8 @@ use super::support::*;
 enum Step {
     Send(Event),
     Wait(Duration),
+    /// The host gives up the original.
+    Forget,
 }
 
 /// Postures by flag, and how much is held: few bytes, so that every bound is met.
@@ -184,6 +186,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => any_delta().prop_map(|delta| Step::Send(Event::Feed(Feed::Delta(delta)))),
         1 => select(vec![Feed::Lost(Ticket(2)), Feed::Cut]).prop_map(|feed| Step::Send(Event::Feed(feed))),
         1 => (1_u32..5, select(vec!["one", "two", "none"])).prop_map(|(number, name)| Step::Send(attempt(number, name))),
+        1 => Just(Step::Forget),
         1 => Just(Step::Send(Event::Tick)),
         1 => select(vec![0, 1, 3, 400]).prop_map(|seconds| Step::Wait(Duration::from_secs(seconds))),
         1 => select(stops).prop_map(|stop| Step::Send(Event::Stop(stop))),
@@ -236,6 +239,7 @@ proptest! {
                 }
                 Step::Send(event) => _ = world.send(event),
                 Step::Wait(time) => _ = world.wait(time),
+                Step::Forget => world.kept = None,
             }
             let limit = world.exchange.buffered();
             prop_assert!(limit < 1 << 20, "{limit} bytes held");

@@ -43,6 +43,8 @@ pub struct World {
     pub actions: Vec<Action>,
     pub asks: Vec<Ask>,
     pub wake: Option<Instant>,
+    /// The original of the call that has left.
+    pub kept: Option<Bytes>,
     pub gate_open: bool,
     side_open: bool,
     gone: bool,
@@ -119,6 +121,7 @@ impl World {
             actions: Vec::new(),
             asks: Vec::new(),
             wake: None,
+            kept: None,
             gate_open: false,
             side_open: false,
             gone: false,
@@ -180,7 +183,10 @@ impl World {
         Time { steady, unix: steady / 1_000_000_000 }
     }
 
-    fn deliver(&mut self, event: Event) {
+    fn deliver(&mut self, mut event: Event) {
+        if let Event::Attempt(attempt) = &mut event {
+            attempt.original = self.kept.clone();
+        }
         if let Some(transcript) = &mut self.transcript {
             transcript.event(&event);
         }
@@ -231,6 +237,9 @@ impl World {
                 self.asks.push(ask.clone());
             }
             Action::Wake(at) => self.wake = Some(*at),
+            Action::Keep(original) => {
+                assert!(self.kept.replace(original.clone()).is_none(), "a second original");
+            }
             _ => {}
         }
         self.envoy.act(action.clone());

@@ -118,7 +118,11 @@ async fn nothing_of_one_attempt_reaches_the_next(mode: BodyMode) {
     let rig = rig(mode, &[rule("mirrored", &["broken", "limited", "mirror"], 2)]).await;
     let answer = rig
         .chat(
-            &[("x-of-the-first", "the client's own"), ("authorization", "Bearer of-the-client")],
+            &[
+                ("x-of-the-first", "the client's own"),
+                ("x-of-the-first", "h\u{f6}her, and twice"),
+                ("authorization", "Bearer of-the-client"),
+            ],
             &ask("mirrored", false),
         )
         .await;
@@ -127,7 +131,11 @@ async fn nothing_of_one_attempt_reaches_the_next(mode: BodyMode) {
     for leaked in ["x-weir-", KEY, "sk-limited", "of-the-client", "x-mock-status", "secret", "x-envoy"] {
         assert!(!text.contains(leaked), "{leaked}: {text}");
     }
-    assert!(text.contains("the client's own") && text.contains("sk-of-the-mirror"), "{text}");
+    assert!(text.contains("sk-of-the-mirror"), "{text}");
+    let echo = answer.json();
+    let fields = echo["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own: Vec<&Value> = fields.iter().filter(|field| field[0] == "x-of-the-first").map(|field| &field[1]).collect();
+    assert_eq!(own, ["the client's own", "h\u{f6}her, and twice"], "each in a field of its own: {text}");
     assert_eq!(text.matches("content-length").count(), 1, "{text}");
     let record = rig.record_of(&answer).await;
     assert_eq!(attempts(&record), tried(&[("broken", 503), ("limited", 429), ("mirror", 200)]));
@@ -153,6 +161,19 @@ async fn a_provider_that_cannot_be_reached_is_bridged(mode: BodyMode) {
         let record = rig.record_of(&answer).await;
         assert_eq!(record["backend"], "claude", "{record:#}");
     }
+    rig.end(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
+}
+
+/// Where the proxy tries again only what has not left or was answered, it is known what no answer means.
+async fn a_backend_that_was_never_reached_is_left_alone_at_once_and_wastes_nothing(mode: BodyMode) {
+    let certain = rule("reached", &["down", "claude"], 1).replace("ServerError, ", "").replace("1s", "60s");
+    let rig = rig(mode, &[certain]).await;
+    let answer = rig.chat(&[], &ask("reached", false)).await;
+    let record = rig.record_of(&answer).await;
+    assert_eq!(attempts(&record), tried(&[("down", 0), ("claude", 200)]), "{record:#}");
+    assert_eq!(number(&record["attempts"][0]["wastedTokens"]), 0, "{record:#}");
+    let answer = rig.chat(&[], &ask("reached", false)).await;
+    assert_eq!(attempts(&rig.record_of(&answer).await), tried(&[("claude", 200)]));
     rig.end(&Exceptions { may_miss_requests: true, ..Exceptions::default() }).await;
 }
 
@@ -192,7 +213,9 @@ async fn a_large_body_and_many_at_once_fail_over(mode: BodyMode) {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     let rig = Arc::into_inner(rig).expect("all calls are over");
-    assert_eq!(rig.mock().tally().requests, 130);
+    // After three failures in a row the first backend is left alone; on a slow machine some calls come later than that.
+    let received = rig.mock().tally().requests;
+    assert!((2 + 64 + 3..=2 + 64 + 64).contains(&received), "{received}");
     rig.end(&Exceptions::default()).await;
 }
 
@@ -225,4 +248,7 @@ every_mode!(
     when_all_fail_the_client_hears_the_last_in_its_own_dialect
 );
 
-first_mode!(a_large_body_and_many_at_once_fail_over);
+first_mode!(
+    a_large_body_and_many_at_once_fail_over,
+    a_backend_that_was_never_reached_is_left_alone_at_once_and_wastes_nothing
+);

@@ -15,7 +15,7 @@ use crate::support::tls::Client;
 const WEB: &str = "spiffe://cluster.local/ns/search/sa/web";
 
 /// TLS as a gateway has it with `ISTIO_MUTUAL`.
-fn downstream(place: &Place) -> serde_json::Value {
+pub(super) fn downstream(place: &Place) -> serde_json::Value {
     let front = place.authority.sign(Subject { name: "gateway", names: "IP:127.0.0.1", usage: "", days: 2 });
     json!({"name": "envoy.transport_sockets.tls", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",

@@ -3,6 +3,7 @@
 //! serves calls with the result. Providers are mocks behind TLS, with certificates for the providers' real names.
 
 mod examples;
+mod failover;
 mod gateway;
 mod rendered;
 pub mod rig;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::failover;
 use super::rig::{BACKENDS, Place, documents, render, rendering};
 use crate::e2e::egress::envoy;
 use crate::support::istio::{Proxy, kinds, of_kind, resources};
@@ -21,14 +22,16 @@ async fn validate(config: &Path) {
 
 #[tokio::test]
 async fn every_version_is_made_of_known_fields_and_envoy_takes_it() {
-    let place = Place::new();
+    let (place, several) = (Place::new(), Place::new());
     let forms = [
         ("Sidecar", Proxy::Sidecar, ("weir.dev/inject", "true")),
         ("Gateway", Proxy::Gateway, ("weir.dev/gateway", "egress")),
     ];
     for (role, proxy, label) in forms {
         let file = documents(place.directory.path(), role, BACKENDS);
-        for version in VERSIONS {
+        let several = documents(several.directory.path(), role, &failover::all());
+        let each = VERSIONS.iter().map(|version| (version, &file)).chain([(&"1.30", &several), (&"1.31", &several)]);
+        for (version, file) in each {
             let text = render(&["--istio-version", version, file.to_str().expect("text")]);
             let all = resources(&text);
             for resource in &all {

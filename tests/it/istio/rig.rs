@@ -15,9 +15,11 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use weir::mock::Mock;
+use weir::render::attempt::CLUSTER as ATTEMPT_CLUSTER;
 use weir::render::envoy::EXTPROC_CLUSTER;
 use weir::up::RunDir;
 
+use crate::e2e::ledger;
 use crate::e2e::pair::{Call, Protocol};
 use crate::e2e::render::start;
 use crate::support::certs::{Authority, Pair, Subject};
@@ -84,6 +86,9 @@ spec:
     matches: [{model: {value: either}}]
     backends: [{name: openai, model: gpt-4o-mini}, {name: anthropic, model: claude-sonnet-4-5, priority: 1}]
 ";
+
+/// Where nobody listens.
+const DOWN: (&str, u64) = ("down.example", 443);
 
 /// Who answers at which host and port.
 const PROVIDERS: &[(&str, u64)] = &[("api.openai.com", 443), ("api.anthropic.com", 443), ("llm.own.example", 8443)];
@@ -160,7 +165,8 @@ impl Place {
     /// What stands around a proxy that nobody calls.
     pub fn nowhere(&self) -> Site {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let places = PROVIDERS.iter().map(|(host, port)| (((*host).to_owned(), *port), address)).collect();
+        let hosts = PROVIDERS.iter().chain([&DOWN]);
+        let places = hosts.map(|(host, port)| (((*host).to_owned(), *port), address)).collect();
         self.site(places, address, address)
     }
 
@@ -213,6 +219,7 @@ impl Mesh {
         providers["llm.own.example"].require_keys(&keys(&[3]));
         let (bystander, passthrough) = (mock().await, mock().await);
         places.insert((ADDRESS.0.to_owned(), ADDRESS.1), bystander.addr());
+        places.insert((DOWN.0.to_owned(), DOWN.1), SocketAddr::from(([127, 0, 0, 1], 1)));
         let site = Site { downstream, ..place.site(places, bystander.addr(), passthrough.addr()) };
         let config = place.config(&istio::resources(text), proxy, &site, label);
         let path = place.directory.file("envoy.json");
@@ -225,7 +232,7 @@ impl Mesh {
         let (proxy, address) = start(&place.directory, &path).await;
         let admin = std::fs::read_to_string(place.directory.file("admin.txt")).expect("Envoy has written it");
         let admin = Admin::new(&admin);
-        let oracle = Oracle::new(admin.clone(), proxy.id(), &[EXTPROC_CLUSTER]);
+        let oracle = Oracle::new(admin.clone(), proxy.id(), &[EXTPROC_CLUSTER, ATTEMPT_CLUSTER]);
         let Place { directory, authority, .. } = place;
         Mesh { providers, bystander, passthrough, weir, proxy, address, admin, directory, authority, oracle }
     }
@@ -248,6 +255,20 @@ impl Mesh {
             .collect::<Vec<_>>()
             .try_into()
             .expect("3")
+    }
+
+    /// The record of the call that was answered so.
+    pub async fn record_of(&self, answer: &Response) -> Value {
+        let id = answer.header("x-weir-request-id").unwrap_or_else(|| panic!("no id: {answer:?}"));
+        let path = self.directory.file("usage.jsonl");
+        let find = || ledger::read(&path).into_iter().find(|record| record["id"] == id);
+        for _ in 0..600 {
+            if let Some(record) = find() {
+                return record;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no record of {id}")
     }
 
     /// How many calls Weir was asked about.

@@ -106,6 +106,7 @@ fn attempts(record: &Record) -> Vec<v1::Attempt> {
         status: attempt.status.into(),
         duration: Some(attempt.duration.into()),
         wasted_tokens: attempt.wasted,
+        skipped: attempt.skipped.unwrap_or_default().to_owned(),
     };
     record.attempts.iter().take(ATTEMPTS).map(attempt).collect()
 }

@@ -1,6 +1,6 @@
 //! How a control plane applies the patches of an EnvoyFilter: to proxies with its labels, to what each patch matches,
-//! in order. `MERGE` is a merge of messages: fields are set, messages merged, lists continued; an entry of a map of
-//! typed options is replaced whole.
+//! in order: by the priority of the EnvoyFilter, then as they stand. `MERGE` is a merge of messages: fields are set,
+//! messages merged, lists continued; an entry of a map of typed options is replaced whole.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,9 @@ const TYPED_MAPS: &[&str] = &["typed_extension_protocol_options", "typed_per_fil
 /// The configuration with every EnvoyFilter of the resources applied. Panics when a patch found nothing: it would
 /// be lost on a control plane without a word.
 pub fn patched(mut config: Value, resources: &[Value], proxy: Proxy, labels: &[(&str, &str)]) -> Value {
-    for filter in of_kind(resources, "EnvoyFilter") {
+    let mut filters = of_kind(resources, "EnvoyFilter");
+    filters.sort_by_key(|filter| filter["spec"]["priority"].as_i64().unwrap_or_default());
+    for filter in filters {
         let wanted = filter["spec"]["workloadSelector"]["labels"].as_object().expect("labels");
         if !wanted.iter().all(|(key, value)| labels.iter().any(|(own, is)| own == key && value == is)) {
             continue;
@@ -76,12 +78,12 @@ fn each(items: &mut Value, change: impl FnMut(&mut Value) -> Option<()>) -> usiz
     items.as_array_mut().into_iter().flatten().filter_map(change).count()
 }
 
-/// `outbound|80||api.openai.com`.
+/// `outbound|80|SUBSET|api.openai.com`, with no subset for the whole host.
 fn is_cluster(cluster: &Value, wanted: &Value) -> bool {
     let parts: Vec<&str> = text(&cluster["name"]).split('|').collect();
-    let [_, port, _, service] = parts[..] else { return wanted.is_null() };
-    let is_service = wanted["service"].is_null() || wanted["service"] == service;
-    is_service && is_port(&wanted["portNumber"], port)
+    let [_, port, subset, service] = parts[..] else { return wanted.is_null() };
+    let is = |wanted: &Value, there: &str| wanted.is_null() || wanted == there;
+    is(&wanted["service"], service) && is(&wanted["subset"], subset) && is_port(&wanted["portNumber"], port)
 }
 
 /// `0.0.0.0_80`: the port is that of the call, whatever the test listens on.

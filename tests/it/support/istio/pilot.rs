@@ -38,8 +38,7 @@ pub fn base(resources: &[Value], proxy: Proxy, site: &Site) -> Value {
         cluster("PassthroughCluster", site.passthrough, json!({})),
         cluster(&outbound(80, &site.bystander.0), site.bystander.1, json!({})),
     ];
-    clusters
-        .extend(of_kind(resources, "ServiceEntry").into_iter().filter_map(|entry| of_entry(entry, resources, site)));
+    clusters.extend(of_kind(resources, "ServiceEntry").into_iter().flat_map(|entry| of_entry(entry, resources, site)));
     clusters.extend(of_kind(resources, "DestinationRule").into_iter().filter_map(|rule| of_service(rule, site)));
     let mut chain = json!({"filters": [{"name": MANAGER, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -78,7 +77,11 @@ pub fn base(resources: &[Value], proxy: Proxy, site: &Site) -> Value {
 }
 
 fn outbound(port: u64, host: &str) -> String {
-    format!("outbound|{port}||{host}")
+    of_subset(port, "", host)
+}
+
+fn of_subset(port: u64, subset: &str, host: &str) -> String {
+    format!("outbound|{port}|{subset}|{host}")
 }
 
 // === tables ===
@@ -133,9 +136,13 @@ fn route(http: &Value) -> Value {
         route["direct_response"] = json!({"status": status});
         return route;
     }
-    let destination = &http["route"][0]["destination"];
-    let port = destination["port"]["number"].as_u64().expect("a port");
-    route["route"] = json!({"cluster": outbound(port, text(&destination["host"]))});
+    route["route"] = match list(&http["route"]) {
+        [one] => json!({"cluster": destination(one)}),
+        several => json!({"weighted_clusters": {"clusters": several
+            .iter()
+            .map(|one| json!({"name": destination(one), "weight": one["weight"]}))
+            .collect::<Vec<_>>()}}),
+    };
     if !http["timeout"].is_null() {
         route["route"]["timeout"] = http["timeout"].clone();
     }
@@ -151,21 +158,44 @@ fn route(http: &Value) -> Value {
     route
 }
 
+/// The cluster of one destination.
+fn destination(one: &Value) -> String {
+    let destination = &one["destination"];
+    let port = destination["port"]["number"].as_u64().expect("a port");
+    of_subset(port, destination["subset"].as_str().unwrap_or_default(), text(&destination["host"]))
+}
+
 // === clusters ===
 
-fn of_entry(entry: &Value, resources: &[Value], site: &Site) -> Option<Value> {
+/// The cluster of the host, and that of each subset.
+fn of_entry(entry: &Value, resources: &[Value], site: &Site) -> Vec<Value> {
     let spec = &entry["spec"];
     let (host, port) = (text(&spec["hosts"][0]), &spec["ports"][0]);
     if spec["resolution"] == "NONE" {
-        return Some(cluster(&outbound(80, host), site.passthrough, json!({})));
+        return vec![cluster(&outbound(80, host), site.passthrough, json!({}))];
     }
     let place = spec["endpoints"][0]["address"].as_str().unwrap_or(host).to_owned();
     let target = port["targetPort"].as_u64().or(port["number"].as_u64()).expect("a port");
     let address = site.places.get(&(place, target)).unwrap_or_else(|| panic!("nobody is at {host}:{target}"));
     let rules = of_kind(resources, "DestinationRule");
-    let policy = rules.iter().find(|rule| rule["spec"]["host"] == host).map(|rule| &rule["spec"]["trafficPolicy"]);
     let number = port["number"].as_u64().expect("a port");
-    Some(cluster(&outbound(number, host), *address, policy.map(|policy| by_rule(policy, site)).unwrap_or_default()))
+    let Some(rule) = rules.iter().find(|rule| rule["spec"]["host"] == host).map(|rule| &rule["spec"]) else {
+        return vec![cluster(&outbound(number, host), *address, json!({}))];
+    };
+    let whole = cluster(&outbound(number, host), *address, by_rule(&rule["trafficPolicy"], site));
+    let subsets = list(&rule["subsets"]).iter().map(|subset| {
+        // Without labels on either side nobody is in it; a section that it has takes the place of the host's.
+        let labels = subset["labels"].as_object().expect("labels");
+        let there = &spec["endpoints"][0]["labels"];
+        assert!(labels.iter().all(|(name, value)| there[name] == *value), "nobody is in {subset}");
+        let mut policy = rule["trafficPolicy"].clone();
+        policy
+            .as_object_mut()
+            .expect("a policy")
+            .extend(subset["trafficPolicy"].as_object().cloned().unwrap_or_default());
+        cluster(&of_subset(number, text(&subset["name"]), host), *address, by_rule(&policy, site))
+    });
+    std::iter::once(whole).chain(subsets).collect()
 }
 
 /// A Service that workloads show their certificates to.
@@ -200,9 +230,13 @@ fn by_rule(policy: &Value, site: &Site) -> Value {
     });
     let outlier = &policy["outlierDetection"];
     if outlier.is_object() {
+        // None at all is no ejection.
+        let is_on = outlier["consecutive5xxErrors"] != 0;
+        // Nobody is called where nobody is left.
+        said["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
         said["outlier_detection"] = json!({
             "consecutive_5xx": outlier["consecutive5xxErrors"],
-            "enforcing_consecutive_5xx": 100,
+            "enforcing_consecutive_5xx": if is_on { 100 } else { 0 },
             "interval": outlier["interval"],
             "base_ejection_time": outlier["baseEjectionTime"],
             "max_ejection_percent": outlier["maxEjectionPercent"],
