@@ -10,7 +10,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use weir::base::secret::Secret;
 use weir::limit::Unit;
-use weir::limit::redis::{Options, Redis, State, Tls};
+use weir::limit::redis::{Options, Redis, State, Terms, Tls};
 use weir::limit::window::Window;
 
 use super::proxy::Proxy;
@@ -49,8 +49,8 @@ async fn the_rights_that_are_named_are_enough() {
         let server = Server::start(binary, &[]);
         allow(&server, "weir:shop");
         let options = Options { prefix: "weir:shop".into(), ..user(&server, PASSWORD) };
-        let options = Options { hold: std::time::Duration::from_millis(60), ..options };
-        let redis = ready(Redis::connect(options).expect("usable options")).await;
+        let terms = Terms { hold: std::time::Duration::from_millis(60), ..Terms::default() };
+        let redis = ready(Redis::connect_with(options, terms).expect("usable options")).await;
         let takes = [
             take(&limit("rpm", Unit::Requests, 5, MINUTE), 1),
             take(&limit("calls", Unit::Concurrency, 5, Window::Held), 1),

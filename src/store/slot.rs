@@ -9,7 +9,7 @@ const TAGS: u32 = 20 * SLOTS as u32;
 
 /// A command, and the slot of all its keys.
 #[derive(Clone)]
-pub(super) struct Command {
+pub struct Command {
     pub slot: u16,
     pub words: Cmd,
 }
@@ -18,39 +18,25 @@ pub(super) struct Command {
 
 impl Command {
     /// `key` is one of its keys: they all have the same slot.
-    pub(super) fn new(key: &str, words: Cmd) -> Command {
+    pub fn new(key: &str, words: Cmd) -> Command {
         Command { slot: of(key), words }
     }
 }
 
 /// The slot of a key: by what is in its first braces, unless that is nothing (Cluster specification, "hash tags").
-pub(super) fn of(key: &str) -> u16 {
+pub fn of(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     crc16(tag.filter(|tag| !tag.is_empty()).unwrap_or(key)) % SLOTS
 }
 
-/// The slot of all that belongs to a counter, whatever the prefix: its text stands in the braces. It begins with
-/// a limit's id, and so not with a brace.
-pub(super) fn of_counter(counter: &str) -> u16 {
-    crc16(counter.split_once('}').map_or(counter, |(tag, _)| tag)) % SLOTS
-}
-
-/// The places of counters by slot, each group in its order, and the groups in that of their first.
-pub(super) fn groups(counters: &[&str]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<(u16, Vec<usize>)> = Vec::new();
-    for (place, counter) in counters.iter().enumerate() {
-        let slot = of_counter(counter);
-        match groups.iter_mut().find(|(of, _)| *of == slot) {
-            Some((_, places)) => places.push(place),
-            None => groups.push((slot, vec![place])),
-        }
-    }
-    groups.into_iter().map(|(_, places)| places).collect()
+/// The slot of all keys whose first braces hold this text, which is not empty and has no brace that closes them.
+pub fn of_tag(tag: &str) -> u16 {
+    crc16(tag) % SLOTS
 }
 
 /// A number that stands for a slot which is wanted, where it is a tag; 0 where there is none.
 pub(super) fn tag(is_wanted: impl Fn(u16) -> bool) -> u32 {
-    (0..TAGS).find(|number| is_wanted(crc16(&number.to_string()) % SLOTS)).unwrap_or_default()
+    (0..TAGS).find(|number| is_wanted(of_tag(&number.to_string()))).unwrap_or_default()
 }
 
 /// CRC-16/XMODEM.
@@ -82,12 +68,7 @@ const TABLE: [u16; 256] = {
 mod tests {
     use std::collections::HashSet;
 
-    use proptest::prelude::*;
-
-    use super::super::keys::Names;
     use super::*;
-    use crate::limit::window::Window;
-    use crate::limit::{Limit, Unit};
 
     /// The first is the specification's own check; the others are what `CLUSTER KEYSLOT` of Redis 7.0 says.
     #[test]
@@ -113,22 +94,6 @@ mod tests {
         assert_eq!(hit.len(), usize::from(SLOTS));
         for slot in [0, 1, 8_191, SLOTS - 1] {
             assert_eq!(of(&tag(|wanted| wanted == slot).to_string()), slot);
-        }
-    }
-
-    #[test]
-    fn counters_of_one_slot_are_one_group() {
-        assert_eq!(groups(&["a", "b}x", "a}y", "c", "b"]), [vec![0, 2], vec![1, 4], vec![3]]);
-    }
-
-    proptest! {
-        /// A counter and the marks beside it are in one slot, whatever a caller is called.
-        #[test]
-        fn all_of_a_counter_is_in_one_slot(value in "[{}|~a-c]{0,8}", prefix in "[-A-Za-z0-9_.:]{1,8}", id in any::<u128>()) {
-            let (names, counter) = (Names::new(&prefix), format!("policy/limit|{value}"));
-            let limit = Limit::new("policy/limit", Unit::Tokens, 1, Window::Held);
-            prop_assert_eq!(of(&names.counter(&limit, &counter)), of_counter(&counter));
-            prop_assert_eq!(of(&names.mark(&counter, id)), of_counter(&counter));
         }
     }
 }
