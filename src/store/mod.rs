@@ -15,6 +15,7 @@ mod breaker;
 mod down;
 mod link;
 mod map;
+mod node;
 mod options;
 mod route;
 mod sentinel;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub use breaker::State;
 pub use down::{Down, Unusable};
 pub use link::Link;
+pub use node::Node;
 pub use options::{Options, Tls};
 pub use slot::Command;
 

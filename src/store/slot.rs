@@ -18,20 +18,23 @@ pub struct Command {
 
 impl Command {
     /// `key` is one of its keys: they all have the same slot.
-    pub fn new(key: &str, words: Cmd) -> Command {
+    pub fn new(key: impl AsRef<[u8]>, words: Cmd) -> Command {
         Command { slot: of(key), words }
     }
 }
 
 /// The slot of a key: by what is in its first braces, unless that is nothing (Cluster specification, "hash tags").
-pub fn of(key: &str) -> u16 {
-    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-    crc16(tag.filter(|tag| !tag.is_empty()).unwrap_or(key)) % SLOTS
+pub fn of(key: impl AsRef<[u8]>) -> u16 {
+    let key = key.as_ref();
+    let after = |brace: u8, bytes: &[u8]| bytes.iter().position(|byte| *byte == brace);
+    let inside = after(b'{', key).and_then(|at| key.get(at + 1..));
+    let tag = inside.and_then(|inside| inside.get(..after(b'}', inside)?)).filter(|tag| !tag.is_empty());
+    crc16(tag.unwrap_or(key)) % SLOTS
 }
 
 /// The slot of all keys whose first braces hold this text, which is not empty and has no brace that closes them.
 pub fn of_tag(tag: &str) -> u16 {
-    crc16(tag) % SLOTS
+    crc16(tag.as_bytes()) % SLOTS
 }
 
 /// A number that stands for a slot which is wanted, where it is a tag; 0 where there is none.
@@ -40,8 +43,8 @@ pub(super) fn tag(is_wanted: impl Fn(u16) -> bool) -> u32 {
 }
 
 /// CRC-16/XMODEM.
-fn crc16(text: &str) -> u16 {
-    text.bytes().fold(0, |crc, byte| {
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
         let at = usize::from((crc >> 8) as u8 ^ byte);
         crc << 8 ^ TABLE.get(at).copied().unwrap_or_default()
     })
@@ -73,7 +76,7 @@ mod tests {
     /// The first is the specification's own check; the others are what `CLUSTER KEYSLOT` of Redis 7.0 says.
     #[test]
     fn slots_are_those_of_the_specification() {
-        assert_eq!(crc16("123456789"), 0x31C3);
+        assert_eq!(crc16(b"123456789"), 0x31C3);
         for (key, slot) in [
             ("foo", 12_182),
             ("{user1000}.following", 3_443),
@@ -90,10 +93,10 @@ mod tests {
 
     #[test]
     fn every_slot_has_a_tag() {
-        let hit: HashSet<u16> = (0..TAGS).map(|number| of(&number.to_string())).collect();
+        let hit: HashSet<u16> = (0..TAGS).map(|number| of(number.to_string())).collect();
         assert_eq!(hit.len(), usize::from(SLOTS));
         for slot in [0, 1, 8_191, SLOTS - 1] {
-            assert_eq!(of(&tag(|wanted| wanted == slot).to_string()), slot);
+            assert_eq!(of(tag(|wanted| wanted == slot).to_string()), slot);
         }
     }
 }

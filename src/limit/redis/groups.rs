@@ -42,8 +42,8 @@ mod tests {
         fn all_of_a_counter_is_in_one_slot(value in "[{}|~a-c]{0,8}", prefix in "[-A-Za-z0-9_.:]{1,8}", id in any::<u128>()) {
             let (names, counter) = (Names::new(&prefix), format!("policy/limit|{value}"));
             let limit = Limit::new("policy/limit", Unit::Tokens, 1, Window::Held);
-            prop_assert_eq!(slot::of(&names.counter(&limit, &counter)), super::slot(&counter));
-            prop_assert_eq!(slot::of(&names.mark(&counter, id)), super::slot(&counter));
+            prop_assert_eq!(slot::of(names.counter(&limit, &counter)), super::slot(&counter));
+            prop_assert_eq!(slot::of(names.mark(&counter, id)), super::slot(&counter));
         }
     }
 }

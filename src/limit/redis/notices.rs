@@ -87,7 +87,7 @@ impl Redis {
     }
 
     async fn one(&self, words: Cmd) -> Result<Value, Down> {
-        let command = Command::new(&self.shared.voice.names.notices(), words);
+        let command = Command::new(self.shared.voice.names.notices(), words);
         let answers = self.shared.link.send_later(vec![command]).await;
         match answers.into_iter().next() {
             Some(Ok(error @ Value::ServerError(_))) => Err(Down::of(&error)),
