@@ -10,7 +10,6 @@ mod many;
 mod notices;
 mod outage;
 mod outstanding;
-pub(super) mod proxy;
 mod replies;
 mod secured;
 mod sentinel;

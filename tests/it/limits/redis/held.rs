@@ -9,9 +9,9 @@ use weir::limit::redis::{Clock, Down, Options, Redis, State, Terms};
 use weir::limit::take::Take;
 use weir::limit::window::Window;
 
-use super::proxy::{Proxy, Replies};
 use super::{MINUTE, PATIENCE, all, granted, id, left, limit, patient, ready, refused, replica, take, until};
 use crate::support::redis::Server;
+use crate::support::redis_proxy::{Proxy, Replies};
 
 /// Three heartbeats.
 const HOLD: Duration = Duration::from_millis(600);

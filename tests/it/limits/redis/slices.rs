@@ -12,9 +12,9 @@ use weir::limit::take::{Fit, Posture, Take};
 use weir::limit::window::{Calendar, Unit as Span, Window};
 use weir::limit::{Counting, Limit, Unit};
 
-use super::proxy::{Proxy, Replies};
 use super::{MINUTE, PATIENCE, all, id, left, ready, replica, until};
 use crate::support::redis::Server;
+use crate::support::redis_proxy::{Proxy, Replies};
 
 const HOUR: Window = Window::Rolling(Duration::from_secs(3_600));
 
