@@ -2,7 +2,9 @@
 //! what a recall can come to.
 
 pub mod entry;
+pub mod extent;
 pub mod key;
+pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use crate::llm::{Call, Format, Operation, Reply};
 
 pub use entry::Entry;
+pub use extent::Extent;
 pub use key::{Key, Place, Tag};
 
 /// That answers to this call may be recalled and remembered.
