@@ -40,8 +40,9 @@
 pub mod base;
 // 1: the canonical words.
 pub mod llm;
-// 2: formats and data.
+// 2: formats and data, and the way to the store that replicas share.
 pub mod catalog;
+pub mod store;
 pub mod tokens;
 pub mod wire;
 // 3: one capability each, blind to one another.

@@ -17,7 +17,7 @@ pub(super) fn connect(store: Store) -> Result<Redis, Unusable> {
 }
 
 pub(super) fn options(store: Store) -> Options {
-    let Store { redis, password, sentinel_password, ca, pair } = store;
+    let Store { redis, password, sentinel_password, ca, pair, at_rest: _ } = store;
     Options {
         urls: redis.urls,
         username: redis.username,

@@ -7,9 +7,11 @@
 pub mod canon;
 pub mod controls;
 pub mod entry;
+pub mod extent;
 pub mod gate;
 pub mod key;
 pub mod memory;
+pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::llm::Reply;
 pub use canon::{Digest, Question};
 pub use controls::Controls;
 pub use entry::Entry;
+pub use extent::Extent;
 pub use gate::Reason;
 pub use key::{Key, Place, Secret, Tag};
 

@@ -1,10 +1,10 @@
-//! Limits that are valid and probably not what was meant. Each doubt is a warning: nothing is refused for it.
+//! What is valid and probably not what was meant. Each doubt is a warning: nothing is refused for it.
 
 use std::collections::HashSet;
 
 use super::ConfigError;
 use super::spec::limit::{Amount, Counting, Limit, LlmLimitPolicy, Period, WhenExceeded};
-use super::spec::{Document, Spec};
+use super::spec::{Document, Encryption, Kind, Spec};
 use super::validate::Set;
 use crate::identity::{Role, Said};
 use crate::limit::Unit;
@@ -18,8 +18,35 @@ struct Known<'a> {
     tags: HashSet<&'a str>,
 }
 
-/// Warns of limits.
+/// Warns of all of them.
 pub(super) fn warn(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
+    warn_of_limits(set, warnings);
+    let is_kept = set.documents.iter().any(|document| matches!(document.spec, Some(Spec::Cache(_))));
+    let encryption = set.bootstrap.redis.as_ref().map(|redis| &redis.encryption).filter(|_| is_kept);
+    let process = set.documents.iter().find(|document| document.kind == Kind::WeirBootstrap);
+    if let (Some((field, message)), Some(document)) = (encryption.and_then(lies_open), process) {
+        warnings.push(document.at.error(&format!("spec.stores.redis.{field}"), message));
+    }
+}
+
+/// Answers that are not where one would look for them, or are where others may look.
+fn lies_open(encryption: &Encryption) -> Option<(&'static str, &'static str)> {
+    match encryption {
+        Encryption::Key(_) => None,
+        Encryption::Unkeyed => Some((
+            "encryptionKey",
+            "is not stated, so answers are kept in each process alone and not in this Redis: state a file with 32 \
+             random bytes, as `openssl rand -hex 32` writes them",
+        )),
+        Encryption::Disabled => Some((
+            "encryption",
+            "is Disabled: whoever can read this Redis reads the answers that are kept in it, and whoever can write to \
+             it writes them",
+        )),
+    }
+}
+
+fn warn_of_limits(set: &Set<'_>, warnings: &mut Vec<ConfigError>) {
     let policies: Vec<(&Document, &LlmLimitPolicy)> = set
         .documents
         .iter()
@@ -132,5 +159,19 @@ impl Known<'_> {
             WhenKeyMissing::Deny => "every call is refused",
         };
         Some(format!("has {key}, and {source}: {means}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::SecretSource;
+
+    #[test]
+    fn answers_that_are_not_encrypted_are_doubted() {
+        let doubted = |encryption| lies_open(&encryption).map(|(field, _)| field);
+        assert_eq!(doubted(Encryption::Key(SecretSource::Env("KEY".into()))), None);
+        assert_eq!(doubted(Encryption::Unkeyed), Some("encryptionKey"));
+        assert_eq!(doubted(Encryption::Disabled), Some("encryption"));
     }
 }

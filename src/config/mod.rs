@@ -74,7 +74,7 @@ pub use form::{Moment, Percent};
 pub use provider::{ProviderFacts, Providers};
 pub use secret::{SecretError, Secrets};
 pub use spec::{Bootstrap, Discovery, Egress, Listen, ListenTls, Listeners, ModelPrice, Overload, Pricing};
-pub use spec::{SharedRedis, SocketAccess, WorkloadNames};
+pub use spec::{Encryption, SharedRedis, SocketAccess, WorkloadNames};
 pub use store::Store;
 pub use value::{Address, Endpoint};
 

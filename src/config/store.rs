@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::secret::{self, SecretSource, Secrets};
-use super::spec::SharedRedis;
+use super::spec::{Encryption, SharedRedis};
 use super::{KeysAre, Options};
 use crate::base::secret::Secret;
+use crate::cache::redis::{AtRest, Keys};
 
 /// A store to connect to. What is not stated is none, and so is what is not to be had: then the store says that it
 /// wants it.
@@ -18,6 +19,8 @@ pub struct Store {
     pub ca: Option<String>,
     /// A certificate and its key in PEM.
     pub pair: Option<(String, Secret)>,
+    /// How answers lie there; none where they are not kept there.
+    pub at_rest: Option<AtRest>,
 }
 
 /// A field below `stores.redis` whose source does not hold what it should, and why.
@@ -51,7 +54,27 @@ impl Store {
             sentinel_password,
             ca: ca.map(|ca| ca.expose().to_owned()),
             pair: certificate.map(|certificate| certificate.expose().to_owned()).zip(key),
+            at_rest: at_rest(redis, options, secrets).unwrap_or_else(|lack| {
+                lacks.push(lack);
+                None
+            }),
         };
         (store, lacks)
     }
+}
+
+/// How answers lie there.
+fn at_rest(redis: &SharedRedis, options: &Options, secrets: &dyn Secrets) -> Result<Option<AtRest>, Lack> {
+    let source = match &redis.encryption {
+        Encryption::Unkeyed => return Ok(None),
+        Encryption::Disabled => return Ok(Some(AtRest::Plain)),
+        Encryption::Key(source) => std::slice::from_ref(source),
+    };
+    let lack = |why: &dyn std::fmt::Display| Lack {
+        field: "encryptionKey",
+        why: format!("{why}; without it answers are kept in each process alone"),
+    };
+    let text = secret::load_text(source, secrets, options.secrets_dir.as_deref()).map_err(|missing| lack(&missing))?;
+    let keys = Keys::read(&text).map_err(|bad| lack(&bad))?;
+    Ok((options.keys == KeysAre::Read).then_some(AtRest::Sealed(keys)))
 }

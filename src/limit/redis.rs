@@ -3,9 +3,8 @@
 //! leaves a mark under its id.
 //!
 //! In a Cluster one script does what is in one slot: a call's takes are divided by slot and asked at the same time,
-//! and a part that is granted in vain is taken back ([`parts`]). Each server has its own breaker: where one is away,
-//! its limits alone follow their `onError`, at once or within the timeout, and the others are asked as ever. Under
-//! Sentinels there is one server, and they are asked which one that is, at each connection and while there is one.
+//! and a part that is granted in vain is taken back ([`parts`]). Where a server is away, its limits alone follow their
+//! `onError`. The way there is [`store`]'s.
 //!
 //! Nothing here waits longer than [`Options::timeout`] for the store, and nothing fails for want of it at the
 //! start. What must reach it and may be late, settlements and cancels, waits in a bounded queue while it is away.
@@ -14,27 +13,18 @@
 //! that Sentinels make the master beside one that lives is found within half a second, and what went to the other
 //! until then is lost likewise.
 
-mod access;
-mod answers;
 mod ask;
 mod beat;
-mod board;
-mod breaker;
 mod down;
+mod groups;
 mod keys;
 mod lease;
 mod line;
-mod link;
-mod map;
 pub mod notices;
-mod options;
 mod parts;
 mod queue;
-mod route;
 mod scripts;
-mod sentinel;
-mod server;
-mod slot;
+mod terms;
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,43 +37,35 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Limit;
 use super::take::{Grant, Refused, Settlement, Standing, Take};
+use crate::store::{self, Command, Link};
+pub use crate::store::{OnState, Options, State, Tls, Unusable};
 use ask::{Answer, At, Undo, Voice};
 use beat::Held;
-pub use breaker::State;
-pub use down::{Down, Unusable};
+pub use down::Down;
 use keys::Names;
 pub use lease::{Back, Change, Slice, Wanted};
-use link::Link;
-pub use options::{Options, Tls};
 use parts::{Joined, Part};
 use queue::{Queue, Work};
-use scripts::Verb;
-use slot::Command;
+use scripts::{Scripts, Verb};
+pub use terms::{Clock, Terms};
 
-/// Told of each state, when it begins. It must not wait for anything.
-pub type OnState = Arc<dyn Fn(State) + Send + Sync>;
+const PURPOSE: store::Purpose = store::Purpose {
+    store: "limit store",
+    without: "limits follow their onError",
+    without_server: "its limits follow their onError",
+};
 
 /// A store. Clones are the same; the last one that is dropped ends its tasks, and the connection with them.
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-    urls: Arc<[String]>,
     _tasks: Arc<[AbortOnDropHandle<()>; 3]>,
-}
-
-/// What time it is; for tests.
-#[doc(hidden)]
-#[derive(Clone, Debug, Default)]
-pub struct Clock {
-    /// The store's, in microseconds since the Unix epoch, instead of its own.
-    pub store: Option<Arc<AtomicU64>>,
-    /// By how many seconds this replica's is wrong.
-    pub skew: i64,
 }
 
 /// What the tasks need.
 struct Shared {
     link: Arc<Link>,
+    scripts: Scripts,
     voice: Voice,
     queue: Queue,
     held: Held,
@@ -108,23 +90,24 @@ impl Redis {
     /// # Errors
     /// Where the options can never work; never for want of a server.
     pub fn connect(options: Options) -> Result<Redis, Unusable> {
-        Redis::connect_at(options, Clock::default())
+        Redis::connect_with(options, Terms::default())
     }
 
-    /// [`Redis::connect`] with another clock.
+    /// [`Redis::connect`] on other terms.
     ///
     /// # Errors
     /// As there.
-    #[doc(hidden)]
-    pub fn connect_at(options: Options, clock: Clock) -> Result<Redis, Unusable> {
-        let names = Names::new(&options.prefix);
-        let (place, access) = options.read().map_err(Unusable::Address)?;
+    pub fn connect_with(options: Options, terms: Terms) -> Result<Redis, Unusable> {
+        let Terms { hold, queue, clock } = terms;
+        let (names, scripts) = (Names::new(&options.prefix), Scripts::new());
+        let link = Arc::new(Link::new(&options, PURPOSE, scripts.all())?);
         let number = getrandom::u64().map_err(Unusable::Random)?;
         let replica = format!("{number:016x}");
         let shared = Arc::new(Shared {
-            link: Arc::new(Link::new(place, access, names.clone(), options.timeout, Arc::clone(&options.on_state))),
-            voice: Voice { names, number, replica, hold: options.hold },
-            queue: Queue::new(options.queue),
+            link,
+            scripts,
+            voice: Voice { names, number, replica, hold },
+            queue: Queue::new(queue),
             held: Held::default(),
             clock,
             offset: AtomicI64::new(0),
@@ -135,18 +118,15 @@ impl Redis {
             AbortOnDropHandle::new(tokio::spawn(queue::work(Arc::clone(&shared)))),
             AbortOnDropHandle::new(tokio::spawn(beat::beat(Arc::clone(&shared)))),
         ];
-        Ok(Redis { shared, urls: options.urls.into(), _tasks: Arc::new(tasks) })
+        Ok(Redis { shared, _tasks: Arc::new(tasks) })
     }
 
-    /// Says of who comes, and whom TLS trusts, what these options say, from the next connection on: a server asks for
-    /// it once a connection. Nothing else of them counts.
+    /// See [`Link::authenticate`].
     ///
     /// # Errors
-    /// As [`Redis::connect`].
+    /// As there.
     pub fn authenticate(&self, options: Options) -> Result<(), Unusable> {
-        let (_, access) = Options { urls: self.urls.to_vec(), ..options }.read().map_err(Unusable::Address)?;
-        self.shared.link.connect_as(access);
-        Ok(())
+        self.shared.link.authenticate(options)
     }
 
     /// Takes all or nothing. Asked again with the same id and takes, it gives the same grant and takes nothing
@@ -280,22 +260,24 @@ impl Redis {
     async fn ask<'a>(&self, id: Option<u128>, takes: &'a [Take], deadline: Instant) -> Vec<Part<'a>> {
         let link = &self.shared.link;
         let counters: Vec<&str> = takes.iter().map(|take| &*take.key).collect();
-        let mut parts = match link.groups(&counters, deadline).await {
-            Ok(None) => vec![Part::whole(takes)],
-            Ok(Some(groups)) => Part::divide(groups, takes),
-            Err(down) => return vec![Part { said: Err(down), ..Part::whole(takes) }],
+        let groups = match link.divides(deadline).await {
+            Ok(divides) => divides.then(|| groups::groups(&counters)).filter(|groups| groups.len() > 1),
+            Err(down) => return vec![Part { said: Err(down.into()), ..Part::whole(takes) }],
         };
+        let mut parts = groups.map_or_else(|| vec![Part::whole(takes)], |groups| Part::divide(groups, takes));
         let mut open: Vec<usize> = (0..parts.len()).collect();
         // Once more where it is another time there.
         for _ in 0..2 {
-            let command =
-                |part: &Part| self.shared.voice.reserve(link.digest(Verb::Reserve), id, &part.takes, self.shared.at());
+            let command = |part: &Part| {
+                self.shared.voice.reserve(self.shared.scripts.digest(Verb::Reserve), id, &part.takes, self.shared.at())
+            };
             let commands: Vec<Command> = open.iter().filter_map(|at| parts.get(*at)).map(command).collect();
             let answers = link.send_by(commands, deadline).await;
             let asked = std::mem::take(&mut open);
             for (at, answer) in asked.into_iter().zip(answers) {
                 let Some(part) = parts.get_mut(at) else { continue };
-                let read = answer.and_then(|value| ask::read(&value, id.unwrap_or_default(), &part.takes));
+                let read =
+                    answer.map_err(Down::from).and_then(|value| ask::read(&value, id.unwrap_or_default(), &part.takes));
                 part.said = match read {
                     Ok(Answer::Granted(grant)) => Ok(Ok(grant)),
                     Ok(Answer::Refused(refused)) => Ok(Err(refused)),

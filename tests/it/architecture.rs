@@ -11,7 +11,7 @@ use crate::support::source::{self, Token};
 const LAYERS: &[(u8, &[&str])] = &[
     (0, &["base"]),
     (1, &["llm"]),
-    (2, &["wire", "catalog", "tokens"]),
+    (2, &["wire", "catalog", "tokens", "store"]),
     (3, &["access", "identity", "guard", "limit", "cache", "target", "credential", "meter"]),
     (4, &["policy"]),
     (5, &["exchange"]),

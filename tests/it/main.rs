@@ -10,6 +10,7 @@ mod support;
 
 mod architecture;
 mod bench;
+mod cache;
 mod cooldowns;
 mod credentials;
 mod doctor;

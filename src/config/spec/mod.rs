@@ -49,7 +49,7 @@ pub use pricing::{ModelPrice, Pricing};
 pub use profile::{Discovery, FailurePolicy, LlmProfile};
 pub use route::{LlmRoute, PassthroughSpec, RouteBackend, RouteRule};
 pub use scope::{Callers, Scope, TargetKind, TargetRef};
-pub use stores::SharedRedis;
+pub use stores::{Encryption, SharedRedis};
 
 /// The group of every kind.
 pub const GROUP: &str = "weir.dev";

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::form;
-use super::super::read::Reader;
+use super::super::read::{Object, Reader};
 use super::super::secret::{self, SecretSource};
-use super::super::shape::{Fields, Rule, Shape, may, need, set};
+use super::super::shape::{Fields, Only, Rule, Shape, may, need, set};
 use super::super::text;
 use super::listener::FILE;
+use super::or;
 use super::process::positive;
 use super::scope::any_text;
 
@@ -26,6 +27,18 @@ pub struct SharedRedis {
     pub timeout: Duration,
     /// The beginning of every key.
     pub prefix: String,
+    pub encryption: Encryption,
+}
+
+/// How answers lie there that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// They do not, for want of a key.
+    #[default]
+    Unkeyed,
+    Key(SecretSource),
+    /// As they are: somebody wants it so.
+    Disabled,
 }
 
 /// Who comes to the Sentinels: they have users of their own.
@@ -46,21 +59,41 @@ pub struct SharedTls {
 
 pub(super) const STORES: Fields =
     Fields::of(&[need("redis", Shape::Object(&REDIS), "A Redis, or what speaks as one.")]);
-const REDIS: Fields = Fields::of(&[
-    need(
-        "urls",
-        set(&Shape::Text(&text::REDIS_URL), 16),
-        "redis://HOST:PORT/DATABASE, or rediss:// for TLS; several are servers of one Cluster. \
+const REDIS: Fields = Fields {
+    rows: &[
+        need(
+            "urls",
+            set(&Shape::Text(&text::REDIS_URL), 16),
+            "redis://HOST:PORT/DATABASE, or rediss:// for TLS; several are servers of one Cluster. \
          redis+sentinel://HOST:PORT/MASTER/DATABASE names a Sentinel. Without a password.",
-    ),
-    may("username", Shape::Text(&text::ANY), "The user."),
-    may("password", Shape::Object(&secret::SOURCE), "Where the password is."),
-    may("sentinel", Shape::Object(&SENTINEL), "Who comes to the Sentinels; absent means nobody in particular."),
-    may("tls", Shape::Object(&TLS), "Of rediss:// URLs; absent means the system's CAs and no certificate."),
-    may("timeout", Shape::Text(&text::SOME_DURATION), "The longest that a request waits for the store.").or("20ms"),
-    may("prefix", Shape::Text(&text::IDENTIFIER), "The beginning of every key.").or("weir"),
-    may("encryptionKey", Shape::Object(&secret::SOURCE), "Where the key is that kept answers are encrypted with."),
-]);
+        ),
+        may("username", Shape::Text(&text::ANY), "The user."),
+        may("password", Shape::Object(&secret::SOURCE), "Where the password is."),
+        may("sentinel", Shape::Object(&SENTINEL), "Who comes to the Sentinels; absent means nobody in particular."),
+        may("tls", Shape::Object(&TLS), "Of rediss:// URLs; absent means the system's CAs and no certificate."),
+        may("timeout", Shape::Text(&text::SOME_DURATION), "The longest that a request waits for the store.").or("20ms"),
+        may("prefix", Shape::Text(&text::IDENTIFIER), "The beginning of every key.").or("weir"),
+        may(
+            "encryption",
+            Shape::Word(&ENCRYPTION),
+            "Disabled keeps answers there as they are, for whoever can read it.",
+        )
+        .or("Enabled"),
+        may(
+            "encryptionKey",
+            Shape::Object(&secret::SOURCE),
+            "Where the keys are that kept answers are encrypted with: 32 random bytes a line, as 64 hexadecimal digits or \
+         in base64. The first encrypts, up to three others are those before it. Absent means that answers are kept in \
+         each process alone.",
+        ),
+    ],
+    rules: &[Rule::Only {
+        key: "encryption",
+        fields: &[Only { field: "encryptionKey", words: &["Enabled"], why: KEY_FOR_NOTHING }],
+    }],
+};
+const KEY_FOR_NOTHING: &str = "encryptionKey is for encryption: Enabled";
+const ENCRYPTION: &[(&str, Option<bool>)] = &[("Enabled", Some(true)), ("Disabled", Some(false))];
 
 const SENTINEL: Fields = Fields::of(&[
     may("username", Shape::Text(&text::ANY), "The user."),
@@ -103,7 +136,7 @@ impl SharedRedis {
                 tls.error("only a rediss:// URL has TLS: say rediss://HOST:PORT, or leave this out");
             }
         }
-        redis.later("encryptionKey").and_then(|key| SecretSource::read(&key));
+        read.encryption = read_encryption(&redis);
         if let Some(timeout) = redis.get("timeout").and_then(positive) {
             read.timeout = timeout;
         }
@@ -121,6 +154,7 @@ impl Default for SharedRedis {
             tls: SharedTls::default(),
             timeout: Duration::from_millis(20),
             prefix: "weir".to_owned(),
+            encryption: Encryption::default(),
         }
     }
 }
@@ -155,6 +189,19 @@ fn kind(url: &str) -> (&str, &str) {
     let behind = rest.split_once('/').map_or("", |(_, behind)| behind.trim_end_matches('/'));
     let is_zero = !behind.is_empty() && behind.bytes().all(|byte| byte == b'0') && !scheme.ends_with("+sentinel");
     (scheme, if is_zero { "" } else { behind.strip_suffix("/0").unwrap_or(behind) })
+}
+
+fn read_encryption(redis: &Object<'_>) -> Encryption {
+    let is_enabled = or(redis, "encryption", true, |word| word.word(ENCRYPTION));
+    let key = redis.get("encryptionKey");
+    if let Some(key) = key.as_ref().filter(|_| !is_enabled) {
+        key.error("is for `encryption: Enabled`: leave one of them out");
+    }
+    match key.and_then(|key| SecretSource::read(&key)) {
+        Some(source) => Encryption::Key(source),
+        None if is_enabled => Encryption::Unkeyed,
+        None => Encryption::Disabled,
+    }
 }
 
 fn read_sentinel(reader: &Reader<'_>) -> Option<SharedSentinel> {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::Down;
 use super::keys::Names;
-use super::slot::{self, Command};
+use super::{Down, groups};
 use crate::limit::Limit;
 use crate::limit::take::{Fit, Grant, Posture, Refused, Settlement, Standing, Take, Taken};
 use crate::limit::window::{self, Window};
+use crate::store::Command;
 
 /// How long the mark of a grant lives that is neither settled nor cancelled: longer than any call.
 pub(super) const OPEN_MS: u64 = 24 * 60 * 60 * 1000;
@@ -72,7 +72,7 @@ impl Voice {
         for take in takes {
             say(&mut command, take, at.unix);
         }
-        Command { slot: slot::of_counter(first), words: command }
+        Command { slot: groups::slot(first), words: command }
     }
 
     /// The command that settles.
@@ -98,7 +98,7 @@ impl Voice {
             let (kind, length) = kind(&taken.limit.window, u64::try_from(bucket).ok());
             command.arg(String::from(kind)).arg(amount).arg(bucket).arg(length);
         }
-        Command { slot: slot::of_counter(first), words: command }
+        Command { slot: groups::slot(first), words: command }
     }
 
     /// What has to be remembered to cancel these takes.
@@ -118,7 +118,7 @@ impl Voice {
             let (kind, length) = kind(&limit.window, None);
             command.arg(String::from(kind)).arg(0).arg(0).arg(length);
         }
-        Command { slot: slot::of_counter(first), words: command }
+        Command { slot: groups::slot(first), words: command }
     }
 
     /// The command that lets go of them, and leaves the rest of the grant to be settled.

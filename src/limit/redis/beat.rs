@@ -155,7 +155,7 @@ pub(super) async fn beat(shared: Arc<Shared>) {
         }
         let beats = shared.held.beats();
         for beats in beats.chunks(AT_ONCE) {
-            let digest = shared.link.digest(Verb::Heartbeat);
+            let digest = shared.scripts.digest(Verb::Heartbeat);
             let command = |beat: &Beat| shared.voice.beat(digest, &beat.key, &beat.calls, &beat.gone, shared.at());
             let answers = shared.link.send_later(beats.iter().map(command).collect()).await;
             // What is not heard is said again.

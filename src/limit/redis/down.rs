@@ -1,20 +1,10 @@
-//! [io] Why the store did not do it.
+//! [io] Why the store did not count it.
 
 use std::time::Duration;
 
 use redis::Value;
 
-use super::answers::words;
-
-/// It cannot be used at all.
-#[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// The library's words repeat no password, for there is none in a URL.
-    #[error("the address or the certificates of the limit store are not usable: {0}")]
-    Address(redis::RedisError),
-    #[error("no random numbers to name this replica with: {0}")]
-    Random(getrandom::Error),
-}
+use crate::store;
 
 /// The store did not do it, or nobody knows whether it did.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,15 +29,20 @@ pub enum Down {
 // === impl Down ===
 
 impl Down {
-    pub(super) fn lost(error: redis::RedisError) -> Down {
-        Down::Lost(error.to_string())
-    }
-
     /// A server's error, or what is no answer at all.
     pub(super) fn of(value: &Value) -> Down {
-        match value {
-            Value::ServerError(_) => Down::Answer(words(value)),
-            _ => Down::Strange,
+        store::Down::of(value).into()
+    }
+}
+
+impl From<store::Down> for Down {
+    fn from(down: store::Down) -> Down {
+        match down {
+            store::Down::Shut => Down::Shut,
+            store::Down::Late(limit) => Down::Late(limit),
+            store::Down::Lost(words) => Down::Lost(words),
+            store::Down::Answer(words) => Down::Answer(words),
+            store::Down::Strange => Down::Strange,
         }
     }
 }

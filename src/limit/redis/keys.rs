@@ -5,7 +5,7 @@
 //! | `PREFIX:{COUNTER}:KIND`      | a counter; KIND is its unit and window, `tokens:r60000000`, so that one whose unit or length was changed begins anew |
 //! | `PREFIX:{COUNTER}:g:ID`      | the mark of a grant, beside its first counter                           |
 //! | `PREFIX:{cooldowns}`         | notices: what replicas tell one another of keys that providers limit or refuse |
-//! | `PREFIX:probe`               | what a probe writes; of a Cluster's server `PREFIX:{N}:probe`, so that it is one of its own |
+//! | `PREFIX:probe`               | what a probe of the store writes; of a Cluster's server `PREFIX:{N}:probe`, so that it is one of its own |
 //!
 //! The braces are a Cluster's: what belongs to a counter is on one node. No other key is touched, so a user of
 //! the store needs no more than this, for the prefix `weir`:
@@ -70,14 +70,6 @@ impl Names {
 
     pub(super) fn notices(&self) -> String {
         format!("{}:{{cooldowns}}", self.prefix)
-    }
-
-    /// Where there are several servers, `tag` is that of one.
-    pub(super) fn probe(&self, tag: Option<u32>) -> String {
-        match tag {
-            None => format!("{}:probe", self.prefix),
-            Some(tag) => format!("{}:{{{tag}}}:probe", self.prefix),
-        }
     }
 }
 

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::ask::{self, Answer, At, CLOSED, OPEN_MS, Undo, Voice, hex, kind, micros, millis, natural};
 use super::queue::Work;
 use super::scripts::Verb;
-use super::slot::{self, Command};
-use super::{Down, Redis};
+use super::{Down, Redis, groups};
 use crate::limit::take::{Take, Taken};
 use crate::limit::window::Window;
+use crate::store::Command;
 
 /// A slice that is wanted.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Redis {
     /// # Errors
     /// Then it is not known whether it was granted: ask again, or [`Redis::give_up`].
     pub async fn lease(&self, wanted: &[Wanted]) -> Vec<Result<Slice, Down>> {
-        let digest = self.shared.link.digest(Verb::Reserve);
+        let digest = self.shared.scripts.digest(Verb::Reserve);
         let command = |wanted: &Wanted| self.shared.voice.lease(digest, wanted, self.shared.at());
         let answers = self.shared.link.send(wanted.iter().map(command).collect()).await;
         wanted.iter().zip(answers).map(|(wanted, answer)| self.slice(wanted, &answer?)).collect()
@@ -149,7 +149,7 @@ impl Voice {
         ask::say(&mut command, take, at.unix);
         let cell = u64::try_from(wanted.cell.as_micros()).unwrap_or(u64::MAX);
         command.arg(wanted.least).arg(wanted.most).arg(cell).arg(wanted.after).arg(wanted.known);
-        Command { slot: slot::of_counter(&take.key), words: command }
+        Command { slot: groups::slot(&take.key), words: command }
     }
 
     pub(super) fn give_back(&self, digest: &str, back: &Back, at: At) -> Command {
@@ -158,7 +158,7 @@ impl Voice {
         command.arg(self.names.counter(limit, key)).arg("return").arg(at.store).arg(hex(*grant)).arg(millis(CLOSED));
         say_row(&mut command, &limit.window, back.row.bucket, &back.used.to_string());
         command.arg(back.ends).arg(back.row.amount);
-        Command { slot: slot::of_counter(key), words: command }
+        Command { slot: groups::slot(key), words: command }
     }
 
     pub(super) fn change(&self, digest: &str, change: &Change, at: At) -> Command {
@@ -171,7 +171,7 @@ impl Voice {
         for (bucket, amount) in parts {
             say_row(&mut command, &row.limit.window, *bucket, &amount.to_string());
         }
-        Command { slot: slot::of_counter(&row.key), words: command }
+        Command { slot: groups::slot(&row.key), words: command }
     }
 }
 

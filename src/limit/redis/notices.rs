@@ -8,8 +8,8 @@ use redis::{Cmd, Value};
 
 use super::ask::millis;
 use super::scripts::Verb;
-use super::slot::Command;
 use super::{Down, Redis};
+use crate::store::Command;
 
 /// Notices that are there at a time; of more, those that end first are not kept.
 pub const MOST: usize = 256;
@@ -82,16 +82,16 @@ impl Redis {
 
     fn script(&self, verb: Verb) -> Cmd {
         let mut command = Cmd::new();
-        command.arg("EVALSHA").arg(self.shared.link.digest(verb)).arg(1).arg(self.shared.voice.names.notices());
+        command.arg("EVALSHA").arg(self.shared.scripts.digest(verb)).arg(1).arg(self.shared.voice.names.notices());
         command
     }
 
     async fn one(&self, words: Cmd) -> Result<Value, Down> {
-        let command = Command::new(&self.shared.voice.names.notices(), words);
+        let command = Command::new(self.shared.voice.names.notices(), words);
         let answers = self.shared.link.send_later(vec![command]).await;
         match answers.into_iter().next() {
             Some(Ok(error @ Value::ServerError(_))) => Err(Down::of(&error)),
-            Some(answer) => answer,
+            Some(answer) => Ok(answer?),
             None => Err(Down::Strange),
         }
     }

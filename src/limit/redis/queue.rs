@@ -10,16 +10,14 @@ use redis::Value;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::answers::{goes_away, words};
 use super::ask::{CLOSED, Undo};
-use super::breaker::State;
 use super::lease::{Back, Change};
 use super::line::{Line, Place};
-use super::link::Link;
 use super::scripts::Verb;
-use super::slot::{self, Command};
-use super::{Down, Shared};
+use super::{Shared, groups};
 use crate::limit::take::{Grant, Settlement, Taken};
+use crate::store::answers::{goes_away, words};
+use crate::store::{Command, Down, Link, State};
 
 /// Jobs of one round trip.
 const AT_ONCE: usize = 128;
@@ -219,7 +217,7 @@ async fn round(shared: &Shared, jobs: Vec<(Place, Job)>) -> Vec<(Place, Job)> {
 
 impl Job {
     fn command(&self, shared: &Shared) -> Command {
-        let digest = shared.link.digest(Verb::Settle);
+        let digest = shared.scripts.digest(Verb::Settle);
         match &self.work {
             Work::Settle(settlement) => shared.voice.settle(digest, settlement, shared.at()),
             Work::Cancel(undo) => shared.voice.cancel(digest, undo, shared.at()),
@@ -231,7 +229,7 @@ impl Job {
 
     /// A job for each slot.
     fn divide(self, place: Place) -> Vec<(Place, Job)> {
-        let groups = slot::groups(&self.work.counters());
+        let groups = groups::groups(&self.work.counters());
         if groups.len() < 2 {
             return vec![(place, self)];
         }
@@ -265,7 +263,7 @@ impl Work {
     }
 
     fn slot(&self) -> u16 {
-        self.counters().first().map_or(0, |first| slot::of_counter(first))
+        self.counters().first().map_or(0, |first| groups::slot(first))
     }
 
     /// What of it concerns these counters.

@@ -1,7 +1,6 @@
 //! [io] The scripts, and the digests under which a server knows them.
 
-use redis::aio::MultiplexedConnection;
-use redis::{RedisError, Script};
+use redis::Script;
 
 /// Which script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +39,8 @@ impl Scripts {
         }
     }
 
-    /// Tells them to a server. Each server of a Cluster has its own.
-    pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        for script in &self.0 {
-            script.load_async(connection).await?;
-        }
-        Ok(())
+    /// For a server to be told.
+    pub(super) fn all(&self) -> Vec<Script> {
+        self.0.to_vec()
     }
 }

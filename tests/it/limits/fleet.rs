@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::redis::proxy::Proxy;
 use crate::faults::rig::{BACKEND, LONG, Parts, Rig, ask, outage, wait};
 use crate::support::envoy_stats::Exceptions;
 use crate::support::redis::Server;
+use crate::support::redis_proxy::Proxy;
 use crate::support::response::Response;
 
 /// Tokens out that a call states, and that it brings.

@@ -10,7 +10,6 @@ mod many;
 mod notices;
 mod outage;
 mod outstanding;
-pub(super) mod proxy;
 mod replies;
 mod secured;
 mod sentinel;
@@ -25,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use weir::limit::redis::{Clock, Options, Redis, State};
+use weir::limit::redis::{Clock, Options, Redis, State, Terms};
 use weir::limit::take::{Grant, Refused, Settlement, Standing, Take};
 use weir::limit::window::{Time, Window};
 use weir::limit::{Counting, Limit, Unit};
@@ -73,7 +72,8 @@ async fn replica(server: &Server) -> Redis {
 /// One on a clock that the test sets.
 async fn timed(server: &Server, clock: &Arc<AtomicU64>, skew: i64) -> Redis {
     let clock = Clock { store: Some(Arc::clone(clock)), skew };
-    ready(Redis::connect_at(patient(server.url()), clock).expect("usable options")).await
+    ready(Redis::connect_with(patient(server.url()), Terms { clock, ..Terms::default() }).expect("usable options"))
+        .await
 }
 
 async fn ready(redis: Redis) -> Redis {

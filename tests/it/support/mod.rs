@@ -18,6 +18,7 @@ mod modes;
 pub mod process;
 pub mod python;
 pub mod redis;
+pub mod redis_proxy;
 pub mod response;
 pub mod root;
 pub mod source;

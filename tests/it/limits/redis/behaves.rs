@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
-use weir::limit::redis::{Clock, Options, Redis};
+use weir::limit::redis::{Clock, Options, Redis, Terms};
 use weir::limit::take::{Grant, Refused, Settlement, Standing, Take};
 use weir::limit::window::Time;
 
@@ -32,9 +32,10 @@ impl Counted {
         let clock = Arc::new(AtomicU64::new(1));
         // Time passes by hours here, and the replica lives.
         let hold = Duration::from_secs(1_000_000_000);
-        let options = Options { prefix: prefix.into(), hold, urls, ..patient(String::new()) };
+        let options = Options { prefix: prefix.into(), urls, ..patient(String::new()) };
         let timed = Clock { store: Some(Arc::clone(&clock)), skew: 0 };
-        Counted { redis: ready(Redis::connect_at(options, timed).expect("usable options")).await, clock }
+        let terms = Terms { hold, clock: timed, ..Terms::default() };
+        Counted { redis: ready(Redis::connect_with(options, terms).expect("usable options")).await, clock }
     }
 
     /// It has one clock. Where the two of a test differ, only units of a calendar are asked for.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
-use weir::limit::redis::{Options, Redis, State};
+use weir::limit::redis::{Options, Redis, State, Terms};
 use weir::limit::take::Take;
 use weir::limit::window::Window;
 use weir::limit::{Limit, Unit};
@@ -212,8 +212,9 @@ async fn the_rights_that_are_named_are_enough_for_a_cluster() {
     }
     let (username, password) = (Some(prefix.clone()), Some(Secret::new(PASSWORD)));
     let hold = Duration::from_millis(60);
-    let options = Options { username, password, hold, ..options(cluster, &prefix) };
-    let redis = ready(Redis::connect(options.clone()).expect("usable options")).await;
+    let options = Options { username, password, ..options(cluster, &prefix) };
+    let terms = Terms { hold, ..Terms::default() };
+    let redis = ready(Redis::connect_with(options.clone(), terms).expect("usable options")).await;
     let mut takes: Vec<Take> = on_each(cluster, "acl", 10, MINUTE).iter().map(|limit| take(limit, 2)).collect();
     takes.extend(on_each(cluster, "acl", 10, Window::Held).iter().map(|limit| take(limit, 1)));
     let grant = granted(&redis, &takes).await;

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir::limit::Unit;
-use weir::limit::redis::{Clock, Down, Options, Redis, State};
+use weir::limit::redis::{Clock, Down, Options, Redis, State, Terms};
 use weir::limit::take::Take;
 use weir::limit::window::Window;
 
-use super::proxy::{Proxy, Replies};
 use super::{MINUTE, PATIENCE, all, granted, id, left, limit, patient, ready, refused, replica, take, until};
 use crate::support::redis::Server;
+use crate::support::redis_proxy::{Proxy, Replies};
 
 /// Three heartbeats.
 const HOLD: Duration = Duration::from_millis(600);
@@ -20,9 +20,12 @@ fn calls(amount: u64) -> Take {
     take(&limit("fair/calls", Unit::Concurrency, amount, Window::Held), 1)
 }
 
+fn terms() -> Terms {
+    Terms { hold: HOLD, ..Terms::default() }
+}
+
 async fn beating(server: &Server) -> Redis {
-    let options = Options { hold: HOLD, ..patient(server.url()) };
-    ready(Redis::connect(options).expect("usable options")).await
+    ready(Redis::connect_with(patient(server.url()), terms()).expect("usable options")).await
 }
 
 #[tokio::test]
@@ -73,9 +76,9 @@ async fn calls_are_held_as_long_as_is_said() {
     let clock = Arc::new(AtomicU64::new(1_790_000_000_000_000));
     let timed = || Clock { store: Some(Arc::clone(&clock)), skew: 0 };
     // A heartbeat an hour: none comes after the first.
-    let slow = Options { hold: Duration::from_secs(3 * 3600), ..patient(server.url()) };
-    let one = ready(Redis::connect_at(slow.clone(), timed()).expect("usable options")).await;
-    let two = ready(Redis::connect_at(slow, timed()).expect("usable options")).await;
+    let slow = || Terms { hold: Duration::from_secs(3 * 3600), clock: timed(), ..Terms::default() };
+    let one = ready(Redis::connect_with(patient(server.url()), slow()).expect("usable options")).await;
+    let two = ready(Redis::connect_with(patient(server.url()), slow()).expect("usable options")).await;
     granted(&one, &[calls(2)]).await;
     clock.fetch_add(3_600_000_000, Ordering::Relaxed);
     granted(&two, &[calls(2)]).await;
@@ -98,9 +101,9 @@ async fn calls_are_held_as_long_as_is_said() {
 async fn calls_outlast_a_time_without_the_store() {
     let server = Server::new();
     let proxy = Proxy::new(server.socket(), None).await;
-    let options = |url| Options { hold: HOLD, timeout: HOLD / 10, ..Options::new(url) };
-    let far = ready(Redis::connect(options(proxy.url())).expect("usable options")).await;
-    let near = ready(Redis::connect(options(server.url())).expect("usable options")).await;
+    let options = |url| Options { timeout: HOLD / 10, ..Options::new(url) };
+    let far = ready(Redis::connect_with(options(proxy.url()), terms()).expect("usable options")).await;
+    let near = ready(Redis::connect_with(options(server.url()), terms()).expect("usable options")).await;
     granted(&far, &[calls(4)]).await;
     granted(&far, &[calls(4)]).await;
     proxy.set(Replies::Lost);
@@ -119,8 +122,8 @@ async fn calls_outlast_a_time_without_the_store() {
 async fn calls_whose_end_is_dropped_are_let_go() {
     let server = Server::new();
     let sure = replica(&server).await;
-    let options = Options { hold: HOLD, queue: 0, ..patient(server.url()) };
-    let redis = ready(Redis::connect(options).expect("usable options")).await;
+    let redis =
+        ready(Redis::connect_with(patient(server.url()), Terms { queue: 0, ..terms() }).expect("usable options")).await;
     let spent = take(&limit("fair/spent", Unit::Requests, 9, MINUTE), 1);
     granted(&redis, &[calls(9)]).await;
     let settled = granted(&redis, &[calls(9)]).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
 use weir::limit::lease::Leases;
-use weir::limit::redis::{Clock, Options, Redis};
+use weir::limit::redis::{Clock, Options, Redis, Terms};
 use weir::limit::take::{Grant, Refused, Settlement, Standing, Take};
 use weir::limit::window::{Time, Window};
 use weir::limit::{Counting, Limit};
@@ -54,9 +54,10 @@ impl Leased {
     pub(super) async fn at(urls: Vec<String>, prefix: &str) -> Leased {
         let clock = Arc::new(AtomicU64::new(1));
         let hold = Duration::from_secs(1_000_000_000);
-        let options = Options { prefix: prefix.into(), hold, urls, ..patient(String::new()) };
+        let options = Options { prefix: prefix.into(), urls, ..patient(String::new()) };
         let timed = Clock { store: Some(Arc::clone(&clock)), skew: 0 };
-        let redis = ready(Redis::connect_at(options, timed).expect("usable options")).await;
+        let terms = Terms { hold, clock: timed, ..Terms::default() };
+        let redis = ready(Redis::connect_with(options, terms).expect("usable options")).await;
         Leased { leases: Leases::by_hand(redis, 1), clock }
     }
 

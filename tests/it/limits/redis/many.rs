@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
 use weir::limit::lease::{Leases, OFTEN};
-use weir::limit::redis::{Clock, Options, Redis};
+use weir::limit::redis::{Clock, Options, Redis, Terms};
 use weir::limit::take::{Fit, Grant, Take};
 use weir::limit::window::{Calendar, Unit as Span, Window};
 use weir::limit::{Counting, Limit, Unit};
@@ -42,9 +42,10 @@ impl Fleet {
 
     async fn redis(&self, prefix: &str) -> Redis {
         let hold = Duration::from_secs(1_000_000_000);
-        let options = Options { prefix: prefix.into(), hold, ..patient(self.server.url()) };
-        let timed = Clock { store: Some(Arc::clone(&self.clock)), skew: 0 };
-        ready(Redis::connect_at(options, timed).expect("usable options")).await
+        let options = Options { prefix: prefix.into(), ..patient(self.server.url()) };
+        let clock = Clock { store: Some(Arc::clone(&self.clock)), skew: 0 };
+        let terms = Terms { hold, clock, ..Terms::default() };
+        ready(Redis::connect_with(options, terms).expect("usable options")).await
     }
 
     fn now(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use weir::limit::Unit;
-use weir::limit::redis::{Down, Options, Redis, State};
+use weir::limit::redis::{Down, Options, Redis, State, Terms};
 use weir::limit::take::{Grant, Take};
 use weir::limit::window::Window;
 
@@ -150,8 +150,9 @@ async fn an_error_of_one_key_is_of_that_key() {
 #[tokio::test]
 async fn what_waits_is_bounded_and_counted() {
     let mut server = Server::new();
-    let options = Options { timeout: SHORT, queue: 8, ..Options::new(server.url()) };
-    let redis = ready(Redis::connect(options).expect("usable options")).await;
+    let options = Options { timeout: SHORT, ..Options::new(server.url()) };
+    let terms = Terms { queue: 8, ..Terms::default() };
+    let redis = ready(Redis::connect_with(options, terms).expect("usable options")).await;
     let mut grants = Vec::new();
     for _ in 0..20 {
         grants.push(granted(&redis, &[tokens(100)]).await);

@@ -9,9 +9,9 @@ use weir::limit::take::{Grant, Take, Taken};
 use weir::limit::window::{Calendar, Unit as Span, Window};
 use weir::limit::{Decision, Unit};
 
-use super::proxy::{Proxy, Replies};
 use super::{MINUTE, PATIENCE, all, granted, id, left, limit, patient, ready, replica, take, until};
 use crate::support::redis::Server;
+use crate::support::redis_proxy::{Proxy, Replies};
 
 /// A timeout that the test waits for.
 const SHORT: Duration = Duration::from_millis(50);

@@ -1,23 +1,14 @@
 //! A store that asks who comes, and one behind TLS.
 
-use std::sync::Arc;
-
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use weir::base::secret::Secret;
 use weir::limit::Unit;
-use weir::limit::redis::{Options, Redis, State, Tls};
+use weir::limit::redis::{Options, Redis, State, Terms, Tls};
 use weir::limit::window::Window;
 
-use super::proxy::Proxy;
 use super::{MINUTE, all, granted, id, left, limit, patient, ready, take, until};
 use crate::support::certs::{Authority, Pair};
 use crate::support::redis::{Server, packaged, usual};
-use crate::support::tls::certificates;
+use crate::support::redis_proxy::{Proxy, acceptor};
 
 pub(super) const PASSWORD: &str = "weir-password-of-a-test";
 
@@ -49,8 +40,8 @@ async fn the_rights_that_are_named_are_enough() {
         let server = Server::start(binary, &[]);
         allow(&server, "weir:shop");
         let options = Options { prefix: "weir:shop".into(), ..user(&server, PASSWORD) };
-        let options = Options { hold: std::time::Duration::from_millis(60), ..options };
-        let redis = ready(Redis::connect(options).expect("usable options")).await;
+        let terms = Terms { hold: std::time::Duration::from_millis(60), ..Terms::default() };
+        let redis = ready(Redis::connect_with(options, terms).expect("usable options")).await;
         let takes = [
             take(&limit("rpm", Unit::Requests, 5, MINUTE), 1),
             take(&limit("calls", Unit::Concurrency, 5, Window::Held), 1),
@@ -81,24 +72,6 @@ async fn a_wrong_password_is_an_outage_and_is_never_shown() {
     assert!(!format!("{redis:?}").contains("password"));
     let error = Redis::connect(Options::new("redis://:secret-in-url@/:not a port")).expect_err("no address");
     assert!(!error.to_string().contains("secret"), "{error}");
-}
-
-/// Of a server with this pair, which asks who comes where it has an authority for that.
-pub(crate) fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
-    let provider = Arc::new(ring::default_provider());
-    let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let config = config.expect("versions");
-    let config = match clients {
-        None => config.with_no_client_auth(),
-        Some(authority) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(certificates(&authority.certificate));
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            config.with_client_cert_verifier(verifier.expect("an authority"))
-        }
-    };
-    let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
-    TlsAcceptor::from(Arc::new(config.with_single_cert(certificates(&pair.certificate), key).expect("a pair")))
 }
 
 #[tokio::test]

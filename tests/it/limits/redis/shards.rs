@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use weir::limit::Limit;
-use weir::limit::redis::{Down, Options, Redis, State};
+use weir::limit::redis::{Down, Options, Redis, State, Terms};
 use weir::limit::take::{Fit, Grant, Take};
 use weir::limit::window::Window;
 
@@ -124,7 +124,8 @@ async fn a_slot_that_moves_loses_no_charge() {
 async fn a_heartbeat_follows_a_slot_on_its_way() {
     let cluster = Cluster::start(usual(), 3, false);
     let hold = Duration::from_millis(300);
-    let redis = Redis::connect(Options { hold, ..options(&cluster, "weir") }).expect("usable options");
+    let terms = Terms { hold, ..Terms::default() };
+    let redis = Redis::connect_with(options(&cluster, "weir"), terms).expect("usable options");
     let redis = ready(redis).await;
     let calls = on_each(&cluster, "calls", 5, Window::Held);
     let takes = [take(&calls[0], 1)];

@@ -7,14 +7,14 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::time::sleep;
 use weir::limit::lease::Leases;
-use weir::limit::redis::{Clock, Options, Redis, State};
+use weir::limit::redis::{Clock, Options, Redis, State, Terms};
 use weir::limit::take::{Fit, Posture, Take};
 use weir::limit::window::{Calendar, Unit as Span, Window};
 use weir::limit::{Counting, Limit, Unit};
 
-use super::proxy::{Proxy, Replies};
 use super::{MINUTE, PATIENCE, all, id, left, ready, replica, until};
 use crate::support::redis::Server;
+use crate::support::redis_proxy::{Proxy, Replies};
 
 const HOUR: Window = Window::Rolling(Duration::from_secs(3_600));
 
@@ -26,9 +26,12 @@ fn leased(unit: Unit, amount: u64, window: Window, lease: u8) -> Take {
 
 /// One whose clock, and the store's, are the test's.
 async fn by_hand(url: String, timeout: Duration, clock: &Arc<AtomicU64>) -> Leases {
-    let timed = Clock { store: Some(Arc::clone(clock)), skew: 0 };
+    let clock = Clock { store: Some(Arc::clone(clock)), skew: 0 };
     let options = Options { timeout, ..Options::new(url) };
-    Leases::by_hand(ready(Redis::connect_at(options, timed).expect("usable options")).await, 1)
+    Leases::by_hand(
+        ready(Redis::connect_with(options, Terms { clock, ..Terms::default() }).expect("usable options")).await,
+        1,
+    )
 }
 
 /// Whether a call was granted out of a slice; none if it was not granted.

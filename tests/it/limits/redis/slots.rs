@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use weir::limit::lease::Leases;
-use weir::limit::redis::{Clock, Redis};
+use weir::limit::redis::{Clock, Redis, Terms};
 use weir::limit::take::{Grant, Refused, Settlement, Take};
 use weir::limit::window::Window;
 use weir::limit::{Counting, Limit};
@@ -31,7 +31,8 @@ mod on_three {
 async fn holding(name: &str) -> (Leases, Vec<Take>) {
     let cluster = Cluster::shared();
     let clock = Clock { store: Some(Arc::new(AtomicU64::new(1_790_000_000_000_000))), skew: 0 };
-    let redis = Redis::connect_at(options(cluster, &prefix()), clock).expect("usable options");
+    let terms = Terms { clock, ..Terms::default() };
+    let redis = Redis::connect_with(options(cluster, &prefix()), terms).expect("usable options");
     let leases = Leases::by_hand(ready(redis).await, 1);
     let leased = |limit: &Arc<Limit>| Limit { counting: Counting::Fleet { lease: 50 }, ..(**limit).clone() };
     let limits = on_each(cluster, name, AMOUNT, HOUR);

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,15 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::certs::{Authority, Pair};
+use super::tls::certificates;
 
 /// What becomes of the store's replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +45,7 @@ struct Wire {
     socket: PathBuf,
     replies: Mutex<Replies>,
     came: AtomicU64,
+    resets: AtomicBool,
     cuts: watch::Sender<u64>,
 }
 
@@ -51,6 +60,7 @@ impl Proxy {
             socket,
             replies: Mutex::new(Replies::Pass),
             came: AtomicU64::new(0),
+            resets: AtomicBool::new(false),
             cuts: watch::Sender::new(0),
         });
         let listening = AbortOnDropHandle::new(tokio::spawn(listen(listener, Arc::clone(&wire), tls)));
@@ -70,6 +80,11 @@ impl Proxy {
         self.wire.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Connections that are made from now on end with a reset.
+    pub fn reset(&self) {
+        self.wire.resets.store(true, Ordering::SeqCst);
+    }
+
     /// How many replies have come from the store, whatever became of them.
     pub fn came(&self) -> u64 {
         self.wire.came.load(Ordering::SeqCst)
@@ -81,6 +96,9 @@ async fn listen(listener: TcpListener, wire: Arc<Wire>, tls: Option<TlsAcceptor>
     loop {
         let (client, _) = listener.accept().await.expect("a connection");
         client.set_nodelay(true).expect("a socket");
+        if wire.resets.load(Ordering::SeqCst) {
+            client.set_zero_linger().expect("a socket");
+        }
         let (wire, tls) = (Arc::clone(&wire), tls.clone());
         connections.spawn(async move {
             match tls {
@@ -128,4 +146,22 @@ async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, wire: &Wire) -> io::
         _ = cuts.changed() => Ok(()),
         ended = tokio::io::copy(&mut from_client, &mut to_server) => ended.map(drop),
     }
+}
+
+/// Of a server with this pair, which asks who comes where it has an authority for that.
+pub fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let config = config.expect("versions");
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates(&authority.certificate));
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            config.with_client_cert_verifier(verifier.expect("an authority"))
+        }
+    };
+    let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
+    TlsAcceptor::from(Arc::new(config.with_single_cert(certificates(&pair.certificate), key).expect("a pair")))
 }

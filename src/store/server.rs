@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, Pipeline, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, Pipeline, RedisError, Script, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -15,7 +15,6 @@ use super::access::Access;
 use super::answers::{elsewhere, is_no_script, is_of_store, is_read_only, words};
 use super::board::Board;
 use super::breaker::{Breaker, State};
-use super::scripts::Scripts;
 use super::sentinel::Watched;
 
 /// The longest that a connection may take to be made.
@@ -29,7 +28,8 @@ const WRITES: usize = 1024;
 pub(super) struct Common {
     /// What the next connection says.
     pub access: ArcSwap<Access>,
-    pub scripts: Scripts,
+    /// What each of them is told at each connection.
+    pub scripts: Vec<Script>,
     /// The longest that a request waits.
     pub timeout: Duration,
     pub board: Board,
@@ -66,6 +66,18 @@ struct Lane {
     connection: MultiplexedConnection,
     /// Another one has another.
     number: u64,
+}
+
+// === impl Common ===
+
+impl Common {
+    /// Tells the scripts to a server. Each server of a Cluster has its own.
+    async fn load(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        for script in &self.scripts {
+            script.load_async(connection).await?;
+        }
+        Ok(())
+    }
 }
 
 // === impl Seat ===
@@ -156,7 +168,7 @@ impl Server {
         let first = self.send_once(&mut lane, commands).await;
         match first {
             Ok(values) if values.iter().any(is_no_script) => {
-                self.common.scripts.load(&mut lane.connection).await.map_err(Down::lost)?;
+                self.common.load(&mut lane.connection).await.map_err(Down::lost)?;
                 self.send_once(&mut lane, commands).await.map_err(Down::lost)
             }
             Ok(values) => Ok(values),
@@ -236,7 +248,7 @@ impl Server {
             let client = self.seat.client(&self.common.access.load_full()).await?;
             let connecting = client.get_multiplexed_async_connection_with_config(&config).await;
             let mut connection = connecting.map_err(|error| error.to_string())?;
-            self.common.scripts.load(&mut connection).await.map_err(|error| error.to_string())?;
+            self.common.load(&mut connection).await.map_err(|error| error.to_string())?;
             Ok(Lane { connection, number })
         });
         made.await.unwrap_or_else(|_| Err(format!("no connection within {CONNECT:?}")))

@@ -5,22 +5,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::OnState;
 use super::breaker::State;
+use super::{OnState, Purpose};
 
 /// The states of all servers. The store is `Ok` or `Down` where all of them are, and else `Degraded`.
 pub(super) struct Board {
     servers: Mutex<HashMap<u64, State>>,
     state: watch::Sender<State>,
     on_state: OnState,
+    purpose: Purpose,
 }
 
 // === impl Board ===
 
 impl Board {
     /// Nothing is known of any server.
-    pub(super) fn new(on_state: OnState) -> Board {
-        Board { servers: Mutex::default(), state: watch::Sender::new(State::Degraded), on_state }
+    pub(super) fn new(purpose: Purpose, on_state: OnState) -> Board {
+        Board { servers: Mutex::default(), state: watch::Sender::new(State::Degraded), on_state, purpose }
     }
 
     pub(super) fn state(&self) -> State {
@@ -38,12 +39,13 @@ impl Board {
         if servers.insert(server, state) == Some(state) {
             return;
         }
+        let Purpose { store, without_server, .. } = self.purpose;
         match (name, state) {
             (None, _) => {}
-            (Some(name), State::Ok) => tracing::info!("the limit store's server {name} is ok"),
-            (Some(name), State::Degraded) => tracing::warn!("the limit store's server {name} is degraded: {words}"),
+            (Some(name), State::Ok) => tracing::info!("the {store}'s server {name} is ok"),
+            (Some(name), State::Degraded) => tracing::warn!("the {store}'s server {name} is degraded: {words}"),
             (Some(name), State::Down) => {
-                tracing::error!("the limit store's server {name} is down; its limits follow their onError: {words}");
+                tracing::error!("the {store}'s server {name} is down; {without_server}: {words}");
             }
         }
         self.publish(&servers, words);
@@ -79,10 +81,11 @@ impl Board {
             return;
         }
         (self.on_state)(state);
+        let Purpose { store, without, .. } = self.purpose;
         match state {
-            State::Ok => tracing::info!("the limit store is ok"),
-            State::Degraded => tracing::warn!("the limit store is degraded: {words}"),
-            State::Down => tracing::error!("the limit store is down; limits follow their onError: {words}"),
+            State::Ok => tracing::info!("the {store} is ok"),
+            State::Degraded => tracing::warn!("the {store} is degraded: {words}"),
+            State::Down => tracing::error!("the {store} is down; {without}: {words}"),
         }
     }
 

@@ -6,23 +6,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use redis::{ConnectionAddr, Pipeline, Value};
+use redis::{ConnectionAddr, Pipeline, Script, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::access::Access;
 use super::answers::{elsewhere, words};
 use super::board::Board;
 use super::breaker::State;
-use super::keys::Names;
 use super::map::{self, Map, Member, Range};
 use super::options::Place;
 use super::route;
-use super::scripts::{Scripts, Verb};
 use super::sentinel::Watched;
 use super::server::{CONNECT, Common, PAUSE, Seat, Server};
 use super::slot::{self, Command};
-use super::{Down, OnState};
+use super::{Down, Options, Purpose, Unusable};
 
 /// How long the store has for what no request waits for.
 const LATER: Duration = Duration::from_secs(1);
@@ -31,9 +28,11 @@ const LATER: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The store, as long as it is configured.
-pub(super) struct Link {
+pub struct Link {
     common: Arc<Common>,
-    names: Names,
+    purpose: Purpose,
+    urls: Vec<String>,
+    prefix: String,
     /// Where to begin; none where the map is there from the beginning.
     seeds: Vec<ConnectionAddr>,
     /// More than one was named, so that a server which is of no Cluster is a mistake.
@@ -57,10 +56,15 @@ enum Found {
 // === impl Link ===
 
 impl Link {
-    /// Not connected yet: that is [`Link::keep`]'s. Needs a tokio runtime.
-    pub(super) fn new(place: Place, access: Access, names: Names, timeout: Duration, on_state: OnState) -> Link {
-        let (scripts, board) = (Scripts::new(), Board::new(on_state));
-        let common = Arc::new(Common { access: ArcSwap::from_pointee(access), scripts, timeout, board });
+    /// Not connected yet: that is [`Link::keep`]'s. Every server is told these scripts. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the options can never work; never for want of a server.
+    pub fn new(options: &Options, purpose: Purpose, scripts: Vec<Script>) -> Result<Link, Unusable> {
+        let (place, access) = options.read(purpose)?;
+        let board = Board::new(purpose, Arc::clone(&options.on_state));
+        let (access, timeout) = (ArcSwap::from_pointee(access), options.timeout);
+        let common = Arc::new(Common { access, scripts, timeout, board });
         let (seeds, is_cluster, watched) = match place {
             Place::One(address) => (vec![address], false, None),
             Place::Cluster(addresses) => (addresses, true, None),
@@ -68,30 +72,37 @@ impl Link {
         };
         let (map, stale, number) = (watch::Sender::new(None), Notify::new(), AtomicU64::new(0));
         let turn = AtomicUsize::new(getrandom::u32().map_or(0, |turn| usize::from(turn.to_le_bytes()[0])));
-        let link = Link { common, names, seeds, is_cluster, map, stale, number, turn };
+        let (urls, prefix) = (options.urls.clone(), options.prefix.clone());
+        let link = Link { common, purpose, urls, prefix, seeds, is_cluster, map, stale, number, turn };
         if let Some(watched) = watched {
             link.put(Map::alone(link.member(None, Seat::Watched(watched))));
         }
-        link
+        Ok(link)
     }
 
-    /// Connections that are made from now on say this.
-    pub(super) fn connect_as(&self, access: Access) {
+    /// Says of who comes, and whom TLS trusts, what these options say, from the next connection on: a server asks for
+    /// it once a connection. Nothing else of them counts.
+    ///
+    /// # Errors
+    /// As [`Link::new`].
+    pub fn authenticate(&self, options: Options) -> Result<(), Unusable> {
+        let (_, access) = Options { urls: self.urls.clone(), ..options }.read(self.purpose)?;
         self.common.access.store(Arc::new(access));
+        Ok(())
     }
 
     /// How it stands with all servers together.
-    pub(super) fn state(&self) -> State {
+    pub fn state(&self) -> State {
         self.common.board.state()
     }
 
     /// [`Link::state`], now and later. It is new as well where only some server's own state is another.
-    pub(super) fn watch(&self) -> watch::Receiver<State> {
+    pub fn watch(&self) -> watch::Receiver<State> {
         self.common.board.watch()
     }
 
     /// Whether the server of a slot is asked, as far as it is known. It is not where there is none.
-    pub(super) fn is_asked(&self, slot: u16) -> bool {
+    pub fn is_asked(&self, slot: u16) -> bool {
         match &*self.map.borrow() {
             Some(map) => map.server(slot).is_some_and(|member| member.server.state() != State::Down),
             None => self.state() != State::Down,
@@ -99,13 +110,8 @@ impl Link {
     }
 
     /// The longest that anything waits.
-    pub(super) fn timeout(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         self.common.timeout
-    }
-
-    /// The digest under which servers know the script.
-    pub(super) fn digest(&self, verb: Verb) -> &str {
-        self.common.scripts.digest(verb)
     }
 
     /// What is answered to each command, in their order. It is one round trip to each server that has one of the
@@ -114,19 +120,19 @@ impl Link {
     ///
     /// A server's own error is an answer, a [`Value::ServerError`]. After [`Down::Shut`] the command was not sent;
     /// after any other it may have been carried out.
-    pub(super) async fn send(&self, commands: Vec<Command>) -> Vec<Result<Value, Down>> {
+    pub async fn send(&self, commands: Vec<Command>) -> Vec<Result<Value, Down>> {
         self.send_by(commands, Instant::now() + self.timeout()).await
     }
 
     /// [`Link::send`] of what no request waits for: it has more time, for many replicas send at once what has waited
     /// while the store was away. Of a Cluster it has not: one server that is late would keep the others waiting.
-    pub(super) async fn send_later(&self, commands: Vec<Command>) -> Vec<Result<Value, Down>> {
+    pub async fn send_later(&self, commands: Vec<Command>) -> Vec<Result<Value, Down>> {
         let limit = if self.is_divided() { self.timeout() } else { self.timeout().max(LATER) };
         self.send_by(commands, Instant::now() + limit).await
     }
 
     /// [`Link::send`] until this moment.
-    pub(super) async fn send_by(&self, commands: Vec<Command>, deadline: Instant) -> Vec<Result<Value, Down>> {
+    pub async fn send_by(&self, commands: Vec<Command>, deadline: Instant) -> Vec<Result<Value, Down>> {
         if commands.is_empty() {
             return Vec::new();
         }
@@ -156,18 +162,16 @@ impl Link {
         }
     }
 
-    /// The places of these counters' takes by slot, each group in its order: what is done to one group is done by
-    /// one script. None where one script does all.
+    /// Whether keys are divided among servers, so that one script does only what is in one slot.
     ///
     /// # Errors
     /// When nothing is known of the store in time.
-    pub(super) async fn groups(&self, counters: &[&str], deadline: Instant) -> Result<Option<Vec<Vec<usize>>>, Down> {
-        let map = self.map(deadline).await?;
-        Ok((!map.is_alone()).then(|| slot::groups(counters)).filter(|groups| groups.len() > 1))
+    pub async fn divides(&self, deadline: Instant) -> Result<bool, Down> {
+        Ok(!self.map(deadline).await?.is_alone())
     }
 
-    /// Whether what is done to several counters is done to each slot by itself, as far as it is known.
-    pub(super) fn is_divided(&self) -> bool {
+    /// [`Link::divides`], as far as it is known now.
+    pub fn is_divided(&self) -> bool {
         self.map.borrow().as_ref().is_some_and(|map| !map.is_alone())
     }
 
@@ -213,7 +217,7 @@ impl Link {
     /// Looks where servers are until it is dropped: at the beginning until it is found, then whenever that may have
     /// changed, and as long as a Cluster has a server that is not well or a slot that no server has: another one may
     /// have it by now.
-    pub(super) async fn keep(self: Arc<Self>) {
+    pub async fn keep(self: Arc<Self>) {
         let mut pause = PAUSE.0;
         let mut states = self.watch();
         while !self.seeds.is_empty() {
@@ -317,7 +321,7 @@ impl Link {
                 };
                 let map = Map::of(&ranges, old.as_deref(), member);
                 for server in map.servers() {
-                    server.probe_with(self.names.probe(Some(slot::tag(|slot| map.has(server, slot)))));
+                    server.probe_with(self.probe(Some(slot::tag(|slot| map.has(server, slot)))));
                 }
                 self.put(map);
             }
@@ -338,6 +342,15 @@ impl Link {
         self.common.board.change(old.difference(&new).copied(), new.difference(&old).copied());
     }
 
+    /// The key that is written to see whether a server takes a write. Where there are several, `tag` is that of one, so
+    /// that it is one of its own.
+    fn probe(&self, tag: Option<u32>) -> String {
+        match tag {
+            None => format!("{}:probe", self.prefix),
+            Some(tag) => format!("{}:{{{tag}}}:probe", self.prefix),
+        }
+    }
+
     fn remote(&self, name: &str, host: &str, port: u16) -> Arc<Member> {
         let address = self.common.access.load().address(host, port);
         self.member(Some(name), Seat::Fixed(address))
@@ -345,7 +358,7 @@ impl Link {
 
     fn member(&self, name: Option<&str>, seat: Seat) -> Arc<Member> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let probe = self.names.probe(name.map(|_| 0));
+        let probe = self.probe(name.map(|_| 0));
         Member::new(Server::new(number, name.map(Into::into), seat, probe, Arc::clone(&self.common)))
     }
 }

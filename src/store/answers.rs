@@ -47,7 +47,7 @@ pub(super) fn is_read_only(value: &Value) -> bool {
 }
 
 /// Whether it goes away by itself.
-pub(super) fn goes_away(value: &Value) -> bool {
+pub fn goes_away(value: &Value) -> bool {
     is_of_store(value) || elsewhere(value).is_some()
 }
 
@@ -72,14 +72,15 @@ fn within(text: &str, code: &str) -> bool {
 }
 
 /// An error's code, and not its text.
-pub(super) fn words(value: &Value) -> String {
+pub fn words(value: &Value) -> String {
     let Value::ServerError(error) = value else { return String::new() };
     let text = error.details().unwrap_or_default();
     let code = OF_STORE.iter().find(|code| within(text, code)).copied().unwrap_or(error.code());
     let why = match code {
         "MOVED" => ": it is of a Cluster, and its user needs the right to `CLUSTER SLOTS`",
         "CROSSSLOT" => {
-            ": it divides keys by slot and is no Cluster, so that no limits of one call can be taken together"
+            ": it divides keys by slot and says of no Cluster where they are, so that nothing can be done to \
+                        several of them together"
         }
         _ => "",
     };

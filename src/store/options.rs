@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
 
-use super::OnState;
 use super::access::Access;
+use super::{OnState, Purpose, Unusable};
 use crate::base::secret::Secret;
 
 /// Where the store is and how it is spoken to.
@@ -30,10 +30,6 @@ pub struct Options {
     pub prefix: String,
     /// The longest that a request waits for the store.
     pub timeout: Duration,
-    /// How long the calls of a replica stay held that is not heard of. It is heard of three times as often.
-    pub hold: Duration,
-    /// How many settlements wait at most while the store is away.
-    pub queue: usize,
     pub on_state: OnState,
 }
 
@@ -81,14 +77,19 @@ impl Options {
             tls: Tls::default(),
             prefix: "weir".to_owned(),
             timeout: Duration::from_millis(20),
-            hold: Duration::from_secs(15),
-            queue: 16_384,
             on_state: Arc::new(|_| {}),
         }
     }
 
     /// Where it is, and what is said at each connection.
-    pub(super) fn read(&self) -> RedisResult<(Place, Access)> {
+    ///
+    /// # Errors
+    /// Where that can never work.
+    pub(super) fn read(&self, purpose: Purpose) -> Result<(Place, Access), Unusable> {
+        self.place().map_err(|error| Unusable::Address(purpose.store, error))
+    }
+
+    fn place(&self) -> RedisResult<(Place, Access)> {
         let (addresses, rest): (Vec<_>, Vec<_>) =
             self.urls.iter().map(|url| read(url)).collect::<RedisResult<Vec<_>>>()?.into_iter().unzip();
         let (Some(first), Some(rest)) = (addresses.first(), same(&rest)) else {
@@ -162,7 +163,7 @@ mod tests {
 
     fn place(urls: &[&str]) -> Result<(String, i64), String> {
         let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-        let (place, access) = Options { urls, ..Options::new("") }.read().map_err(|error| error.to_string())?;
+        let (place, access) = Options { urls, ..Options::new("") }.place().map_err(|error| error.to_string())?;
         let words = match place {
             Place::One(address) => format!("one {address}"),
             Place::Cluster(all) => {

@@ -1,0 +1,3 @@
+//! What is kept of answers, and where.
+
+mod redis;
