@@ -37,6 +37,7 @@ use crate::limit::redis::{Redis, Unusable};
 use crate::policy::Policy;
 use crate::telemetry::{Ledger, Metrics, Recent, Sinks};
 use crate::tokens::Learned;
+use crate::world::cache::Cache;
 use crate::world::{Closer, Limits, Local, Policies};
 
 use self::documents::{Documents, First, Snapshot};
@@ -105,6 +106,7 @@ pub struct Core {
     store: Option<Redis>,
     cooling: Arc<Listing>,
     caching: Caching,
+    cache: Arc<Cache>,
 }
 
 // === impl Core ===
@@ -144,13 +146,13 @@ impl Core {
         let learned = Arc::new(Learned::new());
         let dropped = metrics.notes_dropped.clone();
         let (world, receiver) = Local::new(Arc::new(policy), learned.clone(), overload.max_exchanges, dropped);
-        let world = counting::kept(world, bootstrap, &metrics)?;
+        let world = caching::kept(counting::kept(world, bootstrap, &metrics)?, bootstrap, store.as_ref())?;
         let (closer, policies, limits) = (world.closer(), world.policies(), world.limits());
         let unauthorized = Arc::new(Notify::new());
         let unaccepted = Unaccepted { keys: unauthorized.clone(), fetched: keeper.clone() };
         let store = counting::share(&world, store, &metrics, pool.clone())?;
         let cooling = counting::cooling(&world, pool.clone());
-        let caching = caching::shown(&world, &metrics);
+        let (cache, caching) = (world.cache(), caching::shown(&world, &metrics));
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let serving = Serving::start(listeners, Arc::new(world), &pool)?;
         Ok(Core {
@@ -171,7 +173,13 @@ impl Core {
             store,
             cooling,
             caching,
+            cache,
         })
+    }
+
+    /// Makes Weir's own calls through the proxy that listens there, as `HOST:PORT`.
+    pub fn call_through(&self, listen: &str) {
+        self.cache.call_through(listen);
     }
 
     /// What the admin servers show of this process. A gateway is not ready before it has a
@@ -261,6 +269,7 @@ pub async fn run<H: Future<Output = ()> + Send>(
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (listeners, signing, extproc) = listen(&bootstrap, posture.insist).await?;
     let mut core = Core::start(policy, &bootstrap, store, listeners, signing, bootstrap.ledger.as_deref())?;
+    core.call_through(&bootstrap.egress.listen.to_string());
     let reload = core.reload(Arc::new(documents), bootstrap.clone(), Alone, read, errors);
     let socket = &bootstrap.listen.admin_socket;
     let failed = |what: String| move |source| AppError::Listen { what, source };

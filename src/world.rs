@@ -217,7 +217,7 @@ impl World for Local {
     fn answer_now(&self, ask: &Ask) -> Option<Answer> {
         match ask {
             Ask::Reserve(ask) => self.limits.reserve_now(ask).map(Answer::Reserve),
-            Ask::Recall(ask) => self.cache.recall_now(ask).map(Answer::Recall),
+            Ask::Recall(ask, caller) => self.cache.recall_now(ask, caller).map(Answer::Recall),
             _ => None,
         }
     }
@@ -274,7 +274,7 @@ async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>, cache: Arc<Cache>
         }
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),
-        Ask::Recall(ask) => Answer::Recall(cache.recall(&ask).await),
+        Ask::Recall(ask, caller) => Answer::Recall(cache.recall(&ask, &caller).await),
         // No capability that asks these is configurable yet.
         Ask::Judge(_) | Ask::Embed(_) => UNAVAILABLE,
     }

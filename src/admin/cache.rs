@@ -18,9 +18,15 @@ pub fn show(admin: &Admin) -> Answer {
     let seen = (admin.cache.show)();
     let refused: serde_json::Map<String, serde_json::Value> =
         seen.refused.iter().map(|(reason, count)| (reason.as_str().to_owned(), json!(count))).collect();
+    let alike: Vec<serde_json::Value> = seen
+        .alike
+        .iter()
+        .map(|(result, reason, count)| json!({"result": result, "reason": reason, "count": count}))
+        .collect();
     page(&json!({
         "memory": {"entries": seen.memory.entries, "bytes": seen.memory.bytes, "evicted": seen.memory.evicted},
         "flights": {"running": seen.flights, "followers": seen.followers},
+        "alike": alike,
         "answers": {"kept": seen.stored.0, "bytes": seen.stored.1, "notKept": refused},
     }))
 }
@@ -41,7 +47,11 @@ pub fn forget<B>(admin: &Admin, peer: Peer, request: &Request<B>) -> Answer {
         Some(whose) => whose,
         None => return error(StatusCode::BAD_REQUEST, WORDS),
     };
-    let entries = (admin.cache.forget)(whose.as_ref());
+    let forgotten = (admin.cache.forget)(whose.as_ref());
+    let entries = match forgotten {
+        Ok(entries) => entries,
+        Err(message) => return error(StatusCode::SERVICE_UNAVAILABLE, &message),
+    };
     // It is somebody's word: written so that no line is made of it that is not one.
     tracing::warn!(by = %peer, scope = ?scope, entries, "kept answers were forgotten");
     page(&json!({"scope": scope, "forgotten": entries}))

@@ -99,8 +99,8 @@ pub type Listing = dyn Fn() -> Vec<(Duration, Cooling)> + Send + Sync;
 #[derive(Clone)]
 pub struct Caching {
     pub show: Arc<dyn Fn() -> Seen + Send + Sync>,
-    /// Says how many there were.
-    pub forget: Arc<dyn Fn(Option<&Partition>) -> usize + Send + Sync>,
+    /// Says how many there were here, or why not all are forgotten.
+    pub forget: Arc<dyn Fn(Option<&Partition>) -> Result<usize, String> + Send + Sync>,
 }
 
 /// Who is connected, as far as the socket knows.

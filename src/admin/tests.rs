@@ -36,7 +36,7 @@ fn admin(ready: &Arc<AtomicBool>) -> Admin {
         limits: Arc::default(),
         in_store: Arc::new(|_, _| None),
         cooling: Arc::new(Vec::new),
-        cache: Caching { show: Arc::new(Seen::default), forget: Arc::new(|whose| usize::from(whose.is_some())) },
+        cache: Caching { show: Arc::new(Seen::default), forget: Arc::new(|whose| Ok(usize::from(whose.is_some()))) },
         mutations: false,
     };
     admin.metrics.observe(&sample());

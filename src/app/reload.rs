@@ -330,6 +330,7 @@ fn needs_restart(running: &Bootstrap, next: &Bootstrap) -> Vec<String> {
         ("spec.stores", r.redis != n.redis),
         ("spec.overload.maxExchanges", r.overload.max_exchanges != n.overload.max_exchanges),
         ("spec.overload.maxBuffered", r.overload.max_buffered != n.overload.max_buffered),
+        ("spec.overload.maxCached", r.overload.max_cached != n.overload.max_cached),
         ("spec.ledger", r.ledger != n.ledger),
         ("spec.journal", r.journal != n.journal),
         ("spec.drainTimeout", r.drain_timeout != n.drain_timeout),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::semantic::Threshold;
 use crate::base::money::Multiplier;
 
 /// The header by which a request asks for its answer not to come from memory, and an answer says whether it did.
@@ -23,7 +24,7 @@ pub struct Controls {
     /// `max-age`: no older answer will do.
     pub max_age: Option<Duration>,
     /// See [`Controls::threshold`].
-    wanted: Option<Multiplier>,
+    wanted: Option<Threshold>,
     /// It wanted a threshold that is none: nothing is alike enough.
     is_odd: bool,
 }
@@ -43,7 +44,9 @@ impl Controls {
         }
         for value in headers(THRESHOLD) {
             match value.trim().parse::<Multiplier>() {
-                Ok(wanted) => controls.wanted = controls.wanted.max(Some(wanted)),
+                Ok(wanted) if wanted > Multiplier::ONE => controls.is_odd = true,
+                // What is lower than any threshold raises none.
+                Ok(_) => controls.wanted = controls.wanted.max(value.trim().parse().ok()),
                 Err(_) => controls.is_odd = true,
             }
         }
@@ -67,9 +70,8 @@ impl Controls {
 
     /// How alike questions must be by a rule's word and by the caller's: the higher one. None where the caller wants
     /// what cannot be.
-    pub fn threshold(&self, rule: Multiplier) -> Option<Multiplier> {
-        let wanted = self.wanted.map_or(rule, |wanted| wanted.max(rule));
-        (!self.is_odd && wanted <= Multiplier::ONE).then_some(wanted)
+    pub fn threshold(&self, rule: Threshold) -> Option<Threshold> {
+        (!self.is_odd).then(|| rule.raised(self.wanted))
     }
 }
 
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_threshold_is_only_ever_raised() {
-        let rule: Multiplier = "0.95".parse().unwrap();
+        let rule: Threshold = "0.95".parse().unwrap();
         let threshold = |values: &[&'static str]| {
             let headers: Vec<(&str, &'static str)> = values.iter().map(|value| (THRESHOLD, *value)).collect();
             read(&headers).threshold(rule)

@@ -24,12 +24,15 @@ pub struct Entry {
 struct Decoded {
     /// In nano-USD.
     cost: Option<i64>,
+    /// What was asked, where like questions may find it.
+    question: Option<String>,
     reply: Reply,
 }
 
 #[derive(Serialize)]
 struct Encoded<'a> {
     cost: Option<i64>,
+    question: Option<&'a str>,
     reply: &'a Reply,
 }
 
@@ -48,18 +51,27 @@ impl Entry {
 
     /// The answer in it, and what it cost when it was made. None of bytes that this version did not write.
     pub fn decode(&self) -> Option<(Reply, Option<NanoUsd>)> {
+        self.read().map(|decoded| (decoded.reply, decoded.cost.map(NanoUsd)))
+    }
+
+    /// The question that it answers, where like ones may find it.
+    pub fn question(&self) -> Option<String> {
+        self.read()?.question
+    }
+
+    fn read(&self) -> Option<Decoded> {
         let (layout, rest) = self.bytes.split_first()?;
         if *layout != LAYOUT {
             return None;
         }
         let (decoded, rest) = postcard::take_from_bytes::<Decoded>(rest).ok()?;
-        rest.is_empty().then(|| (decoded.reply, decoded.cost.map(NanoUsd)))
+        rest.is_empty().then_some(decoded)
     }
 }
 
-/// An answer, encoded.
-pub fn encode(reply: &Reply, cost: Option<NanoUsd>) -> Option<Bytes> {
-    let encoded = Encoded { cost: cost.map(NanoUsd::nanos), reply };
+/// An answer, encoded, and its question where like ones may find it.
+pub fn encode(reply: &Reply, cost: Option<NanoUsd>, question: Option<&str>) -> Option<Bytes> {
+    let encoded = Encoded { cost: cost.map(NanoUsd::nanos), question, reply };
     postcard::to_extend(&encoded, vec![LAYOUT]).ok().map(Bytes::from)
 }
 
@@ -119,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         for (reply, cost) in [(full(), Some(NanoUsd(123_456))), (Reply::default(), None)] {
-            let bytes = encode(&reply, cost).unwrap();
+            let bytes = encode(&reply, cost, None).unwrap();
             assert_eq!(entry(bytes).decode(), Some((reply, cost)));
         }
     }
@@ -128,14 +140,14 @@ mod tests {
     /// earlier versions have kept would be read as something else.
     #[test]
     fn the_layout_is_what_it_was() {
-        let bytes = encode(&full(), Some(NanoUsd(1))).unwrap();
+        let bytes = encode(&full(), Some(NanoUsd(1)), Some("q")).unwrap();
         let hash = blake3::hash(&bytes).to_hex();
         assert_eq!((bytes.len(), &hash.as_str()[..16]), (155, "5732529ab8c44216"), "see LAYOUT");
     }
 
     #[test]
     fn bytes_of_anything_else_are_no_answer() {
-        let bytes = encode(&full(), None).unwrap();
+        let bytes = encode(&full(), None, None).unwrap();
         for end in 0..bytes.len() {
             assert_eq!(entry(bytes.slice(..end)).decode(), None, "{end}");
         }

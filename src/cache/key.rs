@@ -52,6 +52,13 @@ impl Secret {
         (Place { namespace: namespace.clone(), tag: Tag(tag) }, key)
     }
 
+    /// Under what vectors of a place are: `digest` is of all but the question, and `embedder` names what makes them.
+    pub fn fingerprint(&self, place: &Place, digest: Digest, embedder: &str) -> Key {
+        let mut hasher = blake3::Hasher::new_keyed(&self.of(&place.namespace));
+        hasher.update(b"question").update(&place.tag.0).update(&digest.0).update(embedder.as_bytes());
+        Key(*hasher.finalize().as_bytes())
+    }
+
     /// Where the entries of a partition are in a namespace.
     pub fn tag(&self, namespace: &Arc<str>, partition: &Partition) -> Tag {
         self.place(namespace, partition, Digest([0; 32])).0.tag

@@ -9,7 +9,8 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use super::entry::Entry;
-use super::key::{Key, Place, Tag};
+use super::extent::Extent;
+use super::key::{Key, Place};
 
 /// Entries of this process. All times of entries are in seconds since the Unix epoch; what ends them is the
 /// monotonic clock.
@@ -24,6 +25,8 @@ pub struct Memory {
 struct Held {
     place: Place,
     entry: Entry,
+    /// How long it stays.
+    left: Duration,
 }
 
 /// Bytes that an entry takes beside its own: the key, the places in the tables, and the head of its bytes. Measured
@@ -36,11 +39,11 @@ struct Ends;
 
 impl Expiry<Key, Held> for Ends {
     fn expire_after_create(&self, _: &Key, held: &Held, _: Instant) -> Option<Duration> {
-        Some(held.entry.ttl)
+        Some(held.left)
     }
 
     fn expire_after_update(&self, _: &Key, held: &Held, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(held.entry.ttl)
+        Some(held.left)
     }
 }
 
@@ -74,7 +77,13 @@ impl Memory {
 
     /// Keeps an entry, in the place of what was there.
     pub fn put(&self, place: &Place, key: Key, entry: Entry) {
-        self.entries.insert(key, Held { place: place.clone(), entry });
+        let left = entry.ttl;
+        self.put_for(place, key, entry, left);
+    }
+
+    /// The same for no longer than this.
+    pub fn put_for(&self, place: &Place, key: Key, entry: Entry, left: Duration) {
+        self.entries.insert(key, Held { place: place.clone(), entry, left });
     }
 
     /// Forgets an entry, if it is still this one.
@@ -85,14 +94,10 @@ impl Memory {
         });
     }
 
-    /// Forgets what is kept in a namespace, in one place of it or in all, or everything, and says how many entries
-    /// that were. Nothing of it is found from now on.
-    pub fn forget(&self, namespace: Option<&str>, tag: Option<Tag>) -> usize {
-        let is_meant = move |namespace: Option<&str>, place: &Place| {
-            namespace.is_none_or(|namespace| *place.namespace == *namespace) && tag.is_none_or(|tag| place.tag == tag)
-        };
+    /// Forgets what an extent covers, and says how many entries that were. Nothing of it is found from now on.
+    pub fn forget(&self, extent: &Extent) -> usize {
         let keys: Vec<Key> =
-            self.entries.iter().filter(|(_, held)| is_meant(namespace, &held.place)).map(|(key, _)| *key).collect();
+            self.entries.iter().filter(|(_, held)| extent.covers(&held.place)).map(|(key, _)| *key).collect();
         keys.iter().for_each(|key| self.entries.invalidate(key));
         keys.len()
     }
@@ -125,6 +130,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::cache::Tag;
 
     fn place(namespace: &str, tag: u8) -> Place {
         Place { namespace: namespace.into(), tag: Tag([tag; 16]) }
@@ -174,11 +180,11 @@ mod tests {
         for (n, (namespace, tag)) in [("a", 1), ("a", 2), ("b", 1), ("b", 3)].into_iter().enumerate() {
             memory.put(&place(namespace, tag), key(n as u64), entry("x", 0));
         }
-        assert_eq!(memory.forget(Some("a"), Some(Tag([1; 16]))), 1);
+        assert_eq!(memory.forget(&Extent::Place(place("a", 1))), 1);
         assert_eq!(memory.get(&place("a", 1), &key(0), 0), None);
         assert!(memory.get(&place("a", 2), &key(1), 0).is_some());
-        assert_eq!(memory.forget(Some("b"), None), 2);
-        assert_eq!(memory.forget(None, None), 1);
+        assert_eq!(memory.forget(&Extent::Namespace("b".into())), 2);
+        assert_eq!(memory.forget(&Extent::All), 1);
         assert_eq!(memory.stand().entries, 0);
     }
 }

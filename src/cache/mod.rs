@@ -12,6 +12,7 @@ pub mod gate;
 pub mod key;
 pub mod memory;
 pub mod redis;
+pub mod semantic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use entry::Entry;
 pub use extent::Extent;
 pub use gate::Reason;
 pub use key::{Key, Place, Secret, Tag};
+pub use semantic::Threshold;
 
 /// What one document says of answers from memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +61,8 @@ pub struct Exact {
 pub struct Semantic {
     /// They are served; otherwise it is only counted what would have been.
     pub enforced: bool,
-    /// How alike two questions must be, from 0 to 1.
-    pub threshold: Multiplier,
+    /// How alike two questions must be.
+    pub threshold: Threshold,
     pub ttl: Duration,
     pub embedder: Embedder,
 }
@@ -128,7 +130,7 @@ pub struct Ask {
 pub struct Similar {
     pub question: Question,
     /// The rule's, or the caller's where it is higher.
-    pub threshold: Multiplier,
+    pub threshold: Threshold,
 }
 
 /// Names one flight to the one who leads it, and the seat of each who follows.

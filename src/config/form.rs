@@ -8,6 +8,7 @@ use regex::RegexBuilder;
 use super::value::ValueError;
 use crate::base::glob::Glob;
 use crate::base::money::{Multiplier, NanoUsd};
+use crate::cache::Threshold;
 
 /// A whole number of hundredths, from 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,9 +38,10 @@ pub(super) fn usd(text: &str) -> Parsed<NanoUsd> {
     if amount > NanoUsd::ZERO { Ok(amount) } else { Err(ValueError::NoMoney) }
 }
 
-/// A decimal from 0 to 1.
-pub(super) fn fraction(text: &str) -> Parsed<Multiplier> {
-    at_most(text, "1", ValueError::Fraction)
+/// How alike two questions must be: from 0.8 to 1.
+pub(super) fn threshold(text: &str) -> Parsed<Threshold> {
+    super::value::multiplier(text).map_err(|_| ValueError::Threshold)?;
+    text.parse().map_err(|_| ValueError::Threshold)
 }
 
 /// A sampling temperature, from 0 to 2.

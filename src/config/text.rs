@@ -88,8 +88,8 @@ pub(super) const MULTIPLIER: Form =
     form(&[r"^(0{0,3}[0-9]{1,6}(\.[0-9]{1,9})?|0{0,2}1000000(\.0{1,9})?)$"], 19, "0.85", |t| ok(v::multiplier(t)));
 pub(super) const RATE: Form = form(&[DECIMAL_FORM], 19, "0.15", |t| ok(v::rate(t)));
 pub(super) const USD: Form = form(&[DECIMAL_FORM, SOME_TIME], 19, "500", |t| ok(f::usd(t)));
-pub(super) const FRACTION: Form =
-    form(&[r"^(0{1,9}(\.[0-9]{1,9})?|0{0,8}1(\.0{1,9})?)$"], 19, "0.95", |t| ok(f::fraction(t)));
+pub(super) const THRESHOLD: Form =
+    form(&[r"^(0{1,9}\.[89][0-9]{0,8}|0{0,8}1(\.0{1,9})?)$"], 19, "0.95", |t| ok(f::threshold(t)));
 pub(super) const TEMPERATURE: Form =
     form(&[r"^(0{0,8}[01](\.[0-9]{1,9})?|0{0,8}2(\.0{1,9})?)$"], 19, "0.7", |t| ok(f::temperature(t)));
 pub(super) const PERCENT: Form = form(&["^([0-9]{1,2}|0[0-9]{2}|100)%$"], 4, "10%", |t| ok(f::percent(t)));

@@ -92,8 +92,8 @@ pub(super) enum ValueError {
     TimeZone,
     #[error("an amount of money is above 0")]
     NoMoney,
-    #[error("not a decimal from 0 to 1: write it like \"0.95\"")]
-    Fraction,
+    #[error("not a decimal from 0.8 to 1: write it like \"0.95\"")]
+    Threshold,
     #[error("not a temperature: write a decimal from 0 to 2, like \"0.7\"")]
     Temperature,
     #[error("not a regular expression (of the Rust crate regex: no look-around and no back-references)")]

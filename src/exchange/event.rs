@@ -16,7 +16,7 @@ use crate::base::secret::Secret;
 use crate::base::words::Words;
 use crate::cache::{self, Reason, Ticket};
 use crate::credential::{Grant, Lease};
-use crate::identity::Facts;
+use crate::identity::{Facts, Principal};
 use crate::llm::{Delta, Operation};
 use crate::target::health::Observation;
 use crate::tokens::Uncounted;
@@ -88,7 +88,8 @@ pub enum Slot {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     Judge(guard::Ask),
-    Recall(Box<cache::Ask>),
+    /// An answer from memory, for this caller.
+    Recall(Box<cache::Ask>, Arc<Principal>),
     /// The vector of a text.
     Embed(Bytes),
     /// The exact number of tokens of a request body, for a model.

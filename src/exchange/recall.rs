@@ -39,7 +39,7 @@ impl Exchange {
         let ask = match self.question(document, &controls, deciding, target) {
             Ok(ask) => {
                 cached.status = if ask.reads { Status::Miss } else { Status::Refresh };
-                Some(Ask::Recall(Box::new(ask)))
+                Some(Ask::Recall(Box::new(ask), self.story.caller.clone()))
             }
             Err(reason) => {
                 (cached.status, cached.reason) = (Status::Bypass, Some(reason));

@@ -208,6 +208,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let (listeners, signing, _) = app::listen(&bootstrap, false).await?;
     let mut proxy = Proxy::new(&plan, &policy);
     let core = Core::start(policy, &bootstrap, store, listeners, signing, Some(&ledger))?;
+    core.call_through(&listen.to_string());
     let admin = serve_admin(&core, args).await?;
     let launch = Launch {
         envoy: &binary,

@@ -19,6 +19,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use super::Bad;
 use crate::base::base64;
 use crate::base::secret::Secret;
+use crate::cache::Secret as NameSecret;
 
 /// The most that sealing adds.
 pub(super) const OVERHEAD: usize = 1 + ID + NONCE + TAG;
@@ -136,6 +137,15 @@ impl One {
 // === impl AtRest ===
 
 impl AtRest {
+    /// What the names of what lies so are made with: replicas that can open it have the same. Where it lies open, whoever
+    /// reads the store learns nothing by the names.
+    pub fn secret(&self, prefix: &str) -> NameSecret {
+        match self {
+            AtRest::Sealed(keys) => NameSecret::shared(keys.first().map_or(&[], |one| &one.master[..])),
+            AtRest::Plain => NameSecret::shared(prefix.as_bytes()),
+        }
+    }
+
     /// The value of this content under this name. The nonce is by chance, another one for each value. None where the
     /// content is larger than the algorithm takes: 64 GiB.
     pub(super) fn seal(&self, name: &[u8], content: &[u8], nonce: [u8; NONCE]) -> Option<Vec<u8>> {

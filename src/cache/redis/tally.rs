@@ -41,6 +41,23 @@ pub struct Tallies {
     pub bytes_written: u64,
 }
 
+// === impl Tallies ===
+
+impl Tallies {
+    /// Those that count how often, by their words.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        let Tallies { hits, misses, failed, bad, written, dropped, bytes_read: _, bytes_written: _ } = *self;
+        [
+            ("hit", hits),
+            ("miss", misses),
+            ("failed", failed),
+            ("bad", bad),
+            ("written", written),
+            ("dropped", dropped),
+        ]
+    }
+}
+
 // === impl Tally ===
 
 impl Tally {

@@ -76,6 +76,8 @@ pub struct Overload {
     pub max_exchanges: usize,
     /// Bytes held over all exchanges.
     pub max_buffered: usize,
+    /// Bytes of answers that are kept in memory.
+    pub max_cached: u64,
     /// The longest that Weir itself lets a request wait.
     pub max_wait: Duration,
 }
@@ -142,6 +144,7 @@ const OVERLOAD: Fields = Fields::of(&[
     .or_whole(4096),
     may("maxBuffered", SIZE, "Bytes held over all exchanges. Those kept for another attempt are given up first.")
         .or("512Mi"),
+    may("maxCached", SIZE, "Bytes of answers that LLMCachePolicy documents keep in memory.").or("64Mi"),
     may("maxWait", Shape::Text(&text::DURATION), "The longest that Weir itself lets a request wait.").or("4m"),
 ]);
 /// The most exchanges at the same time.
@@ -231,6 +234,7 @@ impl Overload {
             max_buffered: or(&object, "maxBuffered", default.max_buffered, |number| {
                 number.whole(value::size, 1, u64::MAX)?.try_into().ok()
             }),
+            max_cached: or(&object, "maxCached", default.max_cached, |number| number.whole(value::size, 1, u64::MAX)),
             max_wait: or(&object, "maxWait", default.max_wait, |wait| wait.parsed(value::duration)),
         })
     }
@@ -273,6 +277,6 @@ impl Default for Egress {
 
 impl Default for Overload {
     fn default() -> Self {
-        Overload { max_exchanges: 4096, max_buffered: 512 << 20, max_wait: Duration::from_secs(240) }
+        Overload { max_exchanges: 4096, max_buffered: 512 << 20, max_cached: 64 << 20, max_wait: Duration::from_secs(240) }
     }
 }

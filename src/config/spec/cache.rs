@@ -1,5 +1,4 @@
-//! LLMCachePolicy: which answers are kept, for whom, and how alike two questions must be. Read in full
-//! and not built yet.
+//! LLMCachePolicy: which answers are kept, for whom, and how alike two questions must be.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::super::value;
 use super::scope::{self, Callers, Scope};
 use super::{Located, located, or};
 use crate::base::money::Multiplier;
+use crate::cache::Threshold;
 use crate::policy::Mode;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Exact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Semantic {
     pub mode: Mode,
-    pub threshold: Multiplier,
+    pub threshold: Threshold,
     pub ttl: Duration,
     pub embedder: Located<Embedder>,
 }
@@ -109,7 +109,7 @@ const EXACT: Fields = Fields::of(&[
 const BYPASS: Fields = Fields::of(&[need("from", list(&Shape::Object(&scope::CALLERS), 32), "Who may.")]);
 const SEMANTIC: Fields = Fields::of(&[
     may("mode", Shape::Word(&scope::MODES), scope::MODE).or("Enforce"),
-    need("threshold", Shape::Text(&text::FRACTION), "How alike two questions must be, from \"0\" to \"1\"."),
+    need("threshold", Shape::Text(&text::THRESHOLD), "How alike two questions must be, from \"0.8\" to \"1\"."),
     need("ttl", Shape::Text(&text::SOME_DURATION), "How long an answer is kept."),
     need("embedder", Shape::Object(&EMBEDDER), "What makes a vector of a question."),
 ]);
@@ -181,7 +181,7 @@ fn read_exact(reader: &Reader<'_>) -> Option<Exact> {
 fn read_semantic(reader: &Reader<'_>) -> Option<Semantic> {
     let object = reader.object(&SEMANTIC)?;
     let mode = scope::mode(&object);
-    let threshold = object.need("threshold").and_then(|field| field.decimal(form::fraction));
+    let threshold = object.need("threshold").and_then(|field| field.decimal(form::threshold));
     let ttl = object.need("ttl").and_then(|ttl| lifetime(&ttl));
     let embedder = object.need("embedder").and_then(|embedder| {
         let value = read_embedder(&embedder)?;

@@ -155,8 +155,8 @@ fn the_forms_that_policies_use() {
     assert_eq!(usd("500").map(|amount| amount.nanos()), Ok(500_000_000_000));
     assert_eq!(usd("0.000000001").map(|amount| amount.nanos()), Ok(1));
     assert_eq!((usd("0"), usd("0.0000000001")), (Err(ValueError::NoMoney), Err(ValueError::Decimal)));
-    assert!(fraction("1").is_ok() && fraction("1.0").is_ok() && temperature("2.0").is_ok());
-    assert_eq!((fraction("1.1"), temperature("2.01")), (Err(ValueError::Fraction), Err(ValueError::Temperature)));
+    assert!(threshold("1").is_ok() && threshold("0.80").is_ok() && threshold("0.79").is_err() && temperature("2.0").is_ok());
+    assert_eq!((threshold("1.1"), temperature("2.01")), (Err(ValueError::Threshold), Err(ValueError::Temperature)));
     for (text, seconds) in [
         ("1970-01-01T00:00:00Z", 0),
         ("2000-02-29T12:00:00Z", 951_825_600),

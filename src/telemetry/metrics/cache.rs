@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use super::money::{self, UsdCounter};
 use crate::cache::Reason;
 use crate::cache::memory::Stand;
+use crate::cache::redis::Tallies;
 use crate::exchange::record::Record;
 
 /// What calls and the cache came to.
@@ -33,6 +34,10 @@ pub struct Seen {
     pub stored: (u64, u64),
     /// Answers that were not kept.
     pub refused: Vec<(Reason, u64)>,
+    /// What became of like questions: the word, for a veto which one, and how often.
+    pub alike: Vec<(&'static str, &'static str, u64)>,
+    /// What came of the store that replicas share.
+    pub store: Option<Tallies>,
     /// Answers on their way, and calls that wait for them.
     pub flights: u64,
     pub followers: u64,
@@ -126,6 +131,21 @@ impl Collector for Looks {
         for (name, help, value) in counters {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             family.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+        }
+        if !seen.alike.is_empty() {
+            let help = "Questions that were like another one, by what became of it: vetoed and why, or in Shadow whether \
+                        the answer that would have been served says the same, is spelt alike, or differs";
+            let mut family = encoder.encode_descriptor("weir_cache_alike", help, None, MetricType::Counter)?;
+            for &(result, reason, count) in &seen.alike {
+                family.encode_family(&Call { result, reason })?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+            }
+        }
+        if let Some(store) = &seen.store {
+            let help = "What came of the store that replicas share kept answers in";
+            let mut family = encoder.encode_descriptor("weir_cache_store", help, None, MetricType::Counter)?;
+            for (result, count) in store.named() {
+                family.encode_family(&Kept { result })?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+            }
         }
         let help = "Answers that could have been kept: those that were (kept), and of the others why not";
         let mut family = encoder.encode_descriptor("weir_cache_answers", help, None, MetricType::Counter)?;

@@ -8,9 +8,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::likeness::Placed;
 use super::seat::{Seat, Seated};
 use crate::cache::{Key, Place, Rule, Similar, Ticket};
 use crate::exchange::event::Feed;
+use crate::identity::Principal;
 use crate::llm::{Delta, Fold, Reply};
 
 /// What is known of a call whose answer is on its way.
@@ -23,6 +25,9 @@ pub(super) struct Wanted {
     /// See [`crate::cache::Ask::room`].
     pub room: u64,
     pub similar: Option<Box<Similar>>,
+    pub caller: Arc<Principal>,
+    /// Where its question belongs, where that is known already.
+    pub placed: Option<Placed>,
 }
 
 /// All flights of a process. A clone is the same.
@@ -94,6 +99,13 @@ impl Flights {
     pub(super) fn seat(&self, ticket: Ticket) -> Option<Seated> {
         let seat = self.lock().seats.remove(&ticket)?;
         Some(Seated::new(seat, self.clone()))
+    }
+
+    /// Where the question of a flight belongs.
+    pub(super) fn know(&self, ticket: Ticket, placed: Placed) {
+        if let Some(flight) = self.lock().flights.get_mut(&ticket) {
+            flight.wanted.placed = Some(placed);
+        }
     }
 
     /// Tells followers one step.

@@ -1,10 +1,14 @@
 //! The cache of this process: entries in memory and, where there is one, in the store that replicas share; answers on
-//! their way, and who follows them.
+//! their way, and who follows them; answers to like questions.
 //!
-//! A cache that cannot be asked has nothing: nothing here fails, and nobody waits longer for it than the store's own
-//! timeout.
+//! A cache that cannot be asked has nothing: nothing here fails, and nobody waits longer for the store than its own
+//! timeout, nor for a vector than [`own`](crate::world::own) does. Whoever looks leads a flight meanwhile, so that the
+//! others who ask the same wait for one look.
 
+mod due;
+mod embedders;
 mod flights;
+mod likeness;
 mod seat;
 mod tally;
 #[cfg(test)]
@@ -14,16 +18,23 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use due::Due;
+use embedders::Embedders;
 use flights::{Joined, Wanted};
+use likeness::Likeness;
 
 pub use flights::Flights;
 pub use seat::Seated;
 pub use tally::Tally;
 
+use crate::base::money::NanoUsd;
 use crate::cache::entry::{self, Entry};
 use crate::cache::memory::{Memory, Stand};
-use crate::cache::{Ask, Hit, Key, Place, Reason, Recall, Remember, Secret, Tag, Ticket, gate};
+use crate::cache::redis::Redis;
+use crate::cache::{Ask, Embedder, Extent, Hit, Key, Place, Reason, Recall, Remember, Secret, Ticket, gate};
 use crate::exchange::event::Note;
+use crate::identity::Principal;
+use crate::llm::Reply;
 use crate::world::own::{Own, Running};
 
 /// What it is, in seconds since the Unix epoch.
@@ -36,7 +47,13 @@ pub const BYTES: u64 = 64 << 20;
 pub struct Cache {
     secret: Secret,
     memory: Memory,
+    /// What replicas share; none where each keeps for itself.
+    store: OnceLock<Redis>,
     flights: Flights,
+    likeness: Likeness,
+    /// Of which fingerprints the store was asked.
+    loaded: Due,
+    local: Embedders,
     tally: Tally,
     /// Calls of its own: who wants a vector of a provider's asks for it like anybody.
     running: Running,
@@ -44,7 +61,14 @@ pub struct Cache {
     clock: Clock,
 }
 
-/// What a recall holds while it looks for an entry: when it is dropped before, the flight goes on to the next.
+/// Where a call is looked for.
+#[derive(Clone, Debug)]
+struct Looked {
+    place: Place,
+    key: Key,
+}
+
+/// Who looks while others wait: when it is dropped before it has found or led, the flight goes on to the next.
 struct Looking<'c> {
     cache: &'c Cache,
     ticket: Option<Ticket>,
@@ -58,37 +82,125 @@ impl Cache {
         Cache::new(random(), BYTES, Arc::new(wall))
     }
 
+    /// One that keeps at most so many bytes of entries.
     pub fn new(secret: Secret, bytes: u64, clock: Clock) -> Self {
-        let (flights, tally) = (Flights::default(), Tally::default());
-        let (running, own) = (Running::default(), OnceLock::new());
-        Cache { secret, memory: Memory::new(bytes), flights, tally, running, own, clock }
+        Cache {
+            secret,
+            memory: Memory::new(bytes),
+            store: OnceLock::new(),
+            flights: Flights::default(),
+            likeness: Likeness::default(),
+            loaded: Due::default(),
+            local: Embedders::default(),
+            tally: Tally::default(),
+            running: Running::default(),
+            own: OnceLock::new(),
+            clock,
+        }
+    }
+
+    /// Keeps entries in this store as well. Of several the first stays.
+    pub fn share(&self, store: Redis) {
+        let _ = self.store.set(store);
+    }
+
+    /// Makes its own calls through the proxy that listens there, as `HOST:PORT`. Of several the first stays.
+    pub fn call_through(&self, listen: &str) {
+        let _ = self.own.set(Own::through(listen, self.running.clone()));
     }
 
     /// Looks for an answer, where nobody has to be waited for; none where somebody has.
-    pub fn recall_now(&self, ask: &Ask) -> Option<Recall> {
-        let (place, key) = self.secret.place(&ask.rule.namespace, &ask.partition, ask.digest);
-        if let Some(hit) = self.in_memory(ask, &place, &key) {
+    pub fn recall_now(&self, ask: &Ask, caller: &Arc<Principal>) -> Option<Recall> {
+        let looked = self.look(ask);
+        if let Some(hit) = self.in_memory(ask, &looked) {
             return Some(Recall::Hit(Box::new(hit)));
         }
-        Some(self.lead(ask, place, key))
+        let waits = ask.reads && (self.store.get().is_some() || Cache::waits_for_vector(ask));
+        if waits {
+            return None;
+        }
+        let recall = self.lead(ask, &looked, caller);
+        Some(recall)
     }
 
-    /// Looks for an answer.
-    pub async fn recall(&self, ask: &Ask) -> Recall {
-        self.recall_now(ask).unwrap_or(Recall::Miss)
+    /// Looks for an answer. A future that is dropped before it is done leaves nobody waiting.
+    pub async fn recall(&self, ask: &Ask, caller: &Arc<Principal>) -> Recall {
+        let looked = self.look(ask);
+        if let Some(hit) = self.in_memory(ask, &looked) {
+            return Recall::Hit(Box::new(hit));
+        }
+        let ticket = match self.lead(ask, &looked, caller) {
+            Recall::Lead(ticket) => Some(ticket),
+            Recall::Miss => None,
+            other => return other,
+        };
+        let mut looking = Looking { cache: self, ticket };
+        let (found, placed) = match self.in_store(ask, &looked).await {
+            Some(hit) => (Some(hit), None),
+            None => self.recall_alike(ask, &looked, caller).await,
+        };
+        let ticket = looking.ticket.take();
+        match (found, ticket) {
+            (Some(hit), ticket) => {
+                ticket.map(|ticket| self.flights.land(ticket, &hit.reply));
+                Recall::Hit(Box::new(hit))
+            }
+            (None, Some(ticket)) => {
+                placed.into_iter().for_each(|placed| self.flights.know(ticket, placed));
+                Recall::Lead(ticket)
+            }
+            (None, None) => Recall::Miss,
+        }
     }
 
-    fn in_memory(&self, ask: &Ask, place: &Place, key: &Key) -> Option<Hit> {
+    /// Whether a vector has to be made, or fetched, before it is known what is alike.
+    fn waits_for_vector(ask: &Ask) -> bool {
+        Cache::serves_alike(ask).is_some()
+    }
+
+    fn look(&self, ask: &Ask) -> Looked {
+        let (place, key) = self.secret.place(&ask.rule.namespace, &ask.partition, ask.digest);
+        Looked { place, key }
+    }
+
+    fn in_memory(&self, ask: &Ask, looked: &Looked) -> Option<Hit> {
         if !ask.reads {
             return None;
         }
         let now = (self.clock)();
-        let entry = self.memory.get(place, key, now)?;
+        let entry = self.memory.get(&looked.place, &looked.key, now)?;
         let hit = self.hit(ask, &entry, now);
         if hit.is_none() && entry.decode().is_none() {
-            self.memory.remove(key, &entry);
+            self.memory.remove(&looked.key, &entry);
         }
         hit
+    }
+
+    async fn in_store(&self, ask: &Ask, looked: &Looked) -> Option<Hit> {
+        let store = self.store.get().filter(|_| ask.reads)?;
+        let entry = store.get(&looked.place, &looked.key).await?;
+        let now = (self.clock)();
+        let hit = self.hit(ask, &entry, now)?;
+        self.keep_until(looked, entry, now);
+        Some(hit)
+    }
+
+    /// The entry under a key, from wherever it is.
+    async fn fetch(&self, place: &Place, key: &Key, now: u64) -> Option<Entry> {
+        if let Some(entry) = self.memory.get(place, key, now) {
+            return Some(entry);
+        }
+        let entry = self.store.get()?.get(place, key).await?;
+        entry.age(now)?;
+        self.keep_until(&Looked { place: place.clone(), key: *key }, entry.clone(), now);
+        Some(entry)
+    }
+
+    /// Keeps in memory what was found elsewhere, for as long as it may still be read.
+    fn keep_until(&self, looked: &Looked, entry: Entry, now: u64) {
+        let Some(age) = entry.age(now) else { return };
+        let left = entry.ttl.saturating_sub(age);
+        self.memory.put_for(&looked.place, looked.key, entry, left);
     }
 
     /// The answer in an entry, if it is new enough.
@@ -98,13 +210,22 @@ impl Cache {
         Some(Hit { reply, age, is_similar: false, cost })
     }
 
-    fn lead(&self, ask: &Ask, place: Place, key: Key) -> Recall {
+    fn lead(&self, ask: &Ask, looked: &Looked, caller: &Arc<Principal>) -> Recall {
         let follows = ask.rule.coalesces && ask.reads && !ask.is_shadow;
         let keeps = ask.keeps && ask.rule.ttl().is_some();
         if !follows && !keeps {
             return Recall::Miss;
         }
-        let wanted = Wanted { rule: ask.rule.clone(), place, key, keeps, room: ask.room, similar: ask.similar.clone() };
+        let wanted = Wanted {
+            rule: ask.rule.clone(),
+            place: looked.place.clone(),
+            key: looked.key,
+            keeps,
+            room: ask.room,
+            similar: ask.similar.clone(),
+            caller: caller.clone(),
+            placed: None,
+        };
         match self.flights.join(wanted, follows) {
             Joined::Lead(ticket) => Recall::Lead(ticket),
             Joined::Follow(ticket) => Recall::Follow(ticket),
@@ -117,7 +238,7 @@ impl Cache {
     }
 
     /// Takes what an exchange says of a flight; gives back what is about something else.
-    pub fn hear(&self, note: Note) -> Option<Note> {
+    pub fn hear(self: &Arc<Self>, note: Note) -> Option<Note> {
         match note {
             Note::Publish(ticket, delta) => self.flights.publish(ticket, &delta),
             Note::Forsake(ticket) => self.flights.forsake(ticket),
@@ -132,39 +253,43 @@ impl Cache {
         None
     }
 
-    fn remember(&self, kept: Remember) {
+    fn remember(self: &Arc<Self>, kept: Remember) {
         let Remember { ticket, reply, cost } = kept;
-        let Some(wanted) = self.flights.land(ticket, &reply) else { return };
+        let Some(mut wanted) = self.flights.land(ticket, &reply) else { return };
         match self.keep(&wanted, &reply, cost) {
-            Ok(bytes) => self.tally.kept(bytes),
+            Ok(bytes) => {
+                self.tally.kept(bytes);
+                let placed = wanted.placed.take();
+                self.learn(wanted, *reply, placed);
+            }
             Err(reason) => self.tally.not_kept(reason),
         }
     }
 
     /// Keeps an answer, and says how large it is.
-    fn keep(
-        &self,
-        wanted: &Wanted,
-        reply: &crate::llm::Reply,
-        cost: Option<crate::base::money::NanoUsd>,
-    ) -> Result<usize, Reason> {
+    fn keep(&self, wanted: &Wanted, reply: &Reply, cost: Option<NanoUsd>) -> Result<usize, Reason> {
         let Some(ttl) = wanted.rule.ttl() else { return Err(Reason::NotKept) };
         if !wanted.keeps {
             return Err(Reason::NoStore);
         }
-        let bytes = entry::encode(reply, cost).ok_or(Reason::Lossy)?;
+        let question = wanted.similar.as_ref().map(|similar| &*similar.question.text);
+        let bytes = entry::encode(reply, cost, question).ok_or(Reason::Lossy)?;
         if let Some(reason) = gate::refusal(&wanted.rule, reply, bytes.len(), wanted.room) {
             return Err(reason);
         }
         let size = bytes.len();
-        self.memory.put(&wanted.place, wanted.key, Entry { bytes, stored: (self.clock)(), ttl });
+        let entry = Entry { bytes, stored: (self.clock)(), ttl };
+        if let Some(store) = self.store.get() {
+            store.put(&wanted.place, &wanted.key, entry.clone());
+        }
+        self.memory.put(&wanted.place, wanted.key, entry);
         Ok(size)
     }
 
-    /// Forgets what is kept in a namespace, for one partition of it or for all, or everything, and says how many
-    /// entries that were here.
-    pub fn forget(&self, namespace: Option<&str>, tag: Option<Tag>) -> usize {
-        self.memory.forget(namespace, tag)
+    /// Forgets what is kept here, and says how many entries that were. In a store it is forgotten by itself.
+    pub fn forget(&self, extent: &Extent) -> usize {
+        self.likeness.forget(extent);
+        self.memory.forget(extent)
     }
 
     /// How full the memory is.
@@ -172,14 +297,14 @@ impl Cache {
         self.memory.stand()
     }
 
-    /// Makes its own calls through the proxy that listens there, as `HOST:PORT`. Of several the first stays.
-    pub fn call_through(&self, listen: &str) {
-        let _ = self.own.set(Own::through(listen, self.running.clone()));
-    }
-
     /// In whose name its own calls run.
     pub fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// The store that replicas share.
+    pub fn store(&self) -> Option<&Redis> {
+        self.store.get()
     }
 
     pub fn flights(&self) -> &Flights {
@@ -195,11 +320,9 @@ impl Cache {
     }
 }
 
-/// Without what is in it.
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cache")
-    }
+/// Whether this build has such an embedder.
+pub fn can_embed(embedder: &Embedder) -> bool {
+    cfg!(feature = "local-embedder") || !matches!(embedder, Embedder::Local(_))
 }
 
 /// A secret that no other process has.
@@ -213,8 +336,16 @@ pub fn random() -> Secret {
     Secret::random(bits)
 }
 
-fn wall() -> u64 {
+/// What it is by the system's clock.
+pub fn wall() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Without what is in it.
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cache")
+    }
 }
 
 // === impl Looking ===

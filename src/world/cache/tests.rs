@@ -48,10 +48,16 @@ fn reply(text: &str) -> Reply {
     }
 }
 
-fn cache() -> (Cache, Arc<AtomicU64>) {
+fn cache() -> (Arc<Cache>, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(1_000));
     let clock = now.clone();
-    (Cache::new(Secret::random([1; 32]), 1 << 20, Arc::new(move || clock.load(Ordering::Relaxed))), now)
+    let cache = Cache::new(Secret::random([1; 32]), 1 << 20, Arc::new(move || clock.load(Ordering::Relaxed)));
+    (Arc::new(cache), now)
+}
+
+/// Who asks in these tests; who may read what is in the partition.
+fn recall(cache: &Arc<Cache>, ask: &Ask) -> Option<Recall> {
+    cache.recall_now(ask, &Arc::default())
 }
 
 fn lead(recall: Option<Recall>) -> Ticket {
@@ -61,15 +67,15 @@ fn lead(recall: Option<Recall>) -> Ticket {
     }
 }
 
-fn follow(cache: &Cache, ask: &Ask) -> Seated {
-    match cache.recall_now(ask) {
+fn follow(cache: &Arc<Cache>, ask: &Ask) -> Seated {
+    match recall(&cache, ask) {
         Some(Recall::Follow(ticket)) => cache.seat(ticket).expect("a seat for who follows"),
         other => panic!("no seat: {other:?}"),
     }
 }
 
-fn hit(cache: &Cache, ask: &Ask) -> Option<String> {
-    match cache.recall_now(ask) {
+fn hit(cache: &Arc<Cache>, ask: &Ask) -> Option<String> {
+    match recall(&cache, ask) {
         Some(Recall::Hit(hit)) => Some(hit.reply.text()),
         Some(Recall::Lead(ticket) | Recall::Follow(ticket)) => {
             assert_eq!(cache.hear(Note::Forsake(ticket)), None);
@@ -79,7 +85,7 @@ fn hit(cache: &Cache, ask: &Ask) -> Option<String> {
     }
 }
 
-fn remember(cache: &Cache, ticket: Ticket, reply: Reply) {
+fn remember(cache: &Arc<Cache>, ticket: Ticket, reply: Reply) {
     assert_eq!(cache.hear(Note::Remember(Remember { ticket, reply: Box::new(reply), cost: None })), None);
 }
 
@@ -106,7 +112,7 @@ fn folded(feeds: &[Feed]) -> Option<Reply> {
 fn an_answer_is_found_by_the_same_caller_until_its_time_is_over() {
     let (cache, now) = cache();
     let asked = ask(consumer("ann"), 1);
-    let ticket = lead(cache.recall_now(&asked));
+    let ticket = lead(recall(&cache, &asked));
     remember(&cache, ticket, reply("hello"));
     assert_eq!(hit(&cache, &asked).as_deref(), Some("hello"));
     assert_eq!(hit(&cache, &ask(consumer("bob"), 1)), None);
@@ -117,7 +123,7 @@ fn an_answer_is_found_by_the_same_caller_until_its_time_is_over() {
     let recent = Ask { max_age: Some(Duration::from_secs(30)), ..asked.clone() };
     assert_eq!(hit(&cache, &recent).as_deref(), Some("hello"));
     let refresh = Ask { reads: false, ..asked.clone() };
-    let ticket = lead(cache.recall_now(&refresh));
+    let ticket = lead(recall(&cache, &refresh));
     remember(&cache, ticket, reply("again"));
     assert_eq!(hit(&cache, &asked).as_deref(), Some("again"));
     now.store(1_090, Ordering::Relaxed);
@@ -147,7 +153,7 @@ fn what_is_not_to_be_kept_is_not() {
         (&asked, large, Reason::TooLarge),
     ] {
         let before = cache.tally().refused().find(|(one, _)| *one == reason).map(|(_, count)| count);
-        let ticket = lead(cache.recall_now(asked));
+        let ticket = lead(recall(&cache, asked));
         remember(&cache, ticket, reply);
         assert_eq!(hit(&cache, asked), None, "{reason:?}");
         let after = cache.tally().refused().find(|(one, _)| *one == reason).map(|(_, count)| count);
@@ -156,14 +162,14 @@ fn what_is_not_to_be_kept_is_not() {
     assert_eq!(cache.stand().entries, 0);
     let mut only = Rule::new("p", Scope::Consumer, Duration::from_secs(60));
     (only.exact, only.coalesces) = (None, false);
-    assert_eq!(cache.recall_now(&Ask { rule: Arc::new(only), ..asked }), Some(Recall::Miss));
+    assert_eq!(recall(&cache, &Ask { rule: Arc::new(only), ..asked }), Some(Recall::Miss));
 }
 
 #[test]
 fn who_asks_the_same_at_the_same_time_is_told_what_the_first_is_told() {
     let (cache, _) = cache();
     let asked = ask(consumer("ann"), 1);
-    let ticket = lead(cache.recall_now(&asked));
+    let ticket = lead(recall(&cache, &asked));
     let mut leader = cache.seat(ticket).unwrap();
     assert_eq!(heard(&mut leader), []);
     let mut early = follow(&cache, &asked);
@@ -183,15 +189,15 @@ fn who_asks_the_same_at_the_same_time_is_told_what_the_first_is_told() {
     assert_eq!(cache.flights().stand().0, 0);
     assert_eq!(hit(&cache, &asked).as_deref(), Some("hello"));
     // Another caller, and who wants it fresh, ask for themselves.
-    lead(cache.recall_now(&ask(consumer("bob"), 1)));
-    lead(cache.recall_now(&Ask { reads: false, ..asked }));
+    lead(recall(&cache, &ask(consumer("bob"), 1)));
+    lead(recall(&cache, &Ask { reads: false, ..asked }));
 }
 
 #[test]
 fn who_follows_an_answer_that_is_already_whole_is_told_all_of_it() {
     let (cache, _) = cache();
     let asked = ask(consumer("ann"), 1);
-    let ticket = lead(cache.recall_now(&asked));
+    let ticket = lead(recall(&cache, &asked));
     let mut seats = [follow(&cache, &asked), follow(&cache, &asked)];
     remember(&cache, ticket, reply("hello"));
     for seat in &mut seats {
@@ -203,7 +209,7 @@ fn who_follows_an_answer_that_is_already_whole_is_told_all_of_it() {
 fn when_a_leader_is_lost_the_next_leads_and_the_others_begin_anew() {
     let (cache, _) = cache();
     let asked = ask(consumer("ann"), 1);
-    let ticket = lead(cache.recall_now(&asked));
+    let ticket = lead(recall(&cache, &asked));
     let (mut first, mut second, third) = (follow(&cache, &asked), follow(&cache, &asked), follow(&cache, &asked));
     cache.hear(Note::Publish(ticket, Delta::text("half")));
     cache.hear(Note::Forsake(ticket));
@@ -230,24 +236,24 @@ fn when_a_leader_is_lost_the_next_leads_and_the_others_begin_anew() {
 fn who_cannot_be_given_the_answer_goes_on_alone() {
     let (cache, _) = cache();
     let asked = ask(consumer("ann"), 1);
-    let ticket = lead(cache.recall_now(&asked));
+    let ticket = lead(recall(&cache, &asked));
     let mut seat = follow(&cache, &asked);
     cache.hear(Note::Publish(ticket, Delta::text("from elsewhere")));
     cache.hear(Note::Part(ticket));
     assert_eq!(heard(&mut seat), [Feed::Alone]);
     // Who does not read for long is not held for.
-    let ticket = lead(cache.recall_now(&Ask { room: 100, ..asked.clone() }));
+    let ticket = lead(recall(&cache, &Ask { room: 100, ..asked.clone() }));
     let mut slow = follow(&cache, &asked);
     (0..20).for_each(|_| _ = cache.hear(Note::Publish(ticket, Delta::text("0123456789"))));
     assert_eq!(heard(&mut slow), [Feed::Alone]);
-    lead(cache.recall_now(&asked));
+    lead(recall(&cache, &asked));
 }
 
 #[test]
 fn what_waits_is_never_more_than_the_answer() {
     let (cache, _) = cache();
     let asked = ask(consumer("ann"), 1);
-    let ticket = lead(cache.recall_now(&asked));
+    let ticket = lead(recall(&cache, &asked));
     let mut seat = follow(&cache, &asked);
     (0..10_000).for_each(|_| _ = cache.hear(Note::Publish(ticket, Delta::text("ab"))));
     assert_eq!(heard(&mut seat), [Feed::Delta(Delta::text("ab".repeat(10_000)))]);
@@ -305,7 +311,7 @@ proptest! {
                 Op::Ask { who, what, reads, keeps } => {
                     let asked = Ask { reads, keeps, ..ask(consumer(&who.to_string()), what) };
                     let mut one = Asking { who, what, leads: None, followed: false, said: Fold::default(), seat: None };
-                    match cache.recall_now(&asked) {
+                    match recall(&cache, &asked) {
                         Some(Recall::Hit(hit)) => {
                             prop_assert!(reads);
                             prop_assert_eq!(hit.reply.text(), text(who, what));
@@ -374,7 +380,7 @@ proptest! {
 }
 
 /// Each reads what it is told.
-fn listen(cache: &Cache, asking: &mut Vec<Asking>) -> Result<(), TestCaseError> {
+fn listen(cache: &Arc<Cache>, asking: &mut Vec<Asking>) -> Result<(), TestCaseError> {
     let mut done = HashMap::new();
     for (at, one) in asking.iter_mut().enumerate() {
         let Some(seat) = &mut one.seat else { continue };
