@@ -133,9 +133,11 @@ async fn nothing_is_lost_when_a_call_is_dropped() {
     fs::write(&path, "a").unwrap();
     let mut watch = watch(&[&path]).await;
     fs::write(&path, "b").unwrap();
-    // Each call sees the event at most, and none has the time to tell it.
+    // Each call sees the event at most, and none has the time to tell it, unless the machine is slow.
     for _ in 0..5 {
-        let _ = timeout(QUIET / 50, watch.changed()).await;
+        if timeout(QUIET / 50, watch.changed()).await.is_ok() {
+            return;
+        }
     }
     told(&mut watch).await;
 }
