@@ -1,12 +1,18 @@
 //! Answer from memory. Keeping entries is the world's; this module holds what is asked of it, and
 //! what a recall can come to.
 
+pub mod entry;
+pub mod key;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::llm::{Call, Format, Operation, Reply};
+
+pub use entry::Entry;
+pub use key::{Key, Place, Tag};
 
 /// That answers to this call may be recalled and remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
