@@ -3,6 +3,7 @@
 
 pub mod entry;
 pub mod key;
+pub mod semantic;
 
 use std::fmt;
 use std::sync::Arc;
