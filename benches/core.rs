@@ -10,6 +10,8 @@
 mod journal;
 #[path = "support/limits.rs"]
 mod limits;
+#[path = "support/semantic.rs"]
+mod semantic;
 
 use std::alloc::System;
 use std::error::Error;
@@ -121,6 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     limits::steps().iter().for_each(|(name, cost)| print(name, cost));
     println!("\n| | us |\n|---|---:|");
     journal::rows()?.iter().for_each(|(name, time)| println!("| {name} | {:.1} |", time.as_secs_f64() * 1e6));
+    semantic::rows().iter().for_each(|(name, time)| println!("| {name} | {:.1} |", time.as_secs_f64() * 1e6));
     println!("\n| | MiB |\n|---|---:|");
     limits::sizes().iter().for_each(|(name, size)| println!("| {name} | {size:.1} |"));
     Ok(())
