@@ -5,6 +5,8 @@
 
 pub mod index;
 pub mod lexical;
+#[cfg(feature = "local-embedder")]
+pub mod local;
 pub mod threshold;
 pub mod vector;
 pub mod veto;
