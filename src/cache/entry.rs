@@ -142,7 +142,7 @@ mod tests {
     fn the_layout_is_what_it_was() {
         let bytes = encode(&full(), Some(NanoUsd(1)), Some("q")).unwrap();
         let hash = blake3::hash(&bytes).to_hex();
-        assert_eq!((bytes.len(), &hash.as_str()[..16]), (155, "5732529ab8c44216"), "see LAYOUT");
+        assert_eq!((bytes.len(), &hash.as_str()[..16]), (158, "1496db66e6f88dfa"), "see LAYOUT");
     }
 
     #[test]

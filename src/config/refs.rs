@@ -15,6 +15,7 @@ use super::spec::{
 };
 use super::validate::Set;
 use super::{ConfigError, discovery};
+use crate::cache::semantic::HAS_LOCAL;
 use crate::identity::Role;
 
 /// Dangling references that get a hint. Each costs a look at every name, and where a whole file of documents is
@@ -143,6 +144,11 @@ impl Look<'_> {
             Embedder::Local(_) if self.set.bootstrap.role == Role::Sidecar => {
                 let message = "weights are for role Gateway: in a sidecar each pod would hold them; say `builtin: \
                                Lexical` or a backend";
+                errors.push(self.at.error(&format!("{}.local", semantic.embedder.path), message));
+            }
+            Embedder::Local(_) if !HAS_LOCAL => {
+                let message = "this build of Weir runs no weights: build it with the feature local-embedder, or say \
+                               `builtin: Lexical` or a backend";
                 errors.push(self.at.error(&format!("{}.local", semantic.embedder.path), message));
             }
             Embedder::Local(_) | Embedder::Lexical => {}

@@ -23,7 +23,7 @@ use slab::Slab;
 pub struct Limit {
     pub bytes: usize,
     /// For one place. A question takes as long as its fingerprint is large: 100,000 entries of 384 dimensions, which
-    /// are 100 MiB, 1.4 ms where there is AVX2, and 5 ms where not.
+    /// are 100 MiB, about 2 ms where there is AVX2, and 5 to 9 ms where not.
     pub place: usize,
 }
 

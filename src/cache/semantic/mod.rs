@@ -18,3 +18,6 @@ pub use index::{Index, Kept, Limit};
 pub use threshold::{Threshold, ThresholdError};
 pub use vector::{Refused, Vector};
 pub use veto::{Veto, veto};
+
+/// Whether this build can run weights itself (`local`): it is a feature of the build, for what it costs.
+pub const HAS_LOCAL: bool = cfg!(feature = "local-embedder");

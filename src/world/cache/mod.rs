@@ -31,7 +31,7 @@ use crate::base::money::NanoUsd;
 use crate::cache::entry::{self, Entry};
 use crate::cache::memory::{Memory, Stand};
 use crate::cache::redis::Redis;
-use crate::cache::{Ask, Embedder, Extent, Hit, Key, Place, Reason, Recall, Remember, Secret, Ticket, gate};
+use crate::cache::{Ask, Extent, Hit, Key, Place, Reason, Recall, Remember, Secret, Ticket, gate};
 use crate::exchange::event::Note;
 use crate::identity::Principal;
 use crate::llm::Reply;
@@ -318,11 +318,6 @@ impl Cache {
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
-}
-
-/// Whether this build has such an embedder.
-pub fn can_embed(embedder: &Embedder) -> bool {
-    cfg!(feature = "local-embedder") || !matches!(embedder, Embedder::Local(_))
 }
 
 /// A secret that no other process has.
