@@ -1,6 +1,6 @@
-//! One answer as it leaves, and its wire form: a `ProcessingResponse`, written straight into the buffer.
-//! As messages in memory the same would be a dozen nested options and a string for each name and value,
-//! which cost more than the bytes.
+//! One answer as it leaves, and its wire form: a `ProcessingResponse`, written straight into the buffer. As messages in
+//! memory the same would be a dozen nested options and a string for each name and value, which cost more than the bytes.
+//! Every length is that of the layer inside, so they are computed once, from there.
 //!
 //! What is written, with the field numbers of `envoy/service/ext_proc/v3/external_processor.proto` (and
 //! of `config/core/v3/base.proto`, `type/v3/http_status.proto`, `google/protobuf/struct.proto`):
@@ -24,8 +24,6 @@
 //!                             body_response 2: StreamedBodyResponse
 //! Struct                      fields 1: map of Value (number_value 2, string_value 3, struct_value 5)
 //! ```
-//!
-//! Every length is that of the layer inside, so they are computed once, from there.
 
 use bytes::{BufMut, Bytes};
 
