@@ -6,12 +6,12 @@ pub mod cooling;
 mod counting;
 mod limits;
 pub mod own;
+mod policies;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
@@ -27,6 +27,7 @@ use cache::{Cache, Seated};
 use cooling::Cooling;
 use counting::Counts;
 pub use limits::{KEYS, Limits};
+pub use policies::Policies;
 
 /// What a host needs of the outside.
 pub trait World: Send + Sync + 'static {
@@ -128,15 +129,6 @@ const SLACK: usize = 1024;
 /// quarter: nothing that is told waits longer, nor does the end of the process.
 const TEXT: usize = 1 << 20;
 
-/// The policy in force, of which there is always one, and the one before it for as long as exchanges keep
-/// it. A clone shares them.
-#[derive(Clone, Debug)]
-pub struct Policies {
-    now: Arc<ArcSwap<Policy>>,
-    /// Weak, for when the last exchange lets go of it its backends may leave the proxy, and its keys memory.
-    before: Arc<ArcSwap<Weak<Policy>>>,
-}
-
 /// The world of one process: answers by computing, notes to a queue.
 pub struct Local {
     policies: Policies,
@@ -165,7 +157,7 @@ impl Local {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let counts = Counts::new(cores);
         let notes = Notes { queue: receiver, items: Vec::new(), room: room.clone() };
-        let policies = Policies { now: Arc::new(ArcSwap::new(policy)), before: Arc::default() };
+        let policies = Policies::new(policy);
         let (cooling, limits) = (Arc::default(), Arc::default());
         let cache = Arc::new(Cache::of_process());
         (Local { policies, learned, cooling, queue, room, counts, limits, cache }, notes)
@@ -281,30 +273,6 @@ async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>, cache: Arc<Cache>
 }
 
 const UNAVAILABLE: Answer = Answer::Failed(Failure::Unavailable);
-
-// === impl Policies ===
-
-impl Policies {
-    pub fn get(&self) -> Arc<Policy> {
-        self.now.load_full()
-    }
-
-    /// Puts another policy in force for exchanges that begin from now on, and gives the one before:
-    /// exchanges that run keep it. One caller at a time: it counts them.
-    pub fn replace(&self, mut policy: Policy) -> Arc<Policy> {
-        policy.generation = self.get().generation.wrapping_add(1);
-        let before = self.now.swap(Arc::new(policy));
-        self.before.store(Arc::new(Arc::downgrade(&before)));
-        before
-    }
-
-    /// The policy of this generation, if it is in force, or was just before and exchanges still run by it:
-    /// what is told of later is told without words of another one, which is not kept.
-    pub fn generation(&self, generation: u64) -> Option<Arc<Policy>> {
-        let kept = [Some(self.get()), self.before.load().upgrade()];
-        kept.into_iter().flatten().find(|policy| policy.generation == generation)
-    }
-}
 
 // === impl Permit ===
 

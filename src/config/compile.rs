@@ -60,11 +60,7 @@ pub(super) fn compile(
 
     warn_of_overload(set, &mut warnings);
     let store = store(set, options, secrets, &mut warnings);
-    doubts::warn(set, &mut warnings);
-    caches::warn(set, &mut warnings);
-    if !options.keeps_spend {
-        limits::warn_of_forgotten(set, &mut warnings);
-    }
+    warn(set, options, &mut warnings);
     let mut policy = Policy::new(targets, Vec::new(), catalog);
     (policy.credentials, policy.callers) = (credentials, callers);
     (policy.role, policy.count_exactly) = (set.bootstrap.role, set.bootstrap.role == Role::Gateway);
@@ -87,6 +83,15 @@ pub(super) fn compile(
         store,
         discovered: names(set.backends.iter().filter(|entry| entry.discovered)),
         warnings,
+    }
+}
+
+/// What is valid and may not be meant.
+fn warn(set: &Set<'_>, options: &Options, warnings: &mut Vec<ConfigError>) {
+    doubts::warn(set, warnings);
+    caches::warn(set, warnings);
+    if !options.keeps_spend {
+        limits::warn_of_forgotten(set, warnings);
     }
 }
 

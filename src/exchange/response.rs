@@ -41,6 +41,8 @@ pub(super) struct State {
     pub fold: Option<Fold>,
     /// What a leader got is not fit to be handed on.
     pub spoilt: bool,
+    /// The end of what a leader got was read: what follows it is no part of it.
+    pub read_end: bool,
     /// See `watch::join`.
     pub cut_at_return: bool,
     /// Reads the events of a chat, where somebody wants to know what they say.

@@ -136,6 +136,10 @@ impl Exchange {
     fn publish(&mut self, ticket: Ticket, deltas: Vec<Delta>, out: &mut Vec<Action>) {
         let room = self.profile.bodies.max_capture;
         for delta in deltas {
+            if self.response.read_end {
+                return;
+            }
+            self.response.read_end = delta == Delta::End;
             if let Some(fold) = &mut self.response.fold {
                 fold.push(&delta);
                 self.response.spoilt |= fold.is_lossy();

@@ -185,7 +185,6 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     bootstrap.ledger = Some(ledger.clone());
     bootstrap.journal = bootstrap.journal.or_else(|| kept::settings(args.config.as_deref()));
     bootstrap.drain_timeout = bootstrap.drain_timeout.min(DRAIN);
-
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let ca = files::system_ca();
     let plan = Plan {
@@ -208,7 +207,6 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let (listeners, signing, _) = app::listen(&bootstrap, false).await?;
     let mut proxy = Proxy::new(&plan, &policy);
     let core = Core::start(policy, &bootstrap, store, listeners, signing, Some(&ledger))?;
-    core.call_through(&listen.to_string());
     let admin = serve_admin(&core, args).await?;
     let launch = Launch {
         envoy: &binary,
@@ -222,6 +220,7 @@ async fn start(args: &Args) -> Result<Egress, UpError> {
     let mut envoy = Envoy::spawn(&launch)?;
     let ready = envoy.wait_ready(ENVOY_START).await?;
     proxy.runs_at(ready.admin);
+    core.call_through(&ready.listen.to_string());
     let reload = core.reload(Arc::new(documents), said, proxy, Ok(read), Vec::new());
     // Somebody who closes the terminal wants all of this gone.
     let hangups = Arc::new(if io::stderr().is_terminal() { Hangups::untaken() } else { Hangups::taken() });

@@ -34,13 +34,7 @@ pub(super) fn put(chat: &Chat<'_>, without: Option<usize>, canon: &mut Canon) {
         audio,
         images,
     } = chat;
-    canon.count(turns.len());
-    for (place, turn) in turns.iter().enumerate() {
-        match without == Some(place) {
-            true => canon.tag(255),
-            false => put_turn(turn, canon),
-        }
-    }
+    put_turns(turns, without, canon);
     canon.count(tools.len());
     tools.iter().for_each(|tool| put_tool(tool, canon));
     canon.maybe(tool_choice.as_ref(), put_choice);
@@ -69,6 +63,16 @@ pub(super) fn put(chat: &Chat<'_>, without: Option<usize>, canon: &mut Canon) {
         canon.maybe_text(format.as_deref());
     });
     canon.tag(u8::from(*images));
+}
+
+fn put_turns(turns: &[Turn<'_>], without: Option<usize>, canon: &mut Canon) {
+    canon.count(turns.len());
+    for (place, turn) in turns.iter().enumerate() {
+        match without == Some(place) {
+            true => canon.tag(255),
+            false => put_turn(turn, canon),
+        }
+    }
 }
 
 fn put_turn(turn: &Turn<'_>, canon: &mut Canon) {
