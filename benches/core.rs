@@ -6,6 +6,8 @@
 //! times are a little above what the process spends.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+#[path = "support/cache.rs"]
+mod cache;
 #[path = "support/journal.rs"]
 mod journal;
 #[path = "support/limits.rs"]
@@ -108,6 +110,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let name = "1 KB call, three limits asked and settled";
     if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
         print(name, &limits::call(&limited));
+    }
+    if only.as_ref().is_none_or(|only| "cache".contains(only.as_str())) {
+        let caching = Arc::new(compile(&format!("{CONFIGURATION}{}", cache::POLICY))?);
+        cache::steps(&caching).iter().for_each(|(name, cost)| print(name, cost));
+        println!("\n| | bytes |\n|---|---:|");
+        cache::sizes().iter().for_each(|(name, size)| println!("| {name} | {size:.2} |"));
     }
     if only.is_some() {
         return Ok(());

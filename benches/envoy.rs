@@ -197,7 +197,8 @@ async fn closed_loops(
     for &connections in connections {
         let body = chat(SMALL, "");
         let cells = rounds::drive(stand, &Row::ALL, connections, |row| request(row, "", &body), effort).await?;
-        if let [_, noop, _, unlimited, full] = &cells[..] {
+        if let [_, noop, _, unlimited, full, hit, miss] = &cells[..] {
+            compare_cache(connections, [noop, unlimited, hit, miss], goals);
             compare(connections, full, noop, goals);
             if connections == 16 {
                 let ratio = full.against(unlimited, |mine, theirs| mine.rps / theirs.rps);
@@ -271,6 +272,25 @@ async fn attempts(stand: &failover::Stand, args: &Args, goals: &mut Vec<Goal>) -
     let errors: u64 = sets.iter().flat_map(|(_, cells)| cells).map(failover::Cell::errors).sum();
     goals.push(at_most("attempts: errors", 0.0, errors as f64, ""));
     Ok(())
+}
+
+/// An answer from memory against the no-op and the mock, which answers at once; and what it costs to look and to keep.
+fn compare_cache(connections: usize, [noop, unlimited, hit, miss]: [&Cell; 4], goals: &mut Vec<Goal>) {
+    match connections {
+        1 => {
+            let ratio = hit.against(noop, |mine, theirs| mine.p50 / theirs.p50);
+            goals.push(at_most("p50 of an answer from memory against the no-op's, 1 connection", 1.0, ratio, "x"));
+            let added = miss.against(unlimited, |mine, theirs| mine.p50 - theirs.p50);
+            goals.push(at_most("p50 added by a key that nothing is under, 1 connection", 20.0, added, "us"));
+        }
+        16 => {
+            let ratio = hit.against(noop, |mine, theirs| mine.rps / theirs.rps);
+            goals.push(at_least("throughput from memory against the no-op, 16 connections", 1.0, ratio, "x"));
+            let more = miss.against(unlimited, |mine, theirs| mine.processor - theirs.processor);
+            goals.push(at_most("CPU a request of a miss that is kept, 16 connections", 3.0, more, "us"));
+        }
+        _ => {}
+    }
 }
 
 async fn streams(stand: &Stand, quick: bool, goals: &mut Vec<Goal>) -> Result<(), Box<dyn Error>> {

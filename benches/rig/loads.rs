@@ -27,12 +27,14 @@ pub fn chat(size: usize, more: &str) -> String {
     }
 }
 
-/// A whole HTTP/1.1 request. `Row::Pass` gets a content type that is not one of a call.
+/// A whole HTTP/1.1 request. `Row::Pass` gets a content type that is not one of a call, and `Row::Miss` wants no answer
+/// from memory.
 pub fn request(row: Row, headers: &str, body: &str) -> Vec<u8> {
     let kind = if row == Row::Pass { "text/plain" } else { "application/json" };
+    let wish = if row == Row::Miss { "x-weir-cache: refresh\r\n" } else { "" };
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: llm.internal\r\nuser-agent: bench\r\naccept: */*\r\n\
-         authorization: Bearer any\r\ncontent-type: {kind}\r\n{headers}content-length: {}\r\n\r\n{body}",
+         authorization: Bearer any\r\ncontent-type: {kind}\r\n{wish}{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -1,5 +1,5 @@
-//! [io] Everything that runs: one mock, the no-op processor, Weir with limits and without, and an Envoy before each of
-//! the four ways to the mock. All use the configuration that Weir itself renders.
+//! [io] Everything that runs: one mock, the no-op processor, Weir with limits, without, and with a cache, and an Envoy
+//! before each of the five ways to the mock. All use the configuration that Weir itself renders.
 
 use std::error::Error;
 use std::io;
@@ -35,6 +35,10 @@ pub enum Row {
     Unlimited,
     /// Weir, with a call: everything that there is, three limits among it.
     Full,
+    /// Weir without limits, with a call that it answers from memory.
+    Hit,
+    /// The same with a call that may not be answered from memory: it is read for its key, and its answer is kept.
+    Miss,
 }
 
 /// An Envoy and where it listens.
@@ -49,10 +53,12 @@ pub struct Stand {
     noop: Server,
     pub weir: Server,
     unlimited: Server,
+    cached: Server,
     bare_proxy: Proxy,
     noop_proxy: Proxy,
     weir_proxy: Proxy,
     unlimited_proxy: Proxy,
+    cached_proxy: Proxy,
     pub envoy_version: String,
     pub threads: u32,
     /// Removed last.
@@ -97,10 +103,19 @@ spec:
 /// Three limits that nobody reaches, of which each call asks all.
 const LIMITS: &str = concat!("\n---\n", include_str!("../support/limits.yaml"));
 
-/// Starts `weir run` with its socket, ledger and configuration in `directory`, and with [`LIMITS`] or without.
-pub async fn start_weir(directory: &Path, mock: SocketAddr, limited: bool) -> io::Result<Server> {
+/// Answers are kept; the bench's caller has no name, so all callers are one.
+const CACHE: &str = "
+---
+apiVersion: weir.dev/v1alpha1
+kind: LLMCachePolicy
+metadata: {name: bench}
+spec: {scope: Shared, exact: {ttl: 1h}}
+";
+
+/// Starts `weir run` with its socket, ledger and configuration in `directory`, and these documents more.
+pub async fn start_weir(directory: &Path, mock: SocketAddr, more: &str) -> io::Result<Server> {
     let config = directory.join("weir.yaml");
-    std::fs::write(&config, configuration(directory, mock) + if limited { LIMITS } else { "" })?;
+    std::fs::write(&config, configuration(directory, mock) + more)?;
     let mut command = Command::new(WEIR);
     command.arg("run").arg("--config").arg(config);
     Server::start(command.env("WEIR_BENCH_KEY", "sk-bench").env("WEIR_LOG", "error")).await
@@ -109,7 +124,7 @@ pub async fn start_weir(directory: &Path, mock: SocketAddr, limited: bool) -> io
 // === impl Row ===
 
 impl Row {
-    pub const ALL: [Row; 5] = [Row::Bare, Row::Noop, Row::Pass, Row::Unlimited, Row::Full];
+    pub const ALL: [Row; 7] = [Row::Bare, Row::Noop, Row::Pass, Row::Unlimited, Row::Full, Row::Hit, Row::Miss];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -118,6 +133,8 @@ impl Row {
             Row::Pass => "Weir, pass",
             Row::Unlimited => "Weir, without limits",
             Row::Full => "Weir, everything on",
+            Row::Hit => "Weir, from memory",
+            Row::Miss => "Weir, kept in memory",
         }
     }
 }
@@ -134,10 +151,13 @@ impl Stand {
         let mock_address = address_of(&mock)?;
         let socket = directory.file("noop.sock");
         let noop = Server::start(Command::new(std::env::current_exe()?).arg("--noop").arg(&socket)).await?;
-        let weir = start_weir(directory.path(), mock_address, true).await?;
+        let weir = start_weir(directory.path(), mock_address, LIMITS).await?;
         let unlimited = directory.file("unlimited");
         make(&unlimited)?;
-        let other = start_weir(&unlimited, mock_address, false).await?;
+        let other = start_weir(&unlimited, mock_address, "").await?;
+        let caching = directory.file("caching");
+        make(&caching)?;
+        let cached = start_weir(&caching, mock_address, CACHE).await?;
         let start = async |name: &str, socket: &Path, bare: bool| {
             let folder = directory.file(name);
             make(&folder)?;
@@ -147,15 +167,18 @@ impl Stand {
         let noop_proxy = start("noop", &socket, false).await?;
         let weir_proxy = start("weir", &directory.file("extproc.sock"), false).await?;
         let unlimited_proxy = start("other", &unlimited.join("extproc.sock"), false).await?;
+        let cached_proxy = start("cached", &caching.join("extproc.sock"), false).await?;
         Ok(Stand {
             mock,
             noop,
             weir,
             unlimited: other,
+            cached,
             bare_proxy,
             noop_proxy,
             weir_proxy,
             unlimited_proxy,
+            cached_proxy,
             envoy_version,
             threads,
             directory,
@@ -168,6 +191,7 @@ impl Stand {
             Row::Noop => &self.noop_proxy,
             Row::Pass | Row::Full => &self.weir_proxy,
             Row::Unlimited => &self.unlimited_proxy,
+            Row::Hit | Row::Miss => &self.cached_proxy,
         }
     }
 
@@ -178,6 +202,7 @@ impl Stand {
             Row::Noop => Some(self.noop.pid),
             Row::Pass | Row::Full => Some(self.weir.pid),
             Row::Unlimited => Some(self.unlimited.pid),
+            Row::Hit | Row::Miss => Some(self.cached.pid),
         }
     }
 
@@ -188,7 +213,7 @@ impl Stand {
         for at in 0..count {
             let folder = self.directory.file(&format!("cold-{at}"));
             make(&folder)?;
-            let server = start_weir(&folder, mock, true).await?;
+            let server = start_weir(&folder, mock, LIMITS).await?;
             all.push(server.took);
             server.stop().await?;
         }
@@ -197,10 +222,11 @@ impl Stand {
     }
 
     pub async fn stop(self) -> Result<(), Box<dyn Error>> {
-        for proxy in [self.bare_proxy, self.noop_proxy, self.weir_proxy, self.unlimited_proxy] {
+        let Stand { bare_proxy, noop_proxy, weir_proxy, unlimited_proxy, cached_proxy, .. } = self;
+        for proxy in [bare_proxy, noop_proxy, weir_proxy, unlimited_proxy, cached_proxy] {
             proxy.envoy.stop().await?;
         }
-        for server in [self.weir, self.unlimited, self.noop, self.mock] {
+        for server in [self.weir, self.unlimited, self.cached, self.noop, self.mock] {
             server.stop().await?;
         }
         Ok(())

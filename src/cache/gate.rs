@@ -1,8 +1,8 @@
 //! What is not looked for, and what is not kept: each with its reason.
 
 use super::Rule;
-use crate::base::json::Tree;
 use crate::base::json::tree::Value;
+use crate::base::json::{Kind, Tree};
 use crate::base::money::Multiplier;
 use crate::llm::part::Content;
 use crate::llm::{Call, Finish, Format, Reply};
@@ -38,6 +38,9 @@ pub enum Reason {
     /// The rule keeps nothing.
     NotKept,
 }
+
+/// Members that turn something on by being there: `{}` is a search with what its API takes where nothing is said.
+const SWITCHES: &[&str] = &["search_parameters", "web_search_options"];
 
 /// Members of a body by which its answer depends on more than on the body: hosted search and servers of tools, and
 /// conversations that the provider holds. By API, as of 2026: OpenAI `web_search_options`, `previous_response_id`,
@@ -97,6 +100,28 @@ impl Reason {
             Reason::NotKept => "not_kept",
         }
     }
+
+    /// It in words, for people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Reason::NoScope => "the caller has no name at the scope of the policy",
+            Reason::Operation => "answers to this kind of call are not kept",
+            Reason::Temperature => {
+                "the call wants more chance than maxTemperature allows (it is 1 where nothing is said)"
+            }
+            Reason::Stateful => "the answer depends on what the provider holds, finds or runs by itself",
+            Reason::Unreadable => "the body cannot be read",
+            Reason::Asked => "the caller asked for it, and may",
+            Reason::NoStore => "the caller asked for its answer not to be kept",
+            Reason::Incomplete => "the answer failed, or was cut",
+            Reason::Lossy => "the answer says what cannot be said again",
+            Reason::ToolCalls => "the answer calls tools",
+            Reason::Unfinished => "the provider kept something back, or took a pause",
+            Reason::TooLarge => "the answer is larger than what is kept",
+            Reason::OtherBackend => "the answer came from another backend than the one that was asked for",
+            Reason::NotKept => "the policy keeps nothing",
+        }
+    }
 }
 
 /// Whether the temperature of a call is one that a rule answers from memory. Where a call says none it is 1, which is
@@ -113,7 +138,8 @@ pub fn is_cool(rule: &Rule, temperature: Option<&str>) -> bool {
 /// Whether the answer to a body depends on nothing but it, as far as can be told.
 pub fn is_pure(call: &Call, body: &Tree<'_>, format: Format) -> bool {
     let root = body.root();
-    let stateful = |name: &&str| root.get(name).is_some_and(|value| !value.is_empty() && value.flag() != Some(false));
+    let says = |name: &str| root.get(name).filter(|value| value.kind() != Kind::Null && value.flag() != Some(false));
+    let stateful = |name: &&str| says(name).is_some_and(|value| !value.is_empty() || SWITCHES.contains(name));
     !call.background && !STATE.iter().any(stateful) && !has_hosted_tools(root, format)
 }
 

@@ -5,6 +5,7 @@
 mod caller;
 mod drive;
 mod estimate;
+mod recall;
 mod request;
 mod show;
 

@@ -326,13 +326,6 @@ impl Exchange {
         self.phase = Phase::Done;
     }
 
-    fn forsake(&mut self, out: &mut Vec<Action>) {
-        if let Some(ticket) = self.lead.take() {
-            self.response.stop_leading();
-            self.note(Note::Forsake(ticket), out);
-        }
-    }
-
     /// Gives back what a grant took, as if it had never been asked for.
     fn undo(&mut self, grant: Grant, out: &mut Vec<Action>) {
         self.note(Note::Settle(Settle { grant, guessed: Vec::new(), spent: Spent::Undone, uncounted: None }), out);

@@ -176,8 +176,14 @@ impl Exchange {
         }
     }
 
-    /// Says in an answer from memory that it is one, and how old.
+    /// What is said in the head of an answer from memory: what it costs, how the caller's limits stand now, that it is
+    /// one, and how old.
     pub(super) fn cache_headers(&self, local: &mut Local) {
+        let Some(cached) = &self.story.cached else { return };
+        if cached.saved.is_some() && self.profile.response_headers.cost {
+            local.headers.push(("x-weir-cost-usd".into(), NanoUsd(0).to_string().into()));
+        }
+        self.tell_standing(|name, value| local.headers.push((name.into(), value.into())));
         let Some(word) = self.cache_word() else { return };
         local.headers.push((cache::controls::HEADER.into(), word.into()));
         if let Some(age) = self.story.cached.as_ref().and_then(|cached| cached.age) {
@@ -208,6 +214,23 @@ impl Exchange {
             },
         };
         self.note(Note::Unkept(reason), out);
+        self.let_go(out);
+    }
+
+    /// The exchange is over. An answer that could have been kept and did not come to its end is not.
+    pub(super) fn forsake(&mut self, out: &mut Vec<Action>) {
+        if self.lead.is_some() {
+            self.note(Note::Unkept(Reason::Incomplete), out);
+            self.let_go(out);
+        }
+    }
+
+    /// Leads no more; who follows goes on without this exchange.
+    fn let_go(&mut self, out: &mut Vec<Action>) {
+        if let Some(ticket) = self.lead.take() {
+            self.response.stop_leading();
+            self.note(Note::Forsake(ticket), out);
+        }
     }
 
     /// Somebody waits for the answer that this exchange gets: it is told what was heard by now, and what comes.

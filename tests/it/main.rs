@@ -11,6 +11,7 @@ mod support;
 mod architecture;
 mod bench;
 mod cache;
+mod cached;
 mod cooldowns;
 mod credentials;
 mod doctor;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::request::Request;
 use crate::base::now::{Instant, Now};
+use crate::cache;
 use crate::exchange::event::{Action, Answer, Ask, Edits, Event, Failure, Local, Note, RequestHead, Slot};
 use crate::exchange::phase::BodyMode;
 use crate::exchange::record::Record;
@@ -25,6 +26,8 @@ pub struct Asked {
     pub record: Record,
     /// The backend's key would be fetched first.
     pub fetches: bool,
+    /// What would be looked for in the cache.
+    pub recall: Option<Box<cache::Ask>>,
 }
 
 /// What is sent, and to whom.
@@ -46,7 +49,8 @@ pub fn ask(policy: Policy, request: Request) -> Option<Asked> {
         mode: BodyMode::FullDuplex,
         draw: 0,
     };
-    let mut driven = Driven { exchange: Exchange::new(setup), now: now(), end: None, record: None, fetches: false };
+    let mut driven =
+        Driven { exchange: Exchange::new(setup), now: now(), end: None, record: None, fetches: false, recall: None };
     let Request { head, body } = request;
     let whole = body.clone().unwrap_or_default();
     driven.tell(Event::Request(head.clone(), body.is_none()), &whole);
@@ -54,8 +58,8 @@ pub fn ask(policy: Policy, request: Request) -> Option<Asked> {
         driven.tell(Event::RequestBody(body, true), &whole);
     }
     driven.tell(Event::Gone, &whole);
-    let Driven { end, record, fetches, .. } = driven;
-    Some(Asked { policy, request: head, end: end?, record: *record?, fetches })
+    let Driven { end, record, fetches, recall, .. } = driven;
+    Some(Asked { policy, request: head, end: end?, record: *record?, fetches, recall })
 }
 
 struct Driven {
@@ -64,6 +68,7 @@ struct Driven {
     end: Option<End>,
     record: Option<Box<Record>>,
     fetches: bool,
+    recall: Option<Box<cache::Ask>>,
 }
 
 // === impl Driven ===
@@ -81,6 +86,9 @@ impl Driven {
                     Action::Ask(Slot::Side, _) | Action::Wake(_) => {}
                     Action::Ask(Slot::Gate, ask) => {
                         self.fetches |= matches!(ask, Ask::Token { .. });
+                        if let Ask::Recall(wanted, _) = &ask {
+                            self.recall = Some(wanted.clone());
+                        }
                         events.push(Event::Answer(Slot::Gate, answer(ask)));
                     }
                     Action::Note(Note::Record(record)) => self.record = Some(record),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::drive::{Asked, End};
 use super::estimate::{self, Estimate};
+use super::recall;
 use crate::config::ConfigError;
 use crate::credential::CALLER_HEADERS;
 use crate::exchange::event::{Edits, Local, Value as HeaderValue};
@@ -32,6 +33,7 @@ pub fn text(asked: &Asked, notes: &[ConfigError]) -> Vec<u8> {
         out += &format!("not carried out yet: {note}\n");
     }
     out += &asked.record.explain(&asked.policy, Some(&asked.request.headers)).to_string();
+    out += &recall::text(asked);
     match &asked.end {
         End::Leaves { edits, body } => {
             let leaving = leaving(asked, edits, body);
@@ -65,6 +67,7 @@ pub fn json(asked: &Asked, notes: &[ConfigError]) -> Vec<u8> {
         "notCarriedOut": notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "explain": asked.record.explain(&asked.policy, Some(&asked.request.headers)).to_json(),
     });
+    shown["cache"] = recall::json(asked);
     match &asked.end {
         End::Leaves { edits, body } => {
             let leaving = leaving(asked, edits, body);

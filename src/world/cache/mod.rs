@@ -16,7 +16,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use due::Due;
 use embedders::Embedders;
@@ -164,7 +164,7 @@ impl Cache {
     }
 
     fn in_memory(&self, ask: &Ask, looked: &Looked) -> Option<Hit> {
-        if !ask.reads {
+        if !ask.reads || ask.rule.exact.is_none() {
             return None;
         }
         let now = (self.clock)();
@@ -177,7 +177,7 @@ impl Cache {
     }
 
     async fn in_store(&self, ask: &Ask, looked: &Looked) -> Option<Hit> {
-        let store = self.store.get().filter(|_| ask.reads)?;
+        let store = self.store.get().filter(|_| ask.reads && ask.rule.exact.is_some())?;
         let entry = store.get(&looked.place, &looked.key).await?;
         let now = (self.clock)();
         let hit = self.hit(ask, &entry, now)?;
@@ -203,9 +203,12 @@ impl Cache {
         self.memory.put_for(&looked.place, looked.key, entry, left);
     }
 
-    /// The answer in an entry, if it is new enough.
+    /// The answer in an entry, if it is new enough for the caller and for the rule as it is today.
     fn hit(&self, ask: &Ask, entry: &Entry, now: u64) -> Option<Hit> {
-        let age = entry.age(now).filter(|age| ask.max_age.is_none_or(|most| *age <= most))?;
+        let is_new = |age: &Duration| {
+            ask.max_age.is_none_or(|most| *age <= most) && ask.rule.ttl().is_some_and(|ttl| *age < ttl)
+        };
+        let age = entry.age(now).filter(is_new)?;
         let (reply, cost) = entry.decode()?;
         Some(Hit { reply, age, is_similar: false, cost })
     }
@@ -214,6 +217,8 @@ impl Cache {
         let follows = ask.rule.coalesces && ask.reads && !ask.is_shadow;
         let keeps = ask.keeps && ask.rule.ttl().is_some();
         if !follows && !keeps {
+            let wanted = ask.rule.ttl().is_some();
+            self.tally.not_kept(if wanted { Reason::NoStore } else { Reason::NotKept });
             return Recall::Miss;
         }
         let wanted = Wanted {

@@ -212,6 +212,11 @@ impl Rig {
         self.ask_admin("POST", path, &[("x-weir-admin", "1"), ("content-length", "0")]).await
     }
 
+    /// What Weir's admin socket says to a request that takes something away.
+    pub async fn remove(&self, path: &str) -> Response {
+        self.ask_admin("DELETE", path, &[("x-weir-admin", "1")]).await
+    }
+
     async fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut stream = UnixStream::connect(self.directory.file(&format!("admin-{}.sock", self.generation)))
             .await
