@@ -63,7 +63,8 @@ fn forget(cache: &Cache, policies: &Policies, whose: Option<&Partition>) -> Resu
         None => vec![Extent::All],
         Some(partition) => {
             let policy = policies.get();
-            let namespaces: HashSet<&Arc<str>> = policy.caches.iter().map(|document| &document.rule.namespace).collect();
+            let namespaces: HashSet<&Arc<str>> =
+                policy.caches.iter().map(|document| &document.rule.namespace).collect();
             let place = |namespace: &Arc<str>| Place {
                 namespace: namespace.clone(),
                 tag: cache.secret().tag(namespace, partition),
@@ -78,7 +79,8 @@ fn forget(cache: &Cache, policies: &Policies, whose: Option<&Partition>) -> Resu
     tokio::task::block_in_place(|| {
         extents.iter().try_for_each(|extent| {
             let told = runtime.block_on(store.forget(extent));
-            told.map(drop).map_err(|down| format!("what is in the shared store may not all be forgotten: {down}; ask again"))
+            told.map(drop)
+                .map_err(|down| format!("what is in the shared store may not all be forgotten: {down}; ask again"))
         })
     })?;
     Ok(here)

@@ -47,14 +47,7 @@ impl Tallies {
     /// Those that count how often, by their words.
     pub fn named(&self) -> [(&'static str, u64); 6] {
         let Tallies { hits, misses, failed, bad, written, dropped, bytes_read: _, bytes_written: _ } = *self;
-        [
-            ("hit", hits),
-            ("miss", misses),
-            ("failed", failed),
-            ("bad", bad),
-            ("written", written),
-            ("dropped", dropped),
-        ]
+        [("hit", hits), ("miss", misses), ("failed", failed), ("bad", bad), ("written", written), ("dropped", dropped)]
     }
 }
 

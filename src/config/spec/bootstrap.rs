@@ -277,6 +277,11 @@ impl Default for Egress {
 
 impl Default for Overload {
     fn default() -> Self {
-        Overload { max_exchanges: 4096, max_buffered: 512 << 20, max_cached: 64 << 20, max_wait: Duration::from_secs(240) }
+        Overload {
+            max_exchanges: 4096,
+            max_buffered: 512 << 20,
+            max_cached: 64 << 20,
+            max_wait: Duration::from_secs(240),
+        }
     }
 }

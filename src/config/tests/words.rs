@@ -155,7 +155,9 @@ fn the_forms_that_policies_use() {
     assert_eq!(usd("500").map(|amount| amount.nanos()), Ok(500_000_000_000));
     assert_eq!(usd("0.000000001").map(|amount| amount.nanos()), Ok(1));
     assert_eq!((usd("0"), usd("0.0000000001")), (Err(ValueError::NoMoney), Err(ValueError::Decimal)));
-    assert!(threshold("1").is_ok() && threshold("0.80").is_ok() && threshold("0.79").is_err() && temperature("2.0").is_ok());
+    assert!(
+        threshold("1").is_ok() && threshold("0.80").is_ok() && threshold("0.79").is_err() && temperature("2.0").is_ok()
+    );
     assert_eq!((threshold("1.1"), temperature("2.01")), (Err(ValueError::Threshold), Err(ValueError::Temperature)));
     for (text, seconds) in [
         ("1970-01-01T00:00:00Z", 0),

@@ -53,7 +53,8 @@ impl Likeness {
 impl Cache {
     /// Whether an answer to a like question may be served to this call, and how it is embedded.
     pub(super) fn serves_alike(ask: &Ask) -> Option<(&Semantic, &Similar)> {
-        let semantic = ask.rule.semantic.as_ref().filter(|semantic| semantic.enforced && ask.reads && !ask.is_shadow)?;
+        let semantic =
+            ask.rule.semantic.as_ref().filter(|semantic| semantic.enforced && ask.reads && !ask.is_shadow)?;
         Some((semantic, ask.similar.as_deref()?))
     }
 
@@ -73,7 +74,13 @@ impl Cache {
     }
 
     /// The vector of a question, and where it belongs; none where nobody embeds it.
-    async fn place(&self, semantic: &Semantic, similar: &Similar, looked: &Looked, caller: &Arc<Principal>) -> Option<Placed> {
+    async fn place(
+        &self,
+        semantic: &Semantic,
+        similar: &Similar,
+        looked: &Looked,
+        caller: &Arc<Principal>,
+    ) -> Option<Placed> {
         let text = &similar.question.text;
         // What is longer is alike to nothing.
         if text.len() > semantic::veto::LONGEST {
@@ -103,7 +110,8 @@ impl Cache {
     async fn nearest(&self, similar: &Similar, placed: &Placed, place: &Place) -> Option<(Key, Entry)> {
         self.load(place, placed).await;
         let now = (self.clock)();
-        let found = self.likeness.lock().nearest(place, placed.fingerprint, &placed.vector, now, similar.threshold.floor());
+        let found =
+            self.likeness.lock().nearest(place, placed.fingerprint, &placed.vector, now, similar.threshold.floor());
         for (key, _) in found.into_iter().filter(|(_, similarity)| similar.threshold.admits(*similarity)) {
             let Some(entry) = self.fetch(place, &key, now).await else {
                 self.likeness.lock().remove(place, &key);
