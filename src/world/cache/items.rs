@@ -67,10 +67,11 @@ mod tests {
     use crate::exchange::event::Note;
     use crate::wire::embed::items::Vectors;
 
-    fn cache() -> (Cache, Arc<AtomicU64>) {
+    fn cache() -> (Arc<Cache>, Arc<AtomicU64>) {
         let now = Arc::new(AtomicU64::new(1_000));
         let clock = now.clone();
-        (Cache::new(Secret::random([1; 32]), 1 << 20, Arc::new(move || clock.load(Ordering::Relaxed))), now)
+        let cache = Cache::new(Secret::random([1; 32]), 1 << 20, Arc::new(move || clock.load(Ordering::Relaxed)));
+        (Arc::new(cache), now)
     }
 
     fn rule() -> Arc<Rule> {
@@ -89,7 +90,7 @@ mod tests {
         Ask { rule: rule(), partition: Partition::Consumer(who.into()), digests, reads: true, max_age: None }
     }
 
-    fn remember(cache: &Cache, rule: Arc<Rule>, items: Vec<(u8, Item)>) {
+    fn remember(cache: &Arc<Cache>, rule: Arc<Rule>, items: Vec<(u8, Item)>) {
         let items = items.into_iter().map(|(digest, item)| (Digest([digest; 32]), item)).collect();
         let kept = Remember { rule, partition: Partition::Consumer("ann".into()), room: 1 << 10, items };
         assert_eq!(cache.hear(Note::RememberItems(Box::new(kept))), None);

@@ -24,7 +24,7 @@ const EMBEDDINGS: &str = "/v1/embeddings";
 /// What several calls share.
 struct Shop {
     policy: Policy,
-    cache: Cache,
+    cache: Arc<Cache>,
     seconds: Arc<AtomicU64>,
 }
 
@@ -37,7 +37,7 @@ impl Shop {
         if policy.caches.is_empty() {
             policy.caches = caches(Mode::Enforce);
         }
-        Shop { policy, cache: Cache::new(Secret::random([3; 32]), 64 << 20, clock), seconds }
+        Shop { policy, cache: Arc::new(Cache::new(Secret::random([3; 32]), 64 << 20, clock)), seconds }
     }
 
     /// A call up to where it leaves, or is answered.
@@ -400,13 +400,34 @@ fn another_backend_is_asked_for_all_and_nothing_of_it_is_kept() {
     assert_eq!(world.client(), provided(&asked));
     assert_eq!((shop.kept(), shop.refused(Reason::OtherBackend)), (1, 1));
     assert_eq!(world.record().cached.as_deref().and_then(|cached| cached.saved), None);
+    // Back at the first one all is asked for as well.
+    let mut world = shop.ask(&asked);
+    world.send(attempt(1, "one")).send(attempt(2, "two")).send(attempt(3, "one"));
+    let retried = world.actions.iter().rev().find_map(|action| match action {
+        Action::Retry(3, Again::Anew { body, .. }) => Some(String::from_utf8_lossy(body).into_owned()),
+        _ => None,
+    });
+    assert_eq!(retried.as_deref(), Some(&*asked));
+    world.reply(json(), provided(&asked));
+    shop.finish(&mut world);
+    assert_eq!((world.client(), shop.kept()), (provided(&asked), 1));
+    // Where nothing was sent to the other one, what the first is asked for is still a part.
+    let mut world = shop.ask(&asked);
+    world.kept = None;
+    world.send(attempt(1, "one")).send(attempt(2, "two")).send(attempt(3, "one"));
+    assert!(world.actions.contains(&Action::Retry(3, Again::Same)), "{:?}", world.actions);
+    world.reply(json(), provided(&body(&["b"])).replace("0.10", "0.20"));
+    shop.finish(&mut world);
+    let said: Value = serde_json::from_str(&world.client()).expect("JSON");
+    assert_eq!(said["data"].as_array().map(Vec::len), Some(2));
     // Another attempt at the same backend is asked for the same.
+    let asked = body(&["a", "c"]);
     let mut world = shop.ask(&asked);
     world.send(attempt(1, "one"));
-    assert_eq!(inputs(&world.upstream()), [json!("b")]);
-    world.reply(json(), provided(&body(&["b"])));
+    assert_eq!(inputs(&world.upstream()), [json!("c")]);
+    world.reply(json(), provided(&body(&["c"])));
     shop.finish(&mut world);
-    assert_eq!((data(&world.client()), shop.kept()), (data(&provided(&asked)), 2));
+    assert_eq!((data(&world.client()), shop.kept()), (data(&provided(&asked)), 3));
 }
 
 #[test]
