@@ -210,6 +210,7 @@ impl World for Local {
         match ask {
             Ask::Reserve(ask) => self.limits.reserve_now(ask).map(Answer::Reserve),
             Ask::Recall(ask, caller) => self.cache.recall_now(ask, caller).map(Answer::Recall),
+            Ask::RecallItems(ask) => self.cache.recall_items_now(ask).map(Answer::RecallItems),
             _ => None,
         }
     }
@@ -267,6 +268,7 @@ async fn answer(ask: Ask, counts: Counts, limits: Arc<Limits>, cache: Arc<Cache>
         Ask::Token(lease) => lease.wait().await.map_or(UNAVAILABLE, Answer::Token),
         Ask::Reserve(ask) => Answer::Reserve(limits.reserve(&ask).await),
         Ask::Recall(ask, caller) => Answer::Recall(cache.recall(&ask, &caller).await),
+        Ask::RecallItems(ask) => Answer::RecallItems(cache.recall_items(&ask).await),
         // No capability that asks these is configurable yet.
         Ask::Judge(_) | Ask::Embed(_) => UNAVAILABLE,
     }

@@ -41,15 +41,16 @@ impl Secret {
 
     /// Where the entries of a partition are, and under what.
     pub fn place(&self, namespace: &Arc<str>, partition: &Partition, digest: Digest) -> (Place, Key) {
-        let own = self.of(namespace);
-        let (kind, name) = partition.parts();
-        let mut hasher = blake3::Hasher::new_keyed(&own);
-        hasher.update(kind.as_bytes()).update(&[0]).update(name.as_bytes());
-        let partition = hasher.finalize();
-        let mut tag = [0; 16];
-        tag.copy_from_slice(&partition.as_bytes()[..16]);
-        let key = Key(*blake3::keyed_hash(partition.as_bytes(), &digest.0).as_bytes());
-        (Place { namespace: namespace.clone(), tag: Tag(tag) }, key)
+        let (tag, secret) = self.within(namespace, partition);
+        let key = Key(*blake3::keyed_hash(&secret, &digest.0).as_bytes());
+        (Place { namespace: namespace.clone(), tag }, key)
+    }
+
+    /// As [`Secret::place`], of several entries in one place.
+    pub fn places(&self, namespace: &Arc<str>, partition: &Partition, digests: &[Digest]) -> (Place, Vec<Key>) {
+        let (tag, secret) = self.within(namespace, partition);
+        let key = |digest: &Digest| Key(*blake3::keyed_hash(&secret, &digest.0).as_bytes());
+        (Place { namespace: namespace.clone(), tag }, digests.iter().map(key).collect())
     }
 
     /// Under what vectors of a place are: `digest` is of all but the question, and `embedder` names what makes them.
@@ -62,6 +63,18 @@ impl Secret {
     /// Where the entries of a partition are in a namespace.
     pub fn tag(&self, namespace: &Arc<str>, partition: &Partition) -> Tag {
         self.place(namespace, partition, Digest([0; 32])).0.tag
+    }
+
+    /// The tag of a partition, and the secret of its keys.
+    fn within(&self, namespace: &str, partition: &Partition) -> (Tag, [u8; 32]) {
+        let own = self.of(namespace);
+        let (kind, name) = partition.parts();
+        let mut hasher = blake3::Hasher::new_keyed(&own);
+        hasher.update(kind.as_bytes()).update(&[0]).update(name.as_bytes());
+        let partition = hasher.finalize();
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&partition.as_bytes()[..16]);
+        (Tag(tag), *partition.as_bytes())
     }
 
     /// The secret of one namespace.

@@ -9,6 +9,7 @@ pub mod controls;
 pub mod entry;
 pub mod extent;
 pub mod gate;
+pub mod items;
 pub mod key;
 pub mod memory;
 pub mod redis;

@@ -238,7 +238,12 @@ impl Exchange {
                 let next = self.attempts.order.get(place % self.attempts.order.len()).cloned();
                 self.leave_flight(next.as_ref(), &mut kept, out);
                 self.end_attempt(&attempt, place, out);
-                self.try_again(place, &kept, has_original)
+                let leaves = has_original && self.write_items_for(next.as_ref(), &mut kept);
+                let again = self.try_again(place, &kept, has_original);
+                if leaves {
+                    self.leave_items_unless_same(&again, &mut kept, out);
+                }
+                again
             }
             None => {
                 let detail = attempt.backend.clone();
@@ -255,7 +260,8 @@ impl Exchange {
 
     /// The original of a call that leaves, for whoever keeps it; what else an attempt needs stays here.
     pub(super) fn keep(&mut self, mut deciding: Box<Deciding>) -> Bytes {
-        let original = std::mem::take(&mut deciding.body);
+        let left = std::mem::take(&mut deciding.body);
+        let original = self.take_original().unwrap_or(left);
         self.request = State::Released(Some(deciding));
         original
     }

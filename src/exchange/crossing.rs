@@ -74,7 +74,7 @@ impl Exchange {
 
     pub(super) fn send_crossed_head(&mut self, mut edits: Edits, out: &mut Vec<Action>) {
         // The provider's own stands in another header, which a client of this API does not know.
-        if let Some(name) = self.writer_codec().id_header() {
+        if let Some(name) = self.writer_codec().id_header().filter(|_| !self.merges() || self.crosses()) {
             edits.set(name, &self.story.id);
         }
         self.tell_rates(&mut edits);
@@ -123,6 +123,7 @@ impl Exchange {
                          (bodies.maxResponseHold of the profile)"),
         };
         self.story.dropped = dropped;
+        let written = written.and_then(|document| self.with_known(document));
         let Document { body: written, usage } = match written {
             Ok(written) => written,
             Err(why) => return self.fail_document(plain.as_deref().unwrap_or_default(), why, out),
@@ -149,6 +150,9 @@ impl Exchange {
     /// An answer that is one document, written for the client: a chat's as a stream where one is wanted.
     fn write_whole(&self, plain: &[u8], dropped: &mut Dropped) -> Result<Document, &'static str> {
         let Some(expected) = &self.response.expected else { return Err("nobody asked for it") };
+        if !expected.crosses() {
+            return Ok(Document { body: plain.to_vec(), usage: None });
+        }
         let known = self.response.seen().and_then(|seen| seen.usage).or(self.response.stated);
         if let Some(passage) = expected.passage.filter(|passage| passage.chat().is_none()) {
             return passage.answer(plain, &expected.asked, known, &expected.to).map_err(|error| error.0);

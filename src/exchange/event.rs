@@ -90,6 +90,8 @@ pub enum Ask {
     Judge(guard::Ask),
     /// An answer from memory, for this caller.
     Recall(Box<cache::Ask>, Arc<Principal>),
+    /// The same of the inputs of a call for embeddings, each for itself.
+    RecallItems(Box<cache::items::Ask>),
     /// The vector of a text.
     Embed(Bytes),
     /// The exact number of tokens of a request body, for a model.
@@ -116,6 +118,7 @@ pub enum Ask {
 pub enum Answer {
     Judge(guard::Verdict),
     Recall(cache::Recall),
+    RecallItems(cache::items::Found),
     Embed(Vec<f32>),
     Count(u64),
     Reserve(limit::Decision),
@@ -168,6 +171,7 @@ pub enum Stop {
 pub enum Note {
     Settle(limit::Settle),
     Remember(cache::Remember),
+    RememberItems(Box<cache::items::Remember>),
     Publish(Ticket, Delta),
     /// The leader of this flight ends without an answer to publish: somebody else has to lead.
     Forsake(Ticket),

@@ -56,6 +56,7 @@ impl Exchange {
         let count = self.counts_input(&target).then(|| counted.clone());
         self.expect(&deciding, &target, asked);
         let kept = self.attempts.may_follow().then(|| self.keep(deciding));
+        self.forget_original();
         self.push(Action::Forward { head, body: if body.is_empty() { Vec::new() } else { vec![body] } }, out);
         if let Some(original) = kept {
             self.push(Action::Keep(original), out);
@@ -78,7 +79,12 @@ impl Exchange {
         let ask_usage = self.asks_usage(deciding, target);
         // What shall be edited, kept or ended must be readable, and anything must be metered.
         let crossing = Self::passage(deciding, target).filter(|passage| passage.crosses());
-        if ask_usage || crossing.is_some() || deciding.lead.is_some() || self.allowance.is_short() {
+        if ask_usage
+            || crossing.is_some()
+            || deciding.lead.is_some()
+            || self.items.is_some()
+            || self.allowance.is_short()
+        {
             edits.set("accept-encoding", "identity");
         } else if let Some(accepted) = deciding.head.headers.get("accept-encoding") {
             edits.set("accept-encoding", readable(accepted));

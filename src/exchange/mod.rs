@@ -35,6 +35,7 @@ mod expected;
 pub mod explain;
 mod follow;
 mod forward;
+mod items;
 mod keys;
 mod limits;
 mod local_reply;
@@ -127,6 +128,8 @@ pub struct Exchange {
     lead: Option<Ticket>,
     /// Somebody follows it.
     followed: bool,
+    /// What is known of a call for embeddings.
+    items: Option<Box<items::Plan>>,
     /// What was said before the request came; it holds as soon as there is one.
     early_stop: Option<event::Stop>,
     /// The caller asks why, and may.
@@ -160,6 +163,7 @@ impl Exchange {
             attempts: attempts::Attempts::default(),
             lead: None,
             followed: false,
+            items: None,
             early_stop: None,
             question: false,
             gone: false,
@@ -204,7 +208,8 @@ impl Exchange {
 
     /// Bytes of the request and of the response that are held in memory now; without the original that the host keeps.
     pub fn buffered(&self) -> usize {
-        self.request.buffered() + self.response.buffered() + self.allowance.buffered()
+        let known = self.items.as_ref().map_or(0, |plan| plan.held());
+        self.request.buffered() + self.response.buffered() + self.allowance.buffered() + known
     }
 
     /// The bytes of the request's body while it waits for what decides where it goes, and is edited and signed then.

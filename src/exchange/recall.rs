@@ -7,14 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Answer, Ask, Edits, Local, Note};
+use super::event::{Action, Answer, Ask, Edits, Local, Note, RequestHead};
 use super::record::{Cached, Saved};
 use super::steps::{Deciding, Flow, Step};
 use crate::base::json::Tree;
 use crate::base::money::NanoUsd;
 use crate::cache::canon::{self, Around};
-use crate::cache::{self, Controls, Digest, Hit, Reason, Recall, Remember, Rule, Similar, Status, Ticket, gate};
-use crate::llm::{Dropped, Format, Reply, Usage};
+use crate::cache::{
+    self, Controls, Digest, Hit, Partition, Reason, Recall, Remember, Rule, Similar, Status, Ticket, gate,
+};
+use crate::llm::{Dropped, Format, Operation, Reply, Usage};
 use crate::policy::Tariff;
 use crate::policy::cache::CachePolicy;
 use crate::policy::select::Place;
@@ -36,10 +38,20 @@ impl Exchange {
         let controls = Controls::read(|name| deciding.head.headers.all(name));
         let mut cached =
             Cached { status: Status::Miss, reason: None, rule: document.rule.clone(), saved: None, age: None };
-        let ask = match self.question(document, &controls, deciding, target) {
+        let asked = self.admitted(document, &controls).and_then(|partition| match deciding.fields.call.operation {
+            Operation::Embeddings => {
+                let whose = (partition, document.is_shadow());
+                self.items_question(&document.rule, whose, &controls, deciding, target)
+            }
+            _ => {
+                let ask = self.question(document, partition, &controls, deciding, target);
+                ask.map(|ask| Ask::Recall(Box::new(ask), self.story.caller.clone()))
+            }
+        });
+        let ask = match asked {
             Ok(ask) => {
-                cached.status = if ask.reads { Status::Miss } else { Status::Refresh };
-                Some(Ask::Recall(Box::new(ask), self.story.caller.clone()))
+                cached.status = if controls.refresh { Status::Refresh } else { Status::Miss };
+                Some(ask)
             }
             Err(reason) => {
                 (cached.status, cached.reason) = (Status::Bypass, Some(reason));
@@ -51,32 +63,36 @@ impl Exchange {
         ask
     }
 
-    fn question(
-        &self,
-        document: &CachePolicy,
-        controls: &Controls,
-        deciding: &Deciding,
-        target: &Target,
-    ) -> Result<cache::Ask, Reason> {
-        let (call, rule) = (&deciding.fields.call, &document.rule);
+    /// Whose answers it may read.
+    fn admitted(&self, document: &CachePolicy, controls: &Controls) -> Result<Partition, Reason> {
         if controls.bypass && document.lets_bypass(&self.story.caller) {
             return Err(Reason::Asked);
         }
-        let format = Format::of_client(call.dialect, call.operation).ok_or(Reason::Operation)?;
         let caller = &self.story.caller;
         let caller = cache::Caller {
             consumer: caller.recorded_consumer(),
             team: caller.team.as_ref(),
             namespace: Some(&caller.namespace),
         };
-        let partition = caller.partition(rule.scope).ok_or(Reason::NoScope)?;
+        caller.partition(document.rule.scope).ok_or(Reason::NoScope)
+    }
+
+    fn question(
+        &self,
+        document: &CachePolicy,
+        partition: Partition,
+        controls: &Controls,
+        deciding: &Deciding,
+        target: &Target,
+    ) -> Result<cache::Ask, Reason> {
+        let (call, rule) = (&deciding.fields.call, &document.rule);
+        let format = Format::of_client(call.dialect, call.operation).ok_or(Reason::Operation)?;
         let body = effective(deciding, target).ok_or(Reason::Unreadable)?;
         let tree = Tree::read(&body).map_err(|_| Reason::Unreadable)?;
         if !gate::is_pure(call, &tree, format) {
             return Err(Reason::Stateful);
         }
-        let betas: Vec<(&str, &str)> =
-            BETAS.iter().flat_map(|name| deciding.head.headers.all(name).map(|value| (*name, value))).collect();
+        let betas = betas(&deciding.head);
         let around = Around {
             backend: &target.backend.name,
             authority: &target.backend.authority,
@@ -143,14 +159,14 @@ impl Exchange {
         self.tell_cached(Status::Follow, Some(Saved { usage, cost }), None);
     }
 
-    fn tell_cached(&mut self, status: Status, saved: Option<Saved>, age: Option<Duration>) {
+    pub(super) fn tell_cached(&mut self, status: Status, saved: Option<Saved>, age: Option<Duration>) {
         if let Some(cached) = &mut self.story.cached {
             (cached.status, cached.saved, cached.age) = (status, saved, age);
         }
     }
 
     /// What the usage of an answer would cost here.
-    fn cost_of(&self, usage: &Usage, reply: &Reply) -> Option<NanoUsd> {
+    pub(super) fn cost_of(&self, usage: &Usage, reply: &Reply) -> Option<NanoUsd> {
         let target = self.story.backend()?;
         let served = Some(&*reply.model).filter(|model| !model.is_empty());
         let tariff = Tariff {
@@ -199,6 +215,7 @@ impl Exchange {
 
     /// A complete and successful answer is kept; no other is.
     pub(super) fn remember(&mut self, completed: bool, cost: Option<NanoUsd>, out: &mut Vec<Action>) {
+        self.remember_items(completed, out);
         let Some(ticket) = self.leading() else { return };
         let reason = match self.response.fold.take() {
             _ if !completed => Reason::Incomplete,
@@ -219,6 +236,7 @@ impl Exchange {
 
     /// The exchange is over. An answer that could have been kept and did not come to its end is not.
     pub(super) fn forsake(&mut self, out: &mut Vec<Action>) {
+        self.items = None;
         if self.lead.is_some() {
             self.note(Note::Unkept(Reason::Incomplete), out);
             self.let_go(out);
@@ -292,8 +310,13 @@ impl Read {
     }
 }
 
+/// What a client turns on by headers.
+pub(super) fn betas(head: &RequestHead) -> Vec<(&str, &str)> {
+    BETAS.iter().flat_map(|name| head.headers.all(name).map(|value| (*name, value))).collect()
+}
+
 /// The body as the rules of its route make it, in the client's own words; none where they cannot.
-fn effective<'d>(deciding: &'d Deciding, target: &Target) -> Option<Cow<'d, Bytes>> {
+pub(super) fn effective<'d>(deciding: &'d Deciding, target: &Target) -> Option<Cow<'d, Bytes>> {
     let Some(changes) = target.changes.as_deref() else { return Some(Cow::Borrowed(&deciding.body)) };
     let fields = &deciding.fields;
     let want: Rewrite<'_> =

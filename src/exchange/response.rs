@@ -151,7 +151,7 @@ impl State {
 
     /// True when a copy of what passes is kept: text to be counted, or a leader's answer.
     pub fn keeps_copy(&self) -> bool {
-        self.fold.is_some() || self.meter.as_ref().is_some_and(Meter::keeps_text)
+        self.fold.is_some() || !self.document.is_empty() || self.meter.as_ref().is_some_and(Meter::keeps_text)
     }
 
     /// Gives the copies up. The estimate stands, and a leader's answer is remembered by nobody; where it
@@ -230,7 +230,7 @@ impl Exchange {
         let replied = held && head.status >= 400 && (early || is_local_reply(&head));
         // A stream in another framing, and an error, are not the client's; a document is.
         let reframes = self.response.expected.as_ref().is_some_and(Expected::reframes);
-        let crosses = self.crosses() || (reframes && (head.status >= 400 || self.response.is_stream()));
+        let crosses = self.writes_anew(head.status) || (reframes && (head.status >= 400 || self.response.is_stream()));
         if crosses {
             self.response.coding = coding.filter(|coding| coding.trim() != "identity").map(str::to_owned);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::event::{Action, Answer, Ask, Note, RequestHead, Slot};
+use super::items::Answered;
 use super::limits::Limits;
 use super::request::State;
 use crate::base::words::Words;
@@ -72,6 +73,8 @@ pub(super) enum Flow {
     Refuse(Refusal),
     Replay(Box<Hit>),
     Follow,
+    /// All vectors of a call for embeddings are known.
+    Vectors(Box<Answered>),
     /// Answer with this number of tokens.
     Counted(u64),
     /// Start again from the first step, with the target that was set.
@@ -158,7 +161,10 @@ impl Exchange {
     ) -> Option<Box<Deciding>> {
         match flow {
             Flow::Go => deciding.cursor += 1,
-            Flow::Again => deciding.cursor = 0,
+            Flow::Again => {
+                self.leave_items(&mut deciding);
+                deciding.cursor = 0;
+            }
             Flow::Redo => {}
             Flow::Wait => {
                 self.request = State::Deciding(deciding);
@@ -187,6 +193,10 @@ impl Exchange {
                 self.story.decide(step.as_str(), "hit", how, "");
                 self.tell_hit(&hit);
                 self.replay(&hit.reply, &deciding, out);
+                return None;
+            }
+            Flow::Vectors(answered) => {
+                self.answer_items(*answered, out);
                 return None;
             }
             Flow::Counted(tokens) => {
@@ -256,6 +266,7 @@ impl Exchange {
                 Decided::Refuse(refusal) => Flow::Refuse(refusal),
                 Decided::Would(refusal) => self.would(step, &refusal, out),
             },
+            (Step::Recall, Answer::RecallItems(found)) => self.items_found(found, deciding, out),
             (Step::Recall, Answer::Recall(recall)) => self.recalled(recall, deciding, out),
             (Step::Sign, Answer::Token(grant)) => self.seal(grant, deciding),
             (Step::Sign, Answer::Failed(_)) => Flow::Refuse(self.no_token(deciding)),

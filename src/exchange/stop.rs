@@ -23,6 +23,7 @@ impl Exchange {
             Stop::Shed if self.shed_crossing(overloaded(), out) => {}
             Stop::Shed if self.is_holding_response() => {
                 self.response.drop_copy();
+                self.drop_items_copy();
                 self.give_up_whole(out);
             }
             Stop::Shed => self.refuse(overloaded(), out),

@@ -22,6 +22,7 @@ impl Exchange {
         meter.push(bytes);
         self.publish_events(out);
         self.capture(bytes, end, out);
+        self.copy_items(bytes);
         self.see_first_token();
         if end && let Some(meter) = &mut self.response.meter {
             // What was read is not read again.

@@ -69,7 +69,7 @@ impl Sinks {
             match note {
                 Note::Record(record) => self.record(record, &mut lines),
                 // A decision in Shadow mode stands in the record as well, and is counted from there.
-                Note::Shadow { .. } | Note::Settle(_) | Note::Remember(_) => {}
+                Note::Shadow { .. } | Note::Settle(_) | Note::Remember(_) | Note::RememberItems(_) => {}
                 Note::Publish(..) | Note::Forsake(_) | Note::Part(_) | Note::Unkept(_) | Note::Observe(_) => {}
             }
         }

@@ -12,7 +12,7 @@ pub mod count;
 mod custom;
 pub mod decode;
 pub mod edit;
-mod embed;
+pub mod embed;
 pub mod fields;
 mod fit;
 pub mod frames;

@@ -30,7 +30,8 @@ pub(super) fn put_body(body: Value<'_, '_>, canon: &mut Canon) {
     put_members(body, canon, |key| !NO_PART.contains(&key));
 }
 
-fn put(value: Value<'_, '_>, canon: &mut Canon) {
+/// A value of whatever kind.
+pub(super) fn put(value: Value<'_, '_>, canon: &mut Canon) {
     match value.kind() {
         Kind::Object => put_members(value, canon, |_| true),
         Kind::Array => {
@@ -54,7 +55,8 @@ fn put(value: Value<'_, '_>, canon: &mut Canon) {
     }
 }
 
-fn put_members(object: Value<'_, '_>, canon: &mut Canon, counts: impl Fn(&str) -> bool) {
+/// The members of an object that count.
+pub(super) fn put_members(object: Value<'_, '_>, canon: &mut Canon, counts: impl Fn(&str) -> bool) {
     let mut members: Vec<_> = object.members().filter(|(key, _)| counts(key)).collect();
     members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     canon.tag(b'{');

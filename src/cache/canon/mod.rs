@@ -8,7 +8,10 @@
 
 mod chat;
 mod hash;
+mod items;
 mod json;
+
+pub use items::of_inputs;
 #[cfg(test)]
 mod tests;
 

@@ -16,6 +16,7 @@
 
 mod cohere;
 mod gemini;
+pub mod items;
 mod ollama;
 mod openai;
 mod titan;

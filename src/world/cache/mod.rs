@@ -8,6 +8,7 @@
 mod due;
 mod embedders;
 mod flights;
+mod items;
 mod likeness;
 mod seat;
 mod tally;
@@ -253,6 +254,7 @@ impl Cache {
             }
             Note::Unkept(reason) => self.tally.not_kept(reason),
             Note::Remember(kept) => self.remember(kept),
+            Note::RememberItems(kept) => self.remember_items(&kept),
             other => return Some(other),
         }
         None

@@ -38,3 +38,4 @@ mod sdk_matrix;
 mod situations;
 mod tls;
 mod up;
+mod vectors;

@@ -27,6 +27,7 @@ mod explains;
 mod golden;
 mod hold;
 mod hostile;
+mod items;
 mod limits;
 mod limits_bounds;
 mod limits_told;

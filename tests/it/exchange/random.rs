@@ -116,6 +116,8 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         Answer::Recall(Recall::Lead(Ticket(1))),
         Answer::Recall(Recall::Follow(Ticket(2))),
         Answer::Recall(Recall::Miss),
+        Answer::RecallItems(vec![None; 3]),
+        Answer::RecallItems(Vec::new()),
         Answer::Embed(vec![0.5]),
         Answer::Count(77),
         Answer::Token(weir::credential::Grant::Token(weir::base::secret::Secret::new("t"))),

@@ -55,7 +55,7 @@ fn every_gate_is_asked_in_order_and_what_was_granted_is_settled_with_the_bill() 
 fn name(ask: &Ask) -> &'static str {
     match ask {
         Ask::Judge(_) => "judge",
-        Ask::Recall(..) => "recall",
+        Ask::Recall(..) | Ask::RecallItems(_) => "recall",
         Ask::Embed(_) => "embed",
         Ask::Count { .. } => "count",
         Ask::Wording { .. } => "wording",
