@@ -95,12 +95,15 @@ pub type InStore = dyn Fn(&str, Option<&str>) -> Option<String> + Send + Sync;
 /// What cools down, and for how long.
 pub type Listing = dyn Fn() -> Vec<(Duration, Cooling)> + Send + Sync;
 
+/// Forgets the answers of one partition or all.
+pub type Forget = dyn Fn(Option<&Partition>) -> Result<usize, String> + Send + Sync;
+
 /// The cache: how it stands, and how answers are forgotten, those of one partition or all. A clone shares it.
 #[derive(Clone)]
 pub struct Caching {
     pub show: Arc<dyn Fn() -> Seen + Send + Sync>,
     /// Says how many there were here, or why not all are forgotten.
-    pub forget: Arc<dyn Fn(Option<&Partition>) -> Result<usize, String> + Send + Sync>,
+    pub forget: Arc<Forget>,
 }
 
 /// Who is connected, as far as the socket knows.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Again, Attempt, Edits, Headers, Local, ResponseHead, Value};
+use super::event::{Action, Again, Attempt, Edits, Headers, ResponseHead, Value};
 use super::forward::BACKEND_HEADER;
-use super::local_reply::LOCAL_REPLY_HEADER;
+use super::local_reply::refused;
 use super::phase::Phase;
 use super::record;
 use super::request::State;
@@ -139,13 +139,15 @@ impl Attempts {
         });
     }
 
+    /// The target at a place of the order, which begins anew behind its last.
+    fn at(&self, place: usize) -> Option<Target> {
+        self.order.get(place.checked_rem(self.order.len())?).cloned()
+    }
+
     /// The attempt at `place` is the next that the proxy says a word of: to those before it, it could not connect.
     fn pass_over(&mut self, place: usize) {
-        for between in self.begun..place {
-            if let Some(target) = self.order.get(between % self.order.len()).cloned() {
-                self.skip(&target, NOT_CONNECTED);
-            }
-        }
+        let passed: Vec<Target> = (self.begun..place).filter_map(|between| self.at(between)).collect();
+        passed.iter().for_each(|target| self.skip(target, NOT_CONNECTED));
         self.begun = place + 1;
     }
 
@@ -235,14 +237,12 @@ impl Exchange {
         let again = match self.attempts.find(&attempt) {
             Some(0) if attempt.number <= 1 => Again::Same,
             Some(place) => {
-                let next = self.attempts.order.get(place % self.attempts.order.len()).cloned();
+                let next = self.attempts.at(place);
                 self.leave_flight(next.as_ref(), &mut kept, out);
                 self.end_attempt(&attempt, place, out);
                 let leaves = has_original && self.write_items_for(next.as_ref(), &mut kept);
                 let again = self.try_again(place, &kept, has_original);
-                if leaves {
-                    self.leave_items_unless_same(&again, &mut kept, out);
-                }
+                self.leave_items_unless_same(leaves, &again, &mut kept, out);
                 again
             }
             None => {
@@ -267,7 +267,7 @@ impl Exchange {
     }
 
     fn try_again(&mut self, place: usize, kept: &Deciding, has_original: bool) -> Again {
-        let Some(target) = self.attempts.order.get(place % self.attempts.order.len()).cloned() else {
+        let Some(target) = self.attempts.at(place) else {
             return Again::Same;
         };
         let before = self.story.target.as_ref();
@@ -387,18 +387,4 @@ fn given_up(target: &Target) -> Refusal {
         target.backend.name
     );
     Refusal::new(Code::Overloaded, message).retry_after(Duration::from_secs(1))
-}
-
-/// The answer to an attempt that is not made, in the form in which the rendered configuration says the proxy's own
-/// errors: the exchange says it in its client's dialect. Envoy tries no other backend behind it.
-pub fn refused(code: Code, message: &str) -> Local {
-    let error = serde_json::json!({
-        "error": {"message": message, "type": code.kind(), "param": null, "code": code.as_str()},
-    });
-    Local {
-        status: 503,
-        headers: vec![("content-type".into(), "application/json".into()), (LOCAL_REPLY_HEADER.into(), "-".into())],
-        body: Bytes::from(error.to_string()),
-        ..Local::default()
-    }
 }

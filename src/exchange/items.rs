@@ -182,8 +182,14 @@ impl Exchange {
 
     /// Nothing of what another backend answers is put together with what is known, or kept. Where nothing is sent to
     /// it, what stands in the proxy is still what the first one was asked for.
-    pub(super) fn leave_items_unless_same(&mut self, again: &Again, kept: &mut Deciding, out: &mut Vec<Action>) {
-        let Some(mut plan) = self.items.take() else { return };
+    pub(super) fn leave_items_unless_same(
+        &mut self,
+        leaves: bool,
+        again: &Again,
+        kept: &mut Deciding,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(mut plan) = (if leaves { self.items.take() } else { None }) else { return };
         if let Again::Anew { .. } = again {
             self.story.call = Some(kept.fields.call.clone());
             if plan.keeps {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Exchange;
-use super::event::{Action, Length, ResponseHead};
+use super::event::{Action, Length, Local, ResponseHead};
 use super::phase::Phase;
 use super::record::Outcome;
 use super::response::Body;
@@ -96,4 +96,18 @@ fn translate(status: u16, text: &[u8]) -> Refusal {
         None => String::from_utf8_lossy(text).trim().to_owned(),
     };
     Refusal::new(code, format!("The proxy could not get an answer: {words}"))
+}
+
+/// The answer to an attempt that is not made, in the form in which the rendered configuration says the proxy's own
+/// errors: the exchange says it in its client's dialect. Envoy tries no other backend behind it.
+pub fn refused(code: Code, message: &str) -> Local {
+    let error = serde_json::json!({
+        "error": {"message": message, "type": code.kind(), "param": null, "code": code.as_str()},
+    });
+    Local {
+        status: 503,
+        headers: vec![("content-type".into(), "application/json".into()), (LOCAL_REPLY_HEADER.into(), "-".into())],
+        body: Bytes::from(error.to_string()),
+        ..Local::default()
+    }
 }

@@ -71,7 +71,7 @@ use story::Bill;
 pub use choose::retry_after;
 pub use forward::BACKEND_HEADER;
 pub use keys::without_values;
-pub use local_reply::LOCAL_REPLY_HEADER;
+pub use local_reply::{LOCAL_REPLY_HEADER, refused};
 
 use crate::base::now::{Instant, Now};
 use crate::cache::{Recall, Ticket};

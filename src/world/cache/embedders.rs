@@ -76,7 +76,7 @@ mod loaded {
 
     /// This build has none; a configuration that wants one is refused.
     #[derive(Default)]
-    pub struct Embedders;
+    pub struct Embedders {}
 
     impl Embedders {
         #[expect(clippy::unused_async, reason = "the one that is built in waits")]

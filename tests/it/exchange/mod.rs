@@ -28,6 +28,7 @@ mod golden;
 mod hold;
 mod hostile;
 mod items;
+mod leaders;
 mod limits;
 mod limits_bounds;
 mod limits_told;
