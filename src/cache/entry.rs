@@ -72,7 +72,9 @@ impl Entry {
 /// An answer, encoded, and its question where like ones may find it.
 pub fn encode(reply: &Reply, cost: Option<NanoUsd>, question: Option<&str>) -> Option<Bytes> {
     let encoded = Encoded { cost: cost.map(NanoUsd::nanos), question, reply };
-    postcard::to_extend(&encoded, vec![LAYOUT]).ok().map(Bytes::from)
+    let bytes = postcard::to_extend(&encoded, vec![LAYOUT]).ok()?;
+    // What grew while it was written has up to twice the room that it needs, for as long as it is kept.
+    Some(Bytes::from(bytes.into_boxed_slice()))
 }
 
 #[cfg(test)]
@@ -122,6 +124,13 @@ mod tests {
             usage: Some(Usage { input: 3, output: 300, ..Usage::default() }),
             service_tier: Some("default".into()),
         }
+    }
+
+    #[test]
+    fn what_is_encoded_takes_no_more_room_than_it_has_bytes() {
+        let bytes = encode(&full(), None, None).unwrap();
+        let length = bytes.len();
+        assert_eq!(bytes.try_into_mut().map(|bytes| bytes.capacity()), Ok(length));
     }
 
     fn entry(bytes: Bytes) -> Entry {
