@@ -240,10 +240,7 @@ impl Exchange {
                 let next = self.attempts.at(place);
                 self.leave_flight(next.as_ref(), &mut kept, out);
                 self.end_attempt(&attempt, place, out);
-                let leaves = has_original && self.write_items_for(next.as_ref(), &mut kept);
-                let again = self.try_again(place, &kept, has_original);
-                self.leave_items_unless_same(leaves, &again, &mut kept, out);
-                again
+                self.try_items_again((place, next.as_ref()), &mut kept, has_original, out)
             }
             None => {
                 let detail = attempt.backend.clone();
@@ -261,12 +258,11 @@ impl Exchange {
     /// The original of a call that leaves, for whoever keeps it; what else an attempt needs stays here.
     pub(super) fn keep(&mut self, mut deciding: Box<Deciding>) -> Bytes {
         let left = std::mem::take(&mut deciding.body);
-        let original = self.take_original().unwrap_or(left);
         self.request = State::Released(Some(deciding));
-        original
+        self.take_original().unwrap_or(left)
     }
 
-    fn try_again(&mut self, place: usize, kept: &Deciding, has_original: bool) -> Again {
+    pub(super) fn try_again(&mut self, place: usize, kept: &Deciding, has_original: bool) -> Again {
         let Some(target) = self.attempts.at(place) else {
             return Again::Same;
         };

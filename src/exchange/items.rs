@@ -161,9 +161,25 @@ impl Exchange {
         self.take_original();
     }
 
+    /// Another attempt, at the backend in this place.
+    pub(super) fn try_items_again(
+        &mut self,
+        (place, next): (usize, Option<&Target>),
+        kept: &mut Deciding,
+        has_original: bool,
+        out: &mut Vec<Action>,
+    ) -> Again {
+        let leaves = has_original && self.write_items_for(next, kept);
+        let again = self.try_again(place, kept, has_original);
+        if leaves {
+            self.leave_items_unless_same(&again, kept, out);
+        }
+        again
+    }
+
     /// Makes of the call as its client wrote it what another attempt sends: to the same backend what is not known, to
     /// another one all of it, for it makes other vectors. True for that.
-    pub(super) fn write_items_for(&mut self, next: Option<&Target>, kept: &mut Deciding) -> bool {
+    fn write_items_for(&mut self, next: Option<&Target>, kept: &mut Deciding) -> bool {
         let Some(plan) = &mut self.items else { return false };
         let is_same = |first: &Target| {
             next.is_some_and(|next| *next.backend.name == *first.backend.name && next.model == first.model)
@@ -182,14 +198,8 @@ impl Exchange {
 
     /// Nothing of what another backend answers is put together with what is known, or kept. Where nothing is sent to
     /// it, what stands in the proxy is still what the first one was asked for.
-    pub(super) fn leave_items_unless_same(
-        &mut self,
-        leaves: bool,
-        again: &Again,
-        kept: &mut Deciding,
-        out: &mut Vec<Action>,
-    ) {
-        let Some(mut plan) = (if leaves { self.items.take() } else { None }) else { return };
+    fn leave_items_unless_same(&mut self, again: &Again, kept: &mut Deciding, out: &mut Vec<Action>) {
+        let Some(mut plan) = self.items.take() else { return };
         if let Again::Anew { .. } = again {
             self.story.call = Some(kept.fields.call.clone());
             if plan.keeps {

@@ -154,7 +154,9 @@ impl Plan {
         for (place, (which, vector)) in answered.iter().zip(&vectors.each).enumerate() {
             let tokens = shares.as_ref().and_then(|shares| shares.get(place).copied());
             let item = Item { vector: vector.clone(), model: model.clone(), tokens };
-            made.get_mut(*which).filter(|slot| slot.is_none()).map(|slot| *slot = Some(item));
+            if let Some(slot) = made.get_mut(*which).filter(|slot| slot.is_none()) {
+                *slot = Some(item);
+            }
         }
         let all = |which: usize| made.get(which)?.as_ref().or(self.known.get(which)?.as_ref());
         let merged = match self.asked.is_some() {
