@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
 use weir::base::money::NanoUsd;
 use weir::cache::{Recall, Status, Ticket};
-use weir::exchange::event::{Answer, Event, Feed, Note, ResponseHead, Stop};
+use weir::exchange::event::{Answer, Event, Feed, Note, Stop};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
 use weir::llm::part::ToolCall;
 use weir::llm::reply::Choice;
-use weir::llm::{Content, Delta, Finish, Fold, Part, Reply, UsageSource};
+use weir::llm::{Content, Delta, Finish, Part, Reply, UsageSource};
 
 use super::support::*;
 
