@@ -10,6 +10,8 @@
 mod cache;
 #[path = "support/journal.rs"]
 mod journal;
+#[path = "support/key.rs"]
+mod key;
 #[path = "support/limits.rs"]
 mod limits;
 #[path = "support/semantic.rs"]
@@ -18,7 +20,6 @@ mod semantic;
 use std::alloc::System;
 use std::error::Error;
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,11 +28,12 @@ use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Asked;
 use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, ProcessingRequest, ProtocolConfiguration};
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
+use key::OneKey;
 use prost::Message;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use weir::base::now::{self, Now};
 use weir::catalog::Catalog;
-use weir::config::{self, Discovery, Options, Secrets, Source};
+use weir::config::{self, Discovery, Options, Source};
 use weir::exchange::event::{Action, Event, Note, RequestHead, ResponseHead};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Record;
@@ -80,9 +82,6 @@ struct Cost {
     allocations: f64,
     bytes: f64,
 }
-
-/// An environment with one key in it.
-struct OneKey;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let policy = Arc::new(compile(CONFIGURATION)?);
@@ -391,16 +390,4 @@ fn record_of(actions: &[Action]) -> Option<Box<Record>> {
         Action::Note(Note::Record(record)) => Some(record.clone()),
         _ => None,
     })
-}
-
-// === impl OneKey ===
-
-impl Secrets for OneKey {
-    fn env(&self, name: &str) -> Option<String> {
-        (name == "KEY").then(|| "sk-bench".to_owned())
-    }
-
-    fn file(&self, _: &Path) -> Result<String, config::SecretError> {
-        Err(config::SecretError::NotFound)
-    }
 }

@@ -67,9 +67,9 @@ impl Cache {
     ) -> (Option<Hit>, Option<Placed>) {
         let Some((semantic, similar)) = Cache::serves_alike(ask) else { return (None, None) };
         let Some(placed) = self.place(semantic, similar, looked, caller).await else { return (None, None) };
-        let found = self.nearest(similar, &placed, &looked.place).await;
+        let found = self.nearest(similar, &placed, looked).await;
         let now = (self.clock)();
-        let hit = found.and_then(|(_, entry)| self.hit(ask, &entry, now)).map(|hit| Hit { is_similar: true, ..hit });
+        let hit = found.and_then(|entry| self.hit(ask, &entry, now)).map(|hit| Hit { is_similar: true, ..hit });
         (hit, Some(placed))
     }
 
@@ -107,19 +107,24 @@ impl Cache {
     }
 
     /// The nearest entry whose question may share its answer with this one.
-    async fn nearest(&self, similar: &Similar, placed: &Placed, place: &Place) -> Option<(Key, Entry)> {
+    async fn nearest(&self, similar: &Similar, placed: &Placed, looked: &Looked) -> Option<Entry> {
+        let place = &looked.place;
         self.load(place, placed).await;
         let now = (self.clock)();
         let found =
             self.likeness.lock().nearest(place, placed.fingerprint, &placed.vector, now, similar.threshold.floor());
         for (key, _) in found.into_iter().filter(|(_, similarity)| similar.threshold.admits(*similarity)) {
+            // The same question is no like one.
+            if key == looked.key {
+                continue;
+            }
             let Some(entry) = self.fetch(place, &key, now).await else {
                 self.likeness.lock().remove(place, &key);
                 continue;
             };
             let Some(asked) = entry.question() else { continue };
             match veto(&similar.question.text, &asked) {
-                None => return Some((key, entry)),
+                None => return Some(entry),
                 Some(why) => self.tally.like(Like::Vetoed(why)),
             }
         }
@@ -171,7 +176,7 @@ impl Cache {
 
     /// What would have been served instead of this answer, and whether it says the same.
     async fn compare(&self, similar: &Similar, placed: &Placed, looked: &Looked, reply: &Reply) {
-        let Some((_, entry)) = self.nearest(similar, placed, &looked.place).await else { return };
+        let Some(entry) = self.nearest(similar, placed, looked).await else { return };
         let Some((would, _)) = entry.decode() else { return };
         let (would, is) = (would.text(), reply.text());
         let alike = match would == is {

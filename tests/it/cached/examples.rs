@@ -47,6 +47,7 @@ async fn the_page_shows_what_happens() {
     let path = directory.path().join("weir.yaml");
     std::fs::write(&path, read("weir.yaml").replace("127.0.0.1:9700", &mock.addr().to_string())).expect("written");
     let path = path.to_str().expect("text").to_owned();
+    let file = path.clone();
     let weir = tokio::task::spawn_blocking(move || {
         Child::spawn("weir up", process::weir(&["up", "--config", &path, "--port", "0", "--admin-port", "0"]))
     });
@@ -64,6 +65,7 @@ async fn the_page_shows_what_happens() {
     let script = (prelude + &script)
         .replace("127.0.0.1:10000", &address)
         .replace("127.0.0.1:10001", &admin)
+        .replace("examples/cache/weir.yaml", &file)
         .replace("/tmp/", &format!("{scratch}/"));
     let written = tokio::task::spawn_blocking(move || shell(&script)).await.expect("the shell ends");
     let written: Vec<&str> = written.split_terminator("---\n").collect();

@@ -4,6 +4,7 @@
 //! The mock says the same words whoever asks, so every call orders another number of them (`x-mock-tokens`, which no
 //! key is made of): how long an answer is says for whom it was made.
 
+mod alike;
 mod controls;
 mod crossings;
 mod exact;

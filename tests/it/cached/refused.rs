@@ -133,7 +133,7 @@ async fn what_is_not_looked_for_says_why(mode: BodyMode) {
             json!({"model": "alpha", "input": "Why?", "temperature": 0, "previous_response_id": "r"}),
             "stateful",
         ),
-        ("/v1/embeddings", json!({"model": "alpha", "input": "Why?"}), "operation"),
+        ("/v1/completions", json!({"model": "alpha", "prompt": "Why?"}), "operation"),
     ];
     for (at, (path, body, reason)) in rows.iter().enumerate() {
         let before = asked(&rig);

@@ -11,6 +11,7 @@
 //! | `faults::drain`, `faults::scripted`: a stream that Weir ends by itself | all but the first | what is said between two chunks waits for the next one (`extproc::turns`) |
 //! | `up`, `render`, `envoy_gateway` | all but the first | processes and files; those that render serve with each form |
 
+mod alike;
 mod billed;
 mod bodies;
 mod callers;

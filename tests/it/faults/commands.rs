@@ -87,9 +87,9 @@ fn check_says_every_error_and_exits_with_1() {
     let full = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/config/full.yaml");
     let (code, out, err) = run(&["check", full]);
     assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
-    assert!(err.contains("full.yaml:8:kind: not supported yet: LLMCachePolicy"), "{err}");
+    assert!(err.contains("full.yaml:9:kind: not supported yet: LLMGuardPolicy"), "{err}");
     let (code, _, err) = run(&["run", "--config", full]);
-    assert!(code == Some(1) && err.contains("full.yaml:8:kind: not supported yet: LLMCachePolicy"), "{err}");
+    assert!(code == Some(1) && err.contains("full.yaml:9:kind: not supported yet: LLMGuardPolicy"), "{err}");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bad-config/several-files");
     let (code, _, err) = run(&["check", folder]);
     assert_eq!(code, Some(1), "{err}");

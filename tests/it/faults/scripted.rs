@@ -87,7 +87,8 @@ async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
     let stage = Stage::set(mode, with_cache, always(Answer::Recall(Recall::Hit(Box::new(hit))))).await;
     let whole = stage.chat(&[], &ask("first/alpha", false)).await;
     assert!(whole.status == 200 && whole.complete, "{whole:?}");
-    assert_eq!(whole.header("x-weir-cache"), Some("hit"));
+    // To whom all answers are open it is not told what others have asked.
+    assert_eq!(whole.header("x-weir-cache"), None);
     let json = whole.json();
     assert_eq!((&json["object"], &json["model"]), (&json!("chat.completion"), &json!("alpha-1")));
     assert_eq!(json["choices"][0]["message"]["content"], kept().text());
