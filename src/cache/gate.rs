@@ -35,6 +35,8 @@ pub enum Reason {
     TooLarge,
     /// It came from another backend than the one that was asked for.
     OtherBackend,
+    /// The caller's own key decides at the provider what it may have.
+    OwnKey,
     /// The rule keeps nothing.
     NotKept,
 }
@@ -64,7 +66,7 @@ const STATE: &[&str] = &[
 // === impl Reason ===
 
 impl Reason {
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 15] = [
         Reason::NoScope,
         Reason::Operation,
         Reason::Temperature,
@@ -78,6 +80,7 @@ impl Reason {
         Reason::Unfinished,
         Reason::TooLarge,
         Reason::OtherBackend,
+        Reason::OwnKey,
         Reason::NotKept,
     ];
 
@@ -97,6 +100,7 @@ impl Reason {
             Reason::Unfinished => "unfinished",
             Reason::TooLarge => "too_large",
             Reason::OtherBackend => "other_backend",
+            Reason::OwnKey => "own_key",
             Reason::NotKept => "not_kept",
         }
     }
@@ -119,6 +123,7 @@ impl Reason {
             Reason::Unfinished => "the provider kept something back, or took a pause",
             Reason::TooLarge => "the answer is larger than what is kept",
             Reason::OtherBackend => "the answer came from another backend than the one that was asked for",
+            Reason::OwnKey => "the caller's own key decides at the provider what it may have",
             Reason::NotKept => "the policy keeps nothing",
         }
     }

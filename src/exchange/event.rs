@@ -175,8 +175,8 @@ pub enum Note {
     Publish(Ticket, Delta),
     /// The leader of this flight ends without an answer to publish: somebody else has to lead.
     Forsake(Ticket),
-    /// What the leader of this flight gets is not what was asked for: nobody follows it, and nothing is kept.
-    Part(Ticket),
+    /// What the leader of this flight gets is not for others: nobody follows it, and nothing is kept.
+    Part(Ticket, Reason),
     /// The answer of this flight is not kept.
     Unkept(Reason),
     Record(Box<Record>),

@@ -110,14 +110,14 @@ impl Exchange {
             Delta::Start { usage: Some(usage), .. } | Delta::Usage(usage) => following.usage = Some(*usage),
             _ => {}
         }
+        // What moves is not waited for.
+        following.until = self.now.mono.plus(self.setup.policy.max_wait);
         let call = &following.deciding.fields.call;
         let live = call.stream && self.setup.mode == BodyMode::FullDuplex;
         if !live {
             following.fold.push(delta);
         }
         if live {
-            // What moves is not waited for.
-            following.until = self.now.mono.plus(self.setup.policy.max_wait);
             if !std::mem::replace(&mut following.opened, true) {
                 self.story.left = true;
                 self.story.status = 200;

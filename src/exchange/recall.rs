@@ -16,6 +16,7 @@ use crate::cache::canon::{self, Around};
 use crate::cache::{
     self, Controls, Digest, Hit, Partition, Reason, Recall, Remember, Rule, Similar, Status, Ticket, gate,
 };
+use crate::credential::Credential;
 use crate::llm::{Dropped, Format, Operation, Reply, Usage};
 use crate::policy::Tariff;
 use crate::policy::cache::CachePolicy;
@@ -36,8 +37,14 @@ impl Exchange {
         let target = deciding.target.as_ref()?;
         let document = policy.cache_of(&self.story.caller, Place::of(target))?;
         let controls = Controls::read(|name| deciding.head.headers.all(name));
-        let mut cached =
-            Cached { status: Status::Miss, reason: None, rule: document.rule.clone(), saved: None, age: None };
+        let mut cached = Cached {
+            status: Status::Miss,
+            is_shadow: document.is_shadow(),
+            reason: None,
+            rule: document.rule.clone(),
+            saved: None,
+            age: None,
+        };
         let asked = self.admitted(document, &controls).and_then(|partition| match deciding.fields.call.operation {
             Operation::Embeddings => {
                 let whose = (partition, document.is_shadow());
@@ -61,6 +68,11 @@ impl Exchange {
         };
         self.story.cached = Some(Box::new(cached));
         ask
+    }
+
+    /// Whether the provider decides by the caller's own key what it may have.
+    pub(super) fn leaves_with_own_key(&self, target: &Target) -> bool {
+        self.held(target.index).is_none_or(|held| matches!(held.credential, Credential::Caller))
     }
 
     /// Whose answers it may read.
@@ -92,6 +104,9 @@ impl Exchange {
         if !gate::is_pure(call, &tree, format) {
             return Err(Reason::Stateful);
         }
+        if self.leaves_with_own_key(target) {
+            return Err(Reason::OwnKey);
+        }
         let betas = betas(&deciding.head);
         let around = Around {
             backend: &target.backend.name,
@@ -101,7 +116,9 @@ impl Exchange {
             betas: &betas,
         };
         let read = Read::of(&tree, format, rule, around)?;
-        let similar = read.question.zip(rule.semantic.as_ref()).and_then(|(question, semantic)| {
+        // In Shadow nothing is done in the caller's name.
+        let question = read.question.filter(|_| !document.is_shadow());
+        let similar = question.zip(rule.semantic.as_ref()).and_then(|(question, semantic)| {
             Some(Box::new(Similar { question, threshold: controls.threshold(semantic.threshold)? }))
         });
         Ok(cache::Ask {
@@ -196,7 +213,8 @@ impl Exchange {
     /// one, and how old.
     pub(super) fn cache_headers(&self, local: &mut Local) {
         let Some(cached) = &self.story.cached else { return };
-        if cached.saved.is_some() && self.profile.response_headers.cost {
+        // Where others are not to know what somebody has asked, a cost of nothing would tell it.
+        if cached.saved.is_some() && self.profile.response_headers.cost && cached.rule.tells() {
             local.headers.push(("x-weir-cost-usd".into(), NanoUsd(0).to_string().into()));
         }
         self.tell_standing(|name, value| local.headers.push((name.into(), value.into())));
@@ -209,7 +227,7 @@ impl Exchange {
 
     fn cache_word(&self) -> Option<&'static str> {
         let cached = self.story.cached.as_ref()?;
-        let tells = self.profile.response_headers.cache && cached.rule.tells();
+        let tells = self.profile.response_headers.cache && cached.rule.tells() && !cached.is_shadow;
         tells.then(|| cached.status.header())
     }
 
@@ -230,8 +248,8 @@ impl Exchange {
                 None => Reason::Lossy,
             },
         };
-        self.note(Note::Unkept(reason), out);
-        self.let_go(out);
+        // Who waits for it would ask one after the other for the same in vain.
+        self.part(ticket, reason, out);
     }
 
     /// The exchange is over. An answer that could have been kept and did not come to its end is not.
@@ -264,7 +282,7 @@ impl Exchange {
                 }
             }
             // What was not kept cannot be said again.
-            None => self.part(ticket, out),
+            None => self.part(ticket, Reason::TooLarge, out),
         }
     }
 
@@ -278,14 +296,14 @@ impl Exchange {
         }
         kept.lead = None;
         if let Some(ticket) = self.lead {
-            self.part(ticket, out);
+            self.part(ticket, Reason::OtherBackend, out);
         }
     }
 
-    fn part(&mut self, ticket: Ticket, out: &mut Vec<Action>) {
+    fn part(&mut self, ticket: Ticket, reason: Reason, out: &mut Vec<Action>) {
         self.lead = None;
         self.response.stop_leading();
-        self.note(Note::Part(ticket), out);
+        self.note(Note::Part(ticket, reason), out);
     }
 }
 

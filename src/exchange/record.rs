@@ -112,6 +112,8 @@ pub struct Cached {
     pub saved: Option<Saved>,
     /// Of an answer that was kept.
     pub age: Option<Duration>,
+    /// The rule is in Shadow: the caller is told nothing.
+    pub is_shadow: bool,
 }
 
 /// What was not spent.

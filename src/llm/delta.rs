@@ -109,6 +109,17 @@ impl Delta {
         }
     }
 
+    /// Bytes that this step holds: text, and whatever else is as long as its maker likes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Delta::Media { media, .. } => media.source.len(),
+            Delta::Signature { signature, .. } | Delta::Redacted { data: signature, .. } => signature.data.len(),
+            Delta::Citation { citation, .. } => 64 + citation.quote.as_ref().map_or(0, |quote| quote.len()),
+            Delta::Logprobs { tokens, .. } => tokens.len(),
+            text => text.text_len(),
+        }
+    }
+
     /// Bytes of text that this step carries.
     pub fn text_len(&self) -> usize {
         match self {

@@ -70,7 +70,7 @@ impl Sinks {
                 Note::Record(record) => self.record(record, &mut lines),
                 // A decision in Shadow mode stands in the record as well, and is counted from there.
                 Note::Shadow { .. } | Note::Settle(_) | Note::Remember(_) | Note::RememberItems(_) => {}
-                Note::Publish(..) | Note::Forsake(_) | Note::Part(_) | Note::Unkept(_) | Note::Observe(_) => {}
+                Note::Publish(..) | Note::Forsake(_) | Note::Part(..) | Note::Unkept(_) | Note::Observe(_) => {}
             }
         }
         if let Some(ledger) = self.ledger.as_ref().filter(|_| !lines.is_empty()) {

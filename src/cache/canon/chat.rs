@@ -69,8 +69,21 @@ fn put_turns(turns: &[Turn<'_>], without: Option<usize>, canon: &mut Canon) {
     canon.count(turns.len());
     for (place, turn) in turns.iter().enumerate() {
         match without == Some(place) {
-            true => canon.tag(255),
+            true => put_around(turn, canon),
             false => put_turn(turn, canon),
+        }
+    }
+}
+
+/// What is said in a turn beside its text: who of several speakers it is, and in how many pieces of which kind.
+fn put_around(turn: &Turn<'_>, canon: &mut Canon) {
+    canon.tag(255);
+    canon.maybe_text(turn.name.as_deref());
+    canon.count(turn.parts.len());
+    for part in &turn.parts {
+        if let Content::Text { citations, .. } = &part.content {
+            canon.count(citations.len());
+            citations.iter().for_each(|citation| put_citation(citation, canon));
         }
     }
 }

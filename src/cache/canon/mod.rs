@@ -88,7 +88,7 @@ pub fn question(around: Around<'_>, chat: &Chat<'_>) -> Option<Question> {
 
 /// What the two hashes are of. The number changes with what is hashed, and all that was kept is not found any more.
 const CALL: &[u8] = b"weir cache call 1";
-const QUESTION: &[u8] = b"weir cache question 1";
+const QUESTION: &[u8] = b"weir cache question 2";
 
 // === impl Around ===
 

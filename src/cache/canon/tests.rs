@@ -133,8 +133,13 @@ fn a_question_is_the_last_text_of_the_user_and_its_fingerprint_the_rest() {
     assert_eq!(asked.text, "Hi");
     let other = question_of(&PLAIN.replace("\"Hi\"", "\"Ho\"")).unwrap();
     assert_eq!((other.fingerprint, &*other.text), (asked.fingerprint, "Ho"));
-    for (from, to) in [("Be brief.", "Be long."), ("0.5", "0.6"), ("\"f\"", "\"g\""), ("\"seed\":3", "\"user\":\"x\"")]
-    {
+    for (from, to) in [
+        ("Be brief.", "Be long."),
+        ("0.5", "0.6"),
+        ("\"f\"", "\"g\""),
+        ("\"seed\":3", "\"user\":\"x\""),
+        ("\"role\":\"user\"", "\"role\":\"user\",\"name\":\"ann\""),
+    ] {
         assert_ne!(question_of(&PLAIN.replacen(from, to, 1)).unwrap().fingerprint, asked.fingerprint, "{from}");
     }
     assert!(!format!("{asked:?}").contains("Hi"));

@@ -158,6 +158,16 @@ impl Plan {
                 *slot = Some(item);
             }
         }
+        let digests = self.digests.iter().copied();
+        // What is known is of another model than what was made now: its vectors are not compared with these.
+        let is_other = |which: usize| {
+            let (made, known) = (made.get(which), self.known.get(which).and_then(Option::as_ref));
+            made.is_some_and(Option::is_none) && known.is_some_and(|known| known.model != model)
+        };
+        if self.asked.is_some() && whole().any(is_other) {
+            self.fresh = Ok(digests.zip(made).filter_map(|(digest, item)| Some((digest, item?))).collect());
+            return Err("another model made what is known of it");
+        }
         let all = |which: usize| made.get(which)?.as_ref().or(self.known.get(which)?.as_ref());
         let merged = match self.asked.is_some() {
             true => {
@@ -170,7 +180,6 @@ impl Plan {
             }
             false => None,
         };
-        let digests = self.digests.iter().copied();
         self.fresh = Ok(digests.zip(made).filter_map(|(digest, item)| Some((digest, item?))).collect());
         Ok(merged)
     }

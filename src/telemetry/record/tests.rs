@@ -269,7 +269,7 @@ prop_compose! {
     ) -> Cached {
         let rule = Arc::new(Rule::new(&name, Scope::Consumer, Duration::ZERO));
         let saved = saved.map(|(usage, cost)| Saved { usage, cost: cost.map(NanoUsd) });
-        Cached { status, reason, rule, saved, age }
+        Cached { status, reason, rule, saved, age, is_shadow: false }
     }
 }
 

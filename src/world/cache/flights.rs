@@ -48,7 +48,8 @@ struct Inner {
 struct Flight {
     wanted: Wanted,
     leader: Arc<Seat>,
-    followers: Vec<Arc<Seat>>,
+    /// Those who wait, each with what it would lead for.
+    followers: Vec<(Arc<Seat>, Wanted)>,
     /// What was said since it is followed; none where it is not, or is too long to be said again.
     said: Option<Fold>,
     /// Something was published.
@@ -123,7 +124,7 @@ impl Flights {
             }
         }
         let room = usize::try_from(flight.wanted.room).unwrap_or(usize::MAX);
-        flight.followers.retain(|seat| seat.tell(delta, room));
+        flight.followers.retain(|(seat, _)| seat.tell(delta, room));
     }
 
     /// The answer is complete: the flight is over. Who came too late for its steps is told all of them.
@@ -132,7 +133,7 @@ impl Flights {
         if !flight.began && !flight.followers.is_empty() {
             let room = usize::try_from(flight.wanted.room).unwrap_or(usize::MAX);
             for delta in reply.steps() {
-                flight.followers.iter().for_each(|seat| _ = seat.tell(&delta, room));
+                flight.followers.iter().for_each(|(seat, _)| _ = seat.tell(&delta, room));
             }
         }
         Some(flight.wanted)
@@ -142,17 +143,19 @@ impl Flights {
     pub(super) fn forsake(&self, ticket: Ticket) {
         let mut inner = self.lock();
         // Who was to follow and never came.
-        inner.seats.remove(&ticket);
+        if let Some(seat) = inner.seats.remove(&ticket) {
+            seat.leave();
+        }
         let Some(mut flight) = inner.remove(ticket).filter(|flight| !flight.ended) else { return };
         while !flight.followers.is_empty() {
-            let heir = flight.followers.remove(0);
+            let (heir, wanted) = flight.followers.remove(0);
             inner.last += 1;
             let next = Ticket(inner.last);
             if !heir.take_over(next, !flight.followers.is_empty()) {
                 continue;
             }
-            flight.followers.retain(|seat| seat.begin_anew());
-            let Flight { wanted, followers, .. } = flight;
+            flight.followers.retain(|(seat, _)| seat.begin_anew());
+            let followers = flight.followers;
             inner.open.entry(wanted.key).or_insert(next);
             inner
                 .flights
@@ -164,7 +167,7 @@ impl Flights {
     /// What the leader gets is not what the others have asked for: each goes on alone.
     pub(super) fn part(&self, ticket: Ticket) {
         if let Some(flight) = self.remove(ticket) {
-            flight.followers.iter().for_each(|seat| seat.go_alone());
+            flight.followers.iter().for_each(|(seat, _)| seat.go_alone());
         }
     }
 
@@ -209,7 +212,7 @@ impl Inner {
 impl Flight {
     /// A seat for one more, unless it is too late for that.
     fn admit(&mut self, ticket: Ticket, wanted: &Wanted, seats: &mut HashMap<Ticket, Arc<Seat>>) -> bool {
-        self.followers.retain(|seat| !seat.is_left());
+        self.followers.retain(|(seat, _)| !seat.is_left());
         let missed = self.began && self.said.is_none();
         if missed || self.followers.len() >= MOST || self.wanted.place != wanted.place {
             return false;
@@ -222,7 +225,7 @@ impl Flight {
             self.leader.say(Feed::Followed);
         }
         seats.insert(ticket, seat.clone());
-        self.followers.push(seat);
+        self.followers.push((seat, wanted.clone()));
         true
     }
 }

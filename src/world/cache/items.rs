@@ -25,7 +25,8 @@ impl Cache {
 
     fn item_in_memory(&self, ask: &Ask, place: &Place, key: &Key, now: u64) -> Option<Known> {
         let entry = self.memory.get(place, key, now)?;
-        let age = entry.age(now).filter(|age| ask.max_age.is_none_or(|most| *age <= most))?;
+        let ttl = ask.rule.exact.as_ref()?.ttl;
+        let age = entry.age(now).filter(|age| *age < ttl && ask.max_age.is_none_or(|most| *age <= most))?;
         let item = Item::decode(&entry);
         if item.is_none() {
             self.memory.remove(key, &entry);

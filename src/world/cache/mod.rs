@@ -116,7 +116,7 @@ impl Cache {
         if let Some(hit) = self.in_memory(ask, &looked) {
             return Some(Recall::Hit(Box::new(hit)));
         }
-        let waits = ask.reads && (self.store.get().is_some() || Cache::waits_for_vector(ask));
+        let waits = ask.reads && !ask.is_shadow && (self.store.get().is_some() || Cache::waits_for_vector(ask));
         if waits {
             return None;
         }
@@ -248,9 +248,9 @@ impl Cache {
         match note {
             Note::Publish(ticket, delta) => self.flights.publish(ticket, &delta),
             Note::Forsake(ticket) => self.flights.forsake(ticket),
-            Note::Part(ticket) => {
+            Note::Part(ticket, reason) => {
                 self.flights.part(ticket);
-                self.tally.not_kept(Reason::OtherBackend);
+                self.tally.not_kept(reason);
             }
             Note::Unkept(reason) => self.tally.not_kept(reason),
             Note::Remember(kept) => self.remember(kept),

@@ -43,7 +43,7 @@ impl Seat {
         if state.is_left {
             return false;
         }
-        let bytes = delta.text_len();
+        let bytes = delta.weight();
         if state.bytes + bytes > room || state.queue.len() >= MOST {
             state.void();
             state.push(Feed::Alone);
@@ -88,6 +88,13 @@ impl Seat {
         let mut state = self.lock();
         state.void();
         state.push(Feed::Alone);
+    }
+
+    /// Nobody will ever sit here.
+    pub fn leave(&self) {
+        let mut state = self.lock();
+        state.is_left = true;
+        state.queue.clear();
     }
 
     pub fn is_left(&self) -> bool {
@@ -146,7 +153,7 @@ impl Seated {
         match state.queue.pop_front() {
             Some(feed) => {
                 if let Feed::Delta(delta) = &feed {
-                    state.bytes = state.bytes.saturating_sub(delta.text_len());
+                    state.bytes = state.bytes.saturating_sub(delta.weight());
                 }
                 Poll::Ready(feed)
             }

@@ -238,7 +238,7 @@ fn who_cannot_be_given_the_answer_goes_on_alone() {
     let ticket = lead(recall(&cache, &asked));
     let mut seat = follow(&cache, &asked);
     cache.hear(Note::Publish(ticket, Delta::text("from elsewhere")));
-    cache.hear(Note::Part(ticket));
+    cache.hear(Note::Part(ticket, Reason::OtherBackend));
     assert_eq!(heard(&mut seat), [Feed::Alone]);
     // Who does not read for long is not held for.
     let ticket = lead(recall(&cache, &Ask { room: 100, ..asked.clone() }));

@@ -124,7 +124,7 @@ fn happen(cache: &Arc<Cache>, op: Op, asking: &mut Vec<Asking>) {
         Op::Part { of } => {
             let Some(ticket) = asking.get(of).and_then(|one| one.leads) else { return };
             asking.remove(of);
-            cache.hear(Note::Part(ticket));
+            cache.hear(Note::Part(ticket, Reason::OtherBackend));
         }
         _ => {}
     }
