@@ -65,8 +65,8 @@ async fn the_page_shows_what_happens() {
     let script = (prelude + &script)
         .replace("127.0.0.1:10000", &address)
         .replace("127.0.0.1:10001", &admin)
-        .replace("examples/cache/weir.yaml", &file)
-        .replace("/tmp/", &format!("{scratch}/"));
+        .replace("/tmp/", &format!("{scratch}/"))
+        .replace("examples/cache/weir.yaml", &file);
     let written = tokio::task::spawn_blocking(move || shell(&script)).await.expect("the shell ends");
     let written: Vec<&str> = written.split_terminator("---\n").collect();
     assert_eq!(written.len(), shown.len(), "{written:?}");

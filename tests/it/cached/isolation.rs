@@ -123,8 +123,9 @@ fn results(records: &[Value]) -> BTreeMap<String, usize> {
 /// Something was kept and shared: a cache that never answers isolates everybody.
 fn assert_used(records: &[Value]) {
     let results = results(records);
-    assert!(results.get("hit").is_some_and(|hits| *hits > 0), "{results:?}");
-    assert!(results.get("follow").is_some_and(|follows| *follows > 0), "{results:?}");
+    // Which of the two it is goes by how fast the machine is.
+    let shared: usize = ["hit", "follow"].iter().filter_map(|how| results.get(*how)).sum();
+    assert!(shared > 0, "{results:?}");
 }
 
 /// Policies that say who may read whose answers; `c1` and `c2` are of two teams. They count by order of place: one for

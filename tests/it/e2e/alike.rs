@@ -74,7 +74,7 @@ async fn a_like_question_is_answered_by_vectors_of_a_provider(mode: BodyMode) {
     }
     for forged in ["sk-weir-own-", "sk-weir-own-00", &format!("sk-weir-own-{}", "0".repeat(64))] {
         let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]}).to_string();
-        let call = Call::post("/v1/chat/completions", body).with(&[("authorization", &format!("Bearer {forged}"))]);
+        let call = Call::post("/v1/chat/completions", body).with(&[("x-api-key", forged)]);
         assert_eq!(call.send(Protocol::Http1, &egress.address).await.status, 401, "{forged}");
     }
     egress.assert_clean(&Exceptions::default()).await;

@@ -1,7 +1,7 @@
 //! Who asks the provider for others: what it publishes, and what of it is remembered.
 
 use proptest::prelude::*;
-use weir::cache::{Recall, Ticket};
+use weir::cache::{Reason, Recall, Ticket};
 use weir::exchange::event::{Answer, Event, Feed, Note, ResponseHead, Stop};
 use weir::exchange::phase::BodyMode;
 use weir::exchange::record::Outcome;
@@ -183,7 +183,7 @@ fn a_leader_whose_answer_cannot_be_said_again_does_not_end_its_flight() {
     assert_eq!(world.record().outcome, Outcome::Completed);
     let notes = world.notes();
     assert!(!notes.iter().any(|note| matches!(note, Note::Publish(_, Delta::End) | Note::Remember(_))), "{notes:?}");
-    assert!(notes.contains(&&Note::Forsake(Ticket(2))), "{notes:?}");
+    assert!(notes.contains(&&Note::Part(Ticket(2), Reason::Lossy)), "{notes:?}");
 }
 
 #[test]
@@ -224,7 +224,7 @@ proptest! {
         let notes = world.notes();
         prop_assert!(!notes.iter().any(|note| matches!(note, Note::Remember(_))));
         let ends = notes.iter().filter(|note| matches!(note, Note::Publish(_, Delta::End))).count();
-        let forsaken = notes.iter().filter(|note| matches!(note, Note::Forsake(Ticket(2)))).count();
+        let forsaken = notes.iter().filter(|note| matches!(note, Note::Part(Ticket(2), _))).count();
         prop_assert_eq!((ends, forsaken), (usize::from(stream), 1));
     }
 }

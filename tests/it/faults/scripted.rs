@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use weir::base::money::NanoUsd;
 use weir::cache::{self, Recall};
 use weir::exchange::event::{Answer, Ask, Failure, Feed, Note};
 use weir::exchange::record::{Outcome, Record};
@@ -114,7 +115,9 @@ async fn a_kept_answer_is_replayed_whole_and_as_a_stream(mode: BodyMode) {
     let tally = stage.mock.tally();
     assert_eq!((tally.requests, tally.connections), (0, 0), "a replay reaches no upstream");
     let notes = stage.notes(3).await;
-    assert!(records(&notes).iter().all(|record| record.outcome == Outcome::Replayed && record.cost.is_none()));
+    assert!(
+        records(&notes).iter().all(|record| record.outcome == Outcome::Replayed && record.cost == Some(NanoUsd(0)))
+    );
     stage.strike(&Exceptions::default()).await;
 }
 
