@@ -223,6 +223,7 @@ impl Core {
             bootstrap,
             signing: self.signing,
             store: self.store.clone(),
+            cache: self.cache.clone(),
         };
         Reload::new(documents, running, follower, read, errors)
     }

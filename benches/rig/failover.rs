@@ -140,8 +140,10 @@ impl Stand {
         let providers = Providers::start().await?;
         let directories = [RunDir::create()?, RunDir::create()?];
         let [noop, weir] = [directories[0].path(), directories[1].path()];
-        let mut command = Command::new(std::env::current_exe()?);
-        let noop = Lane::start(noop, command.arg("--noop").arg(noop.join("extproc.sock")), &providers, threads).await?;
+        let (mut command, socket) = (Command::new(std::env::current_exe()?), noop.join("extproc.sock"));
+        // It hears both roles at one socket.
+        std::os::unix::fs::symlink(&socket, weir::render::attempt::socket(&socket))?;
+        let noop = Lane::start(noop, command.arg("--noop").arg(&socket), &providers, threads).await?;
         let config = weir.join("weir.yaml");
         std::fs::write(&config, documents(weir, &providers))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));

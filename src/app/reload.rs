@@ -32,6 +32,7 @@ use crate::limit::redis::Redis;
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::world::Policies;
+use crate::world::cache::Cache;
 
 /// The least time between two looks for new keys because a backend did not take the old one.
 pub const PAUSE: Duration = Duration::from_secs(2);
@@ -87,6 +88,7 @@ pub struct Running {
     pub signing: Signing,
     /// What its replicas share.
     pub store: Option<Redis>,
+    pub cache: Arc<Cache>,
 }
 
 /// The task that reloads.
@@ -208,9 +210,9 @@ impl<F: Follower> Reload<F> {
     fn put_keys(&mut self, compiled: Compiled) {
         tracing::info!("keys have changed in their files; the new ones are in use");
         warn(&compiled.warnings);
-        self.running.metrics.loads.secrets_changed();
         self.authenticate(compiled.store);
         self.replace(compiled.policy);
+        self.running.metrics.loads.secrets_changed();
         self.tell_kept();
     }
 
@@ -264,12 +266,19 @@ impl<F: Follower> Reload<F> {
         self.accepted(read, &policy, needs_restart);
     }
 
-    /// A password may have changed; where the store is, only a new process takes over.
+    /// A password may have changed, or the key of kept answers; where the store is, only a new process takes over.
     fn authenticate(&self, store: Option<Store>) {
-        let (Some(redis), Some(store)) = (&self.running.store, store) else { return };
-        if self.running.bootstrap.redis.as_ref() == Some(&store.redis)
-            && let Err(error) = redis.authenticate(super::store::options(store))
-        {
+        let running = &self.running;
+        let Some(store) = store.filter(|store| running.bootstrap.redis.as_ref() == Some(&store.redis)) else { return };
+        let kept = running.cache.store();
+        // A key that cannot be read just now leaves the one in use.
+        if let Some(at_rest) = store.at_rest.clone() {
+            running.cache.seal_with(at_rest, &store.redis.prefix);
+        }
+        let options = super::store::options(store);
+        let limits = running.store.as_ref().map(|limits| limits.authenticate(options.clone()));
+        let kept = kept.map(|kept| kept.authenticate(options));
+        for error in [limits, kept].into_iter().flatten().filter_map(Result::err) {
             tracing::error!("{error}");
         }
     }

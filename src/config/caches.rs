@@ -7,7 +7,7 @@ use super::reach::Reach;
 use super::spec::cache::{self as spec, LlmCachePolicy, Readers};
 use super::spec::{Document, Spec};
 use super::validate::Set;
-use crate::cache::{Embedder, Exact, Rule, Scope, Semantic};
+use crate::cache::{Embedder, Rule, Scope, Semantic};
 use crate::policy::Mode;
 use crate::policy::cache::CachePolicy;
 use crate::policy::spaces::Spaces;
@@ -53,12 +53,7 @@ fn policy_of(set: &Set<'_>, reach: &Reach<'_>, document: &Document, policy: &Llm
             Readers::Namespace => Scope::Namespace,
             Readers::Shared => Scope::Shared,
         },
-        exact: policy.exact.as_ref().map(|exact| Exact {
-            ttl: exact.ttl,
-            max_temperature: exact.max_temperature,
-            max_entry: exact.max_entry,
-            tool_calls: exact.tool_calls,
-        }),
+        exact: policy.exact.clone(),
         coalesces: policy.coalescing,
         semantic: policy.semantic.as_ref().map(|semantic| Semantic {
             enforced: semantic.mode == Mode::Enforce,

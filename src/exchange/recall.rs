@@ -138,7 +138,7 @@ impl Exchange {
     pub(super) fn recalled(&mut self, recall: Recall, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
         let step = Step::Recall.as_str();
         match recall {
-            Recall::Hit(_) | Recall::Follow(_) if self.recalls_in_shadow(deciding) => {
+            Recall::Hit(_) | Recall::Follow(_) if self.story.cached.as_ref().is_some_and(|cached| cached.is_shadow) => {
                 self.give_back(Answer::Recall(recall), out);
                 self.story.decide(step, "would_hit", "shadow", "");
                 self.note(Note::Shadow { step, reason: "hit" }, out);
@@ -153,12 +153,6 @@ impl Exchange {
             }
             Recall::Miss => Flow::Go,
         }
-    }
-
-    fn recalls_in_shadow(&self, deciding: &Deciding) -> bool {
-        let Some(target) = &deciding.target else { return false };
-        let document = self.setup.policy.cache_of(&self.story.caller, Place::of(target));
-        document.is_some_and(CachePolicy::is_shadow)
     }
 
     /// The answer is one that was kept.

@@ -141,7 +141,8 @@ impl AtRest {
     /// reads the store learns nothing by the names.
     pub fn secret(&self, prefix: &str) -> NameSecret {
         match self {
-            AtRest::Sealed(keys) => NameSecret::shared(keys.first().map_or(&[], |one| &one.master[..])),
+            // The oldest that is still listed: a new key in front of it changes no name.
+            AtRest::Sealed(keys) => NameSecret::shared(keys.0.last().map_or(&[], |one| &one.master[..])),
             AtRest::Plain => NameSecret::shared(prefix.as_bytes()),
         }
     }

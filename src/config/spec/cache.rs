@@ -10,8 +10,7 @@ use super::super::text;
 use super::super::value;
 use super::scope::{self, Callers, Scope};
 use super::{Located, located, or};
-use crate::base::money::Multiplier;
-use crate::cache::Threshold;
+use crate::cache::{Exact, Threshold};
 use crate::policy::Mode;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +35,6 @@ pub enum Readers {
     Namespace,
     /// Everybody.
     Shared,
-}
-
-/// Answers to the same question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exact {
-    pub ttl: Duration,
-    /// Hotter requests are not answered from memory; none for no bound.
-    pub max_temperature: Option<Multiplier>,
-    /// Bytes of the largest answer that is kept; none for what the profile captures.
-    pub max_entry: Option<u64>,
-    /// Keep answers that call tools.
-    pub tool_calls: bool,
 }
 
 /// Answers to a question that is alike.

@@ -13,7 +13,7 @@ impl Cache {
         if !ask.reads {
             return Some(vec![None; ask.digests.len()]);
         }
-        let (place, keys) = self.secret.places(&ask.rule.namespace, &ask.partition, &ask.digests);
+        let (place, keys) = self.secret().places(&ask.rule.namespace, &ask.partition, &ask.digests);
         let now = (self.clock)();
         Some(keys.iter().map(|key| self.item_in_memory(ask, &place, key, now)).collect())
     }
@@ -40,7 +40,7 @@ impl Cache {
         let Some(exact) = &rule.exact else { return self.tally.not_kept(Reason::NotKept) };
         let most = exact.max_entry.map_or(*room, |most| most.min(*room));
         let digests: Vec<_> = items.iter().map(|(digest, _)| *digest).collect();
-        let (place, keys) = self.secret.places(&rule.namespace, partition, &digests);
+        let (place, keys) = self.secret().places(&rule.namespace, partition, &digests);
         let stored = (self.clock)();
         for (key, (_, item)) in keys.into_iter().zip(items) {
             match item.encode() {

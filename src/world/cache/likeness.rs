@@ -102,7 +102,7 @@ impl Cache {
             Embedder::Backend(backend, model) => format!("{backend}/{model}"),
             Embedder::Local(path) => path.to_string(),
         };
-        let fingerprint = self.secret.fingerprint(&looked.place, similar.question.fingerprint, &name);
+        let fingerprint = self.secret().fingerprint(&looked.place, similar.question.fingerprint, &name);
         Some(Placed { fingerprint, vector, components: components.into() })
     }
 

@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use due::Due;
 use embedders::Embedders;
 use flights::{Joined, Wanted};
@@ -31,7 +32,7 @@ pub use tally::Tally;
 use crate::base::money::NanoUsd;
 use crate::cache::entry::{self, Entry};
 use crate::cache::memory::{Memory, Stand};
-use crate::cache::redis::Redis;
+use crate::cache::redis::{AtRest, Redis};
 use crate::cache::{Ask, Extent, Hit, Key, Place, Reason, Recall, Remember, Secret, Ticket, gate};
 use crate::exchange::event::Note;
 use crate::identity::Principal;
@@ -46,7 +47,7 @@ pub const BYTES: u64 = 64 << 20;
 
 /// Shared by all exchanges.
 pub struct Cache {
-    secret: Secret,
+    secret: ArcSwap<Secret>,
     memory: Memory,
     /// What replicas share; none where each keeps for itself.
     store: OnceLock<Redis>,
@@ -86,7 +87,7 @@ impl Cache {
     /// One that keeps at most so many bytes of entries.
     pub fn new(secret: Secret, bytes: u64, clock: Clock) -> Self {
         Cache {
-            secret,
+            secret: ArcSwap::from_pointee(secret),
             memory: Memory::new(bytes),
             store: OnceLock::new(),
             flights: Flights::default(),
@@ -103,6 +104,15 @@ impl Cache {
     /// Keeps entries in this store as well. Of several the first stays.
     pub fn share(&self, store: Redis) {
         let _ = self.store.set(store);
+    }
+
+    /// From now on what is kept in the store lies so, under the names that its replicas then have. Where there is no
+    /// store that is nothing to this cache.
+    pub fn seal_with(&self, at_rest: AtRest, prefix: &str) {
+        if let Some(store) = self.store.get() {
+            self.secret.store(Arc::new(at_rest.secret(prefix)));
+            store.seal_with(at_rest);
+        }
     }
 
     /// Makes its own calls through the proxy that listens there, as `HOST:PORT`. Of several the first stays.
@@ -160,7 +170,7 @@ impl Cache {
     }
 
     fn look(&self, ask: &Ask) -> Looked {
-        let (place, key) = self.secret.place(&ask.rule.namespace, &ask.partition, ask.digest);
+        let (place, key) = self.secret().place(&ask.rule.namespace, &ask.partition, ask.digest);
         Looked { place, key }
     }
 
@@ -322,8 +332,9 @@ impl Cache {
         &self.tally
     }
 
-    pub fn secret(&self) -> &Secret {
-        &self.secret
+    /// What keys and places are made with now.
+    pub fn secret(&self) -> Arc<Secret> {
+        self.secret.load_full()
     }
 }
 

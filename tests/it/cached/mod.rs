@@ -13,6 +13,7 @@ mod herd;
 mod isolation;
 mod refused;
 mod shadow;
+mod shared;
 mod stays;
 
 use std::time::{Duration, Instant};

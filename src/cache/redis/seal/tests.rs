@@ -49,6 +49,18 @@ fn keys_are_changed_without_losing_what_they_sealed() {
     assert_eq!(AtRest::Sealed(keys(&new)).open(b"n", value), Ok(b"c".to_vec()));
 }
 
+/// So that replicas that have the new key already, and those that do not yet, find one another's answers.
+#[test]
+fn a_new_key_in_front_changes_no_name() {
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    let place = |lines: &str| {
+        let partition = crate::cache::Partition::Shared;
+        AtRest::Sealed(keys(lines)).secret("weir").place(&"n".into(), &partition, crate::cache::Digest([3; 32]))
+    };
+    assert_eq!(place(&format!("{new}\n{old}")), place(&old));
+    assert_ne!(place(&new), place(&old));
+}
+
 #[test]
 fn what_is_not_sealed_is_not_taken_for_it() {
     let plain = AtRest::Plain.seal(b"n", b"c", [0; NONCE]).unwrap();
