@@ -110,9 +110,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
         print(name, &limits::call(&limited));
     }
-    if only.as_ref().is_none_or(|only| "cache".contains(only.as_str())) {
-        let caching = Arc::new(compile(&format!("{CONFIGURATION}{}", cache::POLICY))?);
-        cache::steps(&caching).iter().for_each(|(name, cost)| print(name, cost));
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let caching = Arc::new(compile(&format!("{CONFIGURATION}{}", cache::POLICY))?);
+    cache::steps(&caching, wanted).iter().for_each(|(name, cost)| print(name, cost));
+    if wanted("cache: memory") {
         println!("\n| | bytes |\n|---|---:|");
         cache::sizes().iter().for_each(|(name, size)| println!("| {name} | {size:.2} |"));
     }

@@ -46,14 +46,15 @@ fn cache() -> Arc<Cache> {
 }
 
 /// The steps of an answer from memory to a prompt of 4 KB, and a call of 1 KB that is answered by the provider and kept,
-/// by the names of the rows.
-pub fn steps(policy: &Arc<Policy>) -> Vec<(&'static str, Cost)> {
-    vec![
-        ("the key of a 4 KB prompt", key()),
-        ("an answer found and written, whole", replay(policy, "")),
-        ("an answer found and written, as a stream", replay(policy, r#""stream":true,"#)),
-        ("1 KB call, whole answer, looked for and kept", kept(policy)),
-    ]
+/// by the names of the rows; those that `wanted` holds of alone.
+pub fn steps(policy: &Arc<Policy>, wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, Cost)> {
+    let rows: [(&str, &dyn Fn() -> Cost); 4] = [
+        ("cache: the key of a 4 KB prompt", &key),
+        ("cache: an answer found and written, whole", &|| replay(policy, "")),
+        ("cache: an answer found and written, as a stream", &|| replay(policy, r#""stream":true,"#)),
+        ("cache: 1 KB call, whole answer, looked for and kept", &|| kept(policy)),
+    ];
+    rows.into_iter().filter(|(name, _)| wanted(name)).map(|(name, row)| (name, row())).collect()
 }
 
 fn key() -> Cost {

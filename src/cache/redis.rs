@@ -7,13 +7,13 @@
 //! for [`Redis::forget`], whose caller wants to know.
 //!
 //! It has connections of its own beside those of limits, and breakers of its own: a large answer on its way keeps no
-//! decision waiting, and an answer that is late speaks against no counter. The memory of the store is not divided:
-//! where counters are in it too it must not evict, and answers that live long may fill it. Then nothing is counted
-//! either, so that one with much to keep wants a store of its own.
+//! decision waiting, and an answer that is late speaks against no counter. Where the store does not evict, a quarter of
+//! its memory is left to counters ([`room`]).
 
 mod forget;
 mod names;
 mod queue;
+mod room;
 mod scripts;
 mod seal;
 mod tally;
@@ -35,6 +35,7 @@ use crate::store::{self, Command, Down, Link, Purpose, State, Unusable};
 use forget::Forgotten;
 use names::Names;
 use queue::{Queue, Seen, Write};
+use room::Room;
 use scripts::Scripts;
 pub use seal::{AtRest, BadKeys, Keys};
 pub use tally::Tallies;
@@ -77,7 +78,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-    _tasks: Arc<[AbortOnDropHandle<()>; 3]>,
+    _tasks: Arc<[AbortOnDropHandle<()>; 4]>,
 }
 
 /// What the tasks need.
@@ -90,6 +91,7 @@ struct Shared {
     vectors: usize,
     queue: Queue,
     forgotten: Forgotten,
+    room: Room,
     tally: Tally,
 }
 
@@ -138,12 +140,14 @@ impl Redis {
             vectors: max_vectors.max(1),
             queue: Queue::new(queue, queue_bytes),
             forgotten: Forgotten::new(on_forget),
+            room: Room::default(),
             tally: Tally::default(),
         });
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared.link).keep())),
             AbortOnDropHandle::new(tokio::spawn(queue::work(Arc::clone(&shared)))),
             AbortOnDropHandle::new(tokio::spawn(forget::keep(Arc::clone(&shared)))),
+            AbortOnDropHandle::new(tokio::spawn(room::keep(Arc::clone(&shared)))),
         ];
         Ok(Redis { shared, _tasks: Arc::new(tasks) })
     }

@@ -15,7 +15,7 @@
 //! ```text
 //! ACL SETUSER weir on >PASSWORD resetkeys ~weir:* resetchannels -@all +evalsha +script|load
 //!   +select +time +type +getrange +set +unlink +scan +pexpire +pttl
-//!   +hget +hset +hdel +hlen +hkeys +hgetall +hstrlen +cluster|slots +asking
+//!   +hget +hset +hdel +hlen +hkeys +hgetall +hstrlen +info +cluster|slots +asking
 //! ```
 
 use crate::cache::extent;

@@ -148,12 +148,17 @@ pub(super) async fn work(shared: Arc<Shared>) {
 }
 
 /// One round trip. What fails is not tried again.
-async fn round(shared: &Arc<Shared>, writes: Vec<Write>) {
-    if shared.link.state() == State::Down {
-        let kept = writes.iter().filter(|write| write.is_kept()).count();
-        shared.tally.add(Count::Dropped, count(kept));
+async fn round(shared: &Arc<Shared>, mut writes: Vec<Write>) {
+    let is_down = shared.link.state() == State::Down;
+    if is_down || shared.room.is_scarce() {
+        shared.tally.add(Count::Dropped, count(writes.iter().filter(|write| write.is_kept()).count()));
+        // What is to go makes room.
+        writes.retain(|write| !is_down && !write.is_kept());
+    }
+    if writes.is_empty() {
         return;
     }
+    shared.room.used();
     let is_large = writes.iter().map(Write::bytes).sum::<usize>() > LARGE;
     let kept = count(writes.iter().filter(|write| write.is_kept()).count());
     let sent: Vec<Sent> = if is_large {

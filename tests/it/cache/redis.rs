@@ -4,6 +4,7 @@ mod cluster;
 mod foreign;
 mod forgotten;
 mod outage;
+mod room;
 mod roundtrip;
 mod secured;
 mod vectors;
