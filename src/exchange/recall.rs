@@ -155,8 +155,13 @@ impl Exchange {
         }
     }
 
-    /// The answer is one that was kept.
-    pub(super) fn tell_hit(&mut self, hit: &Hit) {
+    /// The answer is one that was kept. Where others are not to know what somebody has asked, it has an id and a time of
+    /// its own: those of the first answer would tell that there was one, and when.
+    pub(super) fn tell_hit(&mut self, hit: &mut Hit) {
+        if self.story.cached.as_ref().is_some_and(|cached| !cached.rule.tells()) {
+            hit.reply.id.clear();
+            hit.reply.created = 0;
+        }
         let status = if hit.is_similar { Status::Semantic } else { Status::Hit };
         let usage = hit.reply.usage.unwrap_or_default();
         let cost = hit.cost.or_else(|| self.cost_of(&usage, &hit.reply));

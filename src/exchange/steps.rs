@@ -188,10 +188,10 @@ impl Exchange {
                 self.refuse(refusal, out);
                 return None;
             }
-            Flow::Replay(hit) => {
+            Flow::Replay(mut hit) => {
                 let how = if hit.is_similar { "similar" } else { "exact" };
                 self.story.decide(step.as_str(), "hit", how, "");
-                self.tell_hit(&hit);
+                self.tell_hit(&mut hit);
                 self.replay(&hit.reply, &deciding, out);
                 return None;
             }

@@ -86,11 +86,15 @@ async fn what_is_over_is_not_there(mode: BodyMode) {
 async fn a_team_reads_its_answers_and_nobody_is_told(mode: BodyMode) {
     let rig = rig(mode, &cache(&format!("scope: Team, {EXACT}"))).await;
     let body = question("Whose?", false);
-    assert_eq!(words(&ask_as(&rig, 2, 12, &body, &[]).await), 12);
+    let first = ask_as(&rig, 2, 12, &body, &[]).await;
+    assert_eq!(words(&first), 12);
     answers(&rig, "kept", 1).await;
     for (consumer, expected, result) in [(3, 12, "hit"), (1, 30, "miss"), (2, 12, "hit")] {
         let answer = ask_as(&rig, consumer, 30, &body, &[]).await;
         assert_eq!((words(&answer), said(&answer), answer.header("age")), (expected, None, None), "c{consumer}");
+        let id = answer.header("x-weir-request-id").expect("an id");
+        assert_eq!(answer.json()["id"] == format!("chatcmpl-{id}"), result == "hit", "its own: {answer:?}");
+        assert_ne!(answer.json()["id"], first.json()["id"]);
         assert_eq!(recorded(&rig, &answer).await, (result.to_owned(), String::new()), "c{consumer}");
     }
     rig.end(&Exceptions::default()).await;
