@@ -1,5 +1,5 @@
-//! [io] Answers that replicas share, in one Redis or what speaks as one: no modules, a string an answer, and where
-//! questions are compared a hash of vectors. Sealed, unless the operator says otherwise ([`AtRest`]).
+//! [io] Answers that replicas share, in one Redis or what speaks as one: no modules, a string an answer or the vector of
+//! an input, and where questions are compared a hash of vectors. Sealed, unless the operator says otherwise ([`AtRest`]).
 //!
 //! A look waits no longer than the store's timeout, and not at all while the store is down: then nothing is found. What
 //! is found and is no value, or not ours, or does not open, is nothing too, and is removed. Writes wait in a bounded
@@ -11,6 +11,7 @@
 //! its memory is left to counters ([`room`]).
 
 mod forget;
+mod inputs;
 mod names;
 mod queue;
 mod room;
@@ -33,6 +34,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Entry, Extent, Key, Place};
 use crate::store::{self, Command, Down, Link, Purpose, State, Unusable};
 use forget::Forgotten;
+pub use inputs::{LARGEST, Reader};
 use names::Names;
 use queue::{Queue, Seen, Write};
 use room::Room;
@@ -71,6 +73,8 @@ pub struct Options {
     /// How many writes wait at most, and their bytes.
     pub queue: usize,
     pub queue_bytes: usize,
+    /// How many vectors of inputs wait beside them at most; their bytes are as many.
+    pub queue_inputs: usize,
     pub on_forget: OnForget,
 }
 
@@ -116,6 +120,8 @@ impl Options {
             max_vectors: 256,
             queue: 1_024,
             queue_bytes: 16 << 20,
+            // Those of two of the largest calls.
+            queue_inputs: 4_096,
             on_forget: Arc::new(|_| {}),
         }
     }
@@ -129,7 +135,7 @@ impl Redis {
     /// # Errors
     /// Where the options can never work; never for want of a server.
     pub fn connect(options: Options) -> Result<Redis, Unusable> {
-        let Options { store, at_rest, max_entry, max_vectors, queue, queue_bytes, on_forget } = options;
+        let Options { store, at_rest, max_entry, max_vectors, queue, queue_bytes, queue_inputs, on_forget } = options;
         let scripts = Scripts::new();
         let shared = Arc::new(Shared {
             link: Arc::new(Link::new(&store, PURPOSE, scripts.all())?),
@@ -138,7 +144,7 @@ impl Redis {
             at_rest: ArcSwap::from_pointee(at_rest),
             most: max_entry,
             vectors: max_vectors.max(1),
-            queue: Queue::new(queue, queue_bytes),
+            queue: Queue::new((queue, queue_bytes), (queue_inputs, queue_bytes)),
             forgotten: Forgotten::new(on_forget),
             room: Room::default(),
             tally: Tally::default(),

@@ -2,7 +2,7 @@
 //!
 //! | key                                   | is                                                             |
 //! |---------------------------------------|----------------------------------------------------------------|
-//! | `PREFIX:cache:NAMESPACE:PLACE:KEY`    | an answer: a string, see [`value`](super::value)                |
+//! | `PREFIX:cache:NAMESPACE:PLACE:KEY`    | an answer, or the vector of an input: a string, see [`value`](super::value) |
 //! | `PREFIX:cache:NAMESPACE:PLACE:KEY:v`  | vectors of the questions of one fingerprint: a hash, see [`vector`](super::vector) |
 //! | `PREFIX:{cache}:forgotten`            | what was forgotten when: a hash, see `forget.lua`               |
 //!

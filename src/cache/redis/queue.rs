@@ -1,6 +1,9 @@
 //! [io] What is written off the way of requests: answers, vectors, and the removal of what was found and is none. It
 //! waits here in its order, bounded in number and in bytes; what finds no room, or no store, is dropped, for it can be
 //! asked for again.
+//!
+//! The vectors of inputs have a lane of their own, behind the other: one call has two thousand of them, and they
+//! neither take the room of answers nor go before them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,18 +29,33 @@ pub(super) const LARGE: usize = 64 << 10;
 /// Writes that wait.
 pub(super) struct Queue {
     jobs: Mutex<Jobs>,
-    most: usize,
-    most_bytes: usize,
+    /// How many wait at most in each lane, and their bytes.
+    most: [(usize, usize); LANES],
     more: Notify,
     done: Notify,
 }
 
+/// Where a write waits. The first goes before the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lane {
+    Answers,
+    Inputs,
+}
+
+const LANES: usize = 2;
+
 #[derive(Default)]
 struct Jobs {
-    waiting: VecDeque<Write>,
-    bytes: usize,
+    /// By [`Lane`].
+    lanes: [Waiting; LANES],
     /// Taken out and not done.
     running: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    writes: VecDeque<Write>,
+    bytes: usize,
 }
 
 /// One of them, with the name of its key.
@@ -66,19 +84,28 @@ struct Sent {
 // === impl Queue ===
 
 impl Queue {
-    pub(super) fn new(most: usize, most_bytes: usize) -> Queue {
-        Queue { jobs: Mutex::default(), most, most_bytes, more: Notify::new(), done: Notify::new() }
+    /// With so much room in each lane: how many, and their bytes.
+    pub(super) fn new(answers: (usize, usize), inputs: (usize, usize)) -> Queue {
+        Queue { jobs: Mutex::default(), most: [answers, inputs], more: Notify::new(), done: Notify::new() }
+    }
+
+    /// Whether there is room for it among the answers.
+    pub(super) fn push(&self, write: Write) -> bool {
+        self.push_to(Lane::Answers, write)
     }
 
     /// Whether there is room for it.
-    pub(super) fn push(&self, write: Write) -> bool {
+    pub(super) fn push_to(&self, lane: Lane, write: Write) -> bool {
         let mut jobs = self.lock();
-        let bytes = jobs.bytes.saturating_add(write.bytes());
-        if jobs.waiting.len() >= self.most || bytes > self.most_bytes {
+        let (Some(waiting), Some(most)) = (jobs.lanes.get_mut(lane as usize), self.most.get(lane as usize)) else {
+            return false;
+        };
+        let bytes = waiting.bytes.saturating_add(write.bytes());
+        if waiting.writes.len() >= most.0 || bytes > most.1 {
             return false;
         }
-        jobs.bytes = bytes;
-        jobs.waiting.push_back(write);
+        waiting.bytes = bytes;
+        waiting.writes.push_back(write);
         drop(jobs);
         self.more.notify_one();
         true
@@ -87,7 +114,7 @@ impl Queue {
     /// Writes that are not done.
     pub(super) fn waiting(&self) -> usize {
         let jobs = self.lock();
-        jobs.waiting.len() + jobs.running
+        jobs.lanes.iter().map(|lane| lane.writes.len()).sum::<usize>() + jobs.running
     }
 
     /// Done when none waits.
@@ -116,14 +143,17 @@ impl Queue {
     fn take(&self) -> Vec<Write> {
         let (mut writes, mut bytes) = (Vec::new(), 0);
         let mut jobs = self.lock();
-        while writes.len() < AT_ONCE.0
-            && bytes < AT_ONCE.1
-            && let Some(write) = jobs.waiting.pop_front()
-        {
-            bytes += write.bytes();
-            writes.push(write);
+        for lane in &mut jobs.lanes {
+            while writes.len() < AT_ONCE.0
+                && bytes < AT_ONCE.1
+                && let Some(write) = lane.writes.pop_front()
+            {
+                let size = write.bytes();
+                lane.bytes = lane.bytes.saturating_sub(size);
+                bytes += size;
+                writes.push(write);
+            }
         }
-        jobs.bytes = jobs.bytes.saturating_sub(bytes);
         jobs.running = writes.len();
         writes
     }
@@ -281,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_in_number_and_in_bytes() {
-        let queue = Queue::new(3, 1_000);
+        let queue = Queue::new((3, 1_000), (0, 0));
         assert!(!queue.push(put(1_001)));
         assert!([100, 200, 300].map(|bytes| queue.push(put(bytes))).iter().all(|room| *room));
         assert!(!queue.push(put(1)), "three are enough");
@@ -290,12 +320,12 @@ mod tests {
         queue.finish();
         assert!(queue.push(put(800)) && !queue.push(put(200)));
         assert_eq!(queue.waiting(), 1);
-        assert_eq!(queue.lock().bytes, 800 + value::OVERHEAD);
+        assert_eq!(queue.lock().lanes[0].bytes, 800 + value::OVERHEAD);
     }
 
     #[test]
     fn one_round_trip_carries_so_much() {
-        let queue = Queue::new(1_000, usize::MAX);
+        let queue = Queue::new((1_000, usize::MAX), (0, 0));
         for _ in 0..100 {
             queue.push(put(1));
         }
@@ -305,6 +335,21 @@ mod tests {
         let taken =
             [queue.take().len(), queue.take().len(), queue.take().len(), queue.take().len(), queue.take().len()];
         assert_eq!(taken, [64, 37, 1, 1, 0]);
-        assert_eq!(queue.lock().bytes, 0);
+        assert_eq!(queue.lock().lanes[0].bytes, 0);
+    }
+
+    #[test]
+    fn vectors_of_inputs_neither_take_the_room_of_answers_nor_go_before_them() {
+        let queue = Queue::new((2, 1_000), (70, 4_000));
+        for _ in 0..70 {
+            assert!(queue.push_to(Lane::Inputs, put(1)));
+        }
+        assert!(!queue.push_to(Lane::Inputs, put(1)));
+        assert!(queue.push(put(100)) && queue.push(put(200)) && !queue.push(put(1)));
+        assert_eq!(queue.waiting(), 72);
+        let first = queue.take();
+        assert_eq!((sizes(&first[..3]), first.len()), (vec![100, 200, 1], 64));
+        assert_eq!(queue.take().len(), 8, "what answers leave of a round trip is theirs");
+        assert_eq!(queue.lock().lanes.each_ref().map(|lane| lane.bytes), [0, 0]);
     }
 }

@@ -19,14 +19,15 @@ pub(super) enum Count {
     BytesWritten,
 }
 
-/// How often what happened since the start. Each look for an answer or for vectors is one of the first three.
+/// How often what happened since the start. Each look for an answer, for vectors, or for
+/// what is known of a call's inputs is one of the first three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
     /// Looks that found something.
     pub hits: u64,
     /// Looks that found nothing, or nothing but what may not be used any more.
     pub misses: u64,
-    /// Looks that the store did not answer, or not in time.
+    /// Looks that the store did not answer, or not in time; of several values, or not all of them.
     pub failed: u64,
     /// Values that were none, or not ours, or did not open. They are removed.
     pub bad: u64,

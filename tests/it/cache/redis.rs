@@ -3,6 +3,7 @@
 mod cluster;
 mod foreign;
 mod forgotten;
+mod inputs;
 mod outage;
 mod room;
 mod roundtrip;
