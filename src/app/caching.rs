@@ -44,7 +44,7 @@ pub(super) fn shown(world: &Local, metrics: &Metrics) -> Caching {
 }
 
 fn seen(cache: &Cache) -> Seen {
-    let (flights, followers, _) = cache.flights().stand();
+    let (flights, followers) = cache.on_their_way();
     Seen {
         memory: cache.stand(),
         stored: cache.tally().stored(),

@@ -1,5 +1,5 @@
 //! Vectors of single inputs: each is kept for itself, so that a call for several is answered from memory as far as
-//! they are known, and its provider is asked for the others alone.
+//! they are known, and its provider is asked for the others alone, once by all who ask for them at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
-use super::{Digest, Partition, Rule};
+use super::{Digest, Partition, Rule, Ticket};
 use crate::base::json::Span;
 use crate::wire::embed::items::Vector;
 
@@ -31,12 +31,26 @@ pub struct Ask {
     pub digests: Arc<[Digest]>,
     /// What is there may be the answer.
     pub reads: bool,
+    /// What is not there may be kept, when it has been asked for.
+    pub keeps: bool,
     /// No older answer will do.
     pub max_age: Option<Duration>,
+    /// Of more bytes than these no use is made.
+    pub room: usize,
+    /// What would be found is looked for, and nobody waits for that.
+    pub is_shadow: bool,
 }
 
-/// What was found, in the order in which it was asked for.
-pub type Found = Vec<Option<Known>>;
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// In the order in which it was asked for.
+    pub each: Vec<Option<Known>>,
+    /// Others may wait for what is missing, until they are told what became of it.
+    pub lead: Option<Ticket>,
+    /// Others were waited for.
+    pub followed: bool,
+}
 
 /// A vector that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +67,8 @@ pub struct Remember {
     /// The largest that can be kept, in bytes.
     pub room: u64,
     pub items: Vec<(Digest, Item)>,
+    /// Who waits for them.
+    pub lead: Option<Ticket>,
 }
 
 /// What is encoded in front of a vector's text.
@@ -66,6 +82,23 @@ struct Head<'a> {
 
 /// The layout of what is encoded. An answer's own is another one (see `entry`): neither is read as the other.
 const LAYOUT: u8 = 0xe1;
+
+// === impl Ask ===
+
+impl Ask {
+    /// Whether it waits for others who ask for the same, and they for it. Who keeps nothing has nothing to give.
+    pub fn coalesces(&self) -> bool {
+        self.rule.coalesces && self.reads && self.keeps && !self.is_shadow
+    }
+}
+
+// === impl Found ===
+
+impl From<Vec<Option<Known>>> for Found {
+    fn from(each: Vec<Option<Known>>) -> Self {
+        Found { each, ..Found::default() }
+    }
+}
 
 // === impl Item ===
 

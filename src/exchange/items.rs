@@ -87,7 +87,10 @@ impl Exchange {
             partition: plan.partition.clone(),
             digests: plan.digests.clone(),
             reads: !controls.refresh,
+            keeps: !controls.no_store,
             max_age: controls.max_age,
+            room: self.profile.bodies.max_response_hold,
+            is_shadow,
         };
         self.items = Some(Box::new(plan));
         Ok(Ask::RecallItems(Box::new(ask)))
@@ -95,6 +98,8 @@ impl Exchange {
 
     /// What was found of them.
     pub(super) fn items_found(&mut self, found: Found, deciding: &mut Deciding, out: &mut Vec<Action>) -> Flow {
+        let Found { each: found, lead, followed } = found;
+        self.lead = lead;
         let Some(mut plan) = self.items.take() else { return Flow::Go };
         let step = Step::Recall.as_str();
         let has_any = found.iter().any(Option::is_some);
@@ -110,8 +115,9 @@ impl Exchange {
         let missing = plan.missing();
         let fits = plan.size() <= self.profile.bodies.max_response_hold;
         if let Some(answered) = plan.answer(age).filter(|_| fits) {
-            self.story.decide(step, "hit", "inputs", format!("{} of {}", plan.which.len(), plan.which.len()));
-            return Flow::Vectors(Box::new(answered));
+            let how = if followed { Status::Follow } else { Status::Hit };
+            self.story.decide(step, how.as_str(), "inputs", format!("{} of {}", plan.which.len(), plan.which.len()));
+            return Flow::Vectors(Box::new(Answered { followed, ..answered }));
         }
         let can = fits && self.setup.mode.holds_responses() && missing.len() < plan.which.len() && !missing.is_empty();
         match can.then(|| split(&plan, &missing, deciding)).flatten() {
@@ -131,9 +137,11 @@ impl Exchange {
 
     /// Answers with vectors that were kept.
     pub(super) fn answer_items(&mut self, answered: Answered, out: &mut Vec<Action>) {
-        let Answered { body, saved, model, age } = answered;
+        let Answered { body, saved, model, age, followed } = answered;
         let saved = self.items_saved(Saved { usage: saved, cost: None }, &model);
-        self.tell_cached(Status::Hit, Some(saved), Some(age));
+        // What somebody else has just got is not old.
+        let (status, age) = if followed { (Status::Follow, None) } else { (Status::Hit, Some(age)) };
+        self.tell_cached(status, Some(saved), age);
         let streamed = body.len() > WHOLE && self.setup.mode == BodyMode::FullDuplex;
         self.answer(body, false, streamed, Outcome::Replayed, out);
     }
@@ -203,7 +211,7 @@ impl Exchange {
         if let Again::Anew { .. } = again {
             self.story.call = Some(kept.fields.call.clone());
             if plan.keeps {
-                self.note(Note::Unkept(Reason::OtherBackend), out);
+                self.keep_no_items(Reason::OtherBackend, out);
             }
             return;
         }
@@ -285,8 +293,19 @@ impl Exchange {
         let room = self.profile.bodies.max_capture as u64;
         let Plan { rule, partition, .. } = *plan;
         match kept {
-            Ok(items) => self.note(Note::RememberItems(Box::new(Remember { rule, partition, room, items })), out),
-            Err(reason) => self.note(Note::Unkept(reason), out),
+            Ok(items) => {
+                let lead = self.lead.take();
+                self.note(Note::RememberItems(Box::new(Remember { rule, partition, room, items, lead })), out);
+            }
+            Err(reason) => self.keep_no_items(reason, out),
+        }
+    }
+
+    /// Who waits for them would ask one after the other for the same in vain.
+    fn keep_no_items(&mut self, reason: Reason, out: &mut Vec<Action>) {
+        match self.lead {
+            Some(ticket) => self.part(ticket, reason, out),
+            None => self.note(Note::Unkept(reason), out),
         }
     }
 }

@@ -74,6 +74,7 @@ pub use keys::without_values;
 pub use local_reply::{LOCAL_REPLY_HEADER, refused};
 
 use crate::base::now::{Instant, Now};
+use crate::cache::items::Found;
 use crate::cache::{Recall, Ticket};
 use crate::limit::charge::Charge;
 use crate::limit::take::{Grant, Standing};
@@ -309,6 +310,7 @@ impl Exchange {
         match answer {
             Answer::Reserve(Ok(grant)) => self.undo(grant, out),
             Answer::Recall(Recall::Lead(ticket) | Recall::Follow(ticket)) => self.note(Note::Forsake(ticket), out),
+            Answer::RecallItems(Found { lead: Some(ticket), .. }) => self.note(Note::Forsake(ticket), out),
             _ => {}
         }
     }

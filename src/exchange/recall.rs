@@ -290,7 +290,8 @@ impl Exchange {
         let is_same = |first: &Target| {
             next.is_some_and(|next| *next.backend.name == *first.backend.name && next.model == first.model)
         };
-        if kept.target.as_ref().is_some_and(is_same) {
+        // Where vectors are led for it is decided with them.
+        if self.items.is_some() || kept.target.as_ref().is_some_and(is_same) {
             return;
         }
         kept.lead = None;
@@ -299,7 +300,7 @@ impl Exchange {
         }
     }
 
-    fn part(&mut self, ticket: Ticket, reason: Reason, out: &mut Vec<Action>) {
+    pub(super) fn part(&mut self, ticket: Ticket, reason: Reason, out: &mut Vec<Action>) {
         self.lead = None;
         self.response.stop_leading();
         self.note(Note::Part(ticket, reason), out);

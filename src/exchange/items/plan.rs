@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::json::tree::Value;
-use crate::cache::items::{self, Found, Item};
+use crate::cache::items::{self, Item, Known};
 use crate::cache::{Digest, Partition, Reason, Rule};
 use crate::exchange::record::Saved;
 use crate::llm::Usage;
@@ -55,7 +55,10 @@ pub struct Answered {
     pub body: Bytes,
     pub saved: Usage,
     pub model: Arc<str>,
+    /// Of the oldest.
     pub age: Duration,
+    /// Some of it is what another call has just got.
+    pub followed: bool,
 }
 
 // === impl Plan ===
@@ -97,7 +100,7 @@ impl Plan {
 
     /// Takes what was found. What an earlier model made under the same name does not stand beside what the newest one
     /// has made.
-    pub fn take(&mut self, found: Found) -> Duration {
+    pub fn take(&mut self, found: Vec<Option<Known>>) -> Duration {
         let newest = found.iter().flatten().min_by_key(|known| known.age).map(|known| known.item.model.clone());
         let good = found.into_iter().map(|known| known.filter(|known| Some(&known.item.model) == newest.as_ref()));
         let mut oldest = Duration::ZERO;
@@ -132,7 +135,8 @@ impl Plan {
         let model = all.first()?.model.clone();
         let mut body = Vec::with_capacity(self.size() + AROUND);
         write(all.into_iter().map(|item| &item.vector), &model, tokens, &mut body);
-        Some(Answered { body: body.into(), saved: Usage { input: tokens, ..Usage::default() }, model, age })
+        let saved = Usage { input: tokens, ..Usage::default() };
+        Some(Answered { body: body.into(), saved, model, age, followed: false })
     }
 
     /// How many vectors are asked for.

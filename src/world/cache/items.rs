@@ -1,9 +1,29 @@
-//! Vectors in the cache, each for itself.
+//! Vectors in the cache, each for itself: in memory, and in the store that replicas share; and who waits for those that
+//! are on their way.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use super::Cache;
+use super::leads::{How, Joined};
 use crate::cache::entry::Entry;
 use crate::cache::items::{Ask, Found, Item, Known, Remember};
-use crate::cache::{Key, Place, Reason};
+use crate::cache::redis::Redis;
+use crate::cache::{Key, Place, Reason, Ticket};
+
+/// What is looked for, and what is known of it by now.
+struct Looked<'a> {
+    ask: &'a Ask,
+    place: Place,
+    keys: Vec<Key>,
+    each: Vec<Option<Known>>,
+}
+
+/// Who leads and looks: when it is dropped before it is done, others lead.
+struct Leading<'c> {
+    cache: &'c Cache,
+    ticket: Option<Ticket>,
+}
 
 // === impl Cache ===
 
@@ -11,22 +31,77 @@ impl Cache {
     /// Looks for vectors, where nobody has to be waited for; none where somebody has.
     pub fn recall_items_now(&self, ask: &Ask) -> Option<Found> {
         if !ask.reads {
-            return Some(vec![None; ask.digests.len()]);
+            return Some(vec![None; ask.digests.len()].into());
         }
-        let (place, keys) = self.secret().places(&ask.rule.namespace, &ask.partition, &ask.digests);
-        let now = (self.clock)();
-        Some(keys.iter().map(|key| self.item_in_memory(ask, &place, key, now)).collect())
+        let looked = self.look_for_items(ask);
+        let missing = looked.missing();
+        if missing.is_empty() {
+            return Some(looked.each.into());
+        }
+        if self.store_of_items(ask).is_some() {
+            return None;
+        }
+        let lead = match ask.coalesces().then(|| self.leads.join(missing)) {
+            Some(Joined::Follow(_)) => return None,
+            Some(Joined::Lead(ticket)) => Some(ticket),
+            Some(Joined::Alone) | None => None,
+        };
+        Some(Found { lead, ..looked.each.into() })
     }
 
-    /// Looks for vectors.
+    /// Looks for vectors, and waits for those that others are about to get. A future that is dropped before it is done
+    /// leaves nobody waiting.
     pub async fn recall_items(&self, ask: &Ask) -> Found {
-        self.recall_items_now(ask).unwrap_or_default()
+        if !ask.reads {
+            return vec![None; ask.digests.len()].into();
+        }
+        let mut looked = self.look_for_items(ask);
+        let (mut leading, mut followed) = (Leading { cache: self, ticket: None }, false);
+        while ask.coalesces() {
+            let missing = looked.missing();
+            if missing.is_empty() {
+                break;
+            }
+            let endings = match self.leads.join(missing) {
+                Joined::Follow(endings) => endings,
+                Joined::Lead(ticket) => {
+                    leading.ticket = Some(ticket);
+                    break;
+                }
+                Joined::Alone => break,
+            };
+            followed = true;
+            let mut parted = false;
+            for ending in endings {
+                let end = ending.wait().await;
+                parted |= end.how == How::Parted;
+                looked.take(|key| end.known.get(key).cloned());
+            }
+            if parted {
+                break;
+            }
+            self.look_in_memory(&mut looked);
+        }
+        self.look_in_store(&mut looked, &mut leading).await;
+        Found { lead: leading.ticket.take(), followed, each: looked.each }
     }
 
-    fn item_in_memory(&self, ask: &Ask, place: &Place, key: &Key, now: u64) -> Option<Known> {
+    /// What is looked for, with what is in memory.
+    fn look_for_items<'a>(&self, ask: &'a Ask) -> Looked<'a> {
+        let (place, keys) = self.secret().places(&ask.rule.namespace, &ask.partition, &ask.digests);
+        let mut looked = Looked { ask, place, each: vec![None; keys.len()], keys };
+        self.look_in_memory(&mut looked);
+        looked
+    }
+
+    fn look_in_memory(&self, looked: &mut Looked<'_>) {
+        let (now, place) = ((self.clock)(), looked.place.clone());
+        looked.take(|key| self.item_in_memory(&place, key, now));
+    }
+
+    fn item_in_memory(&self, place: &Place, key: &Key, now: u64) -> Option<Known> {
         let entry = self.memory.get(place, key, now)?;
-        let ttl = ask.rule.exact.as_ref()?.ttl;
-        let age = entry.age(now).filter(|age| *age < ttl && ask.max_age.is_none_or(|most| *age <= most))?;
+        let age = entry.age(now)?;
         let item = Item::decode(&entry);
         if item.is_none() {
             self.memory.remove(key, &entry);
@@ -34,128 +109,97 @@ impl Cache {
         Some(Known { item: item?, age })
     }
 
-    /// Keeps vectors, each for itself.
-    pub(super) fn remember_items(&self, kept: &Remember) {
-        let Remember { rule, partition, room, items } = kept;
-        let Some(exact) = &rule.exact else { return self.tally.not_kept(Reason::NotKept) };
-        let most = exact.max_entry.map_or(*room, |most| most.min(*room));
+    /// Where a miss in memory is looked for as well. Nobody waits for what would have been.
+    fn store_of_items(&self, ask: &Ask) -> Option<&Redis> {
+        self.store.get().filter(|_| ask.reads && !ask.is_shadow && ask.rule.exact.is_some())
+    }
+
+    /// Looks in the store for all that is missing, and keeps in memory what is there.
+    async fn look_in_store(&self, looked: &mut Looked<'_>, leading: &mut Leading<'_>) {
+        let missing = looked.missing();
+        let Some(store) = self.store_of_items(looked.ask).filter(|_| !missing.is_empty()) else { return };
+        let held: usize = looked.each.iter().flatten().map(|known| known.item.vector.len()).sum();
+        let room = looked.ask.room.saturating_sub(held);
+        let found = store.get_each(&looked.place, &missing, room, Item::decode).await;
+        let now = (self.clock)();
+        let mut known = HashMap::with_capacity(missing.len());
+        for (key, found) in missing.into_iter().zip(found) {
+            let Some((entry, item)) = found else { continue };
+            let Some(age) = entry.age(now) else { continue };
+            let left = entry.ttl.saturating_sub(age);
+            self.memory.put_for(&looked.place, key, entry, left);
+            known.insert(key, Known { item, age });
+        }
+        looked.take(|key| known.get(key).cloned());
+        let Some(ticket) = leading.ticket else { return };
+        self.leads.know(ticket, known.into_iter());
+        if looked.each.iter().all(Option::is_some) {
+            leading.ticket = None;
+            self.leads.end(ticket, How::Landed, std::iter::empty());
+        }
+    }
+
+    /// Keeps vectors, each for itself, and gives them to who waits for them.
+    pub(super) fn remember_items(&self, kept: Remember) {
+        let Remember { rule, partition, room, items, lead } = kept;
         let digests: Vec<_> = items.iter().map(|(digest, _)| *digest).collect();
-        let (place, keys) = self.secret().places(&rule.namespace, partition, &digests);
+        let (place, keys) = self.secret().places(&rule.namespace, &partition, &digests);
+        let Some(exact) = &rule.exact else {
+            self.tally.not_kept(Reason::NotKept);
+            return lead.into_iter().for_each(|lead| self.leads.end(lead, How::Parted, std::iter::empty()));
+        };
+        let most = exact.max_entry.map_or(room, |most| most.min(room));
         let stored = (self.clock)();
-        for (key, (_, item)) in keys.into_iter().zip(items) {
+        for (key, (_, item)) in keys.iter().zip(&items) {
             match item.encode() {
                 None => self.tally.not_kept(Reason::Lossy),
                 Some(bytes) if bytes.len() as u64 > most => self.tally.not_kept(Reason::TooLarge),
                 Some(bytes) => {
                     self.tally.kept(bytes.len());
-                    self.memory.put(&place, key, Entry { bytes, stored, ttl: exact.ttl });
+                    let entry = Entry { bytes, stored, ttl: exact.ttl };
+                    if let Some(store) = self.store.get() {
+                        store.put_input(&place, key, entry.clone());
+                    }
+                    self.memory.put(&place, *key, entry);
                 }
+            }
+        }
+        if let Some(lead) = lead {
+            let known = |(_, item)| Known { item, age: Duration::ZERO };
+            self.leads.end(lead, How::Landed, keys.into_iter().zip(items.into_iter().map(known)));
+        }
+    }
+}
+
+// === impl Looked ===
+
+impl Looked<'_> {
+    /// Of what is not known.
+    fn missing(&self) -> Vec<Key> {
+        self.keys.iter().zip(&self.each).filter(|(_, known)| known.is_none()).map(|(key, _)| *key).collect()
+    }
+
+    /// Takes what is known of it elsewhere, if it is new enough for the caller and for the rule as it is today.
+    fn take(&mut self, find: impl Fn(&Key) -> Option<Known>) {
+        let Some(ttl) = self.ask.rule.exact.as_ref().map(|exact| exact.ttl) else { return };
+        let is_new = |known: &Known| known.age < ttl && self.ask.max_age.is_none_or(|most| known.age <= most);
+        for (key, known) in self.keys.iter().zip(&mut self.each) {
+            if known.is_none() {
+                *known = find(key).filter(is_new);
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
+// === impl Leading ===
 
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::cache::{Digest, Partition, Rule, Scope, Secret};
-    use crate::exchange::event::Note;
-    use crate::wire::embed::items::Vectors;
-
-    fn cache() -> (Arc<Cache>, Arc<AtomicU64>) {
-        let now = Arc::new(AtomicU64::new(1_000));
-        let clock = now.clone();
-        let cache = Cache::new(Secret::random([1; 32]), 1 << 20, Arc::new(move || clock.load(Ordering::Relaxed)));
-        (Arc::new(cache), now)
-    }
-
-    fn rule() -> Arc<Rule> {
-        Arc::new(Rule::new("p", Scope::Consumer, Duration::from_secs(60)))
-    }
-
-    fn item(number: usize, length: usize) -> Item {
-        let zeros = "0".repeat(length);
-        let body = Bytes::from(format!(r#"{{"data":[{{"index":0,"embedding":[{number}.{zeros}1]}}]}}"#));
-        let vector = Vectors::read(&body, 1).unwrap().each.remove(0);
-        Item { vector, model: "m".into(), tokens: Some(number as u64) }
-    }
-
-    fn ask(who: &str, digests: &[u8]) -> Ask {
-        let digests = digests.iter().map(|digest| Digest([*digest; 32])).collect();
-        Ask { rule: rule(), partition: Partition::Consumer(who.into()), digests, reads: true, max_age: None }
-    }
-
-    fn remember(cache: &Arc<Cache>, rule: Arc<Rule>, items: Vec<(u8, Item)>) {
-        let items = items.into_iter().map(|(digest, item)| (Digest([digest; 32]), item)).collect();
-        let kept = Remember { rule, partition: Partition::Consumer("ann".into()), room: 1 << 10, items };
-        assert_eq!(cache.hear(Note::RememberItems(Box::new(kept))), None);
-    }
-
-    fn found(cache: &Cache, ask: &Ask) -> Vec<Option<u64>> {
-        let found = cache.recall_items_now(ask).unwrap();
-        found.iter().map(|known| known.as_ref().and_then(|known| known.item.tokens)).collect()
-    }
-
-    fn refused(cache: &Cache, reason: Reason) -> u64 {
-        cache.tally().refused().find(|(one, _)| *one == reason).map_or(0, |(_, count)| count)
-    }
-
-    #[test]
-    fn each_vector_is_found_for_itself_by_the_same_caller_in_its_time() {
-        let (cache, now) = cache();
-        remember(&cache, rule(), vec![(1, item(1, 1)), (2, item(2, 1))]);
-        now.store(1_030, Ordering::Relaxed);
-        remember(&cache, rule(), vec![(3, item(3, 1))]);
-        assert_eq!(found(&cache, &ask("ann", &[3, 9, 1])), [Some(3), None, Some(1)]);
-        assert_eq!(found(&cache, &ask("bob", &[3, 9, 1])), [None; 3]);
-        assert_eq!(found(&cache, &Ask { reads: false, ..ask("ann", &[1, 2]) }), [None; 2]);
-        let fresh = Ask { max_age: Some(Duration::from_secs(29)), ..ask("ann", &[1, 3]) };
-        assert_eq!(found(&cache, &fresh), [None, Some(3)]);
-        let known = cache.recall_items_now(&ask("ann", &[1])).unwrap().remove(0).unwrap();
-        assert_eq!((known.item, known.age), (item(1, 1), Duration::from_secs(30)));
-        now.store(1_060, Ordering::Relaxed);
-        assert_eq!(found(&cache, &ask("ann", &[1, 2, 3])), [None, None, Some(3)]);
-    }
-
-    #[test]
-    fn a_vector_that_is_too_large_is_not_kept_and_the_others_are() {
-        let (cache, _) = cache();
-        remember(&cache, rule(), vec![(1, item(1, 2_000)), (2, item(2, 1))]);
-        assert_eq!(found(&cache, &ask("ann", &[1, 2])), [None, Some(2)]);
-        let mut small = (*rule()).clone();
-        if let Some(exact) = &mut small.exact {
-            exact.max_entry = Some(100);
-        }
-        remember(&cache, Arc::new(small), vec![(3, item(3, 200))]);
-        remember(&cache, Arc::new(Rule { exact: None, ..(*rule()).clone() }), vec![(4, item(4, 1))]);
-        assert_eq!(found(&cache, &ask("ann", &[3, 4])), [None, None]);
-        assert_eq!((refused(&cache, Reason::TooLarge), refused(&cache, Reason::NotKept)), (2, 1));
-    }
-
-    #[test]
-    fn what_lies_under_its_key_and_is_no_vector_is_a_miss_and_removed() {
-        let (cache, _) = cache();
-        let asked = ask("ann", &[1]);
-        let (place, keys) = cache.secret().places(&asked.rule.namespace, &asked.partition, &asked.digests);
-        let bytes = Bytes::from_static(b"\xe1nothing");
-        cache.memory.put(&place, keys[0], Entry { bytes, stored: 1_000, ttl: Duration::from_secs(60) });
-        assert_eq!(cache.recall_items_now(&asked).unwrap(), [None]);
-        assert_eq!(cache.memory.get(&place, &keys[0], 1_000), None);
-    }
-
-    #[test]
-    fn keys_of_several_are_those_of_each() {
-        let (cache, _) = cache();
-        let asked = ask("ann", &[1, 2]);
-        let (place, keys) = cache.secret().places(&asked.rule.namespace, &asked.partition, &asked.digests);
-        for (key, digest) in keys.into_iter().zip(asked.digests.iter()) {
-            assert_eq!(cache.secret().place(&asked.rule.namespace, &asked.partition, *digest), (place.clone(), key));
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.cache.leads.end(ticket, How::Forsaken, std::iter::empty());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

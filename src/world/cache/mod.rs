@@ -9,6 +9,7 @@ mod due;
 mod embedders;
 mod flights;
 mod items;
+mod leads;
 mod likeness;
 mod seat;
 mod tally;
@@ -23,6 +24,7 @@ use arc_swap::ArcSwap;
 use due::Due;
 use embedders::Embedders;
 use flights::{Joined, Wanted};
+use leads::{How, Leads};
 use likeness::Likeness;
 
 pub use flights::Flights;
@@ -52,6 +54,8 @@ pub struct Cache {
     /// What replicas share; none where each keeps for itself.
     store: OnceLock<Redis>,
     flights: Flights,
+    /// Vectors on their way.
+    leads: Leads,
     likeness: Likeness,
     /// Of which fingerprints the store was asked.
     loaded: Due,
@@ -91,6 +95,7 @@ impl Cache {
             memory: Memory::new(bytes),
             store: OnceLock::new(),
             flights: Flights::default(),
+            leads: Leads::default(),
             likeness: Likeness::default(),
             loaded: Due::default(),
             local: Embedders::default(),
@@ -257,14 +262,19 @@ impl Cache {
     pub fn hear(self: &Arc<Self>, note: Note) -> Option<Note> {
         match note {
             Note::Publish(ticket, delta) => self.flights.publish(ticket, &delta),
-            Note::Forsake(ticket) => self.flights.forsake(ticket),
+            // A ticket is of a flight or of a lead.
+            Note::Forsake(ticket) => {
+                self.flights.forsake(ticket);
+                self.leads.end(ticket, How::Forsaken, std::iter::empty());
+            }
             Note::Part(ticket, reason) => {
                 self.flights.part(ticket);
+                self.leads.end(ticket, How::Parted, std::iter::empty());
                 self.tally.not_kept(reason);
             }
             Note::Unkept(reason) => self.tally.not_kept(reason),
             Note::Remember(kept) => self.remember(kept),
-            Note::RememberItems(kept) => self.remember_items(&kept),
+            Note::RememberItems(kept) => self.remember_items(*kept),
             other => return Some(other),
         }
         None
@@ -326,6 +336,12 @@ impl Cache {
 
     pub fn flights(&self) -> &Flights {
         &self.flights
+    }
+
+    /// Answers and vectors on their way, and how many wait for them.
+    pub fn on_their_way(&self) -> (usize, usize) {
+        let ((flights, followers, _), (leads, waiting)) = (self.flights.stand(), self.leads.stand());
+        (flights + leads, followers + waiting)
     }
 
     pub fn tally(&self) -> &Tally {

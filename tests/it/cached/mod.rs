@@ -15,6 +15,7 @@ mod refused;
 mod shadow;
 mod shared;
 mod stays;
+mod vectors;
 
 use std::time::{Duration, Instant};
 

@@ -13,11 +13,11 @@ use crate::support::redis_proxy::Proxy;
 const KEYS: [u8; 2] = [0x11, 0x22];
 
 /// Two processes, each behind an Envoy of its own, one provider and one Redis.
-struct Replicas {
-    server: Server,
+pub(super) struct Replicas {
+    pub server: Server,
     _proxy: Proxy,
-    one: Rig,
-    two: Rig,
+    pub one: Rig,
+    pub two: Rig,
 }
 
 /// The keys that answers lie under, the one that seals first.
@@ -26,7 +26,7 @@ fn keys(of: &[u8]) -> String {
 }
 
 /// Both leave alone who counts: the mock hears of both what one Envoy has sent.
-fn shared() -> Exceptions {
+pub(super) fn shared() -> Exceptions {
     Exceptions { may_miss_requests: true, clusters_went: true, ..Exceptions::default() }
 }
 
@@ -34,7 +34,7 @@ fn shared() -> Exceptions {
 
 impl Replicas {
     /// With this policy, and a store that is waited for so long.
-    async fn start(policy: &str, timeout: &str) -> Replicas {
+    pub(super) async fn start(policy: &str, timeout: &str) -> Replicas {
         let server = Server::new();
         let proxy = Proxy::new(server.socket(), None).await;
         let stores = format!(
@@ -52,12 +52,12 @@ impl Replicas {
         Replicas { server, _proxy: proxy, one, two }
     }
 
-    fn both(&self) -> [&Rig; 2] {
+    pub(super) fn both(&self) -> [&Rig; 2] {
         [&self.one, &self.two]
     }
 
     /// Waits until so many values were written to the store by this process.
-    async fn written(rig: &Rig, count: f64) {
+    pub(super) async fn written(rig: &Rig, count: f64) {
         let now = || async { rig.samples().await.sum("weir_cache_store_total", &[("result", "written")]) };
         wait("values in the store", || async { now().await >= count }).await;
     }
@@ -73,7 +73,7 @@ impl Replicas {
         }
     }
 
-    async fn end(self, exceptions: &Exceptions) {
+    pub(super) async fn end(self, exceptions: &Exceptions) {
         self.two.end(exceptions).await;
         self.one.end(exceptions).await;
     }

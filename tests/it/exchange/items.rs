@@ -1,5 +1,6 @@
 //! Vectors from memory, input by input: what is asked of the provider, what is put together, what is kept.
 
+mod coalesced;
 mod edges;
 
 use std::sync::Arc;
@@ -302,7 +303,7 @@ fn an_answer_that_is_none_goes_on_as_it_is_and_is_not_kept() {
     gone.send(Event::Response(json(), false)).send(Event::Chunk(bytes(&good[..good.len() - 1]), false));
     shop.finish(&mut gone);
     assert_eq!(shop.kept(), 0);
-    assert_eq!((shop.refused(Reason::Lossy), shop.refused(Reason::Incomplete)), (2, 3));
+    assert_eq!((shop.refused(Reason::Lossy), shop.refused(Reason::Incomplete)), (2, 4));
 }
 
 #[test]

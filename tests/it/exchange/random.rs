@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use weir::cache::items::Found;
 use weir::cache::{Recall, Ticket};
 use weir::exchange::event::{Answer, Ask, Event, Failure, Feed, Slot, Stop};
 use weir::exchange::phase::BodyMode;
@@ -116,8 +117,8 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         Answer::Recall(Recall::Lead(Ticket(1))),
         Answer::Recall(Recall::Follow(Ticket(2))),
         Answer::Recall(Recall::Miss),
-        Answer::RecallItems(vec![None; 3]),
-        Answer::RecallItems(Vec::new()),
+        Answer::RecallItems(vec![None; 3].into()),
+        Answer::RecallItems(Found { lead: Some(Ticket(9)), ..Found::default() }),
         Answer::Embed(vec![0.5]),
         Answer::Count(77),
         Answer::Token(weir::credential::Grant::Token(weir::base::secret::Secret::new("t"))),
