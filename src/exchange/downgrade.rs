@@ -59,6 +59,7 @@ impl Exchange {
                 });
                 // What another model answers is no answer to what was led.
                 deciding.lead = None;
+                self.leave_items(deciding);
                 self.forsake(out);
                 Flow::Again
             }

@@ -161,10 +161,7 @@ impl Exchange {
     ) -> Option<Box<Deciding>> {
         match flow {
             Flow::Go => deciding.cursor += 1,
-            Flow::Again => {
-                self.leave_items(&mut deciding);
-                deciding.cursor = 0;
-            }
+            Flow::Again => deciding.cursor = 0,
             Flow::Redo => {}
             Flow::Wait => {
                 self.request = State::Deciding(deciding);

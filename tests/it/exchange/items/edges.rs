@@ -1,5 +1,7 @@
 //! Vectors at the edges: other backends, what cannot be held, what is no such call, providers of other APIs.
 
+use weir::policy::limits::Exceeded;
+
 use super::*;
 
 #[test]
@@ -48,6 +50,40 @@ fn another_backend_is_asked_for_all_and_nothing_of_it_is_kept() {
     world.reply(json(), provided(&body(&["c"])));
     shop.finish(&mut world);
     assert_eq!((data(&world.client()), shop.kept()), (data(&provided(&asked)), 3));
+}
+
+/// What a limit sends to another model was taken apart for the first one.
+#[test]
+fn a_limit_that_sends_a_call_elsewhere_sends_all_of_it() {
+    let to = Exceeded::Downgrade("two".into(), "another".into());
+    let mut limited = policy();
+    limited.limits = limits(Mode::Enforce, weir::policy::OnError::Deny, &to);
+    let shop = Shop::new(limited);
+    shop.call(&body(&["a"]));
+    let mut world = World::new(shop.policy.clone());
+    let asked = body(&["a", "b"]);
+    world.send(Event::Request(post(EMBEDDINGS), false)).send(Event::RequestBody(bytes(&asked), true));
+    let mut stages = 0;
+    while world.gate_open {
+        let answer = match world.asks.last() {
+            Some(Ask::RecallItems(ask)) => Answer::RecallItems(shop.cache.recall_items_now(ask).expect("nobody else")),
+            Some(Ask::Reserve(_)) => {
+                stages += 1;
+                // First by what is estimated, and then by what was counted.
+                if (2..4).contains(&stages) { exhausted(None) } else { granted(stages) }
+            }
+            Some(Ask::Count { .. }) => Answer::Count(9),
+            other => panic!("{other:?} is not asked here"),
+        };
+        world.send(Event::Answer(Slot::Gate, answer));
+    }
+    let left: Value = serde_json::from_str(&world.upstream()).expect("JSON");
+    assert_eq!((&left["model"], &left["input"]), (&json!("another"), &json!(["a", "b"])));
+    let answer = provided(&world.upstream());
+    world.reply(json(), &answer);
+    shop.finish(&mut world);
+    assert_eq!(data(&world.client()), data(&answer));
+    assert_eq!((shop.kept(), shop.cache.on_their_way()), (3, (0, 0)), "each model has its own");
 }
 
 #[test]
