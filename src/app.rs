@@ -153,6 +153,7 @@ impl Core {
         let store = counting::share(&world, store, &metrics, pool.clone())?;
         let cooling = counting::cooling(&world, pool.clone());
         let (cache, caching) = (world.cache(), caching::shown(&world, &metrics));
+        cache.count_in(pool.clone());
         let told = Told { learned, unaccepted, limits: limits.clone() };
         let serving = Serving::start(listeners, Arc::new(world), &pool)?;
         Ok(Core {

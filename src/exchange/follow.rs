@@ -29,6 +29,11 @@ pub(super) struct Following {
 // === impl Following ===
 
 impl Following {
+    /// What it is told goes to its client at once.
+    fn is_live(&self, mode: BodyMode) -> bool {
+        self.deciding.fields.call.stream && mode == BodyMode::FullDuplex
+    }
+
     /// Bytes held.
     pub fn buffered(&self) -> usize {
         self.deciding.body.len() + self.fold.len() + self.writer.as_ref().map_or(0, |writer| writer.held())
@@ -45,6 +50,12 @@ impl Exchange {
         let following = Following { deciding, until, writer, fold: Fold::default(), opened: false, usage: None };
         self.request = State::Following(Box::new(following));
         self.push(Action::Wake(until), out);
+    }
+
+    /// True while the steps of the answer that this exchange follows are held, until they are all there. Then
+    /// `Feed::Alone` lets go of them.
+    pub fn is_holding_steps(&self) -> bool {
+        matches!(&self.request, State::Following(following) if !following.is_live(self.setup.mode))
     }
 
     pub(super) fn on_feed(&mut self, feed: Feed, out: &mut Vec<Action>) {
@@ -112,8 +123,7 @@ impl Exchange {
         }
         // What moves is not waited for.
         following.until = self.now.mono.plus(self.setup.policy.max_wait);
-        let call = &following.deciding.fields.call;
-        let live = call.stream && self.setup.mode == BodyMode::FullDuplex;
+        let live = following.is_live(self.setup.mode);
         if !live {
             following.fold.push(delta);
         }

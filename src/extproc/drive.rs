@@ -18,6 +18,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::asked::Asked;
 use super::claims;
+use super::feed::feed;
 use super::incoming::{Incoming, Modes};
 use super::leave::{leave, leave_all};
 use super::outbox::Outbox;
@@ -140,8 +141,10 @@ impl<W: World> Drive<W> {
         if let Poll::Ready(attempt) = self.attempts.poll(cx) {
             return Poll::Ready(Event::Attempt(attempt));
         }
-        if let Some(Poll::Ready(feed)) = self.seat.as_mut().map(|seat| seat.poll(cx)) {
-            return Poll::Ready(Event::Feed(feed));
+        if let Some(Poll::Ready(told)) = self.seat.as_mut().map(|seat| seat.poll(cx)) {
+            let told = feed(told, &running.exchange, &running.place);
+            self.seat.take_if(|_| told == Feed::Alone);
+            return Poll::Ready(Event::Feed(told));
         }
         match self.feeds.as_mut().map(|feeds| feeds.poll_recv(cx)) {
             Some(Poll::Ready(Some(feed))) => return Poll::Ready(Event::Feed(feed)),

@@ -31,6 +31,7 @@ mod asked;
 mod attempt;
 pub mod claims;
 mod drive;
+mod feed;
 mod fields;
 mod incoming;
 mod leave;

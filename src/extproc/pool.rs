@@ -12,6 +12,7 @@ use super::originals::Originals;
 use super::registry::Registry;
 use crate::base::now::{Instant, Now};
 use crate::telemetry::Metrics;
+use crate::world::cache::Budget;
 
 /// Bounds over all exchanges together. What does not fit is shed; nothing queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +215,21 @@ impl Pool {
     /// The id of a new exchange, of 32 digits: the number of the process that has it, and one that does not come again.
     pub(super) fn id(&self) -> Arc<str> {
         format!("{:016x}{:016x}", self.process, self.draw()).into()
+    }
+}
+
+/// What followers of answers wait for. No original is given up for it: who finds no room asks for itself.
+impl Budget for Pool {
+    fn take(&self, bytes: usize) -> bool {
+        let fits = self.excess(bytes) == 0;
+        if fits {
+            self.hold(bytes, true);
+        }
+        fits
+    }
+
+    fn give(&self, bytes: usize) {
+        self.hold(bytes, false);
     }
 }
 

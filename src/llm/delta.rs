@@ -116,6 +116,12 @@ impl Delta {
             Delta::Signature { signature, .. } | Delta::Redacted { data: signature, .. } => signature.data.len(),
             Delta::Citation { citation, .. } => 64 + citation.quote.as_ref().map_or(0, |quote| quote.len()),
             Delta::Logprobs { tokens, .. } => tokens.len(),
+            Delta::ToolCall { id, name, arguments, signature, .. } => {
+                let signature = signature.as_ref().map_or(0, |signature| signature.data.len());
+                len(id) + len(name) + arguments.len() + signature
+            }
+            Delta::Start { id, model, .. } => id.len() + model.len(),
+            Delta::Finish { stop_sequence, .. } => len(stop_sequence),
             text => text.text_len(),
         }
     }
@@ -128,4 +134,8 @@ impl Delta {
             _ => 0,
         }
     }
+}
+
+fn len(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
 }

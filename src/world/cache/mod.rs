@@ -11,6 +11,7 @@ mod flights;
 mod items;
 mod leads;
 mod likeness;
+mod log;
 mod seat;
 mod tally;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use leads::{How, Leads};
 use likeness::Likeness;
 
 pub use flights::Flights;
+pub use log::Budget;
 pub use seat::Seated;
 pub use tally::Tally;
 
@@ -123,6 +125,11 @@ impl Cache {
     /// Makes its own calls through the proxy that listens there, as `HOST:PORT`. Of several the first stays.
     pub fn call_through(&self, listen: &str) {
         let _ = self.own.set(Own::through(listen, self.running.clone()));
+    }
+
+    /// Counts what followers wait for in this budget. Of several the first stays.
+    pub fn count_in(&self, budget: Arc<dyn Budget>) {
+        self.flights.count_in(budget);
     }
 
     /// Looks for an answer, where nobody has to be waited for; none where somebody has.

@@ -1,26 +1,28 @@
-//! Where one who leads or follows a flight is told of it: a queue that holds no more than the answer, read at the
-//! pace of whoever sits there.
+//! Where one who leads or follows a flight is told of it, and reads what is said in it at its own pace.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::flights::Flights;
+use super::log::{Log, Read};
 use crate::cache::Ticket;
 use crate::exchange::event::Feed;
-use crate::llm::Delta;
 
 /// A place in a flight, as the flight sees it.
-#[derive(Default)]
-pub(super) struct Seat(Mutex<State>);
+pub(super) struct Seat {
+    ticket: Ticket,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Feed>,
-    /// Bytes of text in it.
-    bytes: usize,
+    /// What is no step of an answer. It comes before the steps, for each word that makes steps void comes alone.
+    told: VecDeque<Feed>,
+    /// Where it reads, and how far it has come; none for who leads, or is alone.
+    reads: Option<(Arc<Log>, u64)>,
     waker: Option<Waker>,
-    /// Nobody sits here any more.
+    /// Nobody sits here any more, or nothing more is said to who does.
     is_left: bool,
 }
 
@@ -31,34 +33,18 @@ pub struct Seated {
     flights: Flights,
 }
 
-/// Steps that wait in one seat; of text that follows text one is made, so that these are calls of tools and media.
-const MOST: usize = 4096;
-
 // === impl Seat ===
 
 impl Seat {
-    /// One step of the answer. False when nobody sits here, or too much waits: then who sits here goes on alone.
-    pub fn tell(&self, delta: &Delta, room: usize) -> bool {
-        let mut state = self.lock();
-        if state.is_left {
-            return false;
-        }
-        let bytes = delta.weight();
-        if state.bytes + bytes > room || state.queue.len() >= MOST {
-            state.void();
-            state.push(Feed::Alone);
-            return false;
-        }
-        state.bytes += bytes;
-        if !state.append(delta) {
-            state.push(Feed::Delta(delta.clone()));
-        }
-        true
+    /// For who leads the flight of this ticket, or, where there is something to read, follows by it.
+    pub fn new(ticket: Ticket, reads: Option<Arc<Log>>) -> Arc<Self> {
+        let state = State { reads: reads.map(|log| (log, 0)), ..State::default() };
+        Arc::new(Seat { ticket, state: Mutex::new(state) })
     }
 
-    /// Something that is no step of an answer.
-    pub fn say(&self, feed: Feed) {
-        self.lock().push(feed);
+    /// The first who follows has come.
+    pub fn is_followed(&self) {
+        self.lock().tell(Feed::Followed);
     }
 
     /// Leads the flight of this ticket from now on. False when nobody sits here.
@@ -67,34 +53,46 @@ impl Seat {
         if state.is_left {
             return false;
         }
-        state.void();
-        state.push(Feed::Lost(ticket));
+        state.void(self.ticket, None);
+        state.tell(Feed::Lost(ticket));
         if is_followed {
-            state.push(Feed::Followed);
+            state.tell(Feed::Followed);
         }
         true
     }
 
-    /// What was said is void; somebody else leads now. False when nobody sits here.
-    pub fn begin_anew(&self) -> bool {
+    /// What was said is void; somebody else leads now, and what it says is in this log. False when nobody sits here.
+    pub fn begin_anew(&self, log: &Arc<Log>) -> bool {
         let mut state = self.lock();
-        state.void();
-        state.push(Feed::Anew);
-        !state.is_left
+        if state.is_left {
+            return false;
+        }
+        state.void(self.ticket, Some(log.clone()));
+        state.tell(Feed::Anew);
+        true
     }
 
     /// There is no flight any more.
     pub fn go_alone(&self) {
         let mut state = self.lock();
-        state.void();
-        state.push(Feed::Alone);
+        if !state.is_left {
+            state.void(self.ticket, None);
+            state.tell(Feed::Alone);
+        }
     }
 
     /// Nobody will ever sit here.
     pub fn leave(&self) {
         let mut state = self.lock();
         state.is_left = true;
-        state.queue.clear();
+        state.told.clear();
+        state.void(self.ticket, None);
+    }
+
+    /// Where it reads.
+    #[cfg(test)]
+    pub fn log(&self) -> Option<Arc<Log>> {
+        self.lock().reads.as_ref().map(|(log, _)| log.clone())
     }
 
     pub fn is_left(&self) -> bool {
@@ -102,41 +100,26 @@ impl Seat {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 // === impl State ===
 
 impl State {
-    fn push(&mut self, feed: Feed) {
-        if !self.is_left {
-            self.queue.push_back(feed);
-        }
+    fn tell(&mut self, feed: Feed) {
+        self.told.push_back(feed);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    /// Text behind text of the same kind is one text: what waits is never more than the answer.
-    fn append(&mut self, delta: &Delta) -> bool {
-        let Some(Feed::Delta(last)) = self.queue.back_mut() else { return false };
-        match (last, delta) {
-            (Delta::Text { choice, text }, Delta::Text { choice: to, text: more })
-            | (Delta::Reasoning { choice, text }, Delta::Reasoning { choice: to, text: more })
-            | (Delta::Refusal { choice, text }, Delta::Refusal { choice: to, text: more })
-                if choice == to =>
-            {
-                text.push_str(more);
-                true
-            }
-            _ => false,
+    /// What was not read yet is void.
+    fn void(&mut self, ticket: Ticket, next: Option<Arc<Log>>) {
+        self.told.retain(|feed| *feed != Feed::Anew);
+        if let Some((log, _)) = std::mem::replace(&mut self.reads, next.map(|log| (log, 0))) {
+            log.leave(ticket);
         }
-    }
-
-    fn void(&mut self) {
-        self.queue.retain(|feed| !matches!(feed, Feed::Delta(_) | Feed::Anew));
-        self.bytes = 0;
     }
 }
 
@@ -147,17 +130,26 @@ impl Seated {
         Seated { seat, flights }
     }
 
+    /// Where it reads.
+    #[cfg(test)]
+    pub(super) fn log(&self) -> Option<Arc<Log>> {
+        self.seat.log()
+    }
+
     /// What is told next.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Feed> {
         let mut state = self.seat.lock();
-        match state.queue.pop_front() {
-            Some(feed) => {
-                if let Feed::Delta(delta) = &feed {
-                    state.bytes = state.bytes.saturating_sub(delta.weight());
-                }
-                Poll::Ready(feed)
+        if let Some(feed) = state.told.pop_front() {
+            return Poll::Ready(feed);
+        }
+        let read = state.reads.as_mut().map(|(log, at)| log.read(at, self.seat.ticket, cx.waker()));
+        match read {
+            Some(Read::Said(delta)) => Poll::Ready(Feed::Delta(delta)),
+            Some(Read::Lost) => {
+                (state.reads, state.is_left) = (None, true);
+                Poll::Ready(Feed::Alone)
             }
-            None => {
+            Some(Read::Later) | None => {
                 match &mut state.waker {
                     Some(waker) => waker.clone_from(cx.waker()),
                     None => state.waker = Some(cx.waker().clone()),
@@ -170,10 +162,11 @@ impl Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        let left: Vec<Feed> = {
+        let left = {
             let mut state = self.seat.lock();
             state.is_left = true;
-            state.queue.drain(..).collect()
+            state.void(self.seat.ticket, None);
+            std::mem::take(&mut state.told)
         };
         for feed in left {
             if let Feed::Lost(ticket) = feed {

@@ -1,5 +1,6 @@
 //! Who is given what, whatever happens to whom.
 
+mod log;
 mod random;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -254,6 +255,10 @@ fn what_waits_is_never_more_than_the_answer() {
     let asked = ask(consumer("ann"), 1);
     let ticket = lead(recall(&cache, &asked));
     let mut seat = follow(&cache, &asked);
+    let mut early = follow(&cache, &asked);
     (0..10_000).for_each(|_| _ = cache.hear(Note::Publish(ticket, Delta::text("ab"))));
-    assert_eq!(heard(&mut seat), [Feed::Delta(Delta::text("ab".repeat(10_000)))]);
+    let mut late = follow(&cache, &asked);
+    for seat in [&mut seat, &mut early, &mut late] {
+        assert_eq!(heard(seat), [Feed::Delta(Delta::text("ab".repeat(10_000)))]);
+    }
 }
