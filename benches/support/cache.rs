@@ -59,8 +59,14 @@ pub fn steps(policy: &Arc<Policy>, wanted: impl Fn(&str) -> bool) -> Vec<(&'stat
 
 fn key() -> Cost {
     let Event::RequestBody(body, _) = prompt(4096, 0, "") else { return measure(|| (), |()| ()) };
-    let around =
-        Around { backend: "openai", authority: "api.openai.com", prefix: "/v1", model: "gpt-4o-mini", betas: &[] };
+    let around = Around {
+        backend: "openai",
+        authority: "api.openai.com",
+        prefix: "/v1",
+        model: "gpt-4o-mini",
+        headers: &[],
+        query: "",
+    };
     measure(
         || body.clone(),
         |body| {

@@ -17,7 +17,7 @@ use super::phase::BodyMode;
 use super::record::{Outcome, Saved};
 use super::steps::{Deciding, Flow, Step};
 use crate::base::json::Tree;
-use crate::cache::canon::{self, Around};
+use crate::cache::canon;
 use crate::cache::items::{self, Found, Remember};
 use crate::cache::{Controls, Partition, Reason, Rule, Status, gate};
 use crate::llm::{Dialect, Format, Reply, Usage};
@@ -63,15 +63,8 @@ impl Exchange {
         if !gate::is_pure(call, &rest, Format::Chat) {
             return Err(Reason::Stateful);
         }
-        let betas = super::recall::betas(&deciding.head);
-        let around = Around {
-            backend: &target.backend.name,
-            authority: &target.backend.authority,
-            prefix: &target.backend.prefix,
-            model: &target.model,
-            betas: &betas,
-        };
-        let each = canon::of_inputs(around, rest.root(), inputs.each.iter().map(|span| span.slice(body)));
+        let beside = Self::beside(deciding, target);
+        let each = canon::of_inputs(beside.around(), rest.root(), inputs.each.iter().map(|span| span.slice(body)));
         let each = each.ok_or(Reason::Unreadable)?;
         let plan = Plan {
             guess: plan::guess(rest.root()),

@@ -21,7 +21,8 @@ pub(super) fn remove_credentials(edits: &mut Edits, head: &RequestHead) {
 /// Where Google's APIs take a credential beside headers (Google API system parameters).
 const KEY_PARAMETERS: &[&str] = &["key", "access_token", "%24.key", "$.key"];
 
-fn is_key(pair: &str) -> bool {
+/// True for a pair of a query that is a credential.
+pub(super) fn is_key(pair: &str) -> bool {
     KEY_PARAMETERS.contains(&pair.split('=').next().unwrap_or_default())
 }
 

@@ -19,6 +19,7 @@
 
 mod access;
 mod allowance;
+mod around;
 pub mod attempts;
 mod bounds;
 mod carried;

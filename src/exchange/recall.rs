@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::event::{Action, Answer, Ask, Edits, Local, Note, RequestHead};
+use super::event::{Action, Answer, Ask, Edits, Local, Note};
 use super::record::{Cached, Saved};
 use super::steps::{Deciding, Flow, Step};
 use crate::base::json::Tree;
@@ -24,9 +24,6 @@ use crate::policy::select::Place;
 use crate::target::Target;
 use crate::wire::rewrite::Changes;
 use crate::wire::{self, Rewrite, openai};
-
-/// Headers by which a client turns on what is not in its API yet.
-const BETAS: [&str; 2] = ["anthropic-beta", "openai-beta"];
 
 // === impl Exchange ===
 
@@ -107,15 +104,7 @@ impl Exchange {
         if self.leaves_with_own_key(target) {
             return Err(Reason::OwnKey);
         }
-        let betas = betas(&deciding.head);
-        let around = Around {
-            backend: &target.backend.name,
-            authority: &target.backend.authority,
-            prefix: &target.backend.prefix,
-            model: &target.model,
-            betas: &betas,
-        };
-        let read = Read::of(&tree, format, rule, around)?;
+        let read = Read::of(&tree, format, rule, Self::beside(deciding, target).around())?;
         // In Shadow nothing is done in the caller's name.
         let question = read.question.filter(|_| !document.is_shadow());
         let similar = question.zip(rule.semantic.as_ref()).and_then(|(question, semantic)| {
@@ -326,11 +315,6 @@ impl Read {
         let question = digest.filter(|_| rule.semantic.is_some()).and_then(|_| canon::question(around, &chat));
         Ok(Read { digest: digest.unwrap_or_else(|| canon::of_json(around, tree, format)), question })
     }
-}
-
-/// What a client turns on by headers.
-pub(super) fn betas(head: &RequestHead) -> Vec<(&str, &str)> {
-    BETAS.iter().flat_map(|name| head.headers.all(name).map(|value| (*name, value))).collect()
 }
 
 /// The body as the rules of its route make it, in the client's own words; none where they cannot.

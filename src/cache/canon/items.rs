@@ -9,7 +9,7 @@ use crate::cache::Digest;
 use crate::wire::embed::items::is_tokens;
 
 /// What the hash is of. The number changes with what is hashed, and all that was kept is not found any more.
-const CALL: &[u8] = b"weir cache vectors 1";
+const CALL: &[u8] = b"weir cache vectors 2";
 const INPUT: &[u8] = b"weir cache vector 1";
 
 /// Members of a body that say nothing of a vector, or are hashed by themselves.
@@ -56,8 +56,14 @@ mod tests {
     use super::*;
     use crate::wire::embed::items::Inputs;
 
-    const AROUND: Around<'static> =
-        Around { backend: "openai", authority: "api.openai.com", prefix: "/v1", model: "small", betas: &[] };
+    const AROUND: Around<'static> = Around {
+        backend: "openai",
+        authority: "api.openai.com",
+        prefix: "/v1",
+        model: "small",
+        headers: &[],
+        query: "",
+    };
 
     fn digests(body: &str, around: Around<'_>) -> Vec<Digest> {
         let inputs = Inputs::read(body.as_bytes()).unwrap();
@@ -113,7 +119,8 @@ mod tests {
             around(Around { authority: "eu.api.openai.com", ..AROUND }),
             around(Around { prefix: "/v2", ..AROUND }),
             around(Around { model: "large", ..AROUND }),
-            around(Around { betas: &[("openai-beta", "x")], ..AROUND }),
+            around(Around { headers: &[("openai-beta", "x")], ..AROUND }),
+            around(Around { query: "api-version=1", ..AROUND }),
         ];
         for (n, other) in others.into_iter().enumerate() {
             assert!(!seen.contains(&other), "{n}");

@@ -33,8 +33,10 @@ pub struct Around<'a> {
     pub prefix: &'a str,
     /// The model name that leaves.
     pub model: &'a str,
-    /// Headers by which a client turns on what is not in its API yet, and their values.
-    pub betas: &'a [(&'a str, &'a str)],
+    /// Headers that leave and change an answer, and their values, in the order of their names.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// What leaves in the query and changes an answer; no credential is in it.
+    pub query: &'a str,
 }
 
 /// A question apart from everything around it, for who looks for one that is alike.
@@ -87,17 +89,17 @@ pub fn question(around: Around<'_>, chat: &Chat<'_>) -> Option<Question> {
 }
 
 /// What the two hashes are of. The number changes with what is hashed, and all that was kept is not found any more.
-const CALL: &[u8] = b"weir cache call 1";
-const QUESTION: &[u8] = b"weir cache question 2";
+const CALL: &[u8] = b"weir cache call 2";
+const QUESTION: &[u8] = b"weir cache question 3";
 
 // === impl Around ===
 
 impl Around<'_> {
     fn put(&self, canon: &mut Canon) {
-        let Around { backend, authority, prefix, model, betas } = *self;
-        [backend, authority, prefix, model].into_iter().for_each(|text| canon.text(text));
-        canon.count(betas.len());
-        for (name, value) in betas {
+        let Around { backend, authority, prefix, model, headers, query } = *self;
+        [backend, authority, prefix, model, query].into_iter().for_each(|text| canon.text(text));
+        canon.count(headers.len());
+        for (name, value) in headers {
             canon.text(name);
             canon.text(value);
         }

@@ -4,8 +4,14 @@ use super::*;
 use crate::llm::Dropped;
 use crate::wire;
 
-const AROUND: Around<'static> =
-    Around { backend: "openai", authority: "api.openai.com", prefix: "/v1", model: "gpt-4o-mini", betas: &[] };
+const AROUND: Around<'static> = Around {
+    backend: "openai",
+    authority: "api.openai.com",
+    prefix: "/v1",
+    model: "gpt-4o-mini",
+    headers: &[],
+    query: "",
+};
 
 /// The digest as the step Recall makes it.
 fn digest_of(format: Format, body: &str, around: Around<'_>) -> Digest {
@@ -84,13 +90,14 @@ fn whatever_changes_the_answer_makes_another_call() {
         assert!(!seen.contains(&other), "{from} {to}");
         seen.push(other);
     }
-    let betas = [("anthropic-beta", "x")];
+    let headers = [("anthropic-beta", "x")];
     for around in [
         Around { backend: "other", ..AROUND },
         Around { authority: "proxy.example", ..AROUND },
         Around { prefix: "/v2", ..AROUND },
         Around { model: "gpt-4o", ..AROUND },
-        Around { betas: &betas, ..AROUND },
+        Around { headers: &headers, ..AROUND },
+        Around { query: "beta=true", ..AROUND },
     ] {
         assert_ne!(digest_of(Format::Chat, PLAIN, around), plain, "{around:?}");
     }

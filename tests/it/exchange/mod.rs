@@ -9,6 +9,7 @@
 
 mod answers;
 mod attempts;
+mod beside;
 mod bills;
 mod bodies;
 mod callers;
