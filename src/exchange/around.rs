@@ -52,7 +52,8 @@ impl Exchange {
         }
         let leaves = |name: &str| {
             let is_removed = backend.removed_headers.iter().any(|removed| **removed == *name);
-            !is_removed && !has(&headers, name) && !(crossing.is_some() && name == VERSION)
+            let is_rewritten = crossing.is_some() && name == VERSION;
+            !(is_removed || is_rewritten || has(&headers, name))
         };
         let told: Vec<&str> = TOLD.iter().copied().filter(|name| leaves(name)).collect();
         for name in told {

@@ -63,6 +63,9 @@ impl Exchange {
         if !gate::is_pure(call, &rest, Format::Chat) {
             return Err(Reason::Stateful);
         }
+        if self.leaves_with_own_key(target) {
+            return Err(Reason::OwnKey);
+        }
         let beside = Self::beside(deciding, target);
         let each = canon::of_inputs(beside.around(), rest.root(), inputs.each.iter().map(|span| span.slice(body)));
         let each = each.ok_or(Reason::Unreadable)?;

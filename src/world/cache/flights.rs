@@ -119,10 +119,12 @@ impl Flights {
         Some(Seated::new(seat, self.clone()))
     }
 
-    /// Where the question of a flight belongs.
-    pub(super) fn know(&self, ticket: Ticket, placed: Placed) {
+    /// Where the question of a flight belongs. Where nobody could say, nobody is asked again: who embeds it bills, and
+    /// was just away or slow.
+    pub(super) fn know(&self, ticket: Ticket, placed: Option<Placed>) {
         if let Some(flight) = self.lock().flights.get_mut(&ticket) {
-            flight.wanted.placed = Some(placed);
+            flight.wanted.similar.take_if(|_| placed.is_none());
+            flight.wanted.placed = placed;
         }
     }
 

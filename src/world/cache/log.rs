@@ -54,15 +54,9 @@ struct Step {
     delta: Delta,
 }
 
-/// What is read.
+/// What would have been read was let go, for too much would have waited.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    Said(Delta),
-    /// Nothing yet.
-    Later,
-    /// What comes next was let go, for too much would have waited.
-    Lost,
-}
+pub(super) struct Lost;
 
 /// Steps that a log holds; of text that follows text one is made, so that these are calls of tools and media.
 const MOST: usize = 4096;
@@ -101,20 +95,24 @@ impl Log {
         woken.into_values().for_each(Waker::wake);
     }
 
-    /// What comes behind `at`, which is moved on. Who has to wait is woken by `waker` when there is more.
-    pub fn read(&self, at: &mut u64, reader: Ticket, waker: &Waker) -> Read {
+    /// What comes behind `at`, which is moved on; none for nothing yet. Who has to wait is woken by `waker` when there is
+    /// more.
+    ///
+    /// # Errors
+    /// When what comes next is not there any more.
+    pub fn read(&self, at: &mut u64, reader: Ticket, waker: &Waker) -> Result<Option<Delta>, Lost> {
         let mut said = self.lock();
         if said.is_broken || *at < said.first {
-            return Read::Lost;
+            return Err(Lost);
         }
         match said.after(*at) {
             Some((delta, next)) => {
                 *at = next;
-                Read::Said(delta)
+                Ok(Some(delta))
             }
             None => {
                 said.waiting.entry(reader).and_modify(|kept| kept.clone_from(waker)).or_insert_with(|| waker.clone());
-                Read::Later
+                Ok(None)
             }
         }
     }

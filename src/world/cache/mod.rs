@@ -169,7 +169,9 @@ impl Cache {
                 Recall::Hit(Box::new(hit))
             }
             (None, Some(ticket)) => {
-                placed.into_iter().for_each(|placed| self.flights.know(ticket, placed));
+                if Cache::waits_for_vector(ask) {
+                    self.flights.know(ticket, placed);
+                }
                 Recall::Lead(ticket)
             }
             (None, None) => Recall::Miss,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::flights::Flights;
-use super::log::{Log, Read};
+use super::log::{Log, Lost};
 use crate::cache::Ticket;
 use crate::exchange::event::Feed;
 
@@ -144,12 +144,12 @@ impl Seated {
         }
         let read = state.reads.as_mut().map(|(log, at)| log.read(at, self.seat.ticket, cx.waker()));
         match read {
-            Some(Read::Said(delta)) => Poll::Ready(Feed::Delta(delta)),
-            Some(Read::Lost) => {
+            Some(Ok(Some(delta))) => Poll::Ready(Feed::Delta(delta)),
+            Some(Err(Lost)) => {
                 (state.reads, state.is_left) = (None, true);
                 Poll::Ready(Feed::Alone)
             }
-            Some(Read::Later) | None => {
+            Some(Ok(None)) | None => {
                 match &mut state.waker {
                     Some(waker) => waker.clone_from(cx.waker()),
                     None => state.waker = Some(cx.waker().clone()),

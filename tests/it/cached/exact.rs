@@ -18,6 +18,9 @@ async fn a_question_is_answered_from_memory_in_either_form(mode: BodyMode) {
         for (more, stream) in [false, true, true, false].into_iter().enumerate() {
             let again = ask(&rig, 30 + more as u64, &question(&text, stream), &[]).await;
             assert_eq!((words(&again), said(&again)), (20, Some("hit")), "kept as {kept_as}, asked as {stream}");
+            if !stream && !kept_as {
+                assert_eq!(again.json()["id"], first.json()["id"], "it is the caller's own answer");
+            }
             let age: u64 = again.header("age").and_then(|age| age.parse().ok()).expect("an age");
             assert!(age < 3600, "{again:?}");
             assert_eq!(again.header("x-weir-cost-usd"), Some("0.000000000"), "{again:?}");

@@ -108,6 +108,27 @@ async fn what_one_keeps_all_give_to_the_same_caller_alone(_: BodyMode) {
     replicas.end(&shared()).await;
 }
 
+/// Vectors are in the store as well: what is like a question that was put to another replica is found.
+async fn a_like_question_is_answered_by_another_replica(_: BodyMode) {
+    let like = "semantic: {threshold: '0.95', ttl: 1h, embedder: {builtin: Lexical}}";
+    let replicas = Replicas::start(&cache(like), "10s").await;
+    let (one, two) = (&replicas.one, &replicas.two);
+    assert_eq!(words(&ask(one, 20, &question("How do I enable it for 10 users?", false), &[]).await), 20);
+    // The answer, and its vector.
+    Replicas::written(one, 2.0).await;
+    let answer = ask(two, 30, &question("how do I enable it for 10 users", true), &[]).await;
+    assert_eq!((words(&answer), said(&answer)), (20, Some("semantic")));
+    for (consumer, text) in [(1, "How do I enable it for 11 users?"), (2, "how do I enable it for 10 users")] {
+        let answer = ask_as(two, consumer, 31, &question(text, false), &[]).await;
+        assert_eq!((words(&answer), said(&answer)), (31, Some("miss")), "{text}");
+    }
+    assert_eq!(one.remove("/cache?scope=all").await.status, 200);
+    let entries = || async { two.admin("/cache").await.json()["memory"]["entries"].as_u64() };
+    wait("word of it", || async { entries().await == Some(0) }).await;
+    assert_eq!(words(&ask(two, 32, &question("how do I enable it, for 10 users", false), &[]).await), 32);
+    replicas.end(&shared()).await;
+}
+
 /// In front of the old key comes a new one, and then the old one goes: no answer is lost before that, and in the end
 /// all agree again.
 async fn the_key_is_changed_under_running_replicas(_: BodyMode) {
@@ -180,6 +201,7 @@ async fn whatever_becomes_of_redis_everybody_is_answered_and_with_his_own(_: Bod
 
 first_mode!(
     what_one_keeps_all_give_to_the_same_caller_alone,
+    a_like_question_is_answered_by_another_replica,
     the_key_is_changed_under_running_replicas,
     whatever_becomes_of_redis_everybody_is_answered_and_with_his_own
 );

@@ -72,7 +72,9 @@ fn a_kept_answer_is_said_as_a_document_or_as_a_stream() {
         let value: serde_json::Value = serde_json::from_str(&world.client()).expect("a document");
         assert_eq!(value["choices"][0]["message"]["content"], "a \"kept\"\nanswer");
         assert_eq!(value["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "f");
-        assert_eq!((&value["id"], &value["created"]), (&"c-9".into(), &77.into()));
+        // The rule is for everybody: who asks is not to know that, and when, somebody has asked before.
+        assert!(value["id"].as_str().is_some_and(|id| id.starts_with("chatcmpl-")), "{value}");
+        assert!(value["created"].as_u64().is_some_and(|created| created > 77), "{value}");
         assert_eq!(value["usage"]["prompt_tokens"], 9);
 
         let mut world = recalling(true, mode, hit());

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::llm::{Fault, FaultKind};
-use crate::world::cache::log::{Log, Read, STEP};
+use crate::world::cache::log::{Log, Lost, STEP};
 
 /// Room for so many bytes, and how many are held.
 struct Few(usize, AtomicUsize);
@@ -49,9 +49,9 @@ fn call(name: Option<String>) -> Delta {
 fn read(log: &Log, at: &mut u64, into: &mut Vec<Delta>) -> bool {
     loop {
         match log.read(at, Ticket(1), Waker::noop()) {
-            Read::Said(delta) => into.push(delta),
-            Read::Later => return true,
-            Read::Lost => return false,
+            Ok(Some(delta)) => into.push(delta),
+            Ok(None) => return true,
+            Err(Lost) => return false,
         }
     }
 }
@@ -128,17 +128,17 @@ fn who_waits_is_woken_once_and_who_lags_is_not() {
     let (waits, lags) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
     let (mut at, waker) = (0, waits.clone().into());
     // Asked for other reasons meanwhile, it still waits once.
-    (0..3).for_each(|_| assert_eq!(log.read(&mut at, Ticket(1), &waker), Read::Later));
-    assert_eq!(log.read(&mut 0, Ticket(2), &lags.clone().into()), Read::Later);
+    (0..3).for_each(|_| assert_eq!(log.read(&mut at, Ticket(1), &waker), Ok(None)));
+    assert_eq!(log.read(&mut 0, Ticket(2), &lags.clone().into()), Ok(None));
     log.leave(Ticket(2));
     (0..3).for_each(|_| log.push(&Delta::text("x")));
     assert_eq!([&waits, &lags].map(|one| one.0.load(Ordering::Relaxed)), [1, 0]);
-    assert_eq!(log.read(&mut at, Ticket(1), &waker), Read::Said(Delta::text("xxx")));
+    assert_eq!(log.read(&mut at, Ticket(1), &waker), Ok(Some(Delta::text("xxx"))));
     // Nor does anybody wait for a log that says nothing more.
-    assert_eq!(log.read(&mut at, Ticket(1), &waker), Read::Later);
+    assert_eq!(log.read(&mut at, Ticket(1), &waker), Ok(None));
     log.push(&Delta::text("x".repeat(2_000)));
     assert_eq!(waits.0.load(Ordering::Relaxed), 2);
-    assert_eq!(log.read(&mut at, Ticket(1), &waker), Read::Lost);
+    assert_eq!(log.read(&mut at, Ticket(1), &waker), Err(Lost));
 }
 
 #[test]
