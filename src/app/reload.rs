@@ -273,6 +273,11 @@ impl<F: Follower> Reload<F> {
         let kept = running.cache.store();
         // A key that cannot be read just now leaves the one in use.
         if let Some(at_rest) = store.at_rest.clone() {
+            if kept.is_none() {
+                tracing::warn!(
+                    "needs a restart: spec.stores.redis.encryptionKey; until then answers are kept in this process alone"
+                );
+            }
             running.cache.seal_with(at_rest, &store.redis.prefix);
         }
         let options = super::store::options(store);

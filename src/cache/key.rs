@@ -23,7 +23,7 @@ pub struct Place {
 pub struct Tag(pub [u8; 16]);
 
 /// What keys and tags are made with. Replicas that share a store have the same; it never leaves a process.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
 
 // === impl Secret ===

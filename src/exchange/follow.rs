@@ -117,6 +117,15 @@ impl Exchange {
 
     /// Returns true when the answer is over.
     fn feed_delta(&mut self, following: &mut Following, delta: &Delta, out: &mut Vec<Action>) -> bool {
+        let begun;
+        let delta = match delta {
+            // See `tell_hit`.
+            Delta::Start { model, usage, .. } if self.hides_others() => {
+                begun = Delta::Start { id: String::new(), model: model.clone(), created: 0, usage: *usage };
+                &begun
+            }
+            other => other,
+        };
         match delta {
             Delta::Start { usage: Some(usage), .. } | Delta::Usage(usage) => following.usage = Some(*usage),
             _ => {}

@@ -147,7 +147,7 @@ impl Exchange {
     /// The answer is one that was kept. Where others are not to know what somebody has asked, it has an id and a time of
     /// its own: those of the first answer would tell that there was one, and when.
     pub(super) fn tell_hit(&mut self, hit: &mut Hit) {
-        if self.story.cached.as_ref().is_some_and(|cached| !cached.rule.tells()) {
+        if self.hides_others() {
             hit.reply.id.clear();
             hit.reply.created = 0;
         }
@@ -155,6 +155,11 @@ impl Exchange {
         let usage = hit.reply.usage.unwrap_or_default();
         let cost = hit.cost.or_else(|| self.cost_of(&usage, &hit.reply));
         self.tell_cached(status, Some(Saved { usage, cost }), Some(hit.age));
+    }
+
+    /// Whether a caller is not to know that somebody has asked the same.
+    pub(super) fn hides_others(&self) -> bool {
+        self.story.cached.as_ref().is_some_and(|cached| !cached.rule.tells())
     }
 
     /// The answer is one that somebody else has got.

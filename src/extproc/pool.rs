@@ -223,13 +223,17 @@ impl Budget for Pool {
     fn take(&self, bytes: usize) -> bool {
         let fits = self.excess(bytes) == 0;
         if fits {
-            self.hold(bytes, true);
+            Pool::hold(self, bytes, true);
         }
         fits
     }
 
+    fn hold(&self, bytes: usize) {
+        Pool::hold(self, bytes, true);
+    }
+
     fn give(&self, bytes: usize) {
-        self.hold(bytes, false);
+        Pool::hold(self, bytes, false);
     }
 }
 

@@ -8,7 +8,7 @@
 //! A step is written once, into the [`Log`] of its flight, and each who follows reads it there: what it costs its leader
 //! is a look into the table of flights, under its lock, one copy of the step, and one wake-up for each who has read all
 //! of it by then (a reference counted, a task put into a queue). With one follower that is less than a microsecond;
-//! with 4,096 it is as many wake-ups and no copy, behind every lock. Who lags costs nothing: it is not woken, and reads
+//! with 4,096 it is as many wake-ups and no copy, behind every lock (when a leader is lost: behind that of the table). Who lags costs nothing: it is not woken, and reads
 //! at once what has become of the text since.
 
 use std::collections::{HashMap, VecDeque};
@@ -151,11 +151,10 @@ impl Flights {
 
     /// The leader ends without an answer: who has waited longest leads, and the others begin anew.
     pub(super) fn forsake(&self, ticket: Ticket) {
+        // Who was to follow and never came. It may be the heir by now: then the next one is.
+        let empty = self.lock().seats.remove(&ticket).map(|seat| Seated::new(seat, self.clone()));
+        drop(empty);
         let mut inner = self.lock();
-        // Who was to follow and never came.
-        if let Some(seat) = inner.seats.remove(&ticket) {
-            seat.leave();
-        }
         let Some(mut flight) = inner.remove(ticket).filter(|flight| !flight.ended) else { return };
         while let Some((heir, wanted)) = flight.followers.pop_front() {
             let next = inner.next();

@@ -15,6 +15,9 @@ pub trait Budget: Send + Sync {
     /// Counts so many bytes more as held, if there is room for them.
     fn take(&self, bytes: usize) -> bool;
 
+    /// Counts so many bytes more as held, whether there is room or not.
+    fn hold(&self, bytes: usize);
+
     /// So many of those that were taken are held no more.
     fn give(&self, bytes: usize);
 }
@@ -141,8 +144,9 @@ impl Log {
         self.lock().steps.iter().map(|step| STEP + step.delta.weight()).sum()
     }
 
-    /// Takes the bytes of this step from the budget; what is oldest here goes until they fit. Where nothing is left
-    /// that could go the log breaks.
+    /// Takes the bytes of this step from the budget; what is oldest here goes until they fit. One step is always held:
+    /// who has read all before it loses nothing by others who hold much. Where it is too large for any log, this one
+    /// breaks.
     fn make_room(&self, said: &mut Said, delta: &Delta) {
         let more = delta.weight();
         loop {
@@ -153,6 +157,7 @@ impl Log {
             }
             match said.let_go() {
                 Some(freed) => self.give(freed),
+                None if fits => return self.budget.iter().for_each(|budget| budget.hold(bytes)),
                 None => return said.is_broken = true,
             }
         }
@@ -261,7 +266,6 @@ fn is_more(last: &Delta, delta: &Delta) -> bool {
             Delta::ToolCall { choice, index, .. },
             Delta::ToolCall { choice: to, index: of, id: None, name: None, signature: None, .. },
         ) => (choice, index) == (to, of),
-        (Delta::Ping, Delta::Ping) => true,
         _ => false,
     }
 }

@@ -1,9 +1,8 @@
 //! The cache of this process: entries in memory and, where there is one, in the store that replicas share; answers on
 //! their way, and who follows them; answers to like questions.
 //!
-//! A cache that cannot be asked has nothing: nothing here fails, and nobody waits longer for the store than its own
-//! timeout, nor for a vector than [`own`](crate::world::own) does. Whoever looks leads a flight meanwhile, so that the
-//! others who ask the same wait for one look.
+//! A cache that cannot be asked has nothing: nothing here fails, and nobody waits longer for the store than its own timeout,
+//! nor for a vector than [`own`](crate::world::own) does. Who looks leads meanwhile: the others wait for one look.
 
 mod due;
 mod embedders;
@@ -24,11 +23,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use due::Due;
 use embedders::Embedders;
+pub use flights::Flights;
 use flights::{Joined, Wanted};
 use leads::{How, Leads};
 use likeness::Likeness;
-
-pub use flights::Flights;
 pub use log::Budget;
 pub use seat::Seated;
 pub use tally::Tally;
@@ -113,12 +111,17 @@ impl Cache {
         let _ = self.store.set(store);
     }
 
-    /// From now on what is kept in the store lies so, under the names that its replicas then have. Where there is no
-    /// store that is nothing to this cache.
+    /// From now on what is kept in the store lies so, under the names that its replicas then have; what was kept under
+    /// others is forgotten. Without a store that is nothing to this cache.
     pub fn seal_with(&self, at_rest: AtRest, prefix: &str) {
         if let Some(store) = self.store.get() {
-            self.secret.store(Arc::new(at_rest.secret(prefix)));
+            let secret = at_rest.secret(prefix);
+            // The keys first: who looks under a new name with an old one takes what it finds for spoilt.
             store.seal_with(at_rest);
+            if *self.secret() != secret {
+                self.secret.store(Arc::new(secret));
+                self.forget(&Extent::All);
+            }
         }
     }
 

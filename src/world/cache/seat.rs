@@ -81,14 +81,6 @@ impl Seat {
         }
     }
 
-    /// Nobody will ever sit here.
-    pub fn leave(&self) {
-        let mut state = self.lock();
-        state.is_left = true;
-        state.told.clear();
-        state.void(self.ticket, None);
-    }
-
     /// Where it reads.
     #[cfg(test)]
     pub fn log(&self) -> Option<Arc<Log>> {

@@ -205,6 +205,27 @@ fn who_follows_an_answer_that_is_already_whole_is_told_all_of_it() {
     }
 }
 
+/// A call that follows and ends before it sits may be the heir of a leader that was lost meanwhile.
+#[test]
+fn an_heir_that_never_sits_passes_the_lead_on() {
+    let (cache, _) = cache();
+    let asked = ask(consumer("ann"), 1);
+    for others in [0, 1] {
+        let leader = lead(recall(&cache, &asked));
+        let Some(Recall::Follow(never)) = recall(&cache, &asked) else { panic!("nobody is followed") };
+        let mut sits: Vec<Seated> = (0..others).map(|_| follow(&cache, &asked)).collect();
+        cache.hear(Note::Forsake(leader));
+        cache.hear(Note::Forsake(never));
+        for told in sits.iter_mut().map(heard) {
+            let Some(Feed::Lost(next)) = told.last().cloned() else { panic!("nobody leads: {told:?}") };
+            cache.flights().forsake(next);
+        }
+        drop(sits);
+        cache.flights().forsake(lead(recall(&cache, &asked)));
+        assert_eq!((cache.flights().stand().0, cache.flights().parked()), (0, 0));
+    }
+}
+
 #[test]
 fn when_a_leader_is_lost_the_next_leads_and_the_others_begin_anew() {
     let (cache, _) = cache();

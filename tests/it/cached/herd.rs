@@ -111,6 +111,28 @@ async fn a_follower_hears_it_live_and_outlives_its_leader(mode: BodyMode) {
     rig.end(&aborts()).await;
 }
 
+/// Two of a team who ask the same at once are not to see it by the answers.
+async fn of_a_team_each_has_an_answer_of_its_own(mode: BodyMode) {
+    let rig = rig(mode, &cache(&format!("scope: Team, {EXACT}"))).await;
+    let leader = begin(&rig, &[("x-mock-delay", "3000"), ("x-mock-tokens", "20")], &question("Who?", false)).await;
+    wait("the leader at the mock", || async { asked(&rig) == 1 }).await;
+    let mut waiting = Vec::new();
+    for stream in [false, true] {
+        waiting.push(begin(&rig, &[("x-mock-tokens", "30")], &question("Who?", stream)).await);
+    }
+    followers(&rig, 2).await;
+    let first = leader.finish().await;
+    for follower in waiting {
+        let answer = follower.finish().await;
+        assert_eq!((words(&answer), answer.header("x-weir-cache")), (20, None), "{answer:?}");
+        let id = format!("chatcmpl-{}", answer.header("x-weir-request-id").expect("an id"));
+        assert!(answer.text().contains(&id), "{answer:?}");
+        assert!(!answer.text().contains(first.json()["id"].as_str().expect("an id")), "{answer:?}");
+    }
+    assert_eq!(asked(&rig), 1);
+    rig.end(&Exceptions::default()).await;
+}
+
 async fn who_waits_takes_over_from_a_leader_that_leaves(mode: BodyMode) {
     let rig = rig(mode, &cache(EXACT)).await;
     let leader = begin(&rig, &[("x-mock-delay", "60000")], &question("Who?", true)).await;
@@ -226,6 +248,7 @@ async fn who_follows_is_told_the_end_before_the_process_ends(mode: BodyMode) {
 every_mode!(a_herd_makes_one_call, a_leader_that_fails_is_nobody_elses_failure, another_consumer_asks_for_itself);
 first_mode!(
     a_follower_hears_it_live_and_outlives_its_leader,
+    of_a_team_each_has_an_answer_of_its_own,
     who_waits_takes_over_from_a_leader_that_leaves,
     a_follower_that_leaves_harms_nobody,
     nobody_follows_where_the_policy_says_no,

@@ -49,7 +49,7 @@ fn keys_are_changed_without_losing_what_they_sealed() {
     assert_eq!(AtRest::Sealed(keys(&new)).open(b"n", value), Ok(b"c".to_vec()));
 }
 
-/// So that replicas that have the new key already, and those that do not yet, find one another's answers.
+/// So that who has the new key already finds what was kept, and what is kept, by those who do not have it yet.
 #[test]
 fn a_new_key_in_front_changes_no_name() {
     let (old, new) = ("11".repeat(32), "22".repeat(32));

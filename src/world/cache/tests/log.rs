@@ -21,6 +21,10 @@ impl Budget for Few {
         fits
     }
 
+    fn hold(&self, bytes: usize) {
+        self.1.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn give(&self, bytes: usize) {
         self.1.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -81,7 +85,8 @@ proptest! {
         for (delta, reads) in &steps {
             log.push(delta);
             prop_assert_eq!(few.1.load(Ordering::Relaxed), log.held());
-            prop_assert!(log.held() <= most);
+            // The newest step is held in any case.
+            prop_assert!(log.held() <= most.max(STEP + delta.weight()));
             keen.2 = keen.2 && read(&log, &mut keen.0, &mut keen.1);
             slow.2 = slow.2 && (!reads || read(&log, &mut slow.0, &mut slow.1));
         }
@@ -94,7 +99,7 @@ proptest! {
         let text: usize = said.iter().map(Delta::weight).sum();
         let largest = said.iter().map(Delta::weight).max().unwrap_or_default();
         prop_assert!(most < usize::MAX || text as u64 > room || (is_whole && slow.2));
-        prop_assert!(most < largest + STEP || largest as u64 > room || keen.2, "who keeps up loses nothing");
+        prop_assert!(largest as u64 > room || keen.2, "who keeps up loses nothing");
         drop(log);
         prop_assert_eq!(few.1.load(Ordering::Relaxed), 0);
     }
@@ -139,6 +144,35 @@ fn who_waits_is_woken_once_and_who_lags_is_not() {
     log.push(&Delta::text("x".repeat(2_000)));
     assert_eq!(waits.0.load(Ordering::Relaxed), 2);
     assert_eq!(log.read(&mut at, Ticket(1), &waker), Err(Lost));
+}
+
+/// A long thought is kept alive by nothing else.
+#[test]
+fn who_has_read_all_is_told_each_ping() {
+    let log = Log::new(1_000, None);
+    let mut at = 0;
+    for _ in 0..3 {
+        log.push(&Delta::Ping);
+        assert_eq!(log.read(&mut at, Ticket(1), Waker::noop()), Ok(Some(Delta::Ping)));
+        assert_eq!(log.read(&mut at, Ticket(1), Waker::noop()), Ok(None));
+    }
+}
+
+/// Who keeps up is told all, however little room others leave; who lags loses its place.
+#[test]
+fn the_newest_step_is_held_where_there_is_no_room() {
+    let few = Arc::new(Few(0, AtomicUsize::default()));
+    let log = Log::new(1_000, Some(few.clone()));
+    let (mut at, mut got) = (0, Vec::new());
+    for text in ["a", "b", "c"] {
+        log.push(&Delta::text(text));
+        assert!(read(&log, &mut at, &mut got));
+        assert_eq!(few.1.load(Ordering::Relaxed), log.held());
+    }
+    assert_eq!(sum(&got), sum(&[Delta::text("abc")]));
+    assert!(!read(&log, &mut 0, &mut got));
+    drop(log);
+    assert_eq!(few.1.load(Ordering::Relaxed), 0);
 }
 
 #[test]

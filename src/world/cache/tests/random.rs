@@ -86,6 +86,10 @@ impl Budget for Few {
         fits
     }
 
+    fn hold(&self, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn give(&self, bytes: usize) {
         let held = self.held.load(Ordering::Relaxed).checked_sub(bytes);
         self.held.store(held.expect("no more is given back than was taken"), Ordering::Relaxed);
